@@ -1,0 +1,123 @@
+"""What a simulator is to the rest: the embedded one and Habitat stand behind it. Knows nothing of either, nor of agents.
+
+The scene's frame is ROS-like (x, y on the floor, z up, floor at 0). Odometry starts at the identity at reset; the map
+frame that agents see is odometry's start, so nobody learns the scene's frame from a pose. What a real robot could not
+know stands on :class:`Privileged`, which agents never get.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..frames import Episode
+from ..geometry import Camera
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What the robot's sensors give at one instant.
+
+    Attributes:
+        stamp: ns of simulated time since reset, starting above 0.
+        color: HxWx3 uint8 RGB.
+        depth: HxW float32, m along the optical axis, NaN invalid.
+        instance_ids: HxW int32, 0 is structure or nothing.
+        T_odom_base: 4x4 float64, wheel odometry (drifts by configuration).
+        T_base_camera: 4x4 float64, base_link from optical frame.
+    """
+
+    stamp: int
+    color: np.ndarray
+    depth: np.ndarray
+    instance_ids: np.ndarray
+    T_odom_base: np.ndarray
+    T_base_camera: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """What one control step did: pose by odometry, measured twist, whether the footprint touched something."""
+
+    stamp: int
+    T_odom_base: np.ndarray
+    linear: float
+    angular: float
+    collided: bool
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """A thing in the scene. ``extent`` is its size along its own axes, ``yaw`` turns them about z (m, rad)."""
+
+    instance: int
+    category: str
+    color: str
+    room: int
+    center: tuple[float, float, float]
+    extent: tuple[float, float, float]
+    yaw: float = 0.0
+
+
+@dataclass(frozen=True)
+class Room:
+    """A named room: ``kind`` ("kitchen") and its axis-aligned rectangles (x0, y0, x1, y1), m."""
+
+    id: int
+    kind: str
+    rectangles: tuple[tuple[float, float, float, float], ...]
+
+
+class Simulator(Protocol):
+    """A scene with a robot in it."""
+
+    def reset(self, episode: Episode, seed: int = 0) -> Observation:
+        """Puts the robot at the episode's start; ``seed`` drives all noise, to the bit."""
+
+    def step(self, v: float, w: float, dt: float) -> StepResult:
+        """Drives with the commanded velocity (m/s, rad/s) for dt seconds under the robot's limits."""
+
+    def step_action(self, action: str) -> StepResult:
+        """Habitat's discrete actions: ``stop``, ``forward`` (0.25 m), ``left``, ``right`` (configured angle)."""
+
+    def observe(self) -> Observation:
+        """Renders the sensors where the robot stands now."""
+
+    def camera(self) -> Camera:
+        """Intrinsics of the rendered images."""
+
+    def privileged(self) -> Privileged:
+        """The truth, for metrics, teachers and localisation by truth; never handed to an agent."""
+
+    def close(self) -> None:
+        """Frees what the simulator holds."""
+
+
+class Privileged(Protocol):
+    """What only the simulator knows."""
+
+    def pose(self) -> tuple[float, float, float]:
+        """True (x, y, yaw) in the scene's frame."""
+
+    def T_map_odom(self) -> np.ndarray:
+        """4x4 that corrects odometry's drift: truth = T_map_odom @ T_odom_base, map = the pose at reset."""
+
+    def T_scene_map(self) -> np.ndarray:
+        """4x4, scene from map (the true pose at reset)."""
+
+    def objects(self) -> tuple[SceneObject, ...]:
+        """Everything with an instance id."""
+
+    def rooms(self) -> tuple[Room, ...]:
+        """All rooms."""
+
+    def geodesic(self, position: tuple[float, float] | None = None) -> float:
+        """Shortest drivable distance (m) from a scene position (default: the robot) to the episode's goal region."""
+
+    def shortest_path(self) -> np.ndarray:
+        """Nx2 scene positions from the robot to the goal region."""
+
+    def goal_reached(self) -> bool:
+        """Whether STOP here would be a success."""
