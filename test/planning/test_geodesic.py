@@ -1,0 +1,181 @@
+"""Fast marching against Euclid and Dijkstra, descent, and line of sight."""
+
+import heapq
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embodied_nav.planning.geodesic import descend, fast_marching, line_of_sight
+
+SHAPE = (24, 31)
+cells = st.tuples(st.integers(0, SHAPE[0] - 1), st.integers(0, SHAPE[1] - 1))
+boxes = st.lists(st.tuples(cells, st.integers(1, 12), st.integers(1, 12)), max_size=8)
+
+
+def grid_with(boxes, *kept):
+    free = np.ones(SHAPE, dtype=bool)
+    for (row, column), height, width in boxes:
+        free[row : row + height, column : column + width] = False
+    for cell in kept:
+        free[cell] = True
+    return free
+
+
+def dijkstra(free, source):
+    """Eight-connected distances without cutting corners: never shorter than the truth, at most 8.3% longer."""
+    distance = np.full(free.shape, np.inf)
+    distance[source] = 0.0
+    queue = [(0.0, source)]
+    while queue:
+        d, (r, c) = heapq.heappop(queue)
+        if d > distance[r, c]:
+            continue
+        for dr in (-1, 0, 1):
+            for dc in (-1, 0, 1):
+                rr, cc = r + dr, c + dc
+                if (dr, dc) == (0, 0) or not (0 <= rr < free.shape[0] and 0 <= cc < free.shape[1]):
+                    continue
+                if not (free[rr, cc] and free[r, cc] and free[rr, c]):
+                    continue
+                if d + math.hypot(dr, dc) < distance[rr, cc]:
+                    distance[rr, cc] = d + math.hypot(dr, dc)
+                    heapq.heappush(queue, (distance[rr, cc], (rr, cc)))
+    return distance
+
+
+def euclid(shape, source):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return np.hypot(rows - source[0], columns - source[1])
+
+
+@pytest.mark.parametrize("source", [(100, 100), (0, 0), (199, 3)])
+def test_open_space_is_within_one_percent_of_euclid(source):
+    distance = fast_marching(np.ones((200, 220), dtype=bool), [source], 0.05)
+    truth = 0.05 * euclid((200, 220), source)
+    assert distance[source] == 0.0
+    assert distance.dtype == np.float32
+    assert np.abs(distance - truth).max() / truth.max() < 0.01
+    away = truth > 0
+    assert (np.abs(distance - truth)[away] / truth[away]).max() < 0.01
+
+
+@settings(max_examples=60, deadline=None)
+@given(boxes, cells)
+def test_never_shorter_than_euclid_and_agrees_with_dijkstra(boxes, source):
+    free = grid_with(boxes, source)
+    distance = fast_marching(free, [source], 1.0)
+    peer = dijkstra(free, source)
+    assert np.array_equal(np.isfinite(distance), np.isfinite(peer))
+    reached = np.isfinite(peer)
+    assert (distance >= 0.99 * euclid(SHAPE, source))[reached].all()
+    # Dijkstra is at most 1 / cos(22.5 deg) too long; marching a little behind corners only.
+    assert (distance <= 1.02 * peer + 0.5)[reached].all()
+    assert (1.083 * distance + 0.5 >= peer)[reached].all()
+    assert np.isinf(distance[~free]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(boxes, cells, cells)
+def test_symmetric(boxes, a, b):
+    free = grid_with(boxes, a, b)
+    there, back = fast_marching(free, [a], 0.05)[b], fast_marching(free, [b], 0.05)[a]
+    assert np.isinf(there) == np.isinf(back)
+    if np.isfinite(there):
+        assert there == pytest.approx(back, rel=0.03, abs=0.02)
+
+
+@settings(max_examples=40, deadline=None)
+@given(boxes, boxes, cells)
+def test_more_obstacles_never_shorten_a_way(some, more, source):
+    distance = fast_marching(grid_with(some, source), [source], 1.0)
+    longer = fast_marching(grid_with(some + more, source), [source], 1.0)
+    # Differences across a corner's shadow are off by up to a third of a cell.
+    assert (longer >= 0.985 * distance - 0.35)[np.isfinite(longer)].all()
+    assert (np.isfinite(longer) <= np.isfinite(distance)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(boxes, st.lists(cells, min_size=1, max_size=6))
+def test_several_sources_give_the_least_of_each(boxes, sources):
+    free = grid_with(boxes, *sources)
+    together = fast_marching(free, sources, 1.0)
+    alone = np.min([fast_marching(free, [s], 1.0) for s in sources], axis=0)
+    assert np.array_equal(np.isfinite(together), np.isfinite(alone))
+    reached = np.isfinite(alone)
+    np.testing.assert_allclose(together[reached], alone[reached], rtol=0.02, atol=0.35)
+
+
+def test_around_a_wall_by_hand():
+    free = np.ones((41, 41), dtype=bool)
+    free[20, :30] = False
+    distance = fast_marching(free, [(0, 0)], 0.1)
+    # From (40, 0) by the wall's end: corner cell centres (21, 30) and (19, 30).
+    by_hand = 0.1 * (math.hypot(19, 30) * 2 + 2)
+    assert distance[40, 0] == pytest.approx(by_hand, rel=0.01)
+
+
+def test_speed_divides_distance():
+    free = np.ones((40, 60), dtype=bool)
+    whole = fast_marching(free, [(20, 0)], 0.05)
+    half = fast_marching(free, [(20, 0)], 0.05, speed=np.full(free.shape, 0.5))
+    np.testing.assert_allclose(half, 2 * whole, rtol=1e-5)
+    speed = np.ones(free.shape)
+    speed[:, 30:] = 0.25
+    assert fast_marching(free, [(20, 0)], 0.05, speed)[20, 59] == pytest.approx(0.05 * (29.5 + 4 * 29.5), rel=0.02)
+
+
+def test_blocked_and_outside_sources_count_for_nothing():
+    free = np.ones((5, 5), dtype=bool)
+    free[2, 2] = False
+    assert np.isinf(fast_marching(free, [(2, 2), (-1, 0), (5, 5)], 1.0)).all()
+    assert np.isinf(fast_marching(free, np.empty((0, 2)), 1.0)).all()
+    with pytest.raises(ValueError, match="speed"):
+        fast_marching(free, [(0, 0)], 1.0, speed=np.ones((4, 4)))
+
+
+def test_never_between_two_diagonal_blocks():
+    free = np.array([[True, False], [False, True]])
+    assert np.isinf(fast_marching(free, [(0, 0)], 1.0)[1, 1])
+    assert not line_of_sight(~free, (0, 0), (1, 1))
+
+
+@settings(max_examples=80, deadline=None)
+@given(boxes, cells, cells)
+def test_descent_is_a_free_path_of_the_fields_length(boxes, source, start):
+    free = grid_with(boxes, source, start)
+    distance = fast_marching(free, [source], 1.0)
+    path = descend(distance, start)
+    if np.isinf(distance[start]):
+        assert path.shape == (0, 2)
+        return
+    assert tuple(path[0]) == start and tuple(path[-1]) == source
+    for a, b in itertools.pairwise(path):
+        assert line_of_sight(~free, a, b)
+    length = np.hypot(*np.diff(path, axis=0).T).sum()
+    assert 0.985 * distance[start] - 0.5 <= length <= 1.05 * distance[start] + 0.5
+
+
+def test_descent_from_outside_is_no_path():
+    distance = fast_marching(np.ones((5, 5), dtype=bool), [(0, 0)], 1.0)
+    assert descend(distance, (7, 0)).shape == (0, 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(boxes, cells, cells)
+def test_line_of_sight_is_symmetric_and_agrees_with_dense_sampling(boxes, a, b):
+    blocked = ~grid_with(boxes)
+    seen = line_of_sight(blocked, a, b)
+    assert seen == line_of_sight(blocked, b, a)
+    s = np.linspace(0.0, 1.0, 4001)[:, None]
+    on_line = np.floor(np.array(a) + 0.5 + s * (np.array(b) - np.array(a))).astype(int)
+    if blocked[tuple(on_line.T)].any():
+        assert not seen
+    elif seen is False:
+        # Only a touched corner may tell them apart.
+        grown = blocked | np.roll(blocked, 1, 0) | np.roll(blocked, 1, 1) | np.roll(blocked, (1, 1), (0, 1))
+        grown |= np.roll(blocked, -1, 0) | np.roll(blocked, -1, 1)
+        assert grown[tuple(on_line.T)].any()
