@@ -1,0 +1,3 @@
+"""Stand-in for tf2_py: BufferCore and the exceptions of tf2, in pure Python."""
+
+from ._tf2_py import *  # noqa: F403
