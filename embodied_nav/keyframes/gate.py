@@ -58,10 +58,10 @@ class KeyframeConfig(Config):
 class KeyframeGate:
     """Takes frames in order, gives a :class:`Keyframe` for those worth keeping.
 
-    Reasons: ``first``; ``overlap`` (too little of the view was seen before); ``closer`` (too little of the last keyframe
-    is left in view); ``changed`` (the camera stands, the scene differs); ``moved`` (distance, turn, or pose motion where
-    neither depth nor features can tell); ``interval``; ``lost`` (features gone, nothing else to go by); ``pose_jump``
-    (the pose contradicts what the features see).
+    Reasons: ``first``; ``overlap`` (too little of the view was seen before); ``closer`` (too little of the last
+    keyframe is left in view); ``changed`` (the camera stands, the scene differs); ``moved`` (distance, turn, or pose
+    motion where neither depth nor features can tell); ``interval``; ``lost`` (features gone, nothing else to go by);
+    ``pose_jump`` (the pose contradicts what the features see).
 
     Attributes:
         last_overlap: overlap of the last processed frame with the last keyframe, NaN unknown.

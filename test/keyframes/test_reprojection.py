@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from box_room import camera_pose, room_frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from box_room import camera_pose, room_frame
 
 from embodied_nav.geometry import Camera, invert
 from embodied_nav.keyframes import depth_overlap
