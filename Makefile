@@ -1,0 +1,36 @@
+# embodied_nav without ROS from apt. On a ROS 2 machine use rosdep and colcon instead (README.md).
+
+# set_up.py picks the Python for .venv itself; this one only has to run set_up.py.
+python := $(shell for p in $(PYTHON) python3 python3.12 python3.11 python3.13 python; do \
+            $$p -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1 && echo $$p && break; done)
+bin := .venv/bin
+# One thread each: the tests run in several processes already, and spinning threads starve the ROS graph.
+threads := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+pytest := $(threads) $(bin)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench lint clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv with ROS 2, the messages and the embodied-nav command (EXTRAS="vlm slam" adds extras)
+	@test -n "$(python)" || { echo "embodied-nav: error: no Python found; install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@EXTRAS="$(EXTRAS)" PYTHON="$(PYTHON)" $(python) scripts/set_up.py
+
+demo: setup ## drive the robot through an apartment; writes runs/demo/ (ARGS="--seed 3" and the like)
+	@$(bin)/embodied-nav demo --out runs/demo $(ARGS)
+
+test: setup ## run the tests (ARGS="-k memory" and the like)
+	$(pytest) $(ARGS)
+
+bench: setup ## run the benchmarks (minutes)
+	@for b in bench/bench_*.py; do echo "== $$b"; $(threads) $(bin)/python $$b || exit 1; done
+
+lint: setup ## check style
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+
+clean: ## remove what set-up, colcon and the runs made
+	rm -rf .venv .venv.old build install log runs .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,264 @@
+"""``embodied-nav doctor``: what is installed, what is missing, how to get it. Imports nothing that it examines.
+
+Every library is imported in a process of its own, so that one that crashes (a wrong binary) is a line, not the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+OK, WARNING, MISSING, OPTIONAL = "ok", "warning", "missing", "-"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: ``state`` is ok, warning, missing, or - for something optional that is not there."""
+
+    section: str
+    name: str
+    state: str
+    detail: str
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Library:
+    """Something importable; ``apt`` is its package on a ROS machine, ``extra`` that of setup.py which brings it."""
+
+    module: str
+    why: str
+    apt: str = ""
+    extra: str = ""
+
+
+ROS = (
+    Library("rclpy", "nodes", "ros-jazzy-rclpy"),
+    Library("sensor_msgs.msg", "messages", "ros-jazzy-sensor-msgs"),
+    Library("nav_msgs.msg", "messages", "ros-jazzy-nav-msgs"),
+    Library("visualization_msgs.msg", "messages", "ros-jazzy-visualization-msgs"),
+    Library("diagnostic_msgs.msg", "messages", "ros-jazzy-diagnostic-msgs"),
+    Library("std_srvs.srv", "services", "ros-jazzy-std-srvs"),
+    Library("embodied_nav.msg", "our messages, built by colcon"),
+    Library("embodied_nav.action", "our action, built by colcon"),
+    Library("tf2_msgs.msg", "transforms", "ros-jazzy-tf2-msgs"),
+    Library("tf2_ros", "transforms", "ros-jazzy-tf2-ros-py"),
+    Library("tf_transformations", "rotations", "ros-jazzy-tf-transformations"),
+    Library("message_filters", "colour and depth by stamp", "ros-jazzy-message-filters"),
+)
+LIBRARIES = (
+    Library("numpy", "arrays", "python3-numpy"),
+    Library("scipy", "geometry", "python3-scipy"),
+    Library("numba", "compiled kernels", "python3-numba"),
+    Library("cv2", "features, images", "python3-opencv"),
+    Library("matplotlib", "pictures of the map", "python3-matplotlib"),
+    Library("PIL", "pictures", "python3-pil"),
+    Library("yaml", "parameter files", "python3-yaml"),
+    Library("pydantic", "checked model answers", "python3-pydantic"),
+)
+EXTRAS = (
+    Library("torch", "networks", extra="vlm"),
+    Library("transformers", "language and vision models", extra="vlm"),
+    Library("trl", "training of the reasoner", extra="train"),
+    Library("gtsam", "own SLAM", extra="slam"),
+    Library("open3d", "viewer; needs libEGL, libGL, libgomp, libusb-1.0 of the system", extra="viewer"),
+    Library("pytest", "tests", extra="dev"),
+)
+STAND_INS = ("tf2_ros", "tf_transformations", "message_filters")
+MIB = 1 << 20
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declares the subcommand."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="say what is installed, what is missing and how to get it",
+        description="Says what is installed, what is missing and how to get it. Exit code 1 when something that the "
+        "agent needs is missing.",
+    )
+    parser.add_argument("--live", action="store_true", help="examine the running ROS system: topics, rates, QoS, TF")
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="how long --live listens (default: 5)")
+    parser.add_argument("--namespace", default="", help="namespace of the agent that --live examines")
+    parser.add_argument("--picture", metavar="PNG", help="--live: write depth edges drawn over the colour image here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the report; 0 when nothing that is needed is missing."""
+    if args.live:
+        from ..nodes import doctor as live
+
+        return live.examine(seconds=args.seconds, namespace=args.namespace, picture=args.picture)
+    findings = examine()
+    print(report(findings))
+    return 1 if any(f.state == MISSING for f in findings) else 0
+
+
+def examine() -> list[Finding]:
+    """Everything that can be told without a running system."""
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        imported = dict(zip(ROS + LIBRARIES + EXTRAS, pool.map(probe, ROS + LIBRARIES + EXTRAS), strict=True))
+    findings = list(_machine())
+    findings += [_ros_finding(library, *imported[library]) for library in ROS]
+    findings += list(_ros_tools())
+    findings += list(_dds())
+    findings += [_library_finding(library, *imported[library]) for library in LIBRARIES]
+    findings += list(_numba_cache())
+    findings += [_extra_finding(library, *imported[library]) for library in EXTRAS]
+    return findings
+
+
+def report(findings: list[Finding]) -> str:
+    """The findings as text, one line each, grouped by section."""
+    width = max(len(f.name) for f in findings)
+    lines: list[str] = []
+    section = ""
+    for f in findings:
+        if f.section != section:
+            section = f.section
+            lines += ["", section] if lines else [section]
+        lines.append(f"  {f.state:8}{f.name:{width}}  {f.detail}".rstrip())
+        if f.mend:
+            lines.append(f"  {'':8}{'':{width}}  -> {f.mend}")
+    missing = [f.name for f in findings if f.state == MISSING]
+    warnings = sum(f.state == WARNING for f in findings)
+    verdict = f"missing: {', '.join(missing)}" if missing else "everything that the agent needs is here"
+    lines += ["", verdict + (f" ({warnings} warning{'s' * (warnings > 1)})" if warnings else "")]
+    return "\n".join(lines)
+
+
+def probe(library: Library) -> tuple[bool, str]:
+    """Whether a library can be imported, with its version and file or else the reason."""
+    try:
+        found = importlib.util.find_spec(library.module) is not None
+    except (ImportError, ValueError):
+        found = False
+    if not found:
+        return False, "not installed"
+    code = (
+        f"import importlib; m = importlib.import_module({library.module!r});"
+        "print(getattr(m, '__version__', ''), getattr(m, '__file__', ''), sep='|')"
+    )
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", f"import sys; {code}"], capture_output=True, text=True, timeout=120, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False, "did not finish its import in 120 s"
+    if result.returncode < 0:
+        return False, f"crashes when it is imported (signal {-result.returncode})"
+    if result.returncode:
+        return False, f"cannot be imported: {(result.stderr.strip().splitlines() or ['no reason given'])[-1]}"
+    return True, result.stdout.strip().splitlines()[-1]
+
+
+def _machine() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    yield Finding("machine", "Python", OK if good else MISSING, f"{version} at {sys.executable}",
+                  "" if good else "use Python 3.11, 3.12 or 3.13")  # fmt: skip
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield Finding("machine", "cores", OK if cores > 1 else WARNING, str(cores),
+                  "" if cores > 1 else "the graph wants two cores: lower the camera's rate")  # fmt: skip
+    shared = Path("/dev/shm")
+    if shared.is_dir():
+        size, _, free = shutil.disk_usage(shared)
+        good = free >= 256 * MIB
+        yield Finding("machine", "shared memory", OK if good else WARNING,
+                      f"/dev/shm {size // MIB} MiB, {free // MIB} MiB free",
+                      "" if good else "images between nodes want 256 MiB (docker run --shm-size=512m)")  # fmt: skip
+
+
+def _ros_finding(library: Library, found: bool, detail: str) -> Finding:
+    name = library.module
+    if found:
+        file = detail.partition("|")[2]
+        kind = " (stand-in of compat/)" if name in STAND_INS and _is_stand_in(file) else ""
+        where = "wheels" if file.startswith(sys.prefix + os.sep) else str(Path(file).parent)
+        return Finding("ROS 2", name, OK, library.why + (kind or f" ({where})"))
+    if name.startswith("embodied_nav."):
+        mend = (
+            "make setup, or on a ROS machine: colcon build --packages-select embodied_nav && source install/setup.bash"
+        )
+    else:
+        mend = f"make setup, or on a ROS machine: sudo apt install {library.apt} (and source /opt/ros/jazzy/setup.bash)"
+    return Finding("ROS 2", name, MISSING, f"{library.why}: {detail}", mend)
+
+
+def _is_stand_in(file: str) -> bool:
+    return (Path(__file__).resolve().parents[2] / "compat") in Path(file).resolve().parents
+
+
+def _ros_tools() -> Iterator[Finding]:
+    distribution = os.environ.get("ROS_DISTRO", "")
+    if distribution:
+        yield Finding("ROS 2", "ROS_DISTRO", OK if distribution == "jazzy" else WARNING, distribution,
+                      "" if distribution == "jazzy" else "written for jazzy; others are not tested")  # fmt: skip
+    for name, why, instead in (
+        ("launch_ros", "ros2 launch embodied_nav agent.launch.py", "without it: embodied-nav up"),
+        ("rviz2", "rviz/agent.rviz", "without it: map.png of demo and replay"),
+    ):
+        there = bool(shutil.which(name)) or importlib.util.find_spec(name) is not None
+        yield Finding("ROS 2", name, OK if there else OPTIONAL, why if there else f"{why}; {instead}")
+
+
+def _dds() -> Iterator[Finding]:
+    implementation = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    fast = implementation == "rmw_fastrtps_cpp"
+    yield Finding("DDS", "RMW_IMPLEMENTATION", OK if fast else WARNING, implementation,
+                  "" if fast else "the shipped profile is for Fast DDS; give this one large buffers too")  # fmt: skip
+    profile = os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE") or os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")
+    if not profile:
+        yield Finding(
+            "DDS", "profile", OPTIONAL, "none set: demo and replay set theirs; for ros2 launch see the README"
+        )
+    elif Path(profile).is_file():
+        yield Finding("DDS", "profile", OK, profile)
+    else:
+        yield Finding("DDS", "profile", WARNING, f"{profile} does not exist", "unset FASTRTPS_DEFAULT_PROFILES_FILE")
+    reach = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    yield Finding("DDS", "discovery", OK, f"{reach}, domain {os.environ.get('ROS_DOMAIN_ID', '0')}")
+
+
+def _library_finding(library: Library, found: bool, detail: str) -> Finding:
+    version = detail.partition("|")[0]
+    if not found:
+        mend = f"make setup, or: pip install ., or: sudo apt install {library.apt}"
+        return Finding("libraries", library.module, MISSING, f"{library.why}: {detail}", mend)
+    if library.module == "cv2" and not (4, 6) <= _numbers(version) < (5,):
+        return Finding("libraries", "cv2", WARNING, version, "pip install 'opencv-python-headless>=4.10,<5'")
+    return Finding("libraries", library.module, OK, version)
+
+
+def _numba_cache() -> Iterator[Finding]:
+    """Kernels that cannot be cached are compiled at every start, which takes a minute."""
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).resolve().parents[1])
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        yield Finding("libraries", "numba cache", OK, str(folder))
+        return
+    fallback = Path(os.path.expanduser("~"), ".cache", "numba")
+    good = os.access(next(p for p in (fallback, *fallback.parents) if p.exists()), os.W_OK)
+    yield Finding("libraries", "numba cache", OK if good else WARNING, f"{folder} cannot be written, uses {fallback}"
+                  if good else f"neither {folder} nor {fallback} can be written",
+                  "" if good else "set NUMBA_CACHE_DIR to a folder that can be written")  # fmt: skip
+
+
+def _extra_finding(library: Library, found: bool, detail: str) -> Finding:
+    version = detail.partition("|")[0]
+    install = f"make setup EXTRAS={library.extra}, or: pip install '.[{library.extra}]'"
+    if found:
+        return Finding("extras", library.module, OK, f"{version} ({library.why})")
+    if detail == "not installed":
+        return Finding("extras", library.module, OPTIONAL, f"{library.why}: {install}")
+    return Finding("extras", library.module, WARNING, detail, f"{install} (needed for: {library.why})")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in version.split(".")[:3] if n.isdigit())

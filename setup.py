@@ -1,0 +1,66 @@
+"""pip's view of the package: the library, the simulator and the command, without ROS. colcon reads CMakeLists.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+install_requires = [
+    "matplotlib>=3.6,<4",
+    "numba>=0.58,<1",
+    "numpy>=1.26,<3",
+    "opencv-python-headless>=4.10,<5",
+    "pillow>=10,<14",
+    "pydantic>=1.10,<3",
+    "pyyaml>=6,<7",
+    "scipy>=1.11,<2",
+]
+extras_require = {
+    # A vision-language model for perception. A Jetson keeps NVIDIA's own torch: install without this extra there.
+    "vlm": ["torch>=2.4,<3", "transformers>=4.57,<6", "accelerate>=1.1,<2", "safetensors>=0.4.5,<1", "openai>=1.50,<3"],
+    # Training of the reasoner and of the networks.
+    "train": ["torch>=2.4,<3", "transformers>=4.57,<6", "safetensors>=0.4.5,<1", "trl>=1.16,<2", "peft>=0.17,<1"],
+    # Own SLAM instead of rtabmap's. gtsam 4.2 crashes with numpy 2.
+    "slam": ["gtsam>=4.3a0,<5", "small-gicp>=1,<2", "evo>=1.29,<2"],
+    # Meshes and point clouds on a screen; needs libEGL, libGL, libgomp and libusb-1.0 of the system.
+    "viewer": ["open3d>=0.18,<1", "trimesh>=4,<6"],
+    # Tests and linting. The ROS pytest plugins use an argument that pytest 9 removed.
+    "dev": [
+        "embreex>=2.17.7.post6,<5",
+        "hypothesis>=6.98,<7",
+        "psutil>=5.9,<8",
+        "pytest>=7.4,<9",
+        "pytest-timeout>=2.2,<3",
+        "ruff>=0.11,<1",
+        "trimesh>=4,<6",
+    ],
+}
+
+
+def data_files() -> list[tuple[str, list[str]]]:
+    """Settings, launch files and RViz files, where ``resources.share_path`` looks for them."""
+    found: dict[str, list[str]] = {}
+    for folder in ("config", "launch", "rviz"):
+        for path in sorted((HERE / folder).rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                relative = path.relative_to(HERE)
+                found.setdefault(f"share/embodied_nav/{relative.parent}", []).append(str(relative))
+    return sorted(found.items())
+
+
+setup(
+    name="embodied_nav",
+    version="0.1.0",
+    description="Follows a sentence through an unseen building with an RGB-D camera and remembers the building in 3D",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["embodied_nav", "embodied_nav.*"]),
+    data_files=data_files(),
+    install_requires=install_requires,
+    extras_require=extras_require,
+    entry_points={"console_scripts": ["embodied-nav = embodied_nav.cli.main:main"]},
+    zip_safe=False,
+)
