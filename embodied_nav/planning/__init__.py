@@ -1,1 +1,32 @@
 """From a map to a velocity: frontiers, geodesic distance, paths, control, the collision guard. Knows nothing of language."""
+
+from .frontiers import Frontier, frontiers, is_frontier_near, unknown_area
+from .guard import CollisionGuard, GuardConfig
+from .obstacles import LocalObstacles, ObstacleConfig, scan_points
+from .planner import Planner, densify, path_length
+from .pursuit import PursuitConfig, RegulatedPurePursuit
+from .recovery import Recovery, RecoveryConfig
+from .traversal import NearGround, PlanningConfig, TraversalMap, clearance_of
+
+__all__ = [
+    "CollisionGuard",
+    "Frontier",
+    "GuardConfig",
+    "LocalObstacles",
+    "NearGround",
+    "ObstacleConfig",
+    "Planner",
+    "PlanningConfig",
+    "PursuitConfig",
+    "Recovery",
+    "RecoveryConfig",
+    "RegulatedPurePursuit",
+    "TraversalMap",
+    "clearance_of",
+    "densify",
+    "frontiers",
+    "is_frontier_near",
+    "path_length",
+    "scan_points",
+    "unknown_area",
+]

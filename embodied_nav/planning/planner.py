@@ -1,0 +1,108 @@
+"""Paths over an occupancy grid by fast marching from the robot. Knows nothing of goals' meaning and of velocities."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..frames import OccupancyGrid
+from ..robot import RobotProfile
+from .geodesic import descend, fast_marching
+from .traversal import PlanningConfig, TraversalMap
+
+
+class Planner:
+    """Paths on one grid; the travel field of the last start is kept, so many goals from one place cost one field."""
+
+    def __init__(self, grid: OccupancyGrid, robot: RobotProfile, config: PlanningConfig | None = None) -> None:
+        self.map = TraversalMap(grid, robot, config)
+        self._start: tuple[int, int] | None = None
+        self._field = np.empty((0, 0), dtype=np.float32)
+        self._open = np.empty((0, 0), dtype=np.bool_)
+
+    @property
+    def grid(self) -> OccupancyGrid:
+        """The grid it plans on."""
+        return self.map.grid
+
+    def field_from(self, xy: tuple[float, float]) -> np.ndarray:
+        """HxW float32 cost (m at full speed, longer near obstacles and over unknown) from ``xy``, inf unreachable."""
+        cell = tuple(int(v) for v in self.grid.cells(np.asarray(xy, dtype=np.float64)))
+        if cell != self._start:
+            self._open = self.map.around(xy)
+            self._field = fast_marching(self._open, np.array([cell]), self.grid.resolution, self.map.speed)
+            self._start = cell
+        return self._field
+
+    def plan(
+        self, start_xy: tuple[float, float], goal_xy: tuple[float, float], tolerance: float = 0.3
+    ) -> np.ndarray | None:
+        """The path from start to goal.
+
+        Args:
+            start_xy, goal_xy: (x, y) m in the grid's frame.
+            tolerance: m; an unreachable goal is replaced by the reachable cell nearest to it, if that near.
+
+        Returns:
+            Nx2 float64 (x, y) corners, the start first; None where no path exists.
+        """
+        field = self.field_from(start_xy)
+        goal = self.nearest_reachable(field, goal_xy, tolerance)
+        if goal is None:
+            return None
+        corners = descend(field, goal, self.map.comfortable)
+        if len(corners) == 0:
+            return None
+        path = self.grid.centers(corners[::-1])
+        path[0] = start_xy
+        if len(path) == 1:
+            path = np.vstack([path, self.grid.centers(np.asarray(goal))])
+        return path
+
+    def nearest_reachable(self, field: np.ndarray, xy: tuple[float, float], tolerance: float) -> tuple[int, int] | None:
+        """The cell of finite cost nearest to a position, within ``tolerance`` (m); None where there is none."""
+        row, column = (int(v) for v in self.grid.cells(np.asarray(xy, dtype=np.float64)))
+        inside = 0 <= row < field.shape[0] and 0 <= column < field.shape[1]
+        if inside and np.isfinite(field[row, column]):
+            return row, column
+        n = int(np.ceil(tolerance / self.grid.resolution))
+        r0, c0 = max(0, row - n), max(0, column - n)
+        if row + n < 0 or column + n < 0:
+            return None
+        rows, columns = np.nonzero(np.isfinite(field[r0 : row + n + 1, c0 : column + n + 1]))
+        if len(rows) == 0:
+            return None
+        gap = (rows + r0 - row) ** 2 + (columns + c0 - column) ** 2
+        best = int(np.argmin(gap))
+        if gap[best] > n * n:
+            return None
+        return int(rows[best] + r0), int(columns[best] + c0)
+
+    def is_clear(self, path: np.ndarray, margin: float = 0.0) -> bool:
+        """Whether a path (Nx2, m) still keeps the footprint plus ``margin`` (m) off everything now known to be occupied.
+
+        The ground around the path's first point is left out: the robot stands there.
+        """
+        points = densify(path, self.grid.resolution)
+        away = np.linalg.norm(points - points[0], axis=1) > self.map.config.start_radius
+        cells = self.grid.cells(points[away])
+        inside = self.grid.inside(cells)
+        cells = cells[inside]
+        clearance = self.map.clearance[cells[:, 0], cells[:, 1]]
+        return bool((clearance >= self.map.robot.footprint_radius + margin).all())
+
+
+def path_length(path: np.ndarray) -> float:
+    """Length (m) of a polyline Nx2."""
+    return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
+
+
+def densify(path: np.ndarray, step: float) -> np.ndarray:
+    """Points (Mx2) along a polyline (Nx2), at most ``step`` (m) apart, corners included."""
+    path = np.asarray(path, dtype=np.float64)
+    if len(path) < 2:
+        return path.copy()
+    pieces = []
+    for a, b in zip(path[:-1], path[1:], strict=True):
+        n = max(1, int(np.ceil(np.linalg.norm(b - a) / step)))
+        pieces.append(a + (b - a) * (np.arange(n) / n)[:, None])
+    return np.vstack([*pieces, path[-1:]])

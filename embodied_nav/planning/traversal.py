@@ -1,0 +1,152 @@
+"""Where the robot fits and how gladly: an occupancy grid inflated by the footprint. Knows nothing of goals and paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from ..config import Config, param
+from ..frames import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
+from ..robot import RobotProfile
+
+
+@dataclass(frozen=True)
+class PlanningConfig(Config):
+    """Settings of inflation, frontiers and paths."""
+
+    clearance_margin: float = param(0.04, "distance kept beyond the footprint", unit="m", low=0.0, high=0.5)
+    comfort_clearance: float = param(
+        0.45, "clearance from which driving costs nothing extra", unit="m", low=0.1, high=2.0
+    )
+    tight_speed: float = param(0.25, "relative speed assumed at the least clearance", low=0.05, high=1.0)
+    unknown_hop: float = param(0.30, "how far from known floor a path may leave it", unit="m", low=0.0, high=5.0)
+    unknown_speed: float = param(0.3, "relative speed assumed over unknown floor", low=0.05, high=1.0)
+    start_radius: float = param(0.30, "ground around the robot that counts as passable", unit="m", low=0.1, high=1.0)
+    near_radius: float = param(
+        1.0, "blind ground near the robot that counts as free where in sight", unit="m", low=0.0, high=2.0
+    )
+    frontier_length: float = param(0.40, "shortest frontier worth a visit", unit="m", low=0.05, high=2.0)
+    frontier_split: float = param(3.0, "longer frontiers are split", unit="m", low=0.5, high=20.0)
+    hole_area: float = param(0.6, "smaller enclosed unknown spots are no frontier", unit="m^2", low=0.0, high=10.0)
+
+
+class TraversalMap:
+    """One occupancy grid seen with the robot's size.
+
+    Attributes:
+        grid: the grid it was made from.
+        clearance: HxW float32, m to the nearest occupied cell's border.
+        passable: HxW bool, where the robot's centre may be (known floor, or unknown within a short hop of it).
+        speed: HxW float32, relative speed in (0, 1] for fast marching: slow near obstacles and over the unknown.
+        comfortable: HxW bool, passable with full clearance on known floor; shortcuts keep to it.
+    """
+
+    def __init__(self, grid: OccupancyGrid, robot: RobotProfile, config: PlanningConfig | None = None) -> None:
+        config = config or PlanningConfig()
+        self.grid, self.robot, self.config = grid, robot, config
+        radius = robot.footprint_radius + config.clearance_margin
+        self.clearance = clearance_of(grid)
+        known = grid.data == FREE
+        near_known = known
+        if config.unknown_hop > 0:
+            near_known = _distance_to(known, grid.resolution) <= config.unknown_hop
+        self.passable = near_known & (grid.data != OCCUPIED) & (self.clearance >= radius)
+        comfort = np.clip((self.clearance - radius) / max(config.comfort_clearance - radius, 1e-3), 0.0, 1.0)
+        self.speed = (config.tight_speed + (1.0 - config.tight_speed) * comfort).astype(np.float32)
+        self.speed[~known] *= config.unknown_speed
+        self.comfortable = self.passable & known & (self.clearance >= min(config.comfort_clearance, radius + 0.1))
+
+    def around(self, xy: tuple[float, float]) -> np.ndarray:
+        """``passable`` (copy) with the ground around a robot at ``xy`` opened: it stands there, so it fits there."""
+        passable = self.passable.copy()
+        row, column = (int(v) for v in self.grid.cells(np.asarray(xy)))
+        reach = int(np.ceil(self.config.start_radius / self.grid.resolution))
+        rows, columns = passable.shape
+        r0, r1 = max(0, row - reach), min(rows, row + reach + 1)
+        c0, c1 = max(0, column - reach), min(columns, column + reach + 1)
+        if r0 >= r1 or c0 >= c1:
+            return passable
+        rr, cc = np.mgrid[r0:r1, c0:c1]
+        disc = (rr - row) ** 2 + (cc - column) ** 2 <= reach**2
+        passable[r0:r1, c0:c1] |= disc & (self.grid.data[r0:r1, c0:c1] != OCCUPIED)
+        passable[row, column] = True
+        return passable
+
+
+def clearance_of(grid: OccupancyGrid) -> np.ndarray:
+    """HxW float32, m from each cell's centre to the border of the nearest occupied cell; 0 on occupied cells."""
+    distance = _distance_to(grid.data == OCCUPIED, grid.resolution)
+    return np.maximum(distance - np.float32(0.5 * grid.resolution), 0.0)
+
+
+def _distance_to(mask: np.ndarray, resolution: float) -> np.ndarray:
+    """HxW float32, m between centres to the nearest cell of the mask; 1e3 without one."""
+    import cv2
+
+    if not mask.any():
+        return np.full(mask.shape, 1e3, dtype=np.float32)
+    return cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * np.float32(resolution)
+
+
+class NearGround:
+    """Floor that the camera cannot see because it is too near, remembered as free where nothing stands in between.
+
+    A camera on a mast does not see the floor under and just around the robot. What lies within ``radius`` of where
+    the robot stood, in straight sight over cells that are not occupied, was either seen from farther away or is free.
+    """
+
+    def __init__(self, radius: float) -> None:
+        self.radius = radius
+        self._mask = np.zeros((0, 0), dtype=np.bool_)
+        self._corner = (0, 0)
+        self._last: tuple[int, int] | None = None
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self.__init__(self.radius)
+
+    def fill(self, grid: OccupancyGrid, xy: tuple[float, float]) -> OccupancyGrid:
+        """The grid with unknown near ground set free; remembers the ground around ``xy`` (robot, map frame)."""
+        if self.radius <= 0:
+            return grid
+        self._fit(grid)
+        row, column = (int(v) for v in grid.cells(np.asarray(xy)))
+        reach = int(round(self.radius / grid.resolution))
+        _mark_in_sight(grid.data, row, column, reach, self._mask)
+        data = np.where(self._mask & (grid.data == UNKNOWN), np.int8(FREE), grid.data)
+        return OccupancyGrid(data, grid.resolution, grid.origin, grid.stamp)
+
+    def _fit(self, grid: OccupancyGrid) -> None:
+        """Moves the remembered mask onto the grid, whose window may have grown or moved by whole cells."""
+        corner = tuple(int(round(v / grid.resolution)) for v in grid.origin)
+        if self._mask.shape == grid.data.shape and corner == self._corner:
+            return
+        moved = np.zeros(grid.data.shape, dtype=np.bool_)
+        dx, dy = self._corner[0] - corner[0], self._corner[1] - corner[1]
+        old = self._mask
+        r0, r1 = max(0, dy), min(moved.shape[0], dy + old.shape[0])
+        c0, c1 = max(0, dx), min(moved.shape[1], dx + old.shape[1])
+        if r0 < r1 and c0 < c1:
+            moved[r0:r1, c0:c1] = old[r0 - dy : r1 - dy, c0 - dx : c1 - dx]
+        self._mask, self._corner = moved, corner
+
+
+@njit(cache=True, nogil=True)
+def _mark_in_sight(data, row, column, reach, mask):
+    """Marks cells within ``reach`` of (row, column) that no occupied cell hides, corners counting as hidden."""
+    height, width = data.shape
+    for r in range(max(0, row - reach), min(height, row + reach + 1)):
+        for c in range(max(0, column - reach), min(width, column + reach + 1)):
+            if (r - row) ** 2 + (c - column) ** 2 > reach * reach or mask[r, c]:
+                continue
+            n = 2 * max(abs(r - row), abs(c - column), 1)
+            clear = True
+            for k in range(n + 1):
+                rr = int(np.floor(row + (r - row) * k / n + 0.5))
+                cc = int(np.floor(column + (c - column) * k / n + 0.5))
+                if not (0 <= rr < height and 0 <= cc < width) or data[rr, cc] > 0:
+                    clear = False
+                    break
+            mask[r, c] = clear
