@@ -29,7 +29,6 @@ LOG = ROOT / "log" / "set_up.log"
 REQUIREMENTS = ROOT / "scripts" / "requirements-ros.txt"
 INTERFACES = ("msg", "srv", "action")
 MESSAGES = ("compat/tf2_msgs", *INTERFACES)
-SHARED = ("config", "launch", "rviz")
 BUILD_FILES = ("package.xml", "CMakeLists.txt", "embodied_nav/__init__.py", "scripts/node.in", "scripts/embodied-nav")
 VERSIONS = ((3, 12), (3, 11), (3, 13))  # 3.12 is what ROS 2 Jazzy itself runs on
 
@@ -84,7 +83,7 @@ def set_up() -> None:
         "extras": extras,
         "packages": digest(["scripts/requirements-ros.txt"], "\n".join(libraries)),
         "messages": digest(MESSAGES),
-        "build": digest([*MESSAGES, *SHARED, *BUILD_FILES]),
+        "build": digest([*MESSAGES, *BUILD_FILES]),
         "names": " ".join(f"{p}/{f.name}" for p in INTERFACES for f in sorted((ROOT / p).glob("*"))),
         "script": digest(["scripts/set_up.py"]),
     }
@@ -315,7 +314,7 @@ def run(command: list[str], *, ros: bool = False, on_error: str = "") -> None:
         )
     if code != 0:
         tail = LOG.read_text(encoding="utf-8", errors="replace").splitlines()[-25:]
-        print("\n".join(["", *("  | " + line for line in tail)]), file=sys.stderr)
+        print("\n".join(["", *("  | " + line[:200] for line in tail)]), file=sys.stderr)
         hint = f"; {on_error}" if on_error else ""
         raise SetUpError(f"{Path(command[0]).name} {' '.join(command[1:4])} failed ({code}), see {LOG}{hint}")
 
