@@ -156,7 +156,8 @@ class TimeSynchronizer(SimpleFilter):
         """Take messages from the filters; callbacks get them in this order."""
         self.queues: list[dict[int, Any]] = [{} for _ in fs]
         self.input_connections = [
-            f.registerCallback(self.add, queue, index) for index, (f, queue) in enumerate(zip(fs, self.queues))
+            f.registerCallback(self.add, queue, index)
+            for index, (f, queue) in enumerate(zip(fs, self.queues, strict=True))
         ]
 
     def add(self, msg: Any, my_queue: dict[int, Any], my_queue_index: int | None = None) -> None:

@@ -1,3 +1,21 @@
 """Stand-in for tf2_py: BufferCore and the exceptions of tf2, in pure Python."""
 
-from ._tf2_py import *  # noqa: F403
+from ._tf2_py import (
+    BufferCore,
+    ConnectivityException,
+    ExtrapolationException,
+    InvalidArgumentException,
+    LookupException,
+    TimeoutException,
+    TransformException,
+)
+
+__all__ = [
+    "BufferCore",
+    "ConnectivityException",
+    "ExtrapolationException",
+    "InvalidArgumentException",
+    "LookupException",
+    "TimeoutException",
+    "TransformException",
+]

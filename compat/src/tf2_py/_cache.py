@@ -11,7 +11,9 @@ from ._rigid import Rigid, interpolate
 
 def seconds_text(stamp: int) -> str:
     """Return the time as tf2 prints it: seconds with six digits."""
-    return f"{stamp * 1e-9:.6f}"
+    # Seconds and fraction apart: stamp * 1e-9 would lose the last digit of today's times.
+    seconds, fraction = divmod(stamp, 1_000_000_000)
+    return f"{seconds + 1e-9 * fraction:.6f}"
 
 
 class TimeCache:

@@ -41,10 +41,8 @@ class FrameTree:
         if cache is None or cache.is_static != is_static:
             cache = StaticCache() if is_static else TimeCache(self._window)
             self._caches[child] = cache
-        if not cache.insert(stamp, parent, transform):
-            return False
         self._caches.setdefault(parent, None)
-        return True
+        return cache.insert(stamp, parent, transform)
 
     def require(self, frame: str, argument: str) -> None:
         """Raise when the frame id is not valid (InvalidArgumentException) or not known (LookupException)."""

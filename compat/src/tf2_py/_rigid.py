@@ -33,8 +33,7 @@ def compose(a: Rigid, b: Rigid) -> Rigid:
 def inverse(a: Rigid) -> Rigid:
     """Return the transform that undoes a."""
     x, y, z, qx, qy, qz, qw = a
-    undone = compose((0.0, 0.0, 0.0, -qx, -qy, -qz, qw), (-x, -y, -z, 0.0, 0.0, 0.0, 1.0))
-    return undone
+    return compose((0.0, 0.0, 0.0, -qx, -qy, -qz, qw), (-x, -y, -z, 0.0, 0.0, 0.0, 1.0))
 
 
 def interpolate(a: Rigid, b: Rigid, ratio: float) -> Rigid:
@@ -77,10 +76,7 @@ def canonical(x: float, y: float, z: float, w: float) -> tuple[float, float, flo
     is positive where the matrix' trace is, else the largest component of the vector part is.
     """
     x, y, z, w = normalised(x, y, z, w)
-    if 4.0 * w * w > 1.0:
-        leading = w
-    else:
-        leading = max((x, y, z), key=abs)
+    leading = w if 4.0 * w * w > 1.0 else max((x, y, z), key=abs)
     if leading < 0.0:
         return -x, -y, -z, -w
     return x, y, z, w

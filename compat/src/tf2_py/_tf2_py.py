@@ -2,6 +2,7 @@
 
 import math
 import threading
+from contextlib import suppress
 
 from builtin_interfaces.msg import Time as TimeMsg
 from geometry_msgs.msg import TransformStamped
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 DEFAULT_CACHE_TIME = 10_000_000_000
-NORM_TOLERANCE = 0.01
 
 
 def nanoseconds(time, what: str = "time") -> int:
@@ -188,9 +188,11 @@ class BufferCore:
     ):
         """Return the twist of the tracking frame as above, in the reference frame and about the reference point."""
         with self._lock:
+            # No common time, no window: the look-ups then say what is missing.
             latest = 0
-            if tracking_frame in self._tree and observation_frame in self._tree:
-                latest = self._tree.latest_common_stamp(observation_frame, tracking_frame)
+            with suppress(TransformException):
+                if tracking_frame in self._tree and observation_frame in self._tree:
+                    latest = self._tree.latest_common_stamp(observation_frame, tracking_frame)
             return twist(
                 self._lookup,
                 (tracking_frame, observation_frame, reference_frame, reference_point_frame),
@@ -250,6 +252,7 @@ def _problem(parent: str, child: str, values: Rigid, authority: str) -> str:
         return f"TF_NO_FRAME_ID: {about} frame_id not set"
     if any(math.isnan(value) for value in values):
         return f"TF_NAN_INPUT: {about} of a nan value in the transform {values[:3]} {values[3:]}"
-    if not abs(sum(value * value for value in values[3:]) - 1.0) < NORM_TOLERANCE:
+    # A quaternion of any other length is taken and normalised, as tf2 does on its way to a matrix.
+    if not 0.0 < sum(value * value for value in values[3:]) < math.inf:
         return f"TF_DENORMALIZED_QUATERNION: {about} of an invalid quaternion in the transform {values[3:]}"
     return ""

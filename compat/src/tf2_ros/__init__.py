@@ -1,6 +1,14 @@
 """Stand-in for tf2_ros: transform buffer, listener, broadcasters and the client of a transform server."""
 
-from tf2_py import *  # noqa: F403
+from tf2_py import (
+    BufferCore,
+    ConnectivityException,
+    ExtrapolationException,
+    InvalidArgumentException,
+    LookupException,
+    TimeoutException,
+    TransformException,
+)
 
 from .buffer import Buffer
 from .buffer_client import BufferClient

@@ -14,7 +14,7 @@ from rclpy.time import Time
 from tf2_msgs.srv import FrameGraph
 from tf2_py import BufferCore
 
-from .buffer_interface import BufferInterface
+from .buffer_interface import NO_WAIT, BufferInterface
 
 
 class Buffer(BufferCore, BufferInterface):
@@ -64,7 +64,7 @@ class Buffer(BufferCore, BufferInterface):
             waiter()
 
     def lookup_transform(
-        self, target_frame: str, source_frame: str, time: Time, timeout: Duration = Duration()
+        self, target_frame: str, source_frame: str, time: Time, timeout: Duration = NO_WAIT
     ) -> TransformStamped:
         """Return T_target_source at the time (0: newest common), waiting for it up to timeout.
 
@@ -82,7 +82,7 @@ class Buffer(BufferCore, BufferInterface):
         source_frame: str,
         source_time: Time,
         fixed_frame: str,
-        timeout: Duration = Duration(),
+        timeout: Duration = NO_WAIT,
     ) -> TransformStamped:
         """Return the source frame at source_time seen from the target frame at target_time; see lookup_transform."""
         where = (target_frame, target_time, source_frame, source_time, fixed_frame)
@@ -95,7 +95,7 @@ class Buffer(BufferCore, BufferInterface):
         target_frame: str,
         source_frame: str,
         time: Time,
-        timeout: Duration = Duration(),
+        timeout: Duration = NO_WAIT,
         return_debug_tuple: bool = False,
     ) -> bool:
         """Return whether the look-up succeeds within timeout; with return_debug_tuple (1 or 0, why not)."""
@@ -109,7 +109,7 @@ class Buffer(BufferCore, BufferInterface):
         source_frame: str,
         source_time: Time,
         fixed_frame: str,
-        timeout: Duration = Duration(),
+        timeout: Duration = NO_WAIT,
         return_debug_tuple: bool = False,
     ) -> bool:
         """Return whether the look-up between two times succeeds within timeout."""

@@ -21,8 +21,9 @@ from tf2_py import (
     TransformException,
 )
 
-from .buffer_interface import BufferInterface
+from .buffer_interface import NO_WAIT, BufferInterface
 
+_PADDING = Duration(seconds=2.0)
 _EXCEPTIONS = {
     TF2Error.LOOKUP_ERROR: LookupException,
     TF2Error.CONNECTIVITY_ERROR: ConnectivityException,
@@ -49,7 +50,7 @@ class BufferClient(BufferInterface):
         node: Node,
         ns: str,
         check_frequency: float = 10.0,
-        timeout_padding: Duration = Duration(seconds=2.0),
+        timeout_padding: Duration = _PADDING,
     ) -> None:
         """Ask the server `ns`; a call gives up at its timeout plus timeout_padding.
 
@@ -62,7 +63,7 @@ class BufferClient(BufferInterface):
         self.timeout_padding = timeout_padding
 
     def lookup_transform(
-        self, target_frame: str, source_frame: str, time: Time, timeout: Duration = Duration()
+        self, target_frame: str, source_frame: str, time: Time, timeout: Duration = NO_WAIT
     ) -> TransformStamped:
         """Return the server's T_target_source at the time, or raise the server's exception."""
         goal = LookupTransform.Goal(
@@ -81,7 +82,7 @@ class BufferClient(BufferInterface):
         source_frame: str,
         source_time: Time,
         fixed_frame: str,
-        timeout: Duration = Duration(),
+        timeout: Duration = NO_WAIT,
     ) -> TransformStamped:
         """Return the server's transform between two times, or raise the server's exception."""
         goal = LookupTransform.Goal(
@@ -95,7 +96,7 @@ class BufferClient(BufferInterface):
         )
         return self._ask(goal)
 
-    def can_transform(self, target_frame: str, source_frame: str, time: Time, timeout: Duration = Duration()) -> bool:
+    def can_transform(self, target_frame: str, source_frame: str, time: Time, timeout: Duration = NO_WAIT) -> bool:
         """Return whether the server has the transform."""
         try:
             self.lookup_transform(target_frame, source_frame, time, timeout)
@@ -110,7 +111,7 @@ class BufferClient(BufferInterface):
         source_frame: str,
         source_time: Time,
         fixed_frame: str,
-        timeout: Duration = Duration(),
+        timeout: Duration = NO_WAIT,
     ) -> bool:
         """Return whether the server has the transform between two times."""
         try:

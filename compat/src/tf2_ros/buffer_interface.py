@@ -9,6 +9,8 @@ from rclpy.duration import Duration
 from rclpy.time import Time
 from std_msgs.msg import Header
 
+NO_WAIT = Duration()
+
 
 class TypeException(Exception):
     """No function is registered for a type."""
@@ -114,9 +116,7 @@ class BufferInterface:
     def __init__(self) -> None:
         self.registration = TransformRegistration()
 
-    def transform(
-        self, object_stamped, target_frame: str, timeout: Duration = Duration(), new_type: type | None = None
-    ):
+    def transform(self, object_stamped, target_frame: str, timeout: Duration = NO_WAIT, new_type: type | None = None):
         """Return the object in the target frame at its own time, waiting up to timeout; as new_type when given."""
         header = object_stamped.header
         apply = self.registration.get(type(object_stamped))
@@ -129,7 +129,7 @@ class BufferInterface:
         target_frame: str,
         target_time: Time,
         fixed_frame: str,
-        timeout: Duration = Duration(),
+        timeout: Duration = NO_WAIT,
         new_type: type | None = None,
     ):
         """Return the object in the target frame as that is at target_time, by way of a frame that stands still."""
@@ -141,22 +141,22 @@ class BufferInterface:
         moved = apply(object_stamped, found)
         return moved if new_type is None else convert(moved, new_type)
 
-    def lookup_transform(self, target_frame: str, source_frame: str, time: Time, timeout: Duration = Duration()):
+    def lookup_transform(self, target_frame: str, source_frame: str, time: Time, timeout: Duration = NO_WAIT):
         """Return T_target_source; a subclass must bring it."""
         raise NotImplementedException()
 
     def lookup_transform_full(
-        self, target_frame, target_time, source_frame, source_time, fixed_frame, timeout: Duration = Duration()
+        self, target_frame, target_time, source_frame, source_time, fixed_frame, timeout: Duration = NO_WAIT
     ):
         """Return T_target_source between two times; a subclass must bring it."""
         raise NotImplementedException()
 
-    def can_transform(self, target_frame: str, source_frame: str, time: Time, timeout: Duration = Duration()) -> bool:
+    def can_transform(self, target_frame: str, source_frame: str, time: Time, timeout: Duration = NO_WAIT) -> bool:
         """Return whether the look-up would succeed; a subclass must bring it."""
         raise NotImplementedException()
 
     def can_transform_full(
-        self, target_frame, target_time, source_frame, source_time, fixed_frame, timeout: Duration = Duration()
+        self, target_frame, target_time, source_frame, source_time, fixed_frame, timeout: Duration = NO_WAIT
     ) -> bool:
         """Return whether the look-up between two times would succeed; a subclass must bring it."""
         raise NotImplementedException()

@@ -1,6 +1,7 @@
 """Fills a buffer from /tf and /tf_static. Knows nothing of look-ups."""
 
 import threading
+from contextlib import suppress
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -18,11 +19,9 @@ def _profile(durability: DurabilityPolicy) -> QoSProfile:
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
+    # The context may be shut down under the listener: the normal end of a program.
+    with suppress(ExternalShutdownException):
         executor.spin()
-    except ExternalShutdownException:
-        # The context was shut down under the listener: the normal end of a program.
-        pass
 
 
 class TransformListener:

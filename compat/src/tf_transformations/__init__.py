@@ -253,7 +253,8 @@ def random_quaternion(rand: ArrayLike | None = None) -> np.ndarray:
 
     `rand`: three numbers, uniform in [0, 1), instead of numpy's. Shoemake, Uniform random rotations, 1992.
     """
-    u, v, w = np.random.random(3) if rand is None else rand
+    # numpy's global generator: programs seed it with np.random.seed.
+    u, v, w = np.random.random(3) if rand is None else rand  # noqa: NPY002
     outer, inner = math.sqrt(1.0 - u), math.sqrt(u)
     a, b = 2.0 * math.pi * v, 2.0 * math.pi * w
     return np.array((outer * math.sin(a), outer * math.cos(a), inner * math.sin(b), inner * math.cos(b)))
