@@ -309,6 +309,24 @@ def _level(levels, t, level):
 
 
 @njit(cache=True, nogil=True)
+def _trilinear(texels, levels, t, lod, u, v):
+    """Red and blue, and green, as :func:`_bilinear`, between the two mip levels around ``lod`` (>= 0)."""
+    level = np.int64(lod)
+    blend = np.int64((lod - np.float32(level)) * np.float32(16.0))
+    offset, log_width, log_height = _level(levels, t, level)
+    red_blue, green = _bilinear(texels, offset, log_width, log_height, u, v)
+    if blend == 0 or log_width + log_height == 0:
+        return red_blue, green
+    offset += np.int64(1) << (log_width + log_height)
+    next_red_blue, next_green = _bilinear(texels, offset, max(0, log_width - 1), max(0, log_height - 1), u, v)
+    green += (next_green - green) * blend >> 4
+    red, blue = red_blue & 0xFFFF, red_blue >> 16
+    red += ((next_red_blue & 0xFFFF) - red) * blend >> 4
+    blue += ((next_red_blue >> 16) - blue) * blend >> 4
+    return red | blue << 16, green
+
+
+@njit(cache=True, nogil=True)
 def _light_at(light, x, y, z):
     """The light grid between its cells at a position in cells."""
     x = min(max(x, np.float32(0.0)), np.float32(light.shape[0] - 1.001))
@@ -362,11 +380,10 @@ def shade(
             # texels a pixel = density z^2 |d| / (fx fy |slope|): half its log2 is the level between major and minor axis
             spread = z * z * math.sqrt((x * x + y * y + 1.0)) / max(abs(slope), 0.02)
             lod = np.float32(0.5) * (density[f] - np.float32(pixels) + np.float32(math.log2(spread)))
-            level = np.int64(max(lod + np.float32(0.3), np.float32(0.0)))
-            offset, log_width, log_height = _level(levels, texture[f], level)
+            lod = max(lod, np.float32(0.0))
             tu = np.float32(maps[f, 0] * hx + maps[f, 1] * hy + maps[f, 2] * hz + maps[f, 3])
             tv = np.float32(maps[f, 4] * hx + maps[f, 5] * hy + maps[f, 6] * hz + maps[f, 7])
-            red_blue, green = _bilinear(texels, offset, log_width, log_height, tu, tv)
+            red_blue, green = _trilinear(texels, levels, texture[f], lod, tu, tv)
             away = -light_offset if back else light_offset
             gain = np.float32(1.0 / 256.0) * _light_at(
                 light,
