@@ -1,0 +1,290 @@
+"""Cuts a depth image into floor, ceiling, walls, level tops and connected things. Knows nothing of colours and words.
+
+The up direction is found from the level surfaces in view, starting near the map's z, so that a map that nobody levelled
+(a handheld recording) works too. Everything happens on a grid of cells, blocks of pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from ..frames import RGBDFrame
+
+#: Cells per image width.
+GRID_WIDTH = 160
+#: Classes of cells; tops (level surfaces above the floor) count up from TOP.
+INVALID, THING, FLOOR, CEILING, WALL, TOP = 0, 1, 2, 3, 4, 5
+#: Degrees of tilt of the map's z that are searched for the true up.
+_LARGEST_TILT = 45.0
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Cells of one depth image.
+
+    Attributes:
+        stride: pixels a cell edge.
+        depth: hxw float32 m, NaN invalid, block means of the nearest surface of each block.
+        points: hxwx3 float32, map.
+        normals: hxwx3 float32, map, towards the camera; NaN where depth breaks.
+        area: hxw float32, m^2 of surface in a cell, seen frontally.
+    """
+
+    stride: int
+    depth: np.ndarray
+    points: np.ndarray
+    normals: np.ndarray
+    area: np.ndarray
+
+
+def make_grid(frame: RGBDFrame, min_depth: float, max_depth: float) -> Grid:
+    """Cells of a frame's depth between the two limits (m)."""
+    camera = frame.camera
+    stride = max(1, round(camera.width / GRID_WIDTH))
+    depth = _block_depth(np.ascontiguousarray(frame.depth, dtype=np.float32), stride, min_depth, max_depth)
+    v, u = np.mgrid[: depth.shape[0], : depth.shape[1]].astype(np.float32) * stride + (stride - 1) / 2.0
+    rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)], axis=-1)
+    T = frame.T_map_camera
+    points = ((rays * depth[..., None]) @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
+    normals = _normals(points, depth, T[:3, 3].astype(np.float32))
+    area = (depth**2 * (stride**2 / (camera.fx * camera.fy))).astype(np.float32)
+    return Grid(stride, depth, points, normals, area)
+
+
+def estimate_up(grid: Grid, prior: np.ndarray) -> np.ndarray | None:
+    """Unit up direction (3,) in map: the densest bundle of normals within 45 degrees of ``prior``; None if too thin."""
+    normals = grid.normals.reshape(-1, 3)
+    weight = grid.area.ravel()
+    near = normals @ prior.astype(np.float32) > np.cos(np.radians(_LARGEST_TILT))
+    normals, weight = normals[near], weight[near]
+    if len(normals) < 100:
+        return None
+    seeds = normals[:: max(1, len(normals) // 64)]
+    density = (seeds @ normals.T > np.cos(np.radians(8.0))) @ weight
+    up = seeds[int(density.argmax())].astype(np.float64)
+    for _ in range(5):
+        mine = normals @ up.astype(np.float32) > np.cos(np.radians(8.0))
+        up = (normals[mine] * weight[mine, None]).sum(axis=0, dtype=np.float64)
+        up /= np.linalg.norm(up)
+    return up if density.max() > 0.1 else None
+
+
+def find_floor(grid: Grid, up: np.ndarray, camera_height: float) -> float | None:
+    """Height (m along up) of the lowest level surface of at least 0.1 m^2 that lies 0.3 m or more below the camera."""
+    height, level = _heights(grid, up)
+    chosen = level & (height < camera_height - 0.3)
+    peaks = _height_peaks(height[chosen], grid.area[chosen], 0.1)
+    return min(peaks) if peaks else None
+
+
+def classify(grid: Grid, up: np.ndarray, floor: float | None, camera_height: float) -> np.ndarray:
+    """Class of each cell: hxw int32, see the module's constants."""
+    height, level = _heights(grid, up)
+    classes = np.where(np.isfinite(grid.depth), THING, INVALID).astype(np.int32)
+    slack = 0.03 + 0.012 * np.nan_to_num(grid.depth)
+    tops = level if floor is None else level & (height > floor + 0.15)
+    for k, peak in enumerate(_height_peaks(height[tops], grid.area[tops], 0.08)):
+        classes[tops & (np.abs(height - peak) < slack)] = TOP + k
+    down = grid.normals @ up.astype(np.float32) < -0.85
+    classes[down & (height > camera_height + 0.4)] = CEILING
+    _mark_walls(grid, up, floor, height, classes)
+    if floor is not None:
+        classes[(classes == THING) & (height < floor + slack + 0.02)] = FLOOR
+    return classes
+
+
+def components(grid: Grid, classes: np.ndarray, min_cells: int) -> tuple[np.ndarray, int]:
+    """Connected cells of one class (things and tops) without a break in depth.
+
+    Returns:
+        hxw int32, 0 is nothing, 1..n; and n.
+    """
+    return _components(grid.depth, classes, int(min_cells))
+
+
+def _heights(grid: Grid, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Height of each cell and whether it is level and looks up."""
+    return grid.points @ up.astype(np.float32), grid.normals @ up.astype(np.float32) > 0.9
+
+
+def _height_peaks(height: np.ndarray, area: np.ndarray, least: float) -> list[float]:
+    """Heights (m) at which at least ``least`` m^2 lie within some centimetres, largest area first."""
+    if len(height) < 10:
+        return []
+    low = float(height.min())
+    histogram = np.bincount(((height - low) / 0.02).astype(np.int64), weights=area)
+    smooth = np.convolve(histogram, np.ones(3), mode="same")
+    peaks = []
+    while smooth.max() >= least:
+        k = int(smooth.argmax())
+        peaks.append(low + (k + 0.5) * 0.02)
+        smooth[max(0, k - 4) : k + 5] = 0
+    return peaks
+
+
+def _mark_walls(grid: Grid, up: np.ndarray, floor: float | None, height: np.ndarray, classes: np.ndarray) -> None:
+    """Marks upright planes that are high and wide and have next to nothing behind them."""
+    for _ in range(4):
+        upright = (classes == THING) & (np.abs(grid.normals @ up.astype(np.float32)) < 0.25)
+        plane = _upright_plane(grid, up, upright)
+        if plane is None:
+            return
+        normal, offset = plane
+        distance = grid.points @ normal.astype(np.float32) - np.float32(offset)
+        slack = 0.04 + 0.015 * np.nan_to_num(grid.depth)
+        near = (np.abs(distance) < slack) & (classes == THING)
+        mine = near & upright & (grid.normals @ normal.astype(np.float32) > 0.85)
+        if mine.sum() < 50 or not _is_wall(grid, up, normal, distance, height, mine, floor):
+            # Not a wall: its cells must not be found again in this round.
+            classes[mine] = -THING
+            continue
+        classes[near] = WALL
+    classes[classes == -THING] = THING
+
+
+def _is_wall(grid, up, normal, distance, height, mine, floor) -> bool:
+    along = grid.points[mine] @ np.cross(up, normal).astype(np.float32)
+    low, high = np.percentile(height[mine], (5, 95))
+    width = float(np.subtract(*np.percentile(along, (95, 5))))
+    behind = float((distance < -0.15).sum()) / max(1.0, float(np.isfinite(distance).sum()))
+    top = high - floor if floor is not None else high - low
+    return width > 0.8 and high - low > 0.3 and top > 1.25 and behind < 0.06
+
+
+def _upright_plane(grid: Grid, up: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """The largest upright plane (unit normal, offset) by a vote over bearing (5 degrees) and offset (5 cm)."""
+    if chosen.sum() < 100:
+        return None
+    east = np.cross(up, [0.0, 0.0, 1.0] if abs(up[2]) < 0.9 else [0.0, 1.0, 0.0])
+    east /= np.linalg.norm(east)
+    north = np.cross(up, east)
+    normals, points, area = grid.normals[chosen], grid.points[chosen], grid.area[chosen]
+    bearing = np.arctan2(normals @ north, normals @ east)
+    offset = np.einsum("ij,ij->i", normals, points)
+    turn = np.floor((bearing + np.pi) / np.radians(10.0)).astype(np.int64)
+    low = float(offset.min())
+    votes = np.bincount(turn * 1024 + np.clip((offset - low) / 0.10, 0, 1023).astype(np.int64), weights=area)
+    best = int(votes.argmax())
+    mine = (turn == best // 1024) & (np.abs(offset - low - (best % 1024 + 0.5) * 0.10) < 0.10)
+    for _ in range(3):
+        normal = (normals[mine] * area[mine, None]).sum(axis=0, dtype=np.float64)
+        normal -= up * (normal @ up)
+        normal /= np.linalg.norm(normal)
+        along = points @ normal
+        at = float(np.median(along[mine]))
+        mine = (np.abs(along - at) < 0.08) & (normals @ normal > 0.9)
+        if mine.sum() < 50:
+            return None
+    return normal, at
+
+
+@njit(cache=True, nogil=True)
+def _block_depth(depth, stride, low, high):
+    """Mean of the nearest surface in each block: depth within 4% of the block's lower quartile-like minimum."""
+    h, w = depth.shape[0] // stride, depth.shape[1] // stride
+    out = np.full((h, w), np.nan, np.float32)
+    for i in range(h):
+        for j in range(w):
+            count = 0
+            nearest = np.inf
+            for v in range(i * stride, (i + 1) * stride):
+                for u in range(j * stride, (j + 1) * stride):
+                    d = depth[v, u]
+                    if low <= d <= high:
+                        count += 1
+                        nearest = min(nearest, d)
+            if 2 * count < stride * stride:
+                continue
+            total = 0.0
+            n = 0
+            for v in range(i * stride, (i + 1) * stride):
+                for u in range(j * stride, (j + 1) * stride):
+                    d = depth[v, u]
+                    if low <= d <= high and d <= nearest * 1.04 + 0.01:
+                        total += d
+                        n += 1
+            out[i, j] = total / n
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _normals(points, depth, eye):
+    """Normals from differences over two cells to each side, towards the eye; NaN at breaks of depth."""
+    h, w = depth.shape
+    out = np.full((h, w, 3), np.nan, np.float32)
+    a = np.empty(3, np.float64)
+    b = np.empty(3, np.float64)
+    for i in range(h):
+        for j in range(w):
+            z = depth[i, j]
+            if not z > 0.0:
+                continue
+            i0, i1, j0, j1 = max(0, i - 2), min(h - 1, i + 2), max(0, j - 2), min(w - 1, j + 2)
+            gap = 0.05 * z + 0.02
+            left = abs(depth[i, j0] - z) < gap
+            right = abs(depth[i, j1] - z) < gap
+            above = abs(depth[i0, j] - z) < gap
+            below = abs(depth[i1, j] - z) < gap
+            if not (left or right) or not (above or below):
+                continue
+            for c in range(3):
+                a[c] = (points[i, j1, c] if right else points[i, j, c]) - (points[i, j0, c] if left else points[i, j, c])
+                b[c] = (points[i1, j, c] if below else points[i, j, c]) - (points[i0, j, c] if above else points[i, j, c])
+            n0 = a[1] * b[2] - a[2] * b[1]
+            n1 = a[2] * b[0] - a[0] * b[2]
+            n2 = a[0] * b[1] - a[1] * b[0]
+            length = np.sqrt(n0 * n0 + n1 * n1 + n2 * n2)
+            if length < 1e-12:
+                continue
+            away = n0 * (points[i, j, 0] - eye[0]) + n1 * (points[i, j, 1] - eye[1]) + n2 * (points[i, j, 2] - eye[2])
+            if away > 0:
+                length = -length
+            out[i, j, 0], out[i, j, 1], out[i, j, 2] = n0 / length, n1 / length, n2 / length
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _components(depth, classes, min_cells):
+    h, w = depth.shape
+    labels = np.zeros((h, w), np.int32)
+    stack = np.empty((h * w, 2), np.int32)
+    members = np.empty((h * w, 2), np.int32)
+    count = 0
+    for si in range(h):
+        for sj in range(w):
+            kind = classes[si, sj]
+            if labels[si, sj] != 0 or not (kind == 1 or kind >= 5):
+                continue
+            size, n = 1, 1
+            stack[0, 0], stack[0, 1] = si, sj
+            members[0, 0], members[0, 1] = si, sj
+            labels[si, sj] = -1
+            while size > 0:
+                size -= 1
+                i, j = stack[size, 0], stack[size, 1]
+                for di in range(-1, 2):
+                    for dj in range(-1, 2):
+                        a, b = i + di, j + dj
+                        if a < 0 or b < 0 or a >= h or b >= w or labels[a, b] != 0 or classes[a, b] != kind:
+                            continue
+                        if abs(depth[a, b] - depth[i, j]) > 0.03 + 0.025 * depth[i, j]:
+                            continue
+                        labels[a, b] = -1
+                        stack[size, 0], stack[size, 1] = a, b
+                        members[n, 0], members[n, 1] = a, b
+                        size += 1
+                        n += 1
+            keep = -2
+            if n >= min_cells:
+                count += 1
+                keep = count
+            for m in range(n):
+                labels[members[m, 0], members[m, 1]] = keep
+    for i in range(h):
+        for j in range(w):
+            if labels[i, j] < 0:
+                labels[i, j] = 0
+    return labels, count
