@@ -1,0 +1,205 @@
+"""The whole agent in one process: frames in, velocities out. Knows nothing of ROS and of simulators.
+
+It wires the same components as the ROS nodes do, in the same order: keyframe gate, perception, memory, navigator;
+path follower, recovery, collision guard.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+
+import numpy as np
+
+from .config import Config
+from .frames import Decision, RGBDFrame, Velocity
+from .geometry import invert, transform_points, yaw_of
+from .keyframes import KeyframeConfig, KeyframeGate
+from .memory import MemoryConfig, SpatialMemory
+from .perception import PerceptionBackend
+from .planning import CollisionGuard, PursuitConfig, Recovery, RegulatedPurePursuit
+from .reasoner import Navigator, NavigatorOutput, Policy
+from .robot import RobotProfile
+
+
+class PathFollower:
+    """Follows the navigator's newest plan in odom: pure pursuit, recovery when stuck, the guard as the last word.
+
+    The plan is moved into odom once, when it comes: a later correction of the map never jerks the robot.
+    """
+
+    def __init__(
+        self,
+        robot: RobotProfile,
+        pursuit: PursuitConfig | None = None,
+        guard: CollisionGuard | None = None,
+        recovery: Recovery | None = None,
+    ) -> None:
+        self.pursuit = RegulatedPurePursuit(pursuit, robot)
+        self.guard = guard or CollisionGuard(robot=robot)
+        self.recovery = recovery or Recovery()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets plan, obstacles and motion."""
+        self.pursuit.reset()
+        self.guard.reset()
+        self.recovery.reset()
+        self.reason = ""
+        self._path: np.ndarray | None = None
+        self._heading: float | None = None
+        self._last: int | None = None
+
+    def follow(self, path: np.ndarray, heading: float | None, T_odom_map: np.ndarray) -> None:
+        """Takes a plan in map (see :class:`NavigatorOutput`); an empty one stops the robot."""
+        if len(path) == 0:
+            self._path, self._heading = None, None
+            return
+        points = np.column_stack([path, np.zeros(len(path))])
+        self._path = transform_points(T_odom_map, points)[:, :2]
+        self._heading = None if heading is None else heading + yaw_of(T_odom_map)
+
+    def command(self, stamp: int, T_odom_base: np.ndarray) -> Velocity:
+        """The velocity to drive now; call it at 20 Hz with odometry at ``stamp`` (ns)."""
+        dt = 0.05 if self._last is None else min(max((stamp - self._last) * 1e-9, 0.0), 0.5)
+        self._last = stamp
+        wanted = self.pursuit.command(T_odom_base, self._path, dt, self._heading, self.guard.clearance)
+        recovering = self.recovery.update(stamp, T_odom_base, wanted)
+        velocity, self.reason = self.guard.filter(recovering or wanted, T_odom_base)
+        if recovering is not None:
+            self.reason = self.reason or "recovery"
+        return velocity
+
+
+class Agent:
+    """Everything between a camera frame and a velocity.
+
+    Attributes:
+        memory, gate, navigator, follower: the components, for reports and maps.
+        decisions: all decisions since reset.
+        keyframes, perception_calls: counts since reset.
+        seconds: stage -> list of wall seconds, one entry a call.
+    """
+
+    def __init__(
+        self,
+        robot: RobotProfile,
+        perception: PerceptionBackend,
+        policy: Policy,
+        *,
+        memory: MemoryConfig | None = None,
+        keyframes: KeyframeConfig | None = None,
+        navigator: Navigator | None = None,
+        follower: PathFollower | None = None,
+    ) -> None:
+        self.robot, self.perception = robot, perception
+        self.memory = SpatialMemory(memory or MemoryConfig())
+        self.gate = KeyframeGate(keyframes or KeyframeConfig())
+        self.navigator = navigator or Navigator(robot=robot, policy=policy)
+        self.follower = follower or PathFollower(robot)
+        self.instruction = ""
+        self.decisions: list[Decision] = []
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self._previous = None
+        self._output: NavigatorOutput | None = None
+        self.keyframes = self.perception_calls = 0
+
+    def reset(self, instruction: str) -> None:
+        """Starts on a new instruction in an unknown place.
+
+        Raises:
+            InputError: the sentence names nothing.
+        """
+        self.navigator.reset(instruction)
+        self.instruction = instruction
+        self.memory.clear()
+        self.gate.reset()
+        self.follower.reset()
+        self.decisions.clear()
+        self.seconds.clear()
+        self._previous, self._output = None, None
+        self.keyframes = self.perception_calls = 0
+
+    @property
+    def status(self) -> str:
+        """``running``, ``stopped`` or ``failed``."""
+        return self._output.status if self._output else "running"
+
+    @property
+    def reason(self) -> str:
+        """The navigator's last word."""
+        return self._output.reason if self._output else ""
+
+    def observe(
+        self,
+        frame: RGBDFrame,
+        T_map_base: np.ndarray,
+        T_odom_base: np.ndarray | None = None,
+        T_base_camera: np.ndarray | None = None,
+    ) -> NavigatorOutput:
+        """Takes in one camera frame and makes up its mind.
+
+        Args:
+            frame: with its pose in map.
+            T_map_base: 4x4, the robot at the frame's stamp.
+            T_odom_base: the same by odometry; the map's pose where left out.
+            T_base_camera: camera mount; from the two poses where left out.
+        """
+        T_odom_base = T_map_base if T_odom_base is None else T_odom_base
+        if T_base_camera is None:
+            T_base_camera = invert(T_map_base) @ frame.T_map_camera
+        with _Clock(self.seconds["guard"]):
+            if frame.depth is not None:
+                guard = self.follower.guard
+                guard.observe_depth(frame.stamp, frame.depth, frame.camera, T_base_camera, T_odom_base)
+        with _Clock(self.seconds["memory"]):
+            self.memory.integrate(frame)
+        with _Clock(self.seconds["keyframe"]):
+            keyframe = self.gate.process(frame)
+        if keyframe is not None:
+            self._perceive(keyframe)
+        with _Clock(self.seconds["objects"]):
+            objects = self.memory.objects()
+        with _Clock(self.seconds["occupancy"]):
+            grid = self.memory.occupancy(self.robot.height)
+        with _Clock(self.seconds["navigator"]):
+            output = self.navigator.update(frame.stamp, T_map_base, grid, objects)
+        if output.decision is not None:
+            self.decisions.append(output.decision)
+        if self._output is None or output.path is not self._output.path or output.heading != self._output.heading:
+            self.follower.follow(output.path, output.heading, T_odom_base @ invert(T_map_base))
+        self._output = output
+        return output
+
+    def control(self, stamp: int, T_odom_base: np.ndarray) -> Velocity:
+        """The velocity to drive now (20 Hz)."""
+        with _Clock(self.seconds["control"]):
+            return self.follower.command(stamp, T_odom_base)
+
+    def step(self, frame: RGBDFrame, T_map_base: np.ndarray, T_odom_base: np.ndarray | None = None) -> Velocity:
+        """Observes and commands at once, where camera and control run at one rate."""
+        self.observe(frame, T_map_base, T_odom_base)
+        return self.control(frame.stamp, T_map_base if T_odom_base is None else T_odom_base)
+
+    def _perceive(self, keyframe) -> None:
+        with _Clock(self.seconds["perception"]):
+            delta = self.perception.perceive(self._previous, keyframe, self.instruction)
+        with _Clock(self.seconds["memory"]):
+            self.memory.add_keyframe(keyframe)
+            self.memory.add_delta(delta)
+        self._previous = keyframe
+        self.keyframes += 1
+        self.perception_calls += 1
+
+
+class _Clock:
+    """Appends the seconds spent inside to a list."""
+
+    def __init__(self, seconds: list[float]) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds.append(time.perf_counter() - self._start)

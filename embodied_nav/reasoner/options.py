@@ -1,0 +1,194 @@
+"""What the robot may do next: frontiers, remembered objects, a look around, stopping. Knows nothing of policies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..config import Config, param
+from ..frames import MemoryObject, OccupancyGrid, Option
+from ..planning import Frontier, Planner, frontiers, path_length, unknown_area
+from .instruction import Instruction, Target
+from .priors import affinity
+from .prompt import LETTERS, direction_words
+from .targets import SURE, Candidate, Stand, box_gap, candidates, stand_for
+
+
+@dataclass(frozen=True)
+class OptionConfig(Config):
+    """Settings of what is offered."""
+
+    max_objects: int = param(3, "remembered objects offered at most", low=1, high=5)
+    stand_distance: float = param(0.60, "gap to an object's surface at which to stand", unit="m", low=0.3, high=2.0)
+    seen_radius: float = param(3.0, "things within this distance describe a frontier", unit="m", low=0.5, high=10.0)
+    gain_radius: float = param(1.5, "unknown floor within this distance counts as a frontier's gain", unit="m", low=0.5, high=5.0)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The numbers behind an option, for policies that calculate.
+
+    Attributes:
+        cost: m at full speed to get there, longer over tight or unknown ground.
+        gain: m^2 of unknown floor near a frontier.
+        affinity: 0 to 1, how much the things near a frontier speak for the target being there.
+        match: 0 to 1, how well an object fits the target.
+        arrived: 0 to 1 (``stop``), how sure it is that the robot stands where it shall.
+    """
+
+    cost: float = 0.0
+    gain: float = 0.0
+    affinity: float = 0.0
+    match: float = 0.0
+    arrived: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """All that a decision may rest on.
+
+    Attributes:
+        instruction, target: the sentence and its present stage.
+        options, facts: what to choose among; same length.
+        notes: lines on the state, for the prompt.
+        position, heading: of the robot in map, m and rad.
+        objects: as remembered.
+        grid: the map.
+        seed: differs between decisions, for policies that draw.
+    """
+
+    instruction: Instruction
+    target: Target
+    options: tuple[Option, ...]
+    facts: tuple[Facts, ...]
+    notes: tuple[str, ...]
+    position: tuple[float, float]
+    heading: float
+    objects: tuple[MemoryObject, ...]
+    grid: OccupancyGrid
+    seed: int = 0
+
+
+@dataclass
+class Surroundings:
+    """What the navigator knows beside the map when it asks for options.
+
+    Attributes:
+        position, heading: of the robot, m and rad.
+        arrived: 0 to 1, how sure it is to stand at the target; ``arrived_note`` says why.
+        look: m^2 or m of unknown that turning on the spot would show; 0 offers no look around.
+        barred: (x, y) of places that could not be reached.
+        barred_objects: ids of objects that could not be reached or were refuted.
+    """
+
+    position: tuple[float, float]
+    heading: float
+    arrived: float = 0.0
+    arrived_note: str = ""
+    look: float = 0.0
+    barred: list[tuple[float, float]] = field(default_factory=list)
+    barred_objects: set[int] = field(default_factory=set)
+
+
+def build_options(
+    target: Target,
+    objects: Sequence[MemoryObject],
+    planner: Planner,
+    here: Surroundings,
+    config: OptionConfig,
+) -> tuple[tuple[Option, ...], tuple[Facts, ...]]:
+    """At most eight options with their facts: objects, frontiers, look around, stop, in this order."""
+    travel = planner.field_from(here.position)
+    rows: list[tuple[str, tuple[float, float] | None, Facts, str, int, float]] = []
+    for candidate, stand in _object_options(target, objects, planner, travel, here, config):
+        words = candidate.object.name + (f" ({candidate.note})" if candidate.note else "")
+        facts = Facts(cost=stand.cost, match=candidate.score)
+        rows.append(("object", stand.position, facts, words, candidate.object.id, 0.0))
+    room = len(LETTERS) - 1 - (here.look > 0) - len(rows)
+    for frontier, facts, words in _frontier_options(target, objects, planner, travel, here, config)[:room]:
+        rows.append(("frontier", frontier.position, facts, words, -1, frontier.length))
+    if here.look > 0:
+        words = "look around: turn on the spot to see what is hidden from view"
+        rows.append(("look_around", None, Facts(gain=here.look), words, -1, 0.0))
+    words = "stop here" + (f": {here.arrived_note}" if here.arrived_note else ": the target is not here")
+    rows.append(("stop", None, Facts(arrived=here.arrived), words, -1, 0.0))
+    options = tuple(_option(k, row, planner, here) for k, row in enumerate(rows))
+    return options, tuple(row[2] for row in rows)
+
+
+def _option(k: int, row: tuple, planner: Planner, here: Surroundings) -> Option:
+    kind, position, _, words, object_id, size = row
+    if position is None:
+        return Option(LETTERS[k], kind, None, 0.0, 0.0, words)
+    path = planner.plan(here.position, position)
+    distance = math.inf if path is None else path_length(path)
+    bearing = math.atan2(position[1] - here.position[1], position[0] - here.position[0]) - here.heading
+    bearing = math.remainder(bearing, 2.0 * math.pi)
+    place = f"{distance:.1f} m, {direction_words(bearing)}"
+    if kind == "object":
+        text = f"go to the {words}: {place}"
+    else:
+        text = f"explore: {place}, opening {size:.1f} m wide; {words}"
+    return Option(LETTERS[k], kind, position, distance, bearing, text, object_id, size)
+
+
+def _object_options(
+    target: Target,
+    objects: Sequence[MemoryObject],
+    planner: Planner,
+    travel: np.ndarray,
+    here: Surroundings,
+    config: OptionConfig,
+) -> list[tuple[Candidate, Stand]]:
+    found = []
+    for candidate in candidates(target, objects)[: 4 * config.max_objects]:
+        if candidate.object.id in here.barred_objects:
+            continue
+        stand = stand_for(candidate.object, planner, travel, config.stand_distance)
+        if stand is not None:
+            found.append((candidate, stand))
+    # Sure ones by how near they are; the doubtful after them.
+    found.sort(key=lambda cs: (cs[0].score < SURE, cs[1].cost * (1.5 - 0.5 * cs[0].score) if cs[0].score >= SURE else -cs[0].score))
+    return found[: config.max_objects]
+
+
+def _frontier_options(
+    target: Target,
+    objects: Sequence[MemoryObject],
+    planner: Planner,
+    travel: np.ndarray,
+    here: Surroundings,
+    config: OptionConfig,
+) -> list[tuple[Frontier, Facts, str]]:
+    """Frontiers worth offering: the two nearest, then by gain, relevance and distance."""
+    rows = []
+    for frontier in frontiers(planner.grid, planner.map.config, travel):
+        if any(math.dist(frontier.position, p) < 0.5 for p in here.barred):
+            continue
+        gain = unknown_area(planner.grid, frontier.middle, config.gain_radius)
+        near = _things_near(frontier.middle, objects, config.seen_radius)
+        relevance = _relevance(near, target)
+        words = "near it: " + ", ".join(dict.fromkeys(o.name for o, _ in near[:4])) if near else "nothing seen near it"
+        rows.append((frontier, Facts(cost=frontier.distance, gain=gain, affinity=relevance), words))
+    rows.sort(key=lambda r: r[1].cost)
+    rest = sorted(rows[2:], key=lambda r: -(0.3 + r[1].affinity) * r[1].gain / (r[1].cost + 2.0))
+    return rows[:2] + rest
+
+
+def _things_near(
+    xy: tuple[float, float], objects: Sequence[MemoryObject], radius: float
+) -> list[tuple[MemoryObject, float]]:
+    near = [(o, box_gap(o, xy)) for o in objects if o.status == "present"]
+    return sorted(((o, gap) for o, gap in near if gap < radius), key=lambda og: (og[1], og[0].id))
+
+
+def _relevance(near: list[tuple[MemoryObject, float]], target: Target) -> float:
+    """How much the nearest things speak for the target: the best affinity, faded by distance."""
+    values = [affinity(o.label, target.label, target.is_room) * math.exp(-gap / 2.0) for o, gap in near]
+    if target.anchor_label:
+        anchor = (affinity(o.label, target.anchor_label, target.anchor_is_room) * math.exp(-gap / 2.0) for o, gap in near)
+        values.extend(anchor)
+    return max(values, default=0.0)

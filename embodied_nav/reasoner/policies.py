@@ -1,0 +1,150 @@
+"""Policies that choose among options: rules, the nearest frontier, chance. Knows nothing of pixels, paths and velocities.
+
+A policy answers in text, ``<think>...</think><answer>B</answer>``, whatever it is made of; the navigator reads the
+answer with :func:`prompt.parse_answer` and so treats all of them alike.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from ..config import Config, param
+from ..errors import InputError
+from .options import Context, Facts
+from .prompt import format_answer
+from .targets import SURE
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Chooses the next move."""
+
+    #: Names the policy in decisions and reports.
+    name: str
+
+    def answer(self, context: Context) -> str:
+        """The answer's text; a malformed one is counted and replaced by the first option."""
+
+
+@dataclass(frozen=True)
+class RulesConfig(Config):
+    """Weights of the rules policy, tuned on apartments 0 to 899."""
+
+    base_interest: float = param(0.25, "interest of a frontier with nothing telling near it", low=0.0, high=1.0)
+    distance_offset: float = param(1.5, "added to distances, so that near ones do not win by a hair", unit="m", low=0.1, high=20.0)
+    gain_power: float = param(0.5, "exponent of the unknown area behind a frontier", low=0.0, high=2.0)
+    look_gain: float = param(0.5, "least opening that is worth a look around", unit="m", low=0.0, high=10.0)
+    doubtful: float = param(0.25, "least match that is worth a visit once nothing is left to explore", low=0.0, high=1.0)
+
+
+class RulesPolicy:
+    """Goes to the target once it is known, else where it is most likely per metre driven.
+
+    A frontier's worth is (base + what the things near it speak for) x (unknown area)^p / (distance + offset).
+    """
+
+    name = "rules"
+
+    def __init__(self, config: RulesConfig | None = None) -> None:
+        self.config = config or RulesConfig()
+
+    def answer(self, context: Context) -> str:
+        """The rules' choice with its reason."""
+        chosen, why = _certain(context) or self._explore(context) or _last_resort(context, self.config.doubtful)
+        return format_answer(why, context.options[chosen].letter)
+
+    def _explore(self, context: Context) -> tuple[int, str] | None:
+        look = _first(context, "look_around")
+        if look is not None and context.facts[look].gain >= self.config.look_gain:
+            return look, "Part of the surroundings is hidden from view; turning costs no way."
+        frontiers = [k for k, o in enumerate(context.options) if o.kind == "frontier"]
+        if not frontiers:
+            return (look, "Nothing is left to explore from here; I look once more.") if look is not None else None
+        best = max(frontiers, key=lambda k: (self.worth(context.facts[k]), -k))
+        fact, option = context.facts[best], context.options[best]
+        hint = "what was seen there fits the goal" if fact.affinity >= 0.3 else "most unknown floor for the way"
+        return best, f"The {context.target.name} is not found yet. Option at {option.distance:.1f} m: {hint}."
+
+    def worth(self, fact: Facts) -> float:
+        """A frontier's worth per metre."""
+        c = self.config
+        return (c.base_interest + fact.affinity) * max(fact.gain, 0.05) ** c.gain_power / (fact.cost + c.distance_offset)
+
+
+class FrontierPolicy:
+    """The honest baseline: the nearest frontier until the target is seen; stops like the rules do."""
+
+    name = "frontier"
+
+    def answer(self, context: Context) -> str:
+        """The target if known, else the nearest frontier."""
+        chosen, why = _certain(context) or self._nearest(context) or _last_resort(context, 0.25)
+        return format_answer(why, context.options[chosen].letter)
+
+    def _nearest(self, context: Context) -> tuple[int, str] | None:
+        look = _first(context, "look_around")
+        if look is not None and context.seed == 0:
+            return look, "I look around first."
+        frontiers = [k for k, o in enumerate(context.options) if o.kind == "frontier"]
+        if not frontiers:
+            return None
+        return min(frontiers, key=lambda k: (context.facts[k].cost, k)), "The nearest frontier."
+
+
+class RandomPolicy:
+    """Any option with equal chance; the same state and seed give the same choice."""
+
+    name = "random"
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+
+    def answer(self, context: Context) -> str:
+        """An option drawn by the decision's number."""
+        draw = random.Random(f"{self._seed}/{context.instruction.text}/{context.seed}")
+        return format_answer("By chance.", draw.choice(context.options).letter)
+
+
+_POLICIES = {"rules": RulesPolicy, "frontier": FrontierPolicy, "random": RandomPolicy}
+
+#: Names that :func:`create` knows.
+NAMES = tuple(_POLICIES)
+
+
+def create(name: str) -> Policy:
+    """The policy of a name.
+
+    Raises:
+        InputError: unknown name.
+    """
+    if name not in _POLICIES:
+        raise InputError(f"unknown reasoner '{name}'; known: {', '.join(NAMES)}")
+    return _POLICIES[name]()
+
+
+def _first(context: Context, kind: str) -> int | None:
+    return next((k for k, o in enumerate(context.options) if o.kind == kind), None)
+
+
+def _certain(context: Context) -> tuple[int, str] | None:
+    """Stopping at the target, or going to it where it is known."""
+    stop = len(context.options) - 1
+    if context.facts[stop].arrived >= SURE:
+        return stop, f"I am at the {context.target.name}: {context.options[stop].text}."
+    sure = [k for k, o in enumerate(context.options) if o.kind == "object" and context.facts[k].match >= SURE]
+    if sure:
+        # Twice as good a match is worth twice the way.
+        best = min(sure, key=lambda k: ((context.facts[k].cost + 1.0) / context.facts[k].match**2, k))
+        return best, f"I remember what I look for: {context.options[best].text}."
+    return None
+
+
+def _last_resort(context: Context, doubtful: float) -> tuple[int, str]:
+    """The best doubtful match, else stopping for good."""
+    weak = [k for k, o in enumerate(context.options) if o.kind == "object" and context.facts[k].match >= doubtful]
+    if weak:
+        best = max(weak, key=lambda k: (context.facts[k].match, -k))
+        return best, f"Nothing is left to explore; the best guess: {context.options[best].text}."
+    return len(context.options) - 1, "Nothing is left to explore and nothing known fits; I stop."

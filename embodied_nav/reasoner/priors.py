@@ -1,0 +1,122 @@
+"""Common sense about homes: which things stand in which rooms. Knows nothing of maps; written by hand, not learned."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+
+#: How typical a thing is of a room kind, 0 to 1: 0.95 is nearly proof, 0.3 is weak, missing is almost never.
+TYPICAL: dict[str, dict[str, float]] = {
+    "oven": {"kitchen": 0.95},
+    "refrigerator": {"kitchen": 0.95},
+    "kitchen counter": {"kitchen": 0.95},
+    "counter": {"kitchen": 0.9},
+    "kitchen island": {"kitchen": 0.95},
+    "kitchen cabinet": {"kitchen": 0.95},
+    "dishwasher": {"kitchen": 0.9},
+    "microwave": {"kitchen": 0.9},
+    "stool": {"kitchen": 0.5, "bathroom": 0.2, "nursery": 0.2},
+    "bar stool": {"kitchen": 0.8},
+    "dining table": {"dining room": 0.8, "kitchen": 0.3, "living room": 0.25},
+    "chair": {"dining room": 0.5, "kitchen": 0.3, "office": 0.4, "bedroom": 0.1, "living room": 0.15},
+    "sideboard": {"dining room": 0.6, "living room": 0.4, "hallway": 0.15},
+    "cabinet": {"dining room": 0.3, "living room": 0.3, "kitchen": 0.3, "hallway": 0.2, "office": 0.2, "bathroom": 0.2},
+    "sofa": {"living room": 0.9, "library": 0.15, "office": 0.1},
+    "armchair": {"living room": 0.6, "library": 0.5, "bedroom": 0.15, "office": 0.15, "nursery": 0.2},
+    "coffee table": {"living room": 0.95},
+    "tv": {"living room": 0.8, "bedroom": 0.2},
+    "tv stand": {"living room": 0.85, "bedroom": 0.15},
+    "curtain": {"living room": 0.4, "bedroom": 0.4},
+    "fireplace": {"living room": 0.9},
+    "piano": {"living room": 0.7, "library": 0.3},
+    "ottoman": {"living room": 0.7, "nursery": 0.2, "library": 0.2},
+    "bookshelf": {"office": 0.45, "living room": 0.4, "bedroom": 0.1, "library": 0.9, "nursery": 0.2},
+    "bed": {"bedroom": 0.95, "nursery": 0.15},
+    "nightstand": {"bedroom": 0.95},
+    "wardrobe": {"bedroom": 0.85, "hallway": 0.15, "nursery": 0.3},
+    "dresser": {"bedroom": 0.85, "nursery": 0.3},
+    "mirror": {"bathroom": 0.4, "bedroom": 0.3, "hallway": 0.4},
+    "desk": {"office": 0.9, "bedroom": 0.2, "library": 0.2, "nursery": 0.2},
+    "office chair": {"office": 0.95, "bedroom": 0.1},
+    "desk chair": {"office": 0.9, "bedroom": 0.15},
+    "computer": {"office": 0.9},
+    "monitor": {"office": 0.9},
+    "printer": {"office": 0.9},
+    "filing cabinet": {"office": 0.9},
+    "toilet": {"bathroom": 0.97},
+    "bathtub": {"bathroom": 0.97},
+    "shower": {"bathroom": 0.97},
+    "sink": {"kitchen": 0.7, "bathroom": 0.4},
+    "washbasin": {"bathroom": 0.95},
+    "towel rack": {"bathroom": 0.9},
+    "washing machine": {"bathroom": 0.5, "laundry room": 0.9, "kitchen": 0.2},
+    "laundry basket": {"bathroom": 0.5, "bedroom": 0.3, "laundry room": 0.7},
+    "shoe rack": {"hallway": 0.9},
+    "shoe cabinet": {"hallway": 0.9},
+    "coat rack": {"hallway": 0.9},
+    "bench": {"hallway": 0.5, "dining room": 0.3, "bedroom": 0.2, "gym": 0.3},
+    "umbrella stand": {"hallway": 0.9},
+    "console table": {"hallway": 0.7, "living room": 0.2},
+    "box": {"storage room": 0.6, "hallway": 0.2},
+    "shelf": {"storage room": 0.5, "office": 0.3, "living room": 0.2},
+    "trash can": {"kitchen": 0.5, "bathroom": 0.3, "office": 0.3},
+    "lamp": {"living room": 0.3, "bedroom": 0.3, "office": 0.25, "hallway": 0.1},
+    "floor lamp": {"living room": 0.5, "bedroom": 0.2, "office": 0.2},
+    "plant": {"living room": 0.3, "office": 0.2, "hallway": 0.2, "dining room": 0.2, "bedroom": 0.1},
+    "rug": {"living room": 0.4, "bedroom": 0.3, "hallway": 0.2},
+    "toy box": {"nursery": 0.9},
+    "crib": {"nursery": 0.95},
+    "treadmill": {"gym": 0.9},
+    "exercise bike": {"gym": 0.9},
+}
+
+#: Kinds of rooms that are weighed against each other.
+KINDS = (
+    "living room", "kitchen", "bedroom", "bathroom", "office", "dining room", "hallway", "nursery", "library",
+    "laundry room",
+)  # fmt: skip
+
+_BASE = 0.03
+
+
+def rooms_of(label: str) -> dict[str, float]:
+    """How typical a category is of each room kind; by its head noun ("desk lamp" as "lamp") where it is not listed."""
+    if label in TYPICAL:
+        return TYPICAL[label]
+    return TYPICAL.get(label.split()[-1], {}) if label else {}
+
+
+@lru_cache(maxsize=4096)
+def affinity(label: str, target: str, target_is_room: bool) -> float:
+    """How much a thing of category ``label`` nearby speaks for the target being in the same room, 0 to 1.
+
+    For a room: how typical the thing is of it. For an object: chance that both belong to one room kind.
+    """
+    here = rooms_of(label)
+    if target_is_room:
+        return here.get(target, 0.0)
+    if label == target:
+        return 0.5
+    there = rooms_of(target)
+    return max((min(here[kind], there[kind]) for kind in here if kind in there), default=0.0)
+
+
+def room_posterior(labels: Iterable[tuple[str, float]], kinds: Iterable[str]) -> dict[str, float]:
+    """Probability of each room kind from what stands there (naive Bayes, equal priors).
+
+    Args:
+        labels: (category, weight 0 to 1) of things in the room.
+        kinds: room kinds considered.
+    """
+    kinds = tuple(kinds)
+    scores = dict.fromkeys(kinds, 0.0)
+    for label, weight in labels:
+        typical = rooms_of(label)
+        if not typical:
+            continue
+        for kind in kinds:
+            scores[kind] += weight * math.log(typical.get(kind, 0.0) + _BASE)
+    top = max(scores.values(), default=0.0)
+    total = sum(math.exp(s - top) for s in scores.values()) or 1.0
+    return {kind: math.exp(s - top) / total for kind, s in scores.items()}

@@ -1,0 +1,230 @@
+"""Which remembered things fit a target, where to stand for them, and which room a place is in. Knows nothing of policies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..frames import OCCUPIED, MemoryObject
+from ..planning import Planner
+from ..planning.geodesic import fast_marching
+from .instruction import ROOM_WORDS, SYNONYMS, Target
+from .priors import KINDS, TYPICAL, room_posterior, rooms_of
+
+#: Colours that cameras and people take for one another.
+_ALIKE = (
+    {"red", "orange"}, {"orange", "brown"}, {"red", "brown"}, {"red", "pink"}, {"pink", "purple"}, {"purple", "blue"},
+    {"blue", "turquoise"}, {"green", "turquoise"}, {"black", "gray"}, {"white", "gray"}, {"yellow", "orange"},
+)  # fmt: skip
+
+#: From this score on a thing counts as what was asked for.
+SURE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A remembered object that may be the target (or stand in the room that is).
+
+    Attributes:
+        object: as remembered.
+        score: 0 to 1, how well it fits; at least :data:`SURE` counts as found.
+        note: why, in words ("in what seems to be the kitchen").
+    """
+
+    object: MemoryObject
+    score: float
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Stand:
+    """Where to stand for an object.
+
+    Attributes:
+        position: (x, y) m.
+        gap: m from there to the object's surface, along free floor.
+        cost: travel field's value there.
+    """
+
+    position: tuple[float, float]
+    gap: float
+    cost: float
+
+
+def label_score(label: str, wanted: str) -> float:
+    """1 for the same category (synonyms resolved), 0 for another, between them for a kind of it.
+
+    "Table" is met by a dining table (0.7). "Chair" is a category of its own, so an office chair is only doubtful (0.4).
+    """
+    label, wanted = SYNONYMS.get(label, label), SYNONYMS.get(wanted, wanted)
+    if label == wanted:
+        return 1.0
+    if label.endswith(" " + wanted):
+        return 0.4 if wanted in TYPICAL else 0.7
+    return 0.4 if wanted.endswith(" " + label) else 0.0
+
+
+def color_score(color: str, wanted: str) -> float:
+    """1 where no colour is asked or it is the same, 0.6 where the thing's is not known, 0.3 for an alike one, else 0."""
+    if not wanted or color == wanted:
+        return 1.0
+    if not color:
+        return 0.6
+    return 0.3 if {color, wanted} in _ALIKE else 0.0
+
+
+def candidates(target: Target, objects: Sequence[MemoryObject]) -> list[Candidate]:
+    """Remembered objects that may be the target, best first."""
+    present = [o for o in objects if o.status == "present"]
+    found = _room_candidates(target.label, present) if target.is_room else _object_candidates(target, present)
+    return sorted(found, key=lambda c: (-c.score, c.object.id))
+
+
+def room_here(kind: str, xy: tuple[float, float], objects: Sequence[MemoryObject], radius: float = 3.0) -> float:
+    """Probability (0 to 1) that a place is in a room of this kind, from the things around it."""
+    near = []
+    for o in objects:
+        gap = box_gap(o, xy)
+        if gap < radius and o.status == "present":
+            near.append((o.label, math.exp(-gap / 1.5)))
+    if not near:
+        return 0.0
+    return room_posterior(near, KINDS).get(kind, 0.0)
+
+
+def box_gap(o: MemoryObject, xy: tuple[float, float]) -> float:
+    """Horizontal distance (m) from a place to an object's box."""
+    dx = max(abs(xy[0] - o.position[0]) - 0.5 * o.extent[0], 0.0)
+    dy = max(abs(xy[1] - o.position[1]) - 0.5 * o.extent[1], 0.0)
+    return math.hypot(dx, dy)
+
+
+def objects_gap(a: MemoryObject, b: MemoryObject) -> float:
+    """Horizontal distance (m) between two objects' boxes."""
+    dx = max(abs(a.position[0] - b.position[0]) - 0.5 * (a.extent[0] + b.extent[0]), 0.0)
+    dy = max(abs(a.position[1] - b.position[1]) - 0.5 * (a.extent[1] + b.extent[1]), 0.0)
+    return math.hypot(dx, dy)
+
+
+def surface_field(o: MemoryObject, planner: Planner, reach: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """Distance (m) from an object's surface over floor that nothing occupies, around the object.
+
+    Distances run along the floor, so what lies behind a wall is far. The surface is what is occupied within the
+    object's box, corners rounded off: a box along the map's axes holds more than a thing that stands at an angle.
+
+    Returns:
+        HxW float32 window, inf beyond obstacles, and the (row, column) of its first cell in the grid.
+    """
+    grid = planner.grid
+    half = np.maximum(o.extent[:2] * 0.5, grid.resolution)
+    low = grid.cells(o.position[:2] - half - reach)
+    high = grid.cells(o.position[:2] + half + reach)
+    r0, c0 = (max(0, int(v)) for v in low)
+    r1, c1 = (max(0, int(v) + 1) for v in high)
+    occupied = grid.data[r0:r1, c0:c1] == OCCUPIED
+    if occupied.size == 0:
+        return np.full((0, 0), np.inf, dtype=np.float32), (r0, c0)
+    rows, columns = np.mgrid[r0 : r0 + occupied.shape[0], c0 : c0 + occupied.shape[1]]
+    centers = grid.centers(np.stack([rows, columns], axis=-1))
+    offset = (centers - o.position[:2]) / (half + grid.resolution)
+    inside = (offset**2).sum(axis=-1) <= 1.3
+    surface = inside & occupied
+    if not surface.any():
+        surface = (offset**2).sum(axis=-1) <= 1.0
+        if not surface.any():
+            surface = offset[..., 0] ** 2 + offset[..., 1] ** 2 <= (offset**2).sum(axis=-1).min()
+    field = fast_marching(~occupied | inside, np.argwhere(surface), grid.resolution)
+    return field, (r0, c0)
+
+
+def stand_for(o: MemoryObject, planner: Planner, field: np.ndarray, distance: float) -> Stand | None:
+    """The cheapest reachable place within ``distance`` (m) of an object's surface; failing that the nearest to it.
+
+    Args:
+        o: the object.
+        planner: of the present grid.
+        field: its travel field from the robot.
+        distance: m.
+
+    Returns:
+        None where no reachable place lies within twice the distance plus half a metre.
+    """
+    reach = 2.0 * distance + 0.5
+    gaps, (r0, c0) = surface_field(o, planner, reach)
+    if gaps.size == 0:
+        return None
+    cost = field[r0 : r0 + gaps.shape[0], c0 : c0 + gaps.shape[1]]
+    usable = np.isfinite(cost) & (gaps <= reach)
+    if not usable.any():
+        return None
+    close = usable & (gaps <= distance)
+    value = np.where(close, cost, np.inf) if close.any() else np.where(usable, gaps + 0.01 * cost, np.inf)
+    best = np.unravel_index(int(np.argmin(value)), value.shape)
+    x, y = planner.grid.centers(np.array([best[0] + r0, best[1] + c0]))
+    return Stand((float(x), float(y)), float(gaps[best]), float(cost[best]))
+
+
+def gap_from(o: MemoryObject, planner: Planner, xy: tuple[float, float], reach: float = 1.5) -> float:
+    """Distance (m) along free floor from a place to an object's surface, inf beyond ``reach``."""
+    if box_gap(o, xy) > reach:
+        return math.inf
+    gaps, (r0, c0) = surface_field(o, planner, reach)
+    row, column = (int(v) for v in planner.grid.cells(np.asarray(xy)))
+    row, column = row - r0, column - c0
+    if not (0 <= row < gaps.shape[0] and 0 <= column < gaps.shape[1]):
+        return math.inf
+    return float(gaps[row, column])
+
+
+def _object_candidates(target: Target, objects: list[MemoryObject]) -> list[Candidate]:
+    found = []
+    for o in objects:
+        score = label_score(o.label, target.label) * color_score(o.color, target.color)
+        if score <= 0.0:
+            continue
+        note = ""
+        if target.anchor_label:
+            factor, note = _anchor_factor(target, o, objects)
+            score *= factor
+        found.append(Candidate(o, score, note))
+    return found
+
+
+def _anchor_factor(target: Target, o: MemoryObject, objects: list[MemoryObject]) -> tuple[float, str]:
+    """How well an object stands in its relation: 1 right beside the anchor, below :data:`SURE` far from any."""
+    if target.anchor_is_room:
+        p = room_here(target.anchor_label, tuple(o.position[:2]), [x for x in objects if x.id != o.id])
+        return 0.4 + 0.6 * p, f"in what may be the {target.anchor_label}" if p >= 0.5 else ""
+    gaps = [
+        objects_gap(o, a)
+        for a in objects
+        if a.id != o.id
+        and label_score(a.label, target.anchor_label) * color_score(a.color, target.anchor_color) >= SURE
+    ]
+    if not gaps:
+        return 0.4, f"no {target.anchor_label} known beside it"
+    gap = min(gaps)
+    near = f"{gap:.1f} m from the {target.anchor_label}"
+    return (1.0, near) if gap <= 1.2 else (max(0.2, 0.6 - 0.15 * gap), near)
+
+
+def _room_candidates(kind: str, objects: list[MemoryObject]) -> list[Candidate]:
+    """Objects that mark a room of this kind; the score is the room's probability given all that stands around."""
+    if kind not in ROOM_WORDS:
+        return []
+    found = []
+    for o in objects:
+        typical = rooms_of(o.label).get(kind, 0.0)
+        if typical < 0.3:
+            continue
+        around = [(o.label, 1.0)]
+        for other in objects:
+            gap = objects_gap(o, other) if other.id != o.id else math.inf
+            if gap < 3.0:
+                around.append((other.label, math.exp(-gap / 1.5)))
+        p = room_posterior(around, KINDS).get(kind, 0.0)
+        found.append(Candidate(o, p, f"marks a {kind}" if p >= SURE else f"may mark a {kind}"))
+    return found
