@@ -22,8 +22,9 @@ def complete_environment() -> None:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether the folder can be written, or made."""
-    for path in (folder, *folder.parents):
-        if path.exists():
-            return path.is_dir() and os.access(path, os.W_OK)
-    return False
+    """Whether the folder is there, or could be made, and takes files."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)

@@ -1,0 +1,132 @@
+"""The command's entry: fast, one line for what the user can mend, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embodied_nav.cli import main as cli
+from embodied_nav.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("numpy", "cv2", "scipy", "numba", "matplotlib", "torch", "rclpy", "yaml")
+
+
+def run(*arguments: str, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "embodied_nav", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False, **options)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *[[name, "--help"] for name in cli.COMMANDS]])
+def test_help_explains_and_imports_nothing_heavy(arguments):
+    code = (
+        "import sys\nfrom embodied_nav.cli.main import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit as e: code = e.code\n"
+        f"print('LOADED', *[m for m in {HEAVY!r} if m in sys.modules]); sys.exit(code)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+    text, _, loaded = result.stdout.partition("LOADED")
+    assert loaded.split() == []
+    assert text.startswith(f"usage: embodied-nav{' ' + arguments[0] if len(arguments) > 1 else ''} ")
+
+
+def test_help_lists_every_command():
+    listed = run("--help").stdout
+    for name in cli.COMMANDS:
+        assert f"    {name} " in listed or f"    {name}\n" in listed
+
+
+def test_no_command_prints_the_help():
+    assert run().stdout == run("--help").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["fly"], ["--fly"], ["doctor", "--fly"], ["doctor", "--seconds", "soon"], ["doctor", "extra"], ["memory"]],
+)
+def test_bad_arguments_are_one_line_and_exit_2(arguments):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("embodied-nav") and "error: " in result.stderr and "--help" in result.stderr
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Replaces what ``doctor`` does by the given function."""
+    from embodied_nav.cli import doctor
+
+    return lambda function: monkeypatch.setattr(doctor, "run", function)
+
+
+def test_input_error_is_one_line_and_exit_2(command, capsys):
+    def fail(args):
+        raise InputError("scan.png: not a PNG\nimage; give a PNG file")
+
+    command(fail)
+    assert cli.main(["doctor"]) == 2
+    assert capsys.readouterr().err == "embodied-nav doctor: error: scan.png: not a PNG image; give a PNG file\n"
+
+
+def test_interrupt_is_130(command):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    command(interrupt)
+    assert cli.main(["doctor"]) == 130
+
+
+def test_exit_code_is_the_commands(command):
+    command(lambda args: 7)
+    assert cli.main(["doctor"]) == 7
+
+
+def test_defects_are_not_hidden_as_bad_input(command):
+    def defect(args):
+        raise RuntimeError("a defect")
+
+    command(defect)
+    with pytest.raises(RuntimeError):
+        cli.main(["doctor"])
+
+
+def test_reader_that_closes_early_is_no_error():
+    command = f"{sys.executable} -m embodied_nav doctor | head -n 1; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert result.stderr == ""
+    assert result.stdout == "machine\n"
+
+
+def completed(environment: dict) -> dict:
+    """The environment that complete_environment() makes of this one."""
+    code = "import json, os; from embodied_nav.cli.environment import complete_environment as c; c();"
+    code += "print(json.dumps(dict(os.environ)))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return json.loads(result.stdout)
+
+
+def test_empty_environment_gets_what_ros_needs():
+    environment = completed({})
+    assert Path(environment["HOME"]).is_dir()
+    logs = Path(environment.get("ROS_LOG_DIR", Path(environment["HOME"], ".ros", "log")))
+    existing = next(p for p in (logs, *logs.parents) if p.exists())
+    assert os.access(existing, os.W_OK)
+
+
+def test_home_that_cannot_be_written_moves_the_logs():
+    environment = completed({"HOME": "/proc/nowhere"})
+    assert environment["HOME"] == "/proc/nowhere"
+    assert not environment["ROS_LOG_DIR"].startswith("/proc")
+
+
+def test_what_is_set_stays():
+    given = {"HOME": "/proc/nowhere", "ROS_LOG_DIR": "/proc/logs", "AMENT_PREFIX_PATH": "/opt/ros/jazzy"}
+    environment = completed(given)
+    assert {name: environment[name] for name in given} == given

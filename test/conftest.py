@@ -1,0 +1,90 @@
+"""What all tests share: the recorded kitchen, a ROS domain of their own, reasons for what cannot run here."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from embodied_nav.cli.environment import complete_environment
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """An empty environment runs the tests too; pictures are drawn without a display."""
+    complete_environment()
+    os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips, with the reason, what this machine lacks."""
+    missing = {"gpu": _no_gpu(), "weights": _no_weights(), "ros": _no_ros()}
+    for item in items:
+        for marker, reason in missing.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _no_gpu() -> str:
+    if importlib.util.find_spec("torch") is None:
+        return "torch is not installed (make setup EXTRAS=vlm)"
+    import torch
+
+    return "" if torch.cuda.is_available() else "no CUDA device"
+
+
+def _no_weights() -> str:
+    folder = os.environ.get("EMBODIED_NAV_WEIGHTS", "")
+    return "" if folder and Path(folder).is_dir() else "EMBODIED_NAV_WEIGHTS does not name a folder with model weights"
+
+
+def _no_ros() -> str:
+    missing = [name for name in ("rclpy", "tf2_ros") if importlib.util.find_spec(name) is None]
+    return f"{', '.join(missing)} not installed: make setup, or source a ROS 2 workspace" if missing else ""
+
+
+@pytest.fixture(scope="session")
+def kitchen() -> Path:
+    """Folder of real RGB-D frames (7-Scenes format)."""
+    given = os.environ.get("EMBODIED_NAV_KITCHEN")
+    folder = Path(given) if given else ROOT.parent / "shared" / "data" / "7scenes-kitchen"
+    if not (folder / "camera-intrinsics.txt").is_file():
+        pytest.skip(f"no recorded frames at {folder}; EMBODIED_NAV_KITCHEN may name a 7-Scenes folder")
+    return folder
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS domain that no other test on this machine uses meanwhile, on this machine only, with the DDS profile.
+
+    The environment carries it to the nodes that a test starts; the value is the domain's number.
+    """
+    from embodied_nav.resources import share_path
+
+    domain, lock = _reserve_domain()
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds.xml")))
+    yield domain
+    os.close(lock)
+
+
+def _reserve_domain() -> tuple[int, int]:
+    """A free domain from 1 to 100 (higher ones meet Linux's ephemeral ports) and the descriptor that holds it."""
+    for domain in random.SystemRandom().sample(range(1, 101), 100):
+        path = Path(tempfile.gettempdir(), f"embodied_nav-{os.getuid()}-domain-{domain}.lock")
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            continue
+        return domain, lock
+    raise RuntimeError("all ROS domains from 1 to 100 are taken by tests that run now")
