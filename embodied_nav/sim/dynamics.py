@@ -182,7 +182,7 @@ def _drive(state, v, w, dt, pieces, limits, sliding, clearance, grid):
             v1 = _approach(v0, v, limits[3] * h)
         w1 = _approach(w0, w, limits[5] * h)
         distance, angle = 0.5 * (v0 + v1) * h, 0.5 * (w0 + w1) * h
-        parts = max(1, int(math.ceil(abs(distance) / SUBSTEP_LENGTH)))
+        parts = max(1, math.ceil(abs(distance) / SUBSTEP_LENGTH))
         x, y, yaw = state[X], state[Y], state[YAW]
         touched = False
         for _ in range(parts):

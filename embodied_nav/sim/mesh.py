@@ -160,7 +160,7 @@ def load_mesh(path: str | Path) -> SceneMesh:
         parts = [_part(scene, node) for node in scene.graph.nodes_geometry]
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 trimesh's readers raise whatever the broken bytes lead to
+    except Exception as error:  # trimesh's readers raise whatever the broken bytes lead to
         raise InputError(f"{path}: cannot be read as a mesh ({type(error).__name__}: {error})".split("\n")[0]) from None
     parts = [part for part in parts if part is not None and len(part.faces)]
     if not parts:

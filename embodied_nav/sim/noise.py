@@ -32,9 +32,7 @@ class OdometryNoise:
         rng: all randomness.
     """
 
-    def __init__(
-        self, drift: float, rotation_drift: float, rng: np.random.Generator, turn_drift: float = 0.01
-    ) -> None:
+    def __init__(self, drift: float, rotation_drift: float, rng: np.random.Generator, turn_drift: float = 0.01) -> None:
         self.drift, self.rotation_drift, self.turn_drift, self.rng = drift, rotation_drift, turn_drift, rng
         scale, curvature, turn = rng.standard_normal(3) * math.sqrt(SYSTEMATIC)
         self._scale, self._curvature, self._turn = scale * drift, curvature * rotation_drift, turn * turn_drift
@@ -104,8 +102,8 @@ def _redwood(depth, noisy, state, table, near, far):
             shift_u = np.float32(JITTER) * table[bits & mask]
             shift_v = np.float32(JITTER) * table[(bits >> np.uint64(16)) & mask]
             noise = np.float32(DISPARITY_NOISE) * table[(bits >> np.uint64(32)) & mask]
-            x = min(max(int(math.floor(u + shift_u + np.float32(0.5))), 0), width - 1)
-            y = min(max(int(math.floor(v + shift_v + np.float32(0.5))), 0), height - 1)
+            x = min(max(math.floor(u + shift_u + np.float32(0.5)), 0), width - 1)
+            y = min(max(math.floor(v + shift_v + np.float32(0.5)), 0), height - 1)
             z = depth[y, x]
             noisy[v, u] = np.float32(np.nan)
             if z >= near and z <= far:

@@ -108,8 +108,8 @@ def _fill(inverse, ids, face, P, i, j, k, x0, x1, y0, y1, largest):
             continue
         if low > high:
             continue
-        first = int(math.ceil(low))
-        count = int(math.floor(high)) - first + 1
+        first = math.ceil(low)
+        count = math.floor(high) - first + 1
         start = np.float32(du * first + dv * y + d1)
         row, row_ids = inverse[y, first : first + count], ids[y, first : first + count]
         for x in range(count):
@@ -130,7 +130,7 @@ def _draw_cluster(inverse, ids, tiles, P, M, vertices, triangles, v0, v1, f0, f1
         X = M[0, 0] * x + M[0, 1] * y + M[0, 2] * z + M[0, 3]
         Y = M[1, 0] * x + M[1, 1] * y + M[1, 2] * z + M[1, 3]
         P[n - v0, 0], P[n - v0, 1], P[n - v0, 2] = X, Y, Z
-        if Z >= near:
+        if near <= Z:
             P[n - v0, 3], P[n - v0, 4] = X / Z, Y / Z
     for f in range(f0, f1):
         i, j, k = triangles[f, 0] - v0, triangles[f, 1] - v0, triangles[f, 2] - v0
@@ -143,8 +143,8 @@ def _draw_cluster(inverse, ids, tiles, P, M, vertices, triangles, v0, v1, f0, f1
             zmin = near
         else:
             continue
-        x0, x1 = int(math.ceil(max(u0, 0.0))), int(math.floor(min(u1, width - 1.0)))
-        y0, y1 = int(math.ceil(max(w0, 0.0))), int(math.floor(min(w1, height - 1.0)))
+        x0, x1 = math.ceil(max(u0, 0.0)), math.floor(min(u1, width - 1.0))
+        y0, y1 = math.ceil(max(w0, 0.0)), math.floor(min(w1, height - 1.0))
         if x0 > x1 or y0 > y1 or _hidden(tiles, x0, x1, y0, y1, zmin):
             continue
         _fill(inverse, ids, f, P, i, j, k, x0, x1, y0, y1, largest)
@@ -377,8 +377,8 @@ def shade(
             hx, hy, hz = cx + z * dx, cy + z * dy, cz + z * dz
             slope = planes[f, 0] * dx + planes[f, 1] * dy + planes[f, 2] * dz
             back = 3 if slope > 0.0 else 0
-            # texels a pixel = density z^2 |d| / (fx fy |slope|): half its log2 is the level between major and minor axis
-            spread = z * z * math.sqrt((x * x + y * y + 1.0)) / max(abs(slope), 0.02)
+            # texels a pixel = density z^2 |d| / (fx fy |slope|); half its log2: between the levels of both axes
+            spread = z * z * math.sqrt(x * x + y * y + 1.0) / max(abs(slope), 0.02)
             lod = np.float32(0.5) * (density[f] - np.float32(pixels) + np.float32(math.log2(spread)))
             lod = max(lod, np.float32(0.0))
             tu = np.float32(maps[f, 0] * hx + maps[f, 1] * hy + maps[f, 2] * hz + maps[f, 3])
@@ -410,7 +410,7 @@ def splat_area(grid, origin, cell, corners, area):
         longest = 0.0
         for p, q in ((a, b), (b, c), (c, a)):
             longest = max(longest, math.sqrt((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2))
-        n = max(1, int(math.ceil(longest / (0.5 * cell))))
+        n = max(1, math.ceil(longest / (0.5 * cell)))
         weight = area[f] / (n * n)
         for i in range(n):
             for j in range(2 * (n - i) - 1):  # the n^2 small triangles: upright for even j, turned for odd
