@@ -1,0 +1,13 @@
+"""The robot's 3D memory: voxels, objects, keyframes, an occupancy grid, one file. Knows nothing of ROS and of models.
+
+    from embodied_nav.memory import MemoryConfig, SpatialMemory
+
+    memory = SpatialMemory(MemoryConfig(voxel_size=0.05))
+    memory.integrate(frame)
+    grid, objects = memory.occupancy(), memory.objects()
+"""
+
+from .config import MemoryConfig
+from .spatial_memory import ChangedBlocks, IntegrationStats, KeyframeRecord, SpatialMemory, VoxelView
+
+__all__ = ["ChangedBlocks", "IntegrationStats", "KeyframeRecord", "MemoryConfig", "SpatialMemory", "VoxelView"]

@@ -1,0 +1,164 @@
+"""Voxels that the camera sees through lose their evidence and vanish. Knows nothing of grids and labels.
+
+Stored voxels are projected into the depth image, not rays walked through the map: 0.3 ms where a ray walk at full
+density takes 50. A voxel is seen through where the nearest depth of the 3x3 pixels around it lies clearly behind it,
+so that depth edges and surfaces at a grazing angle carve nothing that stands on them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ..geometry import Camera, invert
+from .keys import BLOCK_SIDE, BLOCK_VOXELS, OFFSET, unpack, BITS, MASK
+from .store import BLOCKS, CLOCK, Arrays, VoxelStore, remove_row
+
+
+class Carved(NamedTuple):
+    """What carving did: keys of voxels that fell below the obstacle threshold, label classes that lost voxels, and
+    the number of voxels removed."""
+
+    lowered: np.ndarray
+    classes: np.ndarray
+    removed: int
+
+
+class Carver:
+    """Carves a store by depth images; keeps its buffers between frames.
+
+    Args:
+        margin: m before the surface. noise: m of further margin per squared metre of depth.
+        loss: evidence that a voxel loses per frame that sees through it.
+    """
+
+    def __init__(self, margin: float, noise: float, loss: float, near: float, far: float, min_evidence: float) -> None:
+        self._settings = np.array([margin, noise, loss, near, far, min_evidence])
+        self._lowered = np.empty(1024, np.int64)
+
+    def __call__(
+        self, store: VoxelStore, depth: np.ndarray, camera: Camera, T: np.ndarray, stamp: int, voxel_size: float,
+        frames: int = 1,
+    ) -> Carved:
+        """Carves what was last seen before ``stamp``.
+
+        Args:
+            depth: HxW float32 m, NaN or 0 invalid. T: 4x4, map from optical frame.
+            frames: how many equal frames this one stands for.
+        """  # fmt: skip
+        if self._lowered.size < len(store):
+            self._lowered = np.empty(2 * len(store), np.int64)
+        depth = np.ascontiguousarray(depth, dtype=np.float32)
+        K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+        touched = np.zeros(int(store.arrays.labels[: len(store.rows)].max(initial=0)) + 1, np.bool_)
+        n, removed = _carve(
+            store.arrays, depth, K, invert(np.asarray(T, np.float64)), stamp, voxel_size, float(frames),
+            self._settings, self._lowered, touched,
+        )  # fmt: skip
+        return Carved(self._lowered[:n], np.flatnonzero(touched), removed)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _view_planes(K, width, height):
+    """Inward unit normals (4x3, optical frame) of the left, right, top and bottom side of the view."""
+    planes = np.zeros((4, 3))
+    planes[0, 0], planes[0, 2] = 1.0, (K[2] + 0.5) / K[0]
+    planes[1, 0], planes[1, 2] = -1.0, (width - 0.5 - K[2]) / K[0]
+    planes[2, 1], planes[2, 2] = 1.0, (K[3] + 0.5) / K[1]
+    planes[3, 1], planes[3, 2] = -1.0, (height - 0.5 - K[3]) / K[1]
+    for i in range(4):
+        planes[i] /= np.sqrt(planes[i, 0] ** 2 + planes[i, 1] ** 2 + planes[i, 2] ** 2)
+    return planes
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _surface(depth, u, v):
+    """Nearest valid depth of the 3x3 pixels around (u, v), or 0 where the pixel itself is invalid."""
+    d = depth[v, u]
+    if not d > 0.0:
+        return np.float32(0.0)
+    for j in range(max(v - 1, 0), min(v + 2, depth.shape[0])):
+        for i in range(max(u - 1, 0), min(u + 2, depth.shape[1])):
+            e = depth[j, i]
+            if e > 0.0 and e < d:
+                d = e
+    return d
+
+
+@njit(cache=True, nogil=True)
+def _block_in_view(key, R, planes, voxel_size, near, far):
+    """Whether a block's bounding sphere reaches into the view."""
+    side = BLOCK_SIDE * voxel_size
+    half = 0.5 * side
+    bx = ((key >> (2 * BITS)) * BLOCK_SIDE - OFFSET) * voxel_size + half
+    by = (((key >> BITS) & MASK) * BLOCK_SIDE - OFFSET) * voxel_size + half
+    bz = ((key & MASK) * BLOCK_SIDE - OFFSET) * voxel_size + half
+    radius = half * 1.7320508075688772
+    z = R[2, 0] * bx + R[2, 1] * by + R[2, 2] * bz + R[2, 3]
+    if z < near - radius or z > far + radius:
+        return False
+    x = R[0, 0] * bx + R[0, 1] * by + R[0, 2] * bz + R[0, 3]
+    y = R[1, 0] * bx + R[1, 1] * by + R[1, 2] * bz + R[1, 3]
+    for i in range(4):
+        if planes[i, 0] * x + planes[i, 1] * y + planes[i, 2] * z < -radius:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def blocks_in_view(store, R, K, width, height, voxel_size, near, far):
+    """Numbers of the non-empty blocks that reach into a view; R is the 4x4 optical frame from map."""
+    planes = _view_planes(K, width, height)
+    n = store.counts[BLOCKS]
+    out = np.empty(n, np.int32)
+    m = 0
+    for b in range(n):
+        if store.block_live[b] > 0 and _block_in_view(store.block_keys[b], R, planes, voxel_size, near, far):
+            out[m] = b
+            m += 1
+    return out[:m]
+
+
+@njit(cache=True, nogil=True)
+def _carve(store: Arrays, depth, K, R, stamp, voxel_size, frames, settings, lowered, touched):
+    margin, noise, loss, near, far, threshold = settings
+    height, width = depth.shape
+    n, removed = 0, 0
+    for b in blocks_in_view(store, R, K, width, height, voxel_size, near, far):
+        changed = False
+        left = store.block_live[b]
+        for s in range(BLOCK_VOXELS):
+            r = np.int64(store.pages[b, s]) - 1
+            if r < 0:
+                continue
+            left -= 1
+            row = store.rows[r]
+            if row.last_seen < stamp:
+                ix, iy, iz = unpack(row.key)
+                gx, gy, gz = ix * voxel_size + row.x, iy * voxel_size + row.y, iz * voxel_size + row.z
+                z = R[2, 0] * gx + R[2, 1] * gy + R[2, 2] * gz + R[2, 3]
+                if z > near and z < far:
+                    x = R[0, 0] * gx + R[0, 1] * gy + R[0, 2] * gz + R[0, 3]
+                    y = R[1, 0] * gx + R[1, 1] * gy + R[1, 2] * gz + R[1, 3]
+                    u = np.int64(np.floor(K[0] * x / z + K[2] + 0.5))
+                    v = np.int64(np.floor(K[1] * y / z + K[3] + 0.5))
+                    if u >= 0 and v >= 0 and u < width and v < height:
+                        d = _surface(depth, u, v)
+                        if z < d - margin - noise * d * d:
+                            before = row.evidence
+                            row.evidence = before - loss * frames
+                            changed = True
+                            if before >= threshold and row.evidence < threshold:
+                                lowered[n] = row.key
+                                n += 1
+                            if row.evidence <= 0.0:
+                                touched[store.labels[r]] = True
+                                remove_row(store, b, r)
+                                removed += 1
+            if left == 0:
+                break
+        if changed:
+            store.block_clock[b] = store.counts[CLOCK]
+    return n, removed

@@ -1,0 +1,282 @@
+"""From a depth image to voxels: a frame-local hash finds the unique voxels, then each is upserted once.
+
+Knows nothing of keyframes, labels or grids. One pass over the pixels computes positions in float64 row by row (the
+compiler makes vector code of it) and joins runs of neighbouring pixels in the same voxel before any hashing: at 5 cm a
+run is some ten pixels long.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ..geometry import Camera
+from .keys import NO_KEY, OFFSET, block_key, hash_key, pack, slot_in_block, unpack
+from .store import CLOCK, REFUSED, Arrays, VoxelStore, add_row, find_or_add_block, table_bits
+
+# Columns of ``sums``: sums over a voxel's points of position less the voxel's corner (m), colour, and their number.
+SUM_X, SUM_R, SUM_N, SUM_COLUMNS = 0, 3, 6, 8
+
+
+class Dedupe(NamedTuple):
+    """Frame-local hash: ``slots`` (entry number, -1 empty), ``keys`` and ``sums`` (one an entry)."""
+
+    slots: np.ndarray
+    keys: np.ndarray
+    sums: np.ndarray
+
+
+def make_dedupe(bits: int) -> Dedupe:
+    """A hash of 2^bits slots for half as many entries."""
+    n = 1 << bits
+    return Dedupe(np.empty(n, np.int32), np.empty(n // 2, np.int64), np.empty((n // 2, SUM_COLUMNS), np.float64))
+
+
+class FrameVoxels(NamedTuple):
+    """The unique voxels of one frame: N keys, N x 8 sums (see ``SUM_*``), and how many pixels were valid."""
+
+    keys: np.ndarray
+    sums: np.ndarray
+    points: int
+
+
+class FrameHasher:
+    """Finds the unique voxels of depth images; keeps its buffers between frames."""
+
+    def __init__(self, bits: int = 15) -> None:
+        self._bits = bits
+        self._dedupe = make_dedupe(bits)
+
+    def __call__(
+        self,
+        depth: np.ndarray,
+        color: np.ndarray | None,
+        camera: Camera,
+        T: np.ndarray,
+        cell: float,
+        near: float,
+        far: float,
+        stride: int = 1,
+        phase: tuple[int, int] = (0, 0),
+    ) -> FrameVoxels:
+        """Unique cells of the pixels with depth in [near, far].
+
+        Args:
+            depth: HxW float32 m. color: HxWx3 uint8, or None (black).
+            T: 4x4 float64, cells' frame from optical frame.
+            cell: m. stride, phase: pixels (phase[0] + i * stride, phase[1] + j * stride) of (row, column) are used.
+
+        Returns:
+            Views into buffers that the next call overwrites.
+        """
+        depth = np.ascontiguousarray(depth, dtype=np.float32)
+        color = _NO_COLOR if color is None else np.ascontiguousarray(color)
+        T = np.ascontiguousarray(T, dtype=np.float64)
+        K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+        while True:
+            entries, points = _unique(
+                depth, color, K, T, cell, np.float32(near), np.float32(far), stride, phase[0], phase[1], self._dedupe,
+                self._bits,
+            )  # fmt: skip
+            if entries >= 0:
+                return FrameVoxels(self._dedupe.keys[:entries], self._dedupe.sums[:entries], points)
+            self._bits += 1
+            self._dedupe = make_dedupe(self._bits)
+
+
+_NO_COLOR = np.zeros((0, 0, 3), np.uint8)
+
+
+@njit(cache=True, nogil=True)
+def row_positions(depth, v, u_first, stride, K, T, cell, near, far, px, py, pz, keys):
+    """Positions (m) and keys of image row v into px, py, pz, keys; key -1 where a pixel is not used.
+
+    K is (fx, fy, cx, cy). The order of the operations is that of T[:3, :3] @ p + T[:3, 3], p unprojected in float64.
+    """
+    yn = (v - K[3]) / K[1]
+    limit = np.float64(OFFSET - 1)
+    for i in range(px.size):
+        u = u_first + i * stride
+        z32 = depth[v, u]
+        ok = (z32 >= near) & (z32 <= far)
+        z = np.float64(z32) if ok else 0.0
+        x = (u - K[2]) / K[0] * z
+        y = yn * z
+        gx = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
+        gy = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
+        gz = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+        px[i] = gx
+        py[i] = gy
+        pz[i] = gz
+        ix = np.floor(gx / cell)
+        iy = np.floor(gy / cell)
+        iz = np.floor(gz / cell)
+        ok = ok & (abs(ix) < limit) & (abs(iy) < limit) & (abs(iz) < limit)
+        key = pack(np.int64(ix), np.int64(iy), np.int64(iz))
+        keys[i] = key if ok else NO_KEY
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _entry(dedupe, key, count, bits):
+    """Entry number of a key, made where there is none (then equal to ``count``)."""
+    mask = dedupe.slots.size - 1
+    h = hash_key(key, bits)
+    while True:
+        e = dedupe.slots[h]
+        if e < 0:
+            dedupe.slots[h] = count
+            return np.int64(count)
+        if dedupe.keys[e] == key:
+            return np.int64(e)
+        h = (h + 1) & mask
+
+
+@njit(cache=True, nogil=True)
+def _unique(depth, color, K, T, cell, near, far, stride, v_first, u_first, dedupe, bits):
+    """Fills ``dedupe``; returns (entries, points), entries -1 where it is too small."""
+    height, width = depth.shape
+    n = (width - u_first + stride - 1) // stride
+    px, py, pz = np.empty(n), np.empty(n), np.empty(n)
+    keys = np.empty(n, np.int64)
+    colored = color.shape[0] == height
+    dedupe.slots[:] = -1
+    entries, points = 0, 0
+    for v in range(v_first, height, stride):
+        row_positions(depth, v, u_first, stride, K, T, cell, near, far, px, py, pz, keys)
+        i = 0
+        while i < n:
+            key = keys[i]
+            if key == NO_KEY:
+                i += 1
+                continue
+            first = i
+            sx, sy, sz = 0.0, 0.0, 0.0
+            r, g, b = 0, 0, 0
+            while i < n and keys[i] == key:
+                sx += px[i]
+                sy += py[i]
+                sz += pz[i]
+                if colored:
+                    u = u_first + i * stride
+                    r += color[v, u, 0]
+                    g += color[v, u, 1]
+                    b += color[v, u, 2]
+                i += 1
+            count = i - first
+            points += count
+            e = _entry(dedupe, key, entries, bits)
+            if e == entries:
+                if entries + 1 >= dedupe.keys.size:
+                    return -1, 0
+                dedupe.keys[e] = key
+                dedupe.sums[e, :] = 0.0
+                entries += 1
+            ix, iy, iz = unpack(key)
+            s = dedupe.sums[e]
+            s[0] += sx - count * (ix * cell)
+            s[1] += sy - count * (iy * cell)
+            s[2] += sz - count * (iz * cell)
+            s[3] += r
+            s[4] += g
+            s[5] += b
+            s[6] += count
+    return entries, points
+
+
+def sighting_weights(voxels: FrameVoxels, position: np.ndarray, cell: float, near: float, full_points: float):
+    """How much each voxel of a frame counts as seen, 0 to 1: less from afar and with few points.
+
+    Args:
+        position: (3,) of the camera, m. near: m. full_points: number of points that count fully.
+    """
+    return _sighting_weights(
+        voxels.keys, voxels.sums, np.asarray(position, np.float64), cell, near, float(full_points)
+    )
+
+
+@njit(cache=True, nogil=True)
+def _sighting_weights(keys, sums, position, cell, near, full_points):
+    out = np.empty(keys.size, np.float32)
+    for e in range(keys.size):
+        ix, iy, iz = unpack(keys[e])
+        n = sums[e, 6]
+        dx = ix * cell + sums[e, 0] / n - position[0]
+        dy = iy * cell + sums[e, 1] / n - position[1]
+        dz = iz * cell + sums[e, 2] / n - position[2]
+        far = max(1.0, (dx * dx + dy * dy + dz * dz) / (near * near))
+        out[e] = min(1.0, n / full_points) / far
+    return out
+
+
+class Upserted(NamedTuple):
+    """What an upsert did: ``new`` voxels, and keys of those whose evidence rose over the obstacle threshold."""
+
+    new: int
+    raised: np.ndarray
+
+
+def upsert(
+    store: VoxelStore,
+    voxels: FrameVoxels,
+    sightings: np.ndarray,
+    stamps: np.ndarray,
+    max_evidence: float,
+    min_evidence: float,
+) -> Upserted:
+    """Adds one frame's voxels to the store.
+
+    Args:
+        sightings: N float32, added to the evidence. stamps: N int64 ns, or one for all.
+    """
+    store.make_room(len(voxels.keys))
+    store.tick()
+    raised = np.empty(len(voxels.keys), np.int64)
+    new, n = _upsert(
+        store.arrays, voxels.keys, voxels.sums, sightings, stamps, np.float32(max_evidence), np.float32(min_evidence),
+        raised,
+    )  # fmt: skip
+    return Upserted(new, raised[:n])
+
+
+@njit(cache=True, nogil=True)
+def _upsert(store: Arrays, keys, sums, sightings, stamps, max_evidence, min_evidence, raised):
+    bits = table_bits(store)
+    clock = store.counts[CLOCK]
+    last_block_key, block = np.int64(NO_KEY), np.int64(-1)
+    new, n_raised = 0, 0
+    for e in range(keys.size):
+        key = keys[e]
+        bk = block_key(key)
+        if bk != last_block_key:
+            block = find_or_add_block(store, bk, bits)
+            last_block_key = bk
+        r = np.int64(-1)
+        if block >= 0:
+            r = np.int64(store.pages[block, slot_in_block(key)]) - 1
+            if r < 0:
+                r = add_row(store, block, key)
+                new += r >= 0
+        if r < 0:
+            store.counts[REFUSED] += 1
+            continue
+        store.block_clock[block] = clock
+        row = store.rows[r]
+        n = sums[e, 6]
+        total = row.weight + n
+        share = n / total
+        row.x += (sums[e, 0] / n - row.x) * share
+        row.y += (sums[e, 1] / n - row.y) * share
+        row.z += (sums[e, 2] / n - row.z) * share
+        row.r += (sums[e, 3] / n - row.r) * share
+        row.g += (sums[e, 4] / n - row.g) * share
+        row.b += (sums[e, 5] / n - row.b) * share
+        row.weight = total
+        row.last_seen = max(row.last_seen, stamps[e if stamps.size > 1 else 0])
+        before = row.evidence
+        row.evidence = min(max_evidence, before + sightings[e])
+        if before < min_evidence <= row.evidence:
+            raised[n_raised] = key
+            n_raised += 1
+    return new, n_raised

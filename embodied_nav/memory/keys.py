@@ -1,0 +1,82 @@
+"""Packed integer keys of voxels and their hash. Knows nothing of what is stored under them.
+
+A voxel is the integer triple floor(p / voxel_size), computed in float64. Its key packs three 21-bit numbers, offset by
+2^20, into one non-negative int64: +-1,048,575 voxels along each axis (+-52 km at 5 cm). Keys never leave the memory:
+files and messages carry metric positions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+BITS = 21
+OFFSET = 1 << (BITS - 1)
+MASK = (1 << BITS) - 1
+#: A block is 8x8x8 voxels.
+BLOCK_BITS = 3
+BLOCK_SIDE = 1 << BLOCK_BITS
+BLOCK_VOXELS = BLOCK_SIDE**3
+NO_KEY = -1
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def pack(x: int, y: int, z: int) -> int:
+    """Key of a voxel (x, y, z), each within +-(2^20 - 1)."""
+    return ((np.int64(x) + OFFSET) << (2 * BITS)) | ((np.int64(y) + OFFSET) << BITS) | (np.int64(z) + OFFSET)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def unpack(key: int) -> tuple[int, int, int]:
+    """The voxel (x, y, z) of a key."""
+    return (key >> (2 * BITS)) - OFFSET, ((key >> BITS) & MASK) - OFFSET, (key & MASK) - OFFSET
+
+
+@njit(cache=True, nogil=True, inline="always")
+def block_key(key: int) -> int:
+    """Key of the block that holds a voxel: the packed triple of block numbers (voxel + 2^20) >> 3."""
+    x = key >> (2 * BITS + BLOCK_BITS)
+    y = ((key >> BITS) & MASK) >> BLOCK_BITS
+    z = (key & MASK) >> BLOCK_BITS
+    return (x << (2 * BITS)) | (y << BITS) | z
+
+
+@njit(cache=True, nogil=True, inline="always")
+def slot_in_block(key: int) -> int:
+    """Place of a voxel in its block, 0 to 511, x slowest."""
+    x = (key >> (2 * BITS)) & (BLOCK_SIDE - 1)
+    y = (key >> BITS) & (BLOCK_SIDE - 1)
+    z = key & (BLOCK_SIDE - 1)
+    return (x << (2 * BLOCK_BITS)) | (y << BLOCK_BITS) | z
+
+
+@njit(cache=True, nogil=True, inline="always")
+def hash_key(key: int, bits: int) -> int:
+    """Home slot in a table of 2^bits: xor-shift folds the x bits down, the multiplication carries all of them up."""
+    h = np.uint64(key)
+    h ^= h >> np.uint64(32)
+    h *= _MULTIPLIER
+    h ^= h >> np.uint64(29)
+    h *= _MULTIPLIER
+    return np.int64(h >> np.uint64(64 - bits))
+
+
+def unpack_array(keys: np.ndarray) -> np.ndarray:
+    """Nx3 int64 voxels of N keys."""
+    keys = np.asarray(keys, dtype=np.int64)
+    return np.stack([keys >> (2 * BITS), (keys >> BITS) & MASK, keys & MASK], axis=-1) - OFFSET
+
+
+def pack_array(voxels: np.ndarray) -> np.ndarray:
+    """N int64 keys of Nx3 voxels."""
+    v = np.asarray(voxels, dtype=np.int64) + OFFSET
+    return (v[..., 0] << (2 * BITS)) | (v[..., 1] << BITS) | v[..., 2]
+
+
+def block_corners(keys: np.ndarray, voxel_size: float) -> np.ndarray:
+    """Nx3 float64 lower corners (m) of blocks by their keys."""
+    keys = np.asarray(keys, dtype=np.int64)
+    blocks = np.stack([keys >> (2 * BITS), (keys >> BITS) & MASK, keys & MASK], axis=-1)
+    return (blocks * BLOCK_SIDE - OFFSET) * voxel_size

@@ -1,0 +1,246 @@
+"""What each keyframe and the frames after it saw, kept in the keyframe's own frame so that it moves with it.
+
+A local cloud holds hits (true centroids of fine cells, how often seen, colour), views (small depth images with their
+poses: the evidence of free space) and label votes. From clouds and poses the whole map can be made again, carving
+included. Knows nothing of the map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numba import njit
+
+from ..geometry import Camera, invert, rotation_angle
+from .fusion import SUM_COLUMNS, FrameHasher, FrameVoxels, sighting_weights
+from .keys import hash_key, pack_array, unpack
+
+#: Hits of a closed cloud: position in the keyframe's frame (m), colour, points, sightings, last seen (ns).
+HIT = np.dtype([("p", "<f4", 3), ("rgb", "u1", 3), ("weight", "<f4"), ("sightings", "<f4"), ("last_seen", "<i8")])
+#: Label votes: position in the keyframe's frame (m), class, votes.
+VOTE = np.dtype([("p", "<f4", 3), ("class", "<i2"), ("votes", "<f4")])
+#: A view is at most so many pixels wide; one more is kept when the camera moved or turned so far since the last.
+VIEW_WIDTH, VIEW_DISTANCE, VIEW_ANGLE = 80, 0.15, 0.25
+# Columns of a growing cloud's cells.
+_X, _R, _WEIGHT, _SIGHTINGS, _FRAME, _COLUMNS = 0, 3, 6, 7, 8, 9
+
+
+@dataclass(eq=False)
+class View:
+    """Evidence of free space: what one camera pose saw, at low resolution.
+
+    Attributes:
+        T: 4x4, cloud's frame from optical frame. camera: of the small image.
+        depth: hxw uint16 mm, nearest of the pixels under it; 0 unknown.
+        first, stamp: ns of the first and the newest frame it stands for. frames: how many.
+    """
+
+    T: np.ndarray
+    camera: Camera
+    depth: np.ndarray
+    first: int
+    stamp: int
+    frames: int = 1
+
+
+@dataclass(eq=False)
+class LocalCloud:
+    """Everything seen from one keyframe on until the next.
+
+    Attributes:
+        keyframe_id: -1 for what came before the first keyframe.
+        T_map_cloud: 4x4, the keyframe's pose as it was then.
+        stamp: ns. hits: (N,) HIT. views: evidence of free space. votes: (M,) VOTE.
+        frames: how many went in.
+    """
+
+    keyframe_id: int
+    T_map_cloud: np.ndarray
+    stamp: int
+    hits: np.ndarray = field(default_factory=lambda: np.empty(0, HIT))
+    views: list[View] = field(default_factory=list)
+    votes: np.ndarray = field(default_factory=lambda: np.empty(0, VOTE))
+    frames: int = 0
+
+
+class CloudBuilder:
+    """Grows the current local cloud frame by frame.
+
+    Args:
+        cell: m. near, far: depth range, m. near_range, full_points: see ``fusion.sighting_weights``.
+
+    Every frame gives a quarter of its pixels, in turn another one: four frames give all.
+    """
+
+    def __init__(self, cell: float, near: float, far: float, near_range: float, full_points: float, stride: int):
+        self.cell, self.near, self.far = cell, near, far
+        self.near_range, self.full_points, self.stride = near_range, full_points, stride
+        self._hasher = FrameHasher()
+        self.cloud: LocalCloud | None = None
+
+    def start(self, keyframe_id: int, T_map_cloud: np.ndarray, stamp: int) -> None:
+        """Begins a new cloud; the one before must have been taken by :meth:`close`."""
+        self.cloud = LocalCloud(keyframe_id, np.array(T_map_cloud, np.float64), stamp)
+        self._T_cloud_map = invert(self.cloud.T_map_cloud)
+        self._resize(12)
+        self._count = 0
+
+    def add(self, depth: np.ndarray, color: np.ndarray | None, camera: Camera, T: np.ndarray, stamp: int) -> None:
+        """Adds one frame; arguments as in :meth:`FrameHasher.__call__`, T is map from optical frame."""
+        cloud = self.cloud
+        T_cloud = self._T_cloud_map @ T
+        dither = cloud.frames % 4
+        phase = (self.stride * (dither // 2), self.stride * ((dither + dither // 2) % 2))
+        voxels = self._hasher(
+            depth, color, camera, T_cloud, self.cell, self.near, self.far, 2 * self.stride, phase
+        )
+        sightings = sighting_weights(voxels, T_cloud[:3, 3], self.cell, self.near_range, self.full_points / 4)
+        cloud.frames += 1
+        self._merge(voxels, sightings, stamp)
+        self._look(depth, camera, T_cloud, stamp)
+
+    def moved(self) -> None:
+        """To be called when the growing cloud's pose was changed."""
+        self._T_cloud_map = invert(self.cloud.T_map_cloud)
+
+    def close(self) -> LocalCloud:
+        """The cloud so far, compact; adding may go on."""
+        self.cloud.hits = self._hits()
+        return self.cloud
+
+    def _hits(self) -> np.ndarray:
+        n, cells = self._count, self._cells[: self._count]
+        hits = np.empty(n, HIT)
+        hits["p"] = cells[:, :3] / cells[:, _WEIGHT, None]
+        hits["rgb"] = np.rint(cells[:, _R : _R + 3] / cells[:, _WEIGHT, None])
+        hits["weight"], hits["sightings"] = cells[:, _WEIGHT], cells[:, _SIGHTINGS]
+        hits["last_seen"] = self._stamps[:n]
+        return hits
+
+    def _merge(self, voxels: FrameVoxels, sightings: np.ndarray, stamp: int) -> None:
+        while 2 * (self._count + len(voxels.keys)) > self._slots.size:
+            self._resize(self._bits + 1)
+        self._count = _merge(
+            self._slots, self._bits, self._keys, self._cells, self._stamps, self._count, voxels.keys, voxels.sums,
+            sightings, self.cell, stamp, self.cloud.frames,
+        )  # fmt: skip
+
+    def _resize(self, bits: int) -> None:
+        """Grows the hash; one keyframe's cloud is small, so its copy costs well under a millisecond."""
+        n = 1 << bits
+        keys, cells, stamps = np.empty(n // 2, np.int64), np.empty((n // 2, _COLUMNS)), np.empty(n // 2, np.int64)
+        slots = np.full(n, -1, np.int32)
+        if bits > 12:
+            m = self._count
+            keys[:m], cells[:m], stamps[:m] = self._keys[:m], self._cells[:m], self._stamps[:m]
+            _rehash(slots, bits, keys, m)
+        self._bits, self._slots, self._keys, self._cells, self._stamps = bits, slots, keys, cells, stamps
+
+    def _look(self, depth: np.ndarray, camera: Camera, T: np.ndarray, stamp: int) -> None:
+        small, small_camera = shrink_depth(depth, camera)
+        views = self.cloud.views
+        if views and views[-1].depth.shape == small.shape:
+            last = views[-1]
+            moved = invert(last.T) @ T
+            if np.linalg.norm(moved[:3, 3]) < VIEW_DISTANCE and rotation_angle(moved) < VIEW_ANGLE:
+                last.T, last.camera, last.depth, last.stamp = T, small_camera, small, stamp
+                last.frames += 1
+                return
+        views.append(View(T, small_camera, small, stamp, stamp))
+
+
+def shrink_depth(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]:
+    """Depth (HxW float32 m) as hxw uint16 mm, each the nearest of the pixels under it, with its camera.
+
+    A pixel more than half of whose source is invalid is 0.
+    """
+    factor = max(1, -(-depth.shape[1] // VIEW_WIDTH))
+    h, w = depth.shape[0] // factor, depth.shape[1] // factor
+    small = _shrink(np.ascontiguousarray(depth, np.float32), factor, h, w)
+    half = (factor - 1) / 2
+    K = (camera.fx / factor, camera.fy / factor, (camera.cx - half) / factor, (camera.cy - half) / factor)
+    return small, Camera(w, h, *K)
+
+
+@njit(cache=True, nogil=True)
+def _shrink(depth, factor, h, w):
+    out = np.zeros((h, w), np.uint16)
+    for v in range(h):
+        for u in range(w):
+            nearest, valid = np.float32(65.535), 0
+            for j in range(v * factor, (v + 1) * factor):
+                for i in range(u * factor, (u + 1) * factor):
+                    d = depth[j, i]
+                    if d > 0:
+                        nearest = min(nearest, d)
+                        valid += 1
+            if 2 * valid > factor * factor:
+                out[v, u] = np.uint16(nearest * 1000)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _merge(slots, bits, keys, cells, stamps, count, new_keys, sums, sightings, cell, stamp, frame):
+    mask = slots.size - 1
+    for e in range(new_keys.size):
+        key = new_keys[e]
+        h = hash_key(key, bits)
+        while slots[h] >= 0 and keys[slots[h]] != key:
+            h = (h + 1) & mask
+        c = np.int64(slots[h])
+        if c < 0:
+            c = count
+            slots[h] = c
+            keys[c] = key
+            cells[c, :] = 0.0
+            count += 1
+        ix, iy, iz = unpack(key)
+        n = sums[e, 6]
+        cells[c, 0] += sums[e, 0] + n * (ix * cell)
+        cells[c, 1] += sums[e, 1] + n * (iy * cell)
+        cells[c, 2] += sums[e, 2] + n * (iz * cell)
+        for k in range(3, 7):
+            cells[c, k] += sums[e, k]
+        if cells[c, _FRAME] != frame:
+            cells[c, _FRAME] = frame
+            cells[c, _SIGHTINGS] += sightings[e]
+        stamps[c] = stamp
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _rehash(slots, bits, keys, count):
+    mask = slots.size - 1
+    for c in range(count):
+        h = hash_key(keys[c], bits)
+        while slots[h] >= 0:
+            h = (h + 1) & mask
+        slots[h] = c
+
+
+def regroup(hits: np.ndarray, T: np.ndarray, cell: float) -> tuple[FrameVoxels, np.ndarray, np.ndarray]:
+    """A closed cloud's hits as unique voxels of another frame.
+
+    Args:
+        hits: (N,) HIT. T: 4x4, that frame from the cloud's.
+
+    Returns:
+        Voxels in order of first appearance, their sightings (float32, of a voxel's cells the most seen) and stamps.
+    """
+
+    p = hits["p"].astype(np.float64) @ T[:3, :3].T + T[:3, 3]
+    voxels = np.floor(p / cell).astype(np.int64)
+    keys, inverse = np.unique(pack_array(voxels), return_inverse=True)
+    sums = np.zeros((len(keys), SUM_COLUMNS))
+    weight = hits["weight"].astype(np.float64)
+    for k in range(3):
+        sums[:, k] = np.bincount(inverse, (p[:, k] - voxels[:, k] * cell) * weight, len(keys))
+        sums[:, 3 + k] = np.bincount(inverse, hits["rgb"][:, k] * weight, len(keys))
+    sums[:, 6] = np.bincount(inverse, weight, len(keys))
+    sightings, stamps = np.zeros(len(keys), np.float32), np.zeros(len(keys), np.int64)
+    np.maximum.at(sightings, inverse, hits["sightings"])
+    np.maximum.at(stamps, inverse, hits["last_seen"])
+    return FrameVoxels(keys, sums, int(sums[:, 6].sum())), sightings, stamps
+
+

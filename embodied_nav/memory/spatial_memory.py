@@ -1,0 +1,463 @@
+"""The spatial memory: frames in, voxels, objects and an occupancy grid out. Knows nothing of ROS and of models.
+
+The global voxel map is a cache: what it was made from hangs on the keyframes (``local_clouds``) and moves with them.
+One thread owns a memory. The heavy calls release the interpreter lock, so other threads run meanwhile, but they must
+not call into the same memory.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..frames import Keyframe, MemoryObject, OccupancyGrid, RGBDFrame, SemanticDelta
+from ..geometry import invert, is_rigid
+from .carving import Carver
+from .config import MemoryConfig
+from .fusion import FrameHasher, sighting_weights, upsert
+from .grid import ColumnGrid
+from .keys import block_corners, pack_array, unpack_array
+from .local_clouds import VOTE, CloudBuilder, LocalCloud, View, regroup
+from .objects import ObjectIndex, Sighting
+from .query import rank
+from .store import CLOCK, REFUSED, VoxelStore
+from .votes import ClassTable, cast_votes, count_votes, segments_of, votes_in_frame
+
+THUMBNAIL_WIDTH = 160
+
+
+@dataclass(frozen=True)
+class IntegrationStats:
+    """What one frame did: valid points, voxels made, voxels carved away, voxels now, voxels refused (store full)."""
+
+    points: int
+    new_voxels: int
+    carved: int
+    voxels: int
+    refused: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelView:
+    """A copy of voxels.
+
+    Attributes:
+        positions: (N, 3) float32, true centroids, m. colors: (N, 3) uint8 RGB. weights: (N,) float32, points.
+        labels: (N,) int32 into class_names, 0 none. last_seen: (N,) int64 ns.
+        class_names: (label, colour) pairs; the first is ("", "").
+    """
+
+    positions: np.ndarray
+    colors: np.ndarray
+    weights: np.ndarray
+    labels: np.ndarray
+    last_seen: np.ndarray
+    class_names: tuple[tuple[str, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True, eq=False)
+class KeyframeRecord:
+    """A keyframe as the memory keeps it: pose when taken (4x4), stamp ns, why, overlap, inliers, JPEG thumbnail."""
+
+    id: int
+    stamp: int
+    T_map_camera: np.ndarray
+    reason: str
+    overlap: float
+    inliers: int
+    thumbnail: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class ChangedBlocks:
+    """Blocks (8x8x8 voxels) changed since a token.
+
+    Attributes:
+        token: to ask with the next time. corners: (N, 3) float64 lower corners, m; emptied blocks are among them.
+        counts: (N,) int64 voxels now. side: m. voxels: the voxels of these blocks, block by block.
+    """
+
+    token: int
+    corners: np.ndarray
+    counts: np.ndarray
+    side: float
+    voxels: VoxelView
+
+
+class SpatialMemory:
+    """A sparse voxel map with labels, objects, keyframes and an occupancy grid.
+
+    Args:
+        config: see :class:`MemoryConfig`.
+    """
+
+    def __init__(self, config: MemoryConfig | None = None) -> None:
+        self.config = c = config or MemoryConfig()
+        if c.min_depth >= c.max_depth:
+            raise InputError(f"min_depth = {c.min_depth}: must be below max_depth = {c.max_depth}")
+        if c.min_height >= c.robot_height:
+            raise InputError(f"min_height = {c.min_height}: must be below robot_height = {c.robot_height}")
+        self.store = VoxelStore(c.max_voxels)
+        self._hasher = FrameHasher()
+        self._carver = Carver(
+            c.carve_margin * c.voxel_size, c.depth_noise, c.max_evidence / c.carve_frames, c.min_depth, c.max_depth,
+            c.min_evidence,
+        )  # fmt: skip
+        self._grid = ColumnGrid(
+            c.voxel_size, c.floor_height, c.min_height, c.robot_height, c.floor_band, c.clear_radius, c.max_depth
+        )
+        self._objects = ObjectIndex(c.voxel_size, c.min_object_voxels)
+        self._builder = CloudBuilder(
+            c.local_cell * c.voxel_size, c.min_depth, c.max_depth, c.near_range, c.full_points, c.stride
+        )
+        self._reset()
+
+    def _reset(self) -> None:
+        self.uuid = str(uuid.uuid4())
+        self.sessions: list[dict] = [{"id": str(uuid.uuid4()), "started": time.time()}]
+        self.created = time.time()
+        self.classes = ClassTable()
+        self.keyframes: dict[int, KeyframeRecord] = {}
+        self.clouds: list[LocalCloud] = []
+        self.deltas: list[SemanticDelta] = []
+        self.stamp = 0
+        self.frames = 0
+        self._builder.cloud = None
+        self._images: OrderedDict[int, RGBDFrame] = OrderedDict()
+        self._restarted_at = 0
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def clear(self) -> None:
+        """Forgets everything; the map gets a new identity."""
+        self.store.clear()
+        self._grid.reset()
+        self._objects.reset()
+        self._reset()
+
+    # ---- in ----
+
+    def integrate(self, frame: RGBDFrame) -> IntegrationStats:
+        """Fuses one frame; call it with every frame, keyframe or not.
+
+        Raises:
+            InputError: images that do not fit the camera, a pose that is not rigid or not finite.
+        """
+        _check(frame)
+        if frame.depth is None:
+            return IntegrationStats(0, 0, 0, len(self))
+        c, T = self.config, np.asarray(frame.T_map_camera, np.float64)
+        position = T[:3, 3]
+        voxels = self._hasher(
+            frame.depth, frame.color, frame.camera, T, c.voxel_size, c.min_depth, c.max_depth, c.stride
+        )
+        sightings = sighting_weights(voxels, position, c.voxel_size, c.near_range, c.full_points / c.stride**2)
+        refused = int(self.store.arrays.counts[REFUSED])
+        done = upsert(
+            self.store, voxels, sightings, np.array([frame.stamp], np.int64), c.max_evidence, c.min_evidence
+        )
+        self._grid.apply(done.raised, 1)
+        self._grid.observe(voxels.keys, voxels.sums, position)
+        carved = self._carve(frame.depth, frame.camera, T, frame.stamp) if c.carve else 0
+        if self._builder.cloud is None:
+            self._builder.start(-1, T, frame.stamp)
+        self._builder.add(frame.depth, frame.color, frame.camera, T, frame.stamp)
+        self.stamp = max(self.stamp, int(frame.stamp))
+        self.frames += 1
+        refused = int(self.store.arrays.counts[REFUSED]) - refused
+        return IntegrationStats(voxels.points, int(done.new), carved, len(self), refused)
+
+    def add_keyframe(self, keyframe: Keyframe) -> None:
+        """Keeps a keyframe and starts its local cloud; frames integrated from now on hang on it.
+
+        Raises:
+            InputError: as :meth:`integrate`, or a keyframe of this id is there.
+        """
+        _check(keyframe.frame)
+        if keyframe.id in self.keyframes:
+            raise InputError(f"keyframe {keyframe.id} is already in the memory")
+        self._close_cloud()
+        f = keyframe.frame
+        T = np.array(f.T_map_camera, np.float64)
+        self.keyframes[keyframe.id] = KeyframeRecord(
+            keyframe.id, int(f.stamp), T, keyframe.reason, float(keyframe.overlap), int(keyframe.inliers),
+            _thumbnail(f.color),
+        )  # fmt: skip
+        self._builder.start(keyframe.id, T, int(f.stamp))
+        self._images[keyframe.id] = f
+        while len(self._images) > self.config.keyframe_images:
+            self._images.popitem(last=False)
+
+    def add_delta(self, delta: SemanticDelta) -> None:
+        """Counts what perception saw in a keyframe as label votes; a stale delta is only kept.
+
+        The keyframe's images wait for it for ``keyframe_images`` keyframes; a delta later than that is only kept too.
+
+        Raises:
+            InputError: an unknown keyframe, or segments that do not fit its depth.
+        """
+        if delta.keyframe_id not in self.keyframes:
+            raise InputError(f"delta of keyframe {delta.keyframe_id}, which is not in the memory")
+        frame = self._images.pop(delta.keyframe_id, None)
+        if frame is not None and frame.depth is not None and not delta.stale:
+            self._vote(delta, frame)
+        self.deltas.append(_without_images(delta))
+
+    # ---- out ----
+
+    def objects(self, include_gone: bool = False) -> tuple[MemoryObject, ...]:
+        """Objects by id; computed anew only where labels or voxels changed."""
+        present = self._objects.refresh(self.store, self.classes, self.stamp)
+        if not include_gone:
+            return present
+        return tuple(sorted(self._objects.known.values(), key=lambda o: o.id))
+
+    def occupancy(self, robot_height: float | None = None, min_height: float | None = None) -> OccupancyGrid:
+        """The map from above: -1 unknown, 0 free, 100 occupied between min_height and robot_height over the floor.
+
+        Heights other than those of the configuration cost a pass over all voxels once, as long as they stay the same.
+        """
+        low = self.config.min_height if min_height is None else min_height
+        high = self.config.robot_height if robot_height is None else robot_height
+        if (low, high) != (self._grid.low, self._grid.high):
+            self._grid.set_band(low, high)
+            self._recount_obstacles()
+        return self._grid.grid(self.stamp)
+
+    def voxels(self, box: tuple[np.ndarray, np.ndarray] | None = None) -> VoxelView:
+        """All voxels, or those with their centroid within (low, high), m."""
+        rows = np.flatnonzero(self.store.rows["key"] >= 0)
+        view = self._view(rows)
+        if box is None:
+            return view
+        inside = (view.positions >= np.asarray(box[0])).all(1) & (view.positions <= np.asarray(box[1])).all(1)
+        return self._view(rows[inside])
+
+    def changed_blocks(self, since_token: int = 0) -> ChangedBlocks:
+        """Blocks that got, lost or changed voxels since a token; 0, or a token from before a clear, asks for all."""
+        a, n = self.store.arrays, self.store.blocks
+        token = int(a.counts[CLOCK])
+        if since_token > token or since_token < self._restarted_at:
+            since_token = 0
+        blocks = np.flatnonzero(a.block_clock[:n] > since_token)
+        pages = a.pages[blocks]
+        rows = pages[pages > 0].astype(np.int64) - 1
+        size = self.config.voxel_size
+        return ChangedBlocks(
+            token, block_corners(a.block_keys[blocks], size), a.block_live[blocks].astype(np.int64), 8 * size,
+            self._view(rows),
+        )  # fmt: skip
+
+    def query(
+        self,
+        text: str = "",
+        box: tuple[np.ndarray, np.ndarray] | None = None,
+        feature: np.ndarray | None = None,
+        max_results: int = 10,
+        near: np.ndarray | None = None,
+    ) -> list[tuple[MemoryObject, float]]:
+        """Objects that fit with their scores (0 to 1), best first.
+
+        Args:
+            text: label, colour, or both; "" for anything. box: (low, high), m. near: (3,) m, nearer ones first.
+
+        Raises:
+            InputError: a feature is given: this memory holds none.
+        """
+        if feature is not None and np.size(feature):
+            raise InputError("this memory holds no features; ask by text or box")
+        return rank(self.objects(), text, box, near)[:max_results]
+
+    # ---- keyframes move ----
+
+    def local_clouds(self) -> list[LocalCloud]:
+        """All local clouds, oldest first, the growing one included."""
+        self._close_cloud(keep=True)
+        return list(self.clouds) + ([self._builder.cloud] if self._builder.cloud is not None else [])
+
+    def rebuild_from_keyframes(self, poses: Mapping[int, np.ndarray]) -> None:
+        """Makes the map anew from the local clouds under other poses, carving included.
+
+        Args:
+            poses: keyframe id -> 4x4 map from optical frame; keyframes not named keep theirs.
+
+        Raises:
+            InputError: an unknown keyframe, or a pose that is not rigid.
+        """
+        for i, T in poses.items():
+            if i not in self.keyframes:
+                raise InputError(f"keyframe {i} is not in the memory")
+            if not is_rigid(T):
+                raise InputError(f"pose of keyframe {i} is not a finite rigid transform")
+        clouds = self.local_clouds()
+        self._move(clouds, poses)
+        clock = int(self.store.arrays.counts[CLOCK])
+        self.store.clear()
+        self.store.arrays.counts[CLOCK] = self._restarted_at = clock + 1
+        self._grid.reset()
+        for cloud in clouds:
+            self._replay(cloud)
+        self._objects.touch_all(self.store)
+
+    def _move(self, clouds: list[LocalCloud], poses: Mapping[int, np.ndarray]) -> None:
+        first = next((c.keyframe_id for c in clouds if c.keyframe_id >= 0), None)
+        if first in poses:
+            correction = np.asarray(poses[first], np.float64) @ invert(self.keyframes[first].T_map_camera)
+            for cloud in (c for c in clouds if c.keyframe_id < 0):
+                cloud.T_map_cloud = correction @ cloud.T_map_cloud
+        for cloud in (c for c in clouds if c.keyframe_id in poses):
+            cloud.T_map_cloud = np.array(poses[cloud.keyframe_id], np.float64)
+        for s in (s for s in self._objects.sightings if s.keyframe_id in poses):
+            T = np.asarray(poses[s.keyframe_id]) @ invert(self.keyframes[s.keyframe_id].T_map_camera)
+            s.position = T[:3, :3] @ s.position + T[:3, 3]
+        for i, T in poses.items():
+            k = self.keyframes[i]
+            self.keyframes[i] = KeyframeRecord(
+                i, k.stamp, np.array(T, np.float64), k.reason, k.overlap, k.inliers, k.thumbnail
+            )
+        if self._builder.cloud is not None:
+            self._builder.moved()
+
+    def _replay(self, cloud: LocalCloud) -> None:
+        """One local cloud into the map: hits, free space, carving, votes."""
+        c = self.config
+        voxels, sightings, stamps = regroup(cloud.hits, cloud.T_map_cloud, c.voxel_size)
+        done = upsert(self.store, voxels, sightings, stamps, c.max_evidence, c.min_evidence)
+        self._grid.apply(done.raised, 1)
+        for view in cloud.views:
+            self._replay_view(view, cloud.T_map_cloud @ view.T)
+        v = cloud.votes
+        p = v["p"].astype(np.float64) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
+        rows = self.store.find(pack_array(np.floor(p / c.voxel_size)))
+        hit = rows >= 0
+        if hit.any():
+            self._objects.touch(cast_votes(self.store, rows[hit], v["class"][hit], v["votes"][hit]))
+
+    def _replay_view(self, view: View, T: np.ndarray) -> None:
+        c = self.config
+        depth = view.depth.astype(np.float32) / 1000
+        depth[view.depth == 0] = np.nan
+        seen = self._hasher(depth, None, view.camera, T, c.voxel_size, c.min_depth, c.max_depth)
+        for _ in range(min(view.frames, 2)):
+            self._grid.observe(seen.keys, seen.sums, T[:3, 3])
+        if c.carve:
+            self._carve(depth, view.camera, T, view.stamp, view.frames)
+
+    # ---- inside ----
+
+    def _carve(self, depth, camera, T, stamp, frames: int = 1) -> int:
+        carved = self._carver(self.store, depth, camera, T, int(stamp), self.config.voxel_size, frames)
+        self._grid.apply(carved.lowered, -1)
+        self._objects.touch(carved.classes)
+        return carved.removed
+
+    def _vote(self, delta: SemanticDelta, frame: RGBDFrame) -> None:
+        c, T = self.config, np.asarray(frame.T_map_camera, np.float64)
+        segments = segments_of(delta, frame.depth, frame.camera, T)
+        if segments.shape != frame.depth.shape:
+            raise InputError(
+                f"segments are {segments.shape[1]}x{segments.shape[0]}, the keyframe's depth "
+                f"{frame.depth.shape[1]}x{frame.depth.shape[0]}"
+            )
+        if segments.max(initial=0) > len(delta.objects):
+            raise InputError(f"segments name object {segments.max()}, the delta holds {len(delta.objects)}")
+        classes = np.array([0] + [self.classes.number(o.label, o.color) for o in delta.objects], np.int16)
+        values = np.array([c.background_vote] + [max(float(o.confidence), 1e-3) for o in delta.objects], np.float32)
+        rows, numbers, shares = count_votes(
+            self.store, frame.depth, segments, frame.camera, T, c.voxel_size, c.min_depth, c.max_depth
+        )
+        votes = (values[numbers] * shares).astype(np.float32)
+        keep = votes > 0
+        rows, numbers, votes = rows[keep], numbers[keep], votes[keep]
+        pixels = np.bincount(segments.ravel(), minlength=len(classes))
+        for i, o in enumerate(delta.objects):
+            self._objects.sightings.append(
+                Sighting(delta.keyframe_id, int(classes[i + 1]), np.array(o.position, np.float64), int(pixels[i + 1]))
+            )
+        self._objects.touch(cast_votes(self.store, rows, classes[numbers], votes))
+        # A voxel with only "nothing" votes is what a rebuilt map has anyway, but they outvote errors: keep them all.
+        cloud = self._cloud_of(delta.keyframe_id)
+        kept = np.empty(len(rows), VOTE)
+        kept["p"] = votes_in_frame(self.store, rows, c.voxel_size, cloud.T_map_cloud)
+        kept["class"], kept["votes"] = classes[numbers], votes
+        cloud.votes = np.concatenate([cloud.votes, kept])
+        self._objects.touch(np.unique(classes[1:]))
+
+    def _cloud_of(self, keyframe_id: int) -> LocalCloud:
+        if self._builder.cloud is not None and self._builder.cloud.keyframe_id == keyframe_id:
+            return self._builder.cloud
+        return next(c for c in reversed(self.clouds) if c.keyframe_id == keyframe_id)
+
+    def _close_cloud(self, keep: bool = False) -> None:
+        cloud = self._builder.cloud
+        if cloud is None:
+            return
+        self._builder.close()
+        if not keep:
+            self.clouds.append(cloud)
+            self._builder.cloud = None
+
+    def _recount_obstacles(self) -> None:
+        self._grid.reset_obstacles()
+        rows = self.store.rows
+        confirmed = (rows["key"] >= 0) & (rows["evidence"] >= np.float32(self.config.min_evidence))
+        self._grid.apply(np.ascontiguousarray(rows["key"][confirmed]), 1)
+
+    def _view(self, rows: np.ndarray) -> VoxelView:
+        r = self.store.rows[rows]
+        offsets = np.stack([r["x"], r["y"], r["z"]], axis=1).astype(np.float64)
+        positions = unpack_array(r["key"]) * self.config.voxel_size + offsets
+        colors = np.rint(np.stack([r["r"], r["g"], r["b"]], axis=1)).astype(np.uint8)
+        labels = self.store.arrays.labels[rows].astype(np.int32)
+        return VoxelView(
+            positions.astype(np.float32), colors, r["weight"].copy(), labels, r["last_seen"].copy(),
+            tuple(self.classes.names),
+        )  # fmt: skip
+
+    def save(self, path: str | Path) -> None:
+        """Writes the memory into one SQLite file; see ``persistence``."""
+        from .persistence import save
+
+        save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path, config: MemoryConfig | None = None) -> SpatialMemory:
+        """Reads a memory from a file; see ``persistence``."""
+        from .persistence import load
+
+        return load(path, config)
+
+
+def _check(frame: RGBDFrame) -> None:
+    size = (frame.camera.height, frame.camera.width)
+    if frame.depth is not None and frame.depth.shape != size:
+        raise InputError(f"depth is {frame.depth.shape[1]}x{frame.depth.shape[0]}, its camera {size[1]}x{size[0]}")
+    if frame.color is not None and (frame.color.shape != (*size, 3) or frame.color.dtype != np.uint8):
+        raise InputError(f"color is {frame.color.shape} {frame.color.dtype}, expected ({size[0]}, {size[1]}, 3) uint8")
+    if not is_rigid(frame.T_map_camera):
+        raise InputError(f"pose of the frame at {frame.stamp} ns is not a finite rigid transform")
+
+
+def _thumbnail(color: np.ndarray | None) -> bytes:
+    if color is None:
+        return b""
+    import cv2
+
+    height = max(1, round(color.shape[0] * THUMBNAIL_WIDTH / color.shape[1]))
+    small = cv2.resize(color, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+
+
+def _without_images(delta: SemanticDelta) -> SemanticDelta:
+    return replace(delta, segments=None)

@@ -1,0 +1,290 @@
+"""Where voxels live: a hash of 8x8x8 blocks, a page of row numbers per block, 64-byte rows. Knows nothing of images.
+
+Two levels instead of one flat hash, because neighbours in an image are neighbours in a block (one table look-up serves
+many voxels), because the block is also the unit of frustum culling and of change reports, and because the table that
+has to be rehashed when it grows is some sixty times smaller than the map: at ten million voxels that takes two or three
+milliseconds. Rows and pages grow without ever being copied: their address space is reserved once and the system
+gives memory page by page as it is first written.
+
+Blocks are never freed (an emptied one keeps its 2 KiB page, so open addressing needs no tombstones and an emptied
+block can still be reported as changed); rows are reused.
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from .keys import BLOCK_VOXELS, NO_KEY, block_key, hash_key, slot_in_block
+
+#: One voxel, one cache line. ``x, y, z``: mean of its points less its lower corner, m. ``r, g, b``: mean colour.
+#: ``weight``: points. ``evidence``: sightings, capped, less what saw through it. Two label classes with their votes and
+#: the sum of all votes: with two counters (Misra and Gries, 1982) a class with over a third of the votes is kept.
+ROW = np.dtype(
+    {
+        "names": ["key", "last_seen", "x", "y", "z", "r", "g", "b", "weight", "evidence",
+                  "class_a", "class_b", "votes_a", "votes_b", "votes"],
+        "formats": ["<i8", "<i8", "<f4", "<f4", "<f4", "<f4", "<f4", "<f4", "<f4", "<f4",
+                    "<i2", "<i2", "<f4", "<f4", "<f4"],
+        "offsets": [0, 8, 16, 20, 24, 28, 32, 36, 40, 44, 48, 50, 52, 56, 60],
+        "itemsize": 64,
+    }
+)  # fmt: skip
+
+# mmap names it from Python 3.14 on; the value is Linux's on x86 and arm.
+_MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+
+# Places in ``counts``.
+ROWS, FREE_ROWS, LIVE, BLOCKS, CLOCK, REFUSED = range(6)
+
+
+class Arrays(NamedTuple):
+    """What the kernels see of a store.
+
+    ``rows`` (N ROW); ``labels`` (N int16, winning class, 0 none); ``owner`` (N int32, object id, 0 none);
+    ``free`` (N int32 stack of freed rows); ``pages`` (B x 512 int32, row + 1, 0 empty); ``block_keys``, ``block_live``
+    (voxels), ``block_clock`` (clock of the last change); ``table_keys``, ``table_blocks`` (open addressing, -1 empty);
+    ``counts`` (int64, see the constants above).
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+    owner: np.ndarray
+    free: np.ndarray
+    pages: np.ndarray
+    block_keys: np.ndarray
+    block_live: np.ndarray
+    block_clock: np.ndarray
+    table_keys: np.ndarray
+    table_blocks: np.ndarray
+    counts: np.ndarray
+
+
+def reserve(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """Zeros whose memory is only taken when written to.
+
+    Raises:
+        MemoryError: the address space is limited below that.
+    """
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape)) * dtype.itemsize
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+    try:
+        buffer = mmap.mmap(-1, size, flags=flags)
+    except (OSError, OverflowError):
+        raise MemoryError(f"cannot reserve {size} bytes of address space") from None
+    return np.frombuffer(buffer, dtype=dtype).reshape(shape)
+
+
+class VoxelStore:
+    """Voxels by packed key.
+
+    Args:
+        max_voxels: rows reserved; where the system limits address space, fewer, halved until it fits.
+    """
+
+    def __init__(self, max_voxels: int = 1 << 24, table_bits: int = 12) -> None:
+        self.max_voxels = max_voxels
+        self._first_bits = table_bits
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all voxels and gives their memory back."""
+        n = self.max_voxels
+        while True:
+            blocks = max(n // 16, 1024)
+            try:
+                rows, free = reserve((n,), ROW), reserve((n,), np.int32)
+                labels, owner = reserve((n,), np.int16), reserve((n,), np.int32)
+                pages = reserve((blocks, BLOCK_VOXELS), np.int32)
+                break
+            except MemoryError:
+                if n <= 1 << 16:
+                    raise
+                n //= 2
+        keys, live, clock = (reserve((blocks,), t) for t in (np.int64, np.int32, np.int64))
+        self.arrays = Arrays(
+            rows, labels, owner, free, pages, keys, live, clock, *_empty_table(self._first_bits), np.zeros(8, np.int64)
+        )
+
+    def __len__(self) -> int:
+        return int(self.arrays.counts[LIVE])
+
+    @property
+    def rows(self) -> np.ndarray:
+        """All rows ever used, freed ones (key -1) among them; a view."""
+        return self.arrays.rows[: self.arrays.counts[ROWS]]
+
+    @property
+    def blocks(self) -> int:
+        """Blocks in use."""
+        return int(self.arrays.counts[BLOCKS])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, bytes."""
+        a = self.arrays
+        rows = int(a.counts[ROWS]) * (ROW.itemsize + 2 + 4 + 4)
+        return rows + self.blocks * (BLOCK_VOXELS * 4 + 20) + a.table_keys.nbytes + a.table_blocks.nbytes
+
+    def tick(self) -> int:
+        """Advances the clock that stamps changed blocks; returns it."""
+        self.arrays.counts[CLOCK] += 1
+        return int(self.arrays.counts[CLOCK])
+
+    def make_room(self, blocks: int) -> None:
+        """Grows the block table so that ``blocks`` more keep it at most half full."""
+        need = 2 * (self.blocks + blocks)
+        bits = self.arrays.table_keys.size.bit_length() - 1
+        if need <= 1 << bits:
+            return
+        while need > 1 << bits:
+            bits += 1
+        keys, values = _empty_table(bits)
+        _rehash(self.arrays.block_keys, self.blocks, keys, values, bits)
+        self.arrays = self.arrays._replace(table_keys=keys, table_blocks=values)
+
+    def find(self, keys: np.ndarray) -> np.ndarray:
+        """Row numbers of N int64 keys, -1 where there is none."""
+        return _find_many(self.arrays, np.ascontiguousarray(keys, dtype=np.int64))
+
+    def probe_lengths(self) -> np.ndarray:
+        """Slots looked at to find each block; 1 is ideal. For tests of the hash."""
+        a = self.arrays
+        return _probe_lengths(a.block_keys, self.blocks, a.table_keys)
+
+
+def _empty_table(bits: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.full(1 << bits, NO_KEY, np.int64), np.full(1 << bits, -1, np.int32)
+
+
+@njit(cache=True, nogil=True)
+def _rehash(block_keys, n, table_keys, table_blocks, bits):  # noqa: ANN001, ANN202
+    mask = table_keys.size - 1
+    for b in range(n):
+        h = hash_key(block_keys[b], bits)
+        while table_keys[h] != NO_KEY:
+            h = (h + 1) & mask
+        table_keys[h] = block_keys[b]
+        table_blocks[h] = b
+
+
+@njit(cache=True, nogil=True)
+def _probe_lengths(block_keys, n, table_keys):  # noqa: ANN001, ANN202
+    out = np.empty(n, np.int64)
+    mask = table_keys.size - 1
+    bits = 0
+    while (1 << bits) < table_keys.size:
+        bits += 1
+    for b in range(n):
+        h = hash_key(block_keys[b], bits)
+        out[b] = 1
+        while table_keys[h] != block_keys[b]:
+            h = (h + 1) & mask
+            out[b] += 1
+    return out
+
+
+@njit(cache=True, nogil=True)
+def table_bits(store):  # noqa: ANN001, ANN201
+    """Bits of the block table's size."""
+    bits = 0
+    while (1 << bits) < store.table_keys.size:
+        bits += 1
+    return bits
+
+
+@njit(cache=True, nogil=True)
+def find_block(store, key, bits):  # noqa: ANN001, ANN201
+    """Block number of a block key, or -1."""
+    mask = store.table_keys.size - 1
+    h = hash_key(key, bits)
+    while True:
+        k = store.table_keys[h]
+        if k == key:
+            return np.int64(store.table_blocks[h])
+        if k == NO_KEY:
+            return np.int64(-1)
+        h = (h + 1) & mask
+
+
+@njit(cache=True, nogil=True)
+def find_or_add_block(store, key, bits):  # noqa: ANN001, ANN201
+    """Block number of a block key, made where there is none; -1 where the store is full."""
+    mask = store.table_keys.size - 1
+    h = hash_key(key, bits)
+    while True:
+        k = store.table_keys[h]
+        if k == key:
+            return np.int64(store.table_blocks[h])
+        if k == NO_KEY:
+            break
+        h = (h + 1) & mask
+    b = store.counts[BLOCKS]
+    if b >= store.block_keys.size:
+        return np.int64(-1)
+    store.counts[BLOCKS] = b + 1
+    store.block_keys[b] = key
+    store.table_keys[h] = key
+    store.table_blocks[h] = b
+    return b
+
+
+@njit(cache=True, nogil=True)
+def add_row(store, block, key):  # noqa: ANN001, ANN201
+    """A zeroed row for a voxel that is not there yet; -1 where the store is full."""
+    if store.counts[FREE_ROWS] > 0:
+        store.counts[FREE_ROWS] -= 1
+        r = np.int64(store.free[store.counts[FREE_ROWS]])
+    else:
+        r = store.counts[ROWS]
+        if r >= store.rows.size:
+            return np.int64(-1)
+        store.counts[ROWS] = r + 1
+    row = store.rows[r]
+    row.key = key
+    row.last_seen = 0
+    row.x = row.y = row.z = 0.0
+    row.r = row.g = row.b = 0.0
+    row.weight = row.evidence = 0.0
+    row.class_a = row.class_b = 0
+    row.votes_a = row.votes_b = row.votes = 0.0
+    store.pages[block, slot_in_block(key)] = r + 1
+    store.block_live[block] += 1
+    store.counts[LIVE] += 1
+    return r
+
+
+@njit(cache=True, nogil=True)
+def remove_row(store, block, r):  # noqa: ANN001, ANN201
+    """Frees the row of a voxel."""
+    store.pages[block, slot_in_block(store.rows[r].key)] = 0
+    store.rows[r].key = NO_KEY
+    store.labels[r] = 0
+    store.owner[r] = 0
+    store.free[store.counts[FREE_ROWS]] = r
+    store.counts[FREE_ROWS] += 1
+    store.block_live[block] -= 1
+    store.counts[LIVE] -= 1
+
+
+@njit(cache=True, nogil=True)
+def find_row(store, key, bits):  # noqa: ANN001, ANN201
+    """Row number of a voxel, or -1."""
+    b = find_block(store, block_key(key), bits)
+    if b < 0:
+        return np.int64(-1)
+    return np.int64(store.pages[b, slot_in_block(key)]) - 1
+
+
+@njit(cache=True, nogil=True)
+def _find_many(store, keys):  # noqa: ANN001, ANN202
+    out = np.empty(keys.size, np.int64)
+    bits = table_bits(store)
+    for i in range(keys.size):
+        out[i] = find_row(store, keys[i], bits)
+    return out

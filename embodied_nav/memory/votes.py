@@ -1,0 +1,172 @@
+"""Label votes: what perception says of a keyframe's pixels, counted into the voxels they hit.
+
+A class is a (label, colour) pair; class 0 is "nothing". A voxel gets one vote a keyframe, for the class of most of its
+pixels, with that observation's confidence. Knows nothing of objects.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from ..frames import ObjectObservation, SemanticDelta
+from ..geometry import Camera, invert
+from .fusion import row_positions
+from .keys import NO_KEY, block_key, hash_key, slot_in_block, unpack_array
+from .store import CLOCK, VoxelStore, find_block, table_bits
+
+Class = tuple[str, str]
+
+
+class ClassTable:
+    """Numbers of (label, colour) pairs, in order of first appearance; 0 is ("", "")."""
+
+    def __init__(self, classes: list[Class] | None = None) -> None:
+        self.names: list[Class] = list(classes or [("", "")])
+        self._index = {c: i for i, c in enumerate(self.names)}
+
+    def number(self, label: str, color: str) -> int:
+        """The pair's number, a new one where it is new; 0 for an empty label or beyond 32,767 pairs."""
+        pair = (label, color)
+        if not label or (pair not in self._index and len(self.names) > np.iinfo(np.int16).max):
+            return 0
+        if pair not in self._index:
+            self._index[pair] = len(self.names)
+            self.names.append(pair)
+        return self._index[pair]
+
+
+def segments_of(delta: SemanticDelta, depth: np.ndarray, camera: Camera, T: np.ndarray) -> np.ndarray:
+    """HxW uint16 object numbers (from 1) of a delta: its own segments, or pixels inside the objects' 3D boxes.
+
+    Where boxes overlap the smaller object wins.
+    """
+    if delta.segments is not None:
+        return np.ascontiguousarray(delta.segments, dtype=np.uint16)
+    out = np.zeros(depth.shape, np.uint16)
+    points = camera.unproject(depth).astype(np.float64) @ T[:3, :3].T + T[:3, 3]
+    order = sorted(range(len(delta.objects)), key=lambda i: -float(np.prod(delta.objects[i].extent)))
+    for i in order:
+        o: ObjectObservation = delta.objects[i]
+        out[(np.abs(points - o.position) <= np.asarray(o.extent) / 2).all(-1)] = i + 1
+    return out
+
+
+def count_votes(
+    store: VoxelStore, depth: np.ndarray, segments: np.ndarray, camera: Camera, T: np.ndarray,
+    voxel_size: float, near: float, far: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per voxel of the store that a labelled image hits: its row, the number of most of its pixels, that share.
+
+    Args:
+        segments: HxW uint16. Other arguments as in :meth:`fusion.FrameHasher.__call__`.
+
+    Returns:
+        rows (N int64), segment numbers (N int64), shares (N float64).
+    """  # fmt: skip
+    K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+    depth = np.ascontiguousarray(depth, np.float32)
+    bits = 16
+    while True:
+        pairs, counts, n = _count_pairs(
+            store.arrays, depth, segments, K, np.ascontiguousarray(T, np.float64), voxel_size, np.float32(near),
+            np.float32(far), bits,
+        )  # fmt: skip
+        if n >= 0:
+            break
+        bits += 1
+    pairs, counts = pairs[:n], counts[:n]
+    rows = pairs >> 16
+    order = np.lexsort((counts, rows))
+    rows, numbers, counts = rows[order], (pairs & 0xFFFF)[order], counts[order]
+    last = np.append(rows[1:] != rows[:-1], True) if n else np.zeros(0, bool)
+    totals = np.add.reduceat(counts, np.flatnonzero(np.roll(last, 1))) if n else np.zeros(0)
+    return rows[last], numbers[last], counts[last] / totals
+
+
+@njit(cache=True, nogil=True)
+def _count_pairs(store, depth, segments, K, T, voxel_size, near, far, bits):
+    height, width = depth.shape
+    px, py, pz = np.empty(width), np.empty(width), np.empty(width)
+    keys = np.empty(width, np.int64)
+    slots = np.full(1 << bits, -1, np.int32)
+    pairs, counts = np.empty(1 << (bits - 1), np.int64), np.zeros(1 << (bits - 1), np.int64)
+    mask, table = slots.size - 1, table_bits(store)
+    n = 0
+    last_key, row = np.int64(NO_KEY), np.int64(-1)
+    for v in range(height):
+        row_positions(depth, v, 0, 1, K, T, voxel_size, near, far, px, py, pz, keys)
+        for u in range(width):
+            if keys[u] == NO_KEY:
+                continue
+            if keys[u] != last_key:
+                last_key = keys[u]
+                block = find_block(store, block_key(last_key), table)
+                row = np.int64(store.pages[block, slot_in_block(last_key)]) - 1 if block >= 0 else np.int64(-1)
+            if row < 0:
+                continue
+            pair = (row << 16) | np.int64(segments[v, u])
+            h = hash_key(pair, bits)
+            while slots[h] >= 0 and pairs[slots[h]] != pair:
+                h = (h + 1) & mask
+            if slots[h] < 0:
+                if n == pairs.size:
+                    return pairs, counts, -1
+                slots[h] = n
+                pairs[n] = pair
+                n += 1
+            counts[slots[h]] += 1
+    return pairs, counts, n
+
+
+def cast_votes(store: VoxelStore, rows: np.ndarray, classes: np.ndarray, votes: np.ndarray) -> np.ndarray:
+    """Adds one vote each to N rows; returns the classes (from 1) that won or lost a voxel.
+
+    Args:
+        rows: N int64. classes: N int16. votes: N float32, above 0.
+    """
+    store.tick()
+    touched = np.zeros(int(max(classes.max(initial=0), store.arrays.labels[: len(store.rows)].max(initial=0))) + 1, bool)
+    _cast(store.arrays, rows, classes.astype(np.int16), votes.astype(np.float32), touched)
+    touched[0] = False
+    return np.flatnonzero(touched)
+
+
+@njit(cache=True, nogil=True)
+def _cast(store, rows, classes, votes, touched):
+    bits = table_bits(store)
+    for i in range(rows.size):
+        r, c, v = rows[i], classes[i], votes[i]
+        row = store.rows[r]
+        row.votes += v
+        if row.votes_a > 0 and row.class_a == c:
+            row.votes_a += v
+        elif row.votes_b > 0 and row.class_b == c:
+            row.votes_b += v
+        elif row.votes_a <= 0:
+            row.class_a, row.votes_a = c, v
+        elif row.votes_b <= 0:
+            row.class_b, row.votes_b = c, v
+        else:
+            out = min(v, row.votes_a, row.votes_b)
+            row.votes_a -= out
+            row.votes_b -= out
+            if v > out and row.votes_a <= 0:
+                row.class_a, row.votes_a = c, v - out
+            elif v > out:
+                row.class_b, row.votes_b = c, v - out
+        label = row.class_a if row.votes_a >= row.votes_b else row.class_b
+        if label != store.labels[r]:
+            touched[label] = True
+            touched[store.labels[r]] = True
+            store.labels[r] = label
+            store.block_clock[find_block(store, block_key(row.key), bits)] = store.counts[CLOCK]
+
+
+def votes_in_frame(store: VoxelStore, rows: np.ndarray, voxel_size: float, T_map_cloud: np.ndarray) -> np.ndarray:
+    """Nx3 float32 centroids of rows in a keyframe's frame."""
+
+    r = store.rows[rows]
+    p = unpack_array(r["key"]) * voxel_size + np.stack([r["x"], r["y"], r["z"]], axis=1)
+    T = invert(T_map_cloud)
+    return (p @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
