@@ -65,6 +65,18 @@ def generate(seed: int, config: ApartmentConfig | None = None) -> SceneDescripti
 
 
 def _every_room_reachable(scene: SceneDescription) -> bool:
+    """Whether a robot gets into every room and nearly everywhere within it."""
+    from ..navigable import NavigableMap
+
+    navigable = NavigableMap(scene)
+    roomy = navigable.clearance >= navigable.robot.footprint_radius
+    for room in scene.rooms:
+        x0, y0, x1, y1 = room.rectangles[0]
+        (r0, c0), (r1, c1) = navigable.cell((x0, y0)), navigable.cell((x1, y1))
+        reached = int(navigable.free[r0 : r1 + 1, c0 : c1 + 1].sum())
+        area = reached * navigable.resolution**2
+        if area < 1.0 or reached < 0.9 * int(roomy[r0 : r1 + 1, c0 : c1 + 1].sum()):
+            return False
     return True
 
 

@@ -128,7 +128,7 @@ def _program(rng, count: int) -> list[str]:
     kinds = ["living room", "kitchen", "bedroom", "bathroom"][: max(3, min(count, 4))]
     if count == 3 and rng.random() < 0.4:
         kinds[1] = "bathroom"
-    hallway = count >= 5 and rng.random() < 0.45 + 0.05 * count
+    hallway = count >= 5 and rng.random() < 0.2 + 0.05 * count
     limits = {"bedroom": 1 + count // 4, "bathroom": 1 + count // 6}
     while len(kinds) < count - hallway:
         kind = str(rng.choice(_EXTRA))
