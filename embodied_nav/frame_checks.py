@@ -26,7 +26,7 @@ class FrameCheckConfig(Config):
     max_angular: float = param(6.0, "turning rate above which a pose is a jump", unit="rad/s", low=0.1, high=100.0)
     slack_linear: float = param(0.15, "shift that is never a jump", unit="m", low=0.0, high=10.0)
     slack_angular: float = param(0.15, "turn that is never a jump", unit="rad", low=0.0, high=3.2)
-    longest_gap: float = param(2.0, "time since a good frame, at most, in these bounds", unit="s", low=0.1, high=60.0)
+    longest_gap: float = param(2.0, "longest time that widens these bounds", unit="s", low=0.1, high=60.0)
     persist: int = param(5, "frames that must agree before a new pose or clock is believed", low=1, high=1000)
     clock_back: float = param(1.0, "stamps that fall back less are late frames", unit="s", low=0.0, high=3600.0)
 
@@ -34,9 +34,9 @@ class FrameCheckConfig(Config):
 class FrameChecker:
     """Checks frames in order of arrival.
 
-    Reasons: ``encoding`` (colour not HxWx3 uint8, depth not HxW float32, or neither there), ``size_mismatch`` (images
-    do not fit their camera), ``size_changed`` (against the first good frame), ``nan_pose``, ``not_rigid``, ``duplicate``
-    (stamp), ``out_of_order`` (stamp), ``pose_jump``.
+    Reasons: ``encoding`` (colour not HxWx3 uint8, depth not HxW float32, or neither there), ``size_mismatch``
+    (images do not fit their camera), ``size_changed`` (against the first good frame), ``nan_pose``, ``not_rigid``,
+    ``duplicate`` (stamp), ``out_of_order`` (stamp), ``pose_jump``.
 
     Attributes:
         counts: how many frames were refused for each reason.

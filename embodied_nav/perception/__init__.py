@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import InputError
 from .backend import PerceptionBackend, PerceptionConfig, PerceptionError
+from .resilient import ResilientPerception
 
 #: What :func:`create` knows.
 BACKENDS = ("simulator", "geometric")
@@ -27,4 +28,4 @@ def create(name: str, config: PerceptionConfig | None = None) -> PerceptionBacke
     raise InputError(f"unknown perception '{name}'; known: {', '.join(BACKENDS)}")
 
 
-__all__ = ["BACKENDS", "PerceptionBackend", "PerceptionConfig", "PerceptionError", "create"]
+__all__ = ["BACKENDS", "PerceptionBackend", "PerceptionConfig", "PerceptionError", "ResilientPerception", "create"]

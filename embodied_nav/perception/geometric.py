@@ -79,13 +79,17 @@ class GeometricPerception:
         if frame.depth is None:
             return _Seen(keyframe.id, (), (), np.zeros((frame.camera.height, frame.camera.width), np.uint16))
         if frame.depth.shape != (frame.camera.height, frame.camera.width):
-            raise PerceptionError(f"depth is {frame.depth.shape}, its camera {frame.camera.width}x{frame.camera.height}")
+            raise PerceptionError(
+                f"depth is {frame.depth.shape}, its camera {frame.camera.width}x{frame.camera.height}"
+            )
         grid = surfaces.make_grid(frame, self.config.min_depth, self.config.max_depth)
-        labels, count = self._segment(grid, frame)
+        classes = self._classes(grid, frame)
+        least = self.config.min_pixels * (frame.camera.width / 320.0) ** 2 / grid.stride**2
+        labels, count = surfaces.components(grid, classes, self._up, max(4, round(least)))
         colors = None if frame.color is None else _cell_colors(frame.color, grid.stride, labels.shape)
         observations, points, lut = [], [], np.zeros(count + 1, np.uint16)
         for k, cells in _cells_of(labels, count):
-            observation = self._observation(grid, colors, labels, k, cells)
+            observation = self._observation(grid, colors, labels, k, cells, classes)
             if observation is None:
                 continue
             observations.append(observation)
@@ -95,8 +99,8 @@ class GeometricPerception:
         self._seen = _Seen(keyframe.id, tuple(observations), tuple(points), _upsampled(lut[labels], frame, grid.stride))
         return self._seen
 
-    def _segment(self, grid: surfaces.Grid, frame: RGBDFrame) -> tuple[np.ndarray, int]:
-        """Connected things; up and floor are learnt along the way and kept between keyframes."""
+    def _classes(self, grid: surfaces.Grid, frame: RGBDFrame) -> np.ndarray:
+        """Class of each cell; up and floor are learnt along the way and kept between keyframes."""
         up = surfaces.estimate_up(grid, self._up)
         if up is not None:
             blended = up if self._floor is None else 0.7 * self._up + 0.3 * up
@@ -106,20 +110,17 @@ class GeometricPerception:
         if floor is not None and (self._floor is None or floor < self._floor + 0.2):
             # A much higher level is a table top in a view without floor; a lower one is the floor seen at last.
             self._floor = floor
-        classes = surfaces.classify(grid, self._up, self._floor, camera_height)
-        least = self.config.min_pixels * (frame.camera.width / 320.0) ** 2 / grid.stride**2
-        return surfaces.components(grid, classes, max(4, round(least)))
+        return surfaces.classify(grid, self._up, self._floor, camera_height)
 
-    def _observation(self, grid, colors, labels, k, cells) -> ObjectObservation | None:
+    def _observation(self, grid, colors, labels, k, cells, classes) -> ObjectObservation | None:
         points = grid.points.reshape(-1, 3)[cells]
         low, high = np.percentile(points, (3.0, 97.0), axis=0).astype(np.float64)
         extent = high - low
         if extent.max() < _SMALLEST:
             return None
+        flat = (classes.ravel()[cells] >= surfaces.TOP).mean() > 0.8
         v, u = np.divmod(cells, labels.shape[1])
         s = grid.stride
-        level = float(np.nanmean(grid.normals.reshape(-1, 3)[cells] @ self._up)) if len(cells) else 0.0
-        flat = level > 0.9 and float(np.ptp(np.percentile(points @ self._up, (5, 95)))) < 0.08
         return ObjectObservation(
             label="surface" if flat else "object",
             color="" if colors is None else dominant_color(colors[_inner(labels, k, v, u)]),
@@ -165,11 +166,12 @@ def _alike(a: ObjectObservation, b: ObjectObservation, distance: float) -> bool:
 
 
 def _cells_of(labels: np.ndarray, count: int):
-    """(label, flat indices of its cells) for labels 1..count."""
+    """(label, flat indices of its cells) for labels 1..count that have any."""
     order = np.argsort(labels, axis=None, kind="stable")
     bounds = np.searchsorted(labels.ravel()[order], np.arange(1, count + 2))
     for k in range(1, count + 1):
-        yield k, order[bounds[k - 1] : bounds[k]]
+        if bounds[k] > bounds[k - 1]:
+            yield k, order[bounds[k - 1] : bounds[k]]
 
 
 def _inner(labels: np.ndarray, k: int, v: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

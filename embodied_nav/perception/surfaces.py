@@ -73,11 +73,19 @@ def estimate_up(grid: Grid, prior: np.ndarray) -> np.ndarray | None:
 
 
 def find_floor(grid: Grid, up: np.ndarray, camera_height: float) -> float | None:
-    """Height (m along up) of the lowest level surface of at least 0.1 m^2 that lies 0.3 m or more below the camera."""
+    """Height (m along up) of the lowest level surface, or None where there is none that can be the floor.
+
+    It has at least 0.1 m^2, lies 0.3 m or more below the camera, and next to nothing is seen below it (a table top is
+    the lowest level surface of many a view).
+    """
     height, level = _heights(grid, up)
     chosen = level & (height < camera_height - 0.3)
     peaks = _height_peaks(height[chosen], grid.area[chosen], 0.1)
-    return min(peaks) if peaks else None
+    if not peaks:
+        return None
+    floor = min(peaks)
+    below = (height < floor - 0.10 - 0.02 * grid.depth).sum()
+    return floor if below < 0.02 * np.isfinite(grid.depth).sum() else None
 
 
 def classify(grid: Grid, up: np.ndarray, floor: float | None, camera_height: float) -> np.ndarray:
@@ -86,23 +94,39 @@ def classify(grid: Grid, up: np.ndarray, floor: float | None, camera_height: flo
     classes = np.where(np.isfinite(grid.depth), THING, INVALID).astype(np.int32)
     slack = 0.03 + 0.012 * np.nan_to_num(grid.depth)
     tops = level if floor is None else level & (height > floor + 0.15)
-    for k, peak in enumerate(_height_peaks(height[tops], grid.area[tops], 0.08)):
+    for k, peak in enumerate(_height_peaks(height[tops], grid.area[tops], 0.3)):
         classes[tops & (np.abs(height - peak) < slack)] = TOP + k
     down = grid.normals @ up.astype(np.float32) < -0.85
-    classes[down & (height > camera_height + 0.4)] = CEILING
+    over = down & (height > camera_height + 0.4)
+    if over.sum() > 50:
+        ceiling = float(np.median(height[over]))
+        classes[(over | (height > ceiling - slack - 0.03)) & (classes != INVALID)] = CEILING
     _mark_walls(grid, up, floor, height, classes)
     if floor is not None:
         classes[(classes == THING) & (height < floor + slack + 0.02)] = FLOOR
     return classes
 
 
-def components(grid: Grid, classes: np.ndarray, min_cells: int) -> tuple[np.ndarray, int]:
-    """Connected cells of one class (things and tops) without a break in depth.
+def components(grid: Grid, classes: np.ndarray, up: np.ndarray, min_cells: int) -> tuple[np.ndarray, int]:
+    """Connected cells of one class (things and tops) without a break in depth; a top owns what it rests on.
+
+    So a table is one thing with its legs, and what stands on it is another.
 
     Returns:
-        hxw int32, 0 is nothing, 1..n; and n.
+        hxw int32, 0 is nothing, 1..n (some may have no cell); and n.
     """
-    return _components(grid.depth, classes, int(min_cells))
+    labels, count = _components(grid.depth, classes, int(min_cells))
+    is_top = np.zeros(count + 1, bool)
+    is_top[labels[classes >= TOP]] = True
+    is_top[0] = False
+    if not is_top.any():
+        return labels, count
+    height = grid.points @ up.astype(np.float32)
+    for top, thing in _contacts(grid.depth, labels, is_top):
+        upper = float(np.percentile(height[labels == thing], 90)) if (labels == thing).any() else np.inf
+        if upper < float(np.median(height[labels == top])) + 0.04:
+            labels[labels == thing] = top
+    return labels, count
 
 
 def _heights(grid: Grid, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -127,22 +151,24 @@ def _height_peaks(height: np.ndarray, area: np.ndarray, least: float) -> list[fl
 
 def _mark_walls(grid: Grid, up: np.ndarray, floor: float | None, height: np.ndarray, classes: np.ndarray) -> None:
     """Marks upright planes that are high and wide and have next to nothing behind them."""
+    open_cells = classes == THING
     for _ in range(4):
-        upright = (classes == THING) & (np.abs(grid.normals @ up.astype(np.float32)) < 0.25)
+        upright = open_cells & (np.abs(grid.normals @ up.astype(np.float32)) < 0.25)
         plane = _upright_plane(grid, up, upright)
         if plane is None:
             return
         normal, offset = plane
         distance = grid.points @ normal.astype(np.float32) - np.float32(offset)
         slack = 0.04 + 0.015 * np.nan_to_num(grid.depth)
-        near = (np.abs(distance) < slack) & (classes == THING)
+        near = (np.abs(distance) < slack) & open_cells
         mine = near & upright & (grid.normals @ normal.astype(np.float32) > 0.85)
-        if mine.sum() < 50 or not _is_wall(grid, up, normal, distance, height, mine, floor):
-            # Not a wall: its cells must not be found again in this round.
-            classes[mine] = -THING
-            continue
-        classes[near] = WALL
-    classes[classes == -THING] = THING
+        if mine.sum() < 50:
+            return
+        wall = _is_wall(grid, up, normal, distance, height, mine, floor)
+        if wall:
+            classes[near] = WALL
+        # What was judged is not found again; what is no wall stays a thing.
+        open_cells &= ~(near if wall else mine)
 
 
 def _is_wall(grid, up, normal, distance, height, mine, floor) -> bool:
@@ -151,7 +177,10 @@ def _is_wall(grid, up, normal, distance, height, mine, floor) -> bool:
     width = float(np.subtract(*np.percentile(along, (95, 5))))
     behind = float((distance < -0.15).sum()) / max(1.0, float(np.isfinite(distance).sum()))
     top = high - floor if floor is not None else high - low
-    return width > 0.8 and high - low > 0.3 and top > 1.25 and behind < 0.06
+    # Looking down one sees no wall's upper end: then only a wide plane with nothing at all behind it is a wall.
+    tall = top > 1.25 and behind < 0.06
+    last = behind < 0.005 and width > 1.2
+    return width > 0.8 and high - low > 0.3 and (tall or last)
 
 
 def _upright_plane(grid: Grid, up: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, float] | None:
@@ -211,6 +240,30 @@ def _block_depth(depth, stride, low, high):
 
 
 @njit(cache=True, nogil=True)
+def _joined(a, b, c):
+    """Whether three depths in a row are one surface: close, or on a line in inverse depth as a slanted plane is."""
+    if abs(c - a) < 0.05 * a + 0.02:
+        return True
+    return abs(c - a) < 0.3 * a and abs(1.0 / a - 2.0 / b + 1.0 / c) < 0.01 / b
+
+
+@njit(cache=True, nogil=True)
+def _continues(depth, i, j, di, dj):
+    """Whether the surface at (i, j) goes on into the neighbour at (i + di, j + dj)."""
+    h, w = depth.shape
+    a, b = depth[i, j], depth[i + di, j + dj]
+    gap = abs(b - a)
+    if gap <= 0.03 + 0.025 * a:
+        return True
+    if not gap < 0.2 * a:
+        return False
+    # A slanted plane: inverse depth goes on in a line from before the step or into what comes after it.
+    i0, j0, i1, j1 = i - di, j - dj, i + 2 * di, j + 2 * dj
+    line = 0 <= i0 < h and 0 <= j0 < w and abs(1.0 / depth[i0, j0] - 2.0 / a + 1.0 / b) < 0.01 / a
+    return line or (0 <= i1 < h and 0 <= j1 < w and abs(1.0 / a - 2.0 / b + 1.0 / depth[i1, j1]) < 0.01 / b)
+
+
+@njit(cache=True, nogil=True)
 def _normals(points, depth, eye):
     """Normals from differences over two cells to each side, towards the eye; NaN at breaks of depth."""
     h, w = depth.shape
@@ -223,16 +276,19 @@ def _normals(points, depth, eye):
             if not z > 0.0:
                 continue
             i0, i1, j0, j1 = max(0, i - 2), min(h - 1, i + 2), max(0, j - 2), min(w - 1, j + 2)
-            gap = 0.05 * z + 0.02
-            left = abs(depth[i, j0] - z) < gap
-            right = abs(depth[i, j1] - z) < gap
-            above = abs(depth[i0, j] - z) < gap
-            below = abs(depth[i1, j] - z) < gap
+            left = _joined(z, depth[i, (j + j0) // 2], depth[i, j0])
+            right = _joined(z, depth[i, (j + j1 + 1) // 2], depth[i, j1])
+            above = _joined(z, depth[(i + i0) // 2, j], depth[i0, j])
+            below = _joined(z, depth[(i + i1 + 1) // 2, j], depth[i1, j])
             if not (left or right) or not (above or below):
                 continue
             for c in range(3):
-                a[c] = (points[i, j1, c] if right else points[i, j, c]) - (points[i, j0, c] if left else points[i, j, c])
-                b[c] = (points[i1, j, c] if below else points[i, j, c]) - (points[i0, j, c] if above else points[i, j, c])
+                a[c] = (points[i, j1, c] if right else points[i, j, c]) - (
+                    points[i, j0, c] if left else points[i, j, c]
+                )
+                b[c] = (points[i1, j, c] if below else points[i, j, c]) - (
+                    points[i0, j, c] if above else points[i, j, c]
+                )
             n0 = a[1] * b[2] - a[2] * b[1]
             n1 = a[2] * b[0] - a[0] * b[2]
             n2 = a[0] * b[1] - a[1] * b[0]
@@ -244,6 +300,21 @@ def _normals(points, depth, eye):
                 length = -length
             out[i, j, 0], out[i, j, 1], out[i, j, 2] = n0 / length, n1 / length, n2 / length
     return out
+
+
+def _contacts(depth: np.ndarray, labels: np.ndarray, is_top: np.ndarray) -> list[tuple[int, int]]:
+    """(top, thing) labels that touch in at least three cells without a break in depth."""
+    pairs = []
+    for a, b, za, zb in (
+        (labels[1:], labels[:-1], depth[1:], depth[:-1]),
+        (labels[:, 1:], labels[:, :-1], depth[:, 1:], depth[:, :-1]),
+    ):
+        close = (a > 0) & (b > 0) & (np.abs(za - zb) < 0.03 + 0.025 * za) & (is_top[a] != is_top[b])
+        first, second = a[close], b[close]
+        top = is_top[first]
+        pairs.append(np.column_stack([np.where(top, first, second), np.where(top, second, first)]))
+    unique, counts = np.unique(np.concatenate(pairs), axis=0, return_counts=True)
+    return [(int(t), int(k)) for (t, k), n in zip(unique, counts, strict=True) if n >= 3]
 
 
 @njit(cache=True, nogil=True)
@@ -270,7 +341,7 @@ def _components(depth, classes, min_cells):
                         a, b = i + di, j + dj
                         if a < 0 or b < 0 or a >= h or b >= w or labels[a, b] != 0 or classes[a, b] != kind:
                             continue
-                        if abs(depth[a, b] - depth[i, j]) > 0.03 + 0.025 * depth[i, j]:
+                        if not _continues(depth, i, j, di, dj):
                             continue
                         labels[a, b] = -1
                         stack[size, 0], stack[size, 1] = a, b

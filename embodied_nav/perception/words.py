@@ -48,6 +48,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "brown": ("tan", "beige"),
 }
 
+#: Labels of things without a category.
+NAMELESS = ("object", "surface")
+
 #: Motion (m, rad) below which the camera stayed.
 _STAY = (0.03, 0.03)
 
@@ -93,6 +96,15 @@ def place_words(T_map_camera: np.ndarray, position: np.ndarray) -> str:
     return f"{where} at {distance:.1f} m"
 
 
+def thing_words(observation: ObjectObservation) -> str:
+    """What a thing is called: its name, and its size where the label says no more than that it is a thing."""
+    if observation.label not in NAMELESS:
+        return observation.name
+    edge = float(np.max(observation.extent))
+    size = "small" if edge < 0.35 else "large" if edge >= 1.0 else ""
+    return f"{size} {observation.name}".strip()
+
+
 def describe(
     action: str,
     T_map_camera: np.ndarray,
@@ -119,7 +131,7 @@ def describe(
 
     def listed(observations: Iterable[ObjectObservation]) -> str:
         ranked = sorted(observations, key=lambda o: float(np.linalg.norm(o.position - here)))
-        words = [f"{o.name} {place_words(T_map_camera, o.position)}" for o in ranked[:limit]]
+        words = [f"{thing_words(o)} {place_words(T_map_camera, o.position)}" for o in ranked[:limit]]
         return ", ".join(words) + (f" and {len(ranked) - limit} more" if len(ranked) > limit else "")
 
     parts = [
@@ -141,7 +153,7 @@ def relevant_objects(instruction: str, objects: Iterable[ObjectObservation]) -> 
     """Objects that an instruction names, best match first.
 
     A label counts by itself, by a synonym or by its last word ("table" for "dining table"). Where the instruction gives
-    the label a colour, objects of another colour stay out. An unnamed thing (label ``object``) counts by its colour.
+    the label a colour, objects of another colour stay out. A thing without a category counts by its colour.
     """
     sentence = " " + " ".join(re.findall(r"[a-z]+", instruction.lower())) + " "
     scored = [(_relevance(sentence, o.label, o.color), o) for o in objects]
@@ -149,7 +161,7 @@ def relevant_objects(instruction: str, objects: Iterable[ObjectObservation]) -> 
 
 
 def _relevance(sentence: str, label: str, color: str) -> int:
-    if label.endswith("object"):
+    if label in NAMELESS:
         return int(bool(color) and any(_found(sentence, word) for word in _words(color)))
     phrases = [(word, 3) for word in _words(label)]
     if " " in label:

@@ -1,0 +1,154 @@
+"""Keeps an unreliable back end from stopping the agent: timeouts, retries with backoff, geometry meanwhile.
+
+Knows nothing of what the back end is; a failure, a late answer and a senseless one are all the same to it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from ..frames import Keyframe, ObjectObservation, SemanticDelta
+from .backend import PerceptionBackend, PerceptionConfig
+from .words import ACTIONS
+
+#: Longest text that is believed (characters), and farthest object (m).
+_LONGEST_TEXT, _FARTHEST = 8000, 100.0
+
+
+class ResilientPerception:
+    """A back end with a fallback that speaks, marked stale, whenever the first one does not answer well and in time.
+
+    While a late call still runs no other is made. After k failures in a row the back end is left alone for
+    ``retry_first * 2**(k - 1)`` seconds, at most ``retry_longest``.
+
+    Attributes:
+        counts: keyframes by how they went: ``good``, ``error``, ``late``, ``nonsense``, ``waiting`` (not asked).
+        failures: failures in a row.
+        last_error: the last failure in words, for diagnostics.
+    """
+
+    def __init__(
+        self,
+        backend: PerceptionBackend,
+        timeout: float | None = None,
+        fallback: PerceptionBackend | None = None,
+        config: PerceptionConfig | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            backend: the one that may fail.
+            timeout: seconds; None takes the config's.
+            fallback: must not fail; None is ``geometric``.
+            clock: seconds, steady; waits between retries are measured with it.
+        """
+        self.config = config or PerceptionConfig()
+        self.backend = backend
+        self.timeout = self.config.timeout if timeout is None else timeout
+        if fallback is None:
+            from .geometric import GeometricPerception
+
+            fallback = GeometricPerception(self.config)
+        self.fallback = fallback
+        self.counts: Counter[str] = Counter()
+        self.failures = 0
+        self.last_error = ""
+        self._clock = clock
+        self._retry_at = -np.inf
+        self._call: _Call | None = None
+
+    @property
+    def name(self) -> str:
+        """The back end's name; a stale delta names the fallback as its source."""
+        return self.backend.name
+
+    def perceive(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta:
+        """The back end's delta, or the fallback's with ``stale`` set; never raises for the back end's sake."""
+        delta = self._ask(previous, current, instruction)
+        if delta is not None:
+            return delta
+        return dataclasses.replace(self.fallback.perceive(previous, current, instruction), stale=True)
+
+    def _ask(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta | None:
+        if self._clock() < self._retry_at or (self._call is not None and not self._call.done.is_set()):
+            self.counts["waiting"] += 1
+            return None
+        self._call = call = _Call(self.backend, previous, current, instruction)
+        if not call.done.wait(self.timeout):
+            return self._failed("late", f"no answer within {self.timeout:g} s")
+        self._call = None
+        if call.error is not None:
+            return self._failed("error", f"{type(call.error).__name__}: {call.error}")
+        fault = find_nonsense(call.delta, current)
+        if fault:
+            return self._failed("nonsense", fault)
+        self.counts["good"] += 1
+        self.failures = 0
+        return call.delta
+
+    def _failed(self, kind: str, text: str) -> None:
+        self.counts[kind] += 1
+        self.failures += 1
+        self.last_error = text
+        wait = self.config.retry_first * 2.0 ** min(self.failures - 1, 30)
+        self._retry_at = self._clock() + min(wait, self.config.retry_longest)
+
+
+class _Call:
+    """One call in a daemon thread: a back end that hangs must not keep the process alive."""
+
+    def __init__(self, backend: PerceptionBackend, *arguments) -> None:
+        self.delta: SemanticDelta | None = None
+        self.error: Exception | None = None
+        self.done = threading.Event()
+        threading.Thread(target=self._run, args=(backend, *arguments), name="perception", daemon=True).start()
+
+    def _run(self, backend: PerceptionBackend, *arguments) -> None:
+        try:
+            self.delta = backend.perceive(*arguments)
+        except Exception as error:  # whatever a model, a driver or a server throws
+            self.error = error
+        finally:
+            self.done.set()
+
+
+def find_nonsense(delta: object, current: Keyframe) -> str:
+    """What makes a delta unbelievable for this keyframe, in words; "" where nothing does."""
+    if not isinstance(delta, SemanticDelta):
+        return f"gave {type(delta).__name__} instead of a SemanticDelta"
+    if delta.keyframe_id != current.id:
+        return f"answered for keyframe {delta.keyframe_id} instead of {current.id}"
+    if delta.action not in ACTIONS:
+        return f"unknown action {delta.action[:40]!r}"
+    if not delta.text.strip() or len(delta.text) > _LONGEST_TEXT:
+        return f"text of {len(delta.text)} characters"
+    for o in (*delta.objects, *delta.new, *delta.gone, *delta.moved):
+        fault = _object_nonsense(o, current)
+        if fault:
+            return fault
+    if delta.segments is not None:
+        camera = current.frame.camera
+        if delta.segments.shape != (camera.height, camera.width):
+            return f"segments are {delta.segments.shape}, the image {(camera.height, camera.width)}"
+        if delta.segments.size and int(delta.segments.max()) > len(delta.objects):
+            return f"segment {int(delta.segments.max())} of {len(delta.objects)} objects"
+    return ""
+
+
+def _object_nonsense(o: ObjectObservation, current: Keyframe) -> str:
+    if not o.label.strip() or len(o.label) > 60:
+        return f"object label {o.label[:60]!r}"
+    if not 0.0 <= o.confidence <= 1.0:
+        return f"{o.name}: confidence {o.confidence}"
+    position, extent = np.asarray(o.position, float), np.asarray(o.extent, float)
+    if position.shape != (3,) or extent.shape != (3,) or not np.isfinite([position, extent]).all():
+        return f"{o.name}: position or extent is not three finite numbers"
+    if (extent < 0).any() or np.linalg.norm(position - current.frame.T_map_camera[:3, 3]) > _FARTHEST:
+        return f"{o.name}: {np.round(extent, 2)} m large at {np.round(position, 1)}"
+    return ""
