@@ -1,0 +1,135 @@
+"""``embodied-nav replay``: a recorded RGB-D sequence through the same ROS graph as a camera. Knows no algorithm."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from ..errors import InputError
+
+OUTPUTS = ("report.json", "map.png", "map.ply", "memory.db")
+CAMERA_TOPICS = ("/camera/color/image_raw", "/camera/depth/image_raw", "/camera/color/camera_info")
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declares the subcommand."""
+    parser = subparsers.add_parser(
+        "replay",
+        help="feed a recorded RGB-D sequence through the ROS graph",
+        description="Feeds a recorded RGB-D sequence through the ROS graph; writes report.json, map.png, map.ply, memory.db.",
+    )
+    parser.add_argument("folder", metavar="DIR", help="folder with the recording")
+    parser.add_argument("--format", default="7scenes", choices=("7scenes", "tum", "rosbag2"), help="default: 7scenes")
+    parser.add_argument("--out", default="runs/replay", metavar="DIR", help="where to write (default: runs/replay)")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="speed, 1 is as recorded; 0 is lossless lock-step (default: 1)",
+    )
+    parser.add_argument("--max-frames", type=int, default=0, metavar="N", help="frames at most (default: all)")
+    parser.add_argument("--no-carve", action="store_true", help="never remove voxels that the camera sees through")
+    parser.add_argument(
+        "--slam", default="given", choices=("given", "own", "external"), help="whose poses to use (default: given)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the graph until the recording has passed; writes the results."""
+    from .. import bringup
+    from ..recordings import open_recording
+    from . import run_folder
+
+    _check(args)
+    recording = open_recording(args.folder, args.format, args.max_frames or None)
+    out = run_folder.prepare(args.out, OUTPUTS)
+    started = time.monotonic()
+    print(f"replay: {len(recording)} frames of {args.folder} -> {out}", flush=True)
+    result = out / ".replay.json"
+    processes = _processes(args, out, result)
+    try:
+        with bringup.Supervisor(processes, bringup.local_environment()) as supervisor:
+            while not (ended := supervisor.poll()):
+                time.sleep(0.05)
+        if ended["replay"] != 0 or not result.exists():
+            raise InputError(f"the replay ended early (exit code {ended['replay']}), see above")
+        counts = json.loads(result.read_text(encoding="utf-8"))
+    finally:
+        result.unlink(missing_ok=True)
+    report = _finish(args, out, recording, counts, supervisor.restarts)
+    report["total_time_s"] = round(time.monotonic() - started, 3)
+    run_folder.write_report(out, report)
+    print(
+        f"replay: {report['frames']} frames, {report['dropped']} dropped, {report['keyframes']} keyframes, "
+        f"{report['voxels']} voxels in {report['wall_time_s']:.1f} s",
+        flush=True,
+    )
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not 0 <= args.rate <= 100:
+        raise InputError(f"--rate {args.rate}: give a speed from 0 (lock-step) to 100")
+    if args.max_frames < 0:
+        raise InputError(f"--max-frames {args.max_frames}: give a number above 0, or 0 for all")
+    if args.slam != "given":
+        raise InputError(
+            f"--slam {args.slam}: there is no SLAM in this version; leave it out to use the recording's poses"
+        )
+
+
+def _processes(args: argparse.Namespace, out: Path, result: Path) -> list:
+    from ..bringup import Process
+
+    lockstep = args.rate == 0
+    common = {"use_sim_time": True, "lockstep": lockstep, "tf_timeout": 5.0 if lockstep else 0.2}
+    for topic in CAMERA_TOPICS:
+        common[f"qos_overrides.{topic}.subscription.reliability"] = "reliable"
+    memory = {"file": str((out / "memory.db").resolve()), "memory.carve": not args.no_carve}
+    source = {
+        "folder": str(Path(args.folder).resolve()),
+        "format": args.format,
+        "rate": args.rate,
+        "max_frames": args.max_frames,
+        "result": str(result.resolve()),
+    }
+    return [
+        Process("keyframe", "keyframe", common),
+        Process("perception", "perception", {**common, "backend": "geometric"}),
+        Process("memory", "memory", {**common, **memory}),
+        Process("replay", "replay", source, respawn=False),
+    ]
+
+
+def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restarts: dict[str, int]) -> dict:
+    """Draws the map and makes the report."""
+    import numpy as np
+
+    from ..memory import SpatialMemory
+    from ..memory.export import write_ply
+    from ..memory.render import draw_map
+
+    memory = SpatialMemory.load(out / "memory.db")
+    write_ply(out / "map.ply", memory)
+    trajectory = np.array([T[:2, 3] for T in recording.poses])
+    view = recording.read(len(recording) // 2).color
+    draw_map(out / "map.png", memory.occupancy(), trajectory=trajectory, objects=memory.objects(), camera_view=view)
+    return {
+        "program": "embodied-nav",
+        "command": "replay",
+        "recording": str(args.folder),
+        "frames": counts["frames"],
+        "keyframes": counts["keyframes"],
+        "dropped": counts["dropped"],
+        "voxels": len(memory),
+        "objects": len(memory.objects()),
+        "wall_time_s": counts["wall_time_s"],
+        "latency_ms": counts["latency_ms"],
+        "slam": args.slam,
+        "perception": "geometric",
+        "rate": args.rate,
+        "restarts": sum(restarts.values()),
+    }

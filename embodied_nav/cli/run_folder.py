@@ -1,0 +1,60 @@
+"""The folder that demo and replay write into: replaces their own earlier files, never another's. Knows no ROS."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+
+REPORT, MEMORY, MAP, CLOUD = "report.json", "memory.db", "map.png", "map.ply"
+
+
+def prepare(folder: str, names: Sequence[str]) -> Path:
+    """Makes the folder ready: its earlier outputs are removed, what is not ours stops everything.
+
+    Raises:
+        InputError: the folder cannot be made or written, or holds a file of these names that is not ours.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be written ({error.strerror}); give another folder") from None
+    there = [path / name for name in names if os.path.lexists(path / name)]
+    ours = {p for p in there if p.name in (REPORT, MEMORY) and _is_ours(p)}
+    for p in there:
+        if p not in ours and (p.name in (REPORT, MEMORY) or not ours):
+            raise InputError(
+                f"--out {folder}: {p.name} there is not from an earlier run; move it or give another folder"
+            )
+    for p in there:
+        p.unlink()
+    return path
+
+
+def write_report(path: Path, report: dict) -> None:
+    """Writes report.json in one move."""
+    new = path / (REPORT + ".new")
+    new.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    new.replace(path / REPORT)
+
+
+def _is_ours(path: Path) -> bool:
+    if path.name == REPORT:
+        try:
+            return json.loads(path.read_text(encoding="utf-8")).get("program") == "embodied-nav"
+        except (OSError, ValueError, AttributeError):
+            return False
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        return False
+    return {"meta", "keyframes"} <= tables

@@ -1,0 +1,492 @@
+"""ROS messages from records and back. Knows nothing of nodes, topics and algorithms.
+
+Images are read without a copy where their encoding allows it; what cannot be read raises :class:`BadMessage` with the
+one word under which diagnostics count it.
+"""
+
+from __future__ import annotations
+
+import array
+import math
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped, Twist, Vector3
+from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
+from nav_msgs.msg import Path
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from embodied_nav.msg import Decision as DecisionMsg
+from embodied_nav.msg import Keyframe as KeyframeMsg
+from embodied_nav.msg import Object as ObjectMsg
+from embodied_nav.msg import ObjectArray
+from embodied_nav.msg import ObjectObservation as ObservationMsg
+from embodied_nav.msg import Option as OptionMsg
+from embodied_nav.msg import SemanticDelta as DeltaMsg
+
+from ..errors import InputError
+from ..frames import (
+    Decision,
+    Keyframe,
+    MemoryObject,
+    ObjectObservation,
+    OccupancyGrid,
+    Option,
+    RGBDFrame,
+    SemanticDelta,
+    Velocity,
+)
+from ..geometry import Camera, matrix_from_quaternion, quaternion_from_matrix
+
+#: Image encodings that are read here -> dtype, channels.
+_ENCODINGS = {
+    "rgb8": (np.uint8, 3),
+    "bgr8": (np.uint8, 3),
+    "32FC1": (np.float32, 1),
+    "16UC1": (np.uint16, 1),
+    "mono16": (np.uint16, 1),
+    "32SC1": (np.int32, 1),
+}
+
+
+class BadMessage(ValueError):
+    """A message that cannot be used; ``fault`` is the word under which it is counted."""
+
+    def __init__(self, fault: str, text: str) -> None:
+        super().__init__(text)
+        self.fault = fault
+
+
+# --- time and geometry ---
+
+
+def stamp_ns(stamp: Time) -> int:
+    """Nanoseconds of a message's stamp."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
+
+
+def time_msg(ns: int) -> Time:
+    """A message's stamp from nanoseconds."""
+    return Time(sec=int(ns // 1_000_000_000), nanosec=int(ns % 1_000_000_000))
+
+
+def header(ns: int, frame_id: str) -> Header:
+    """A header from a stamp (ns) and a frame."""
+    return Header(stamp=time_msg(ns), frame_id=frame_id)
+
+
+def pose_msg(T: np.ndarray) -> Pose:
+    """A pose from a 4x4 transform."""
+    x, y, z, w = (float(v) for v in quaternion_from_matrix(T))
+    return Pose(position=point_msg(T[:3, 3]), orientation=Quaternion(x=x, y=y, z=z, w=w))
+
+
+def matrix_from_pose(pose: Pose) -> np.ndarray:
+    """4x4 float64 from a pose; all NaN where its quaternion has no direction."""
+    return _matrix(pose.orientation, pose.position)
+
+
+def transform_msg(T: np.ndarray, ns: int, parent: str, child: str) -> TransformStamped:
+    """A stamped transform: parent from child."""
+    x, y, z, w = (float(v) for v in quaternion_from_matrix(T))
+    body = Transform(translation=vector_msg(T[:3, 3]), rotation=Quaternion(x=x, y=y, z=z, w=w))
+    return TransformStamped(header=header(ns, parent), child_frame_id=child, transform=body)
+
+
+def matrix_from_transform(transform: Transform) -> np.ndarray:
+    """4x4 float64 from a transform; all NaN where its quaternion has no direction."""
+    return _matrix(transform.rotation, transform.translation)
+
+
+def _matrix(q: Quaternion, t: Point | Vector3) -> np.ndarray:
+    try:
+        return matrix_from_quaternion((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
+    except ValueError:
+        return np.full((4, 4), np.nan)
+
+
+def point_msg(p: np.ndarray) -> Point:
+    """A point from 3 values, m."""
+    return Point(x=float(p[0]), y=float(p[1]), z=float(p[2]))
+
+
+def vector_msg(p: np.ndarray) -> Vector3:
+    """A vector from 3 values."""
+    return Vector3(x=float(p[0]), y=float(p[1]), z=float(p[2]))
+
+
+def xyz(p: Point | Vector3) -> np.ndarray:
+    """(3,) float64 of a point or vector."""
+    return np.array([p.x, p.y, p.z])
+
+
+# --- images ---
+
+
+def image_msg(image: np.ndarray, encoding: str, head: Header) -> Image:
+    """An image message from an HxW or HxWx3 array of the encoding's dtype."""
+    dtype, channels = _ENCODINGS[encoding]
+    image = np.ascontiguousarray(image, dtype=dtype)
+    message = Image(header=head, height=image.shape[0], width=image.shape[1], encoding=encoding)
+    message.step = image.shape[1] * channels * image.itemsize
+    message.data = array.array("B", image.tobytes())
+    return message
+
+
+def image_array(message: Image) -> np.ndarray:
+    """The pixels of an image message, without a copy where it is unpadded and little-endian.
+
+    Returns:
+        HxW or HxWx3, read-only, in the encoding's dtype.
+
+    Raises:
+        BadMessage: ``encoding`` for an unknown one, ``size`` for data that does not fit the stated size.
+    """
+    if message.encoding not in _ENCODINGS:
+        known = ", ".join(_ENCODINGS)
+        raise BadMessage("encoding", f"image encoding '{message.encoding}' is not read here (known: {known})")
+    dtype, channels = _ENCODINGS[message.encoding]
+    dtype = np.dtype(dtype).newbyteorder(">" if message.is_bigendian else "<")
+    row = message.width * channels * dtype.itemsize
+    if not row or message.step < row or len(message.data) < message.step * message.height or not message.height:
+        raise BadMessage("size", f"{len(message.data)} bytes are no {message.width}x{message.height} {message.encoding}")
+    rows = np.frombuffer(message.data, np.uint8, message.step * message.height).reshape(message.height, message.step)
+    pixels = rows[:, :row].view(dtype) if message.step == row else np.ascontiguousarray(rows[:, :row]).view(dtype)
+    pixels = pixels.astype(dtype.newbyteorder("="), copy=False)
+    return pixels.reshape(message.height, message.width, 3) if channels == 3 else pixels
+
+
+def color_array(message: Image) -> np.ndarray:
+    """HxWx3 uint8 RGB of an rgb8 or bgr8 message.
+
+    Raises:
+        BadMessage: another encoding, or data that does not fit.
+    """
+    if message.encoding not in ("rgb8", "bgr8"):
+        raise BadMessage("encoding", f"colour image is '{message.encoding}', expected rgb8 or bgr8")
+    pixels = image_array(message)
+    return np.ascontiguousarray(pixels[..., ::-1]) if message.encoding == "bgr8" else pixels
+
+
+def depth_array(message: Image) -> np.ndarray:
+    """HxW float32 metres, NaN invalid, of a 32FC1 (m) or 16UC1 (mm) message (REP-118).
+
+    Raises:
+        BadMessage: another encoding, or data that does not fit.
+    """
+    if message.encoding == "32FC1":
+        depth = image_array(message)
+        bad = ~(depth > 0.0) | np.isinf(depth)
+        return np.where(bad, np.float32(np.nan), depth) if bad.any() else depth
+    if message.encoding == "16UC1":
+        return depth_from_millimetres(image_array(message))
+    raise BadMessage("encoding", f"depth image is '{message.encoding}', expected 32FC1 or 16UC1")
+
+
+def depth_from_millimetres(depth: np.ndarray) -> np.ndarray:
+    """HxW float32 metres, NaN invalid, from uint16 millimetres, 0 (and 65535, full scale) invalid."""
+    metres = depth.astype(np.float32) / np.float32(1000.0)
+    metres[(depth == 0) | (depth == 65535)] = np.nan
+    return metres
+
+
+def camera_info_msg(camera: Camera, head: Header) -> CameraInfo:
+    """CameraInfo of a rectified pinhole camera."""
+    message = CameraInfo(header=head, width=camera.width, height=camera.height, distortion_model="plumb_bob")
+    message.d = [0.0] * 5
+    message.k = camera.K.ravel().tolist()
+    message.r = np.eye(3).ravel().tolist()
+    message.p = np.column_stack([camera.K, np.zeros(3)]).ravel().tolist()
+    return message
+
+
+def camera_from_msg(message: CameraInfo) -> Camera:
+    """The camera of a CameraInfo: its projection matrix where it is set (rectified images), else K.
+
+    Raises:
+        BadMessage: ``intrinsics`` where they are no camera.
+    """
+    fx = float(message.p[0])
+    K = np.array(message.p).reshape(3, 4)[:, :3] if math.isfinite(fx) and fx > 0 else np.array(message.k)
+    try:
+        return Camera.from_matrix(K, message.width, message.height)
+    except InputError as error:
+        raise BadMessage("intrinsics", str(error)) from None
+
+
+# --- keyframes and deltas ---
+
+
+def keyframe_msg(keyframe: Keyframe, map_frame: str, camera_frame: str) -> KeyframeMsg:
+    """A keyframe with its images and pose."""
+    frame = keyframe.frame
+    head = header(frame.stamp, camera_frame)
+    message = KeyframeMsg(header=head, id=keyframe.id, overlap=float(keyframe.overlap), inliers=keyframe.inliers)
+    message.reason, message.map_frame = keyframe.reason, map_frame
+    message.pose = pose_msg(frame.T_map_camera)
+    message.camera_info = camera_info_msg(frame.camera, head)
+    if frame.color is not None:
+        message.color = image_msg(frame.color, "rgb8", head)
+    if frame.depth is not None:
+        message.depth = image_msg(frame.depth, "32FC1", head)
+    return message
+
+
+def keyframe_from_msg(message: KeyframeMsg, instance_ids: np.ndarray | None = None) -> Keyframe:
+    """A keyframe record; ``instance_ids`` (HxW int32) come from the simulator.
+
+    Raises:
+        BadMessage: an image or the intrinsics cannot be read.
+    """
+    color = color_array(message.color) if message.color.data else None
+    depth = depth_array(message.depth) if message.depth.data else None
+    frame = RGBDFrame(
+        stamp_ns(message.header.stamp),
+        camera_from_msg(message.camera_info),
+        matrix_from_pose(message.pose),
+        color,
+        depth,
+        instance_ids,
+    )
+    return Keyframe(message.id, frame, message.overlap, message.inliers, message.reason)
+
+
+def observation_msg(o: ObjectObservation) -> ObservationMsg:
+    """One observed object."""
+    message = ObservationMsg(label=o.label, color=o.color, confidence=float(o.confidence))
+    message.position, message.extent = point_msg(o.position), vector_msg(o.extent)
+    message.box = [int(v) for v in o.box] if o.box is not None else [0, 0, 0, 0]
+    return message
+
+
+def observation_from_msg(m: ObservationMsg) -> ObjectObservation:
+    """One observed object's record."""
+    box = tuple(int(v) for v in m.box) if any(m.box) else None
+    return ObjectObservation(m.label, m.color, m.confidence, xyz(m.position), xyz(m.extent), box)
+
+
+def delta_msg(delta: SemanticDelta, map_frame: str) -> DeltaMsg:
+    """A semantic delta with its segments."""
+    head = header(delta.stamp, map_frame)
+    message = DeltaMsg(header=head, keyframe_id=delta.keyframe_id, previous_id=delta.previous_id)
+    message.source, message.action, message.stale = delta.source, delta.action, delta.stale
+    message.relevant, message.text = delta.relevant, delta.text
+    message.objects = [observation_msg(o) for o in delta.objects]
+    message.new_objects = [observation_msg(o) for o in delta.new]
+    message.gone_objects = [observation_msg(o) for o in delta.gone]
+    message.moved_objects = [observation_msg(o) for o in delta.moved]
+    if delta.segments is not None:
+        message.segments = image_msg(delta.segments, "mono16", head)
+    return message
+
+
+def delta_from_msg(message: DeltaMsg) -> SemanticDelta:
+    """A semantic delta's record.
+
+    Raises:
+        BadMessage: its segments cannot be read.
+    """
+    return SemanticDelta(
+        keyframe_id=message.keyframe_id,
+        previous_id=message.previous_id,
+        stamp=stamp_ns(message.header.stamp),
+        source=message.source,
+        action=message.action,
+        objects=tuple(observation_from_msg(o) for o in message.objects),
+        new=tuple(observation_from_msg(o) for o in message.new_objects),
+        gone=tuple(observation_from_msg(o) for o in message.gone_objects),
+        moved=tuple(observation_from_msg(o) for o in message.moved_objects),
+        relevant=message.relevant,
+        text=message.text,
+        stale=message.stale,
+        segments=image_array(message.segments) if message.segments.data else None,
+    )
+
+
+# --- memory ---
+
+
+def object_msg(o: MemoryObject) -> ObjectMsg:
+    """One remembered object."""
+    return ObjectMsg(
+        id=o.id,
+        label=o.label,
+        color=o.color,
+        position=point_msg(o.position),
+        extent=vector_msg(o.extent),
+        confidence=float(o.confidence),
+        voxels=o.voxels,
+        first_seen=time_msg(o.first_seen),
+        last_seen=time_msg(o.last_seen),
+        keyframe_id=max(0, o.keyframe_id),
+        status=o.status,
+    )
+
+
+def object_from_msg(m: ObjectMsg) -> MemoryObject:
+    """One remembered object's record."""
+    return MemoryObject(
+        m.id,
+        m.label,
+        m.color,
+        xyz(m.position),
+        xyz(m.extent),
+        m.confidence,
+        m.voxels,
+        stamp_ns(m.first_seen),
+        stamp_ns(m.last_seen),
+        m.keyframe_id,
+        m.status,
+    )
+
+
+def objects_msg(objects: tuple[MemoryObject, ...], head: Header) -> ObjectArray:
+    """All remembered objects."""
+    return ObjectArray(header=head, objects=[object_msg(o) for o in objects])
+
+
+def objects_from_msg(message: ObjectArray) -> tuple[MemoryObject, ...]:
+    """All remembered objects' records."""
+    return tuple(object_from_msg(m) for m in message.objects)
+
+
+def grid_msg(grid: OccupancyGrid, ns: int, map_frame: str) -> OccupancyGridMsg:
+    """An occupancy grid stamped ``ns``."""
+    message = OccupancyGridMsg(header=header(ns, map_frame))
+    message.info.map_load_time = message.header.stamp
+    message.info.resolution = float(grid.resolution)
+    message.info.height, message.info.width = grid.data.shape
+    message.info.origin.position.x, message.info.origin.position.y = (float(v) for v in grid.origin)
+    message.info.origin.orientation.w = 1.0
+    message.data = array.array("b", np.ascontiguousarray(grid.data, dtype=np.int8).tobytes())
+    return message
+
+
+def grid_from_msg(message: OccupancyGridMsg) -> OccupancyGrid:
+    """An occupancy grid's record. Its resolution went through a float32: it is rounded to micrometres."""
+    info = message.info
+    data = np.frombuffer(message.data, np.int8).reshape(info.height, info.width)
+    origin = (info.origin.position.x, info.origin.position.y)
+    return OccupancyGrid(data, round(float(info.resolution), 6), origin, stamp_ns(message.header.stamp))
+
+
+_CLOUD_DTYPE = np.dtype(
+    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4"), ("label", "<i4"), ("weight", "<f4")]
+)
+_CLOUD_FIELDS = [
+    PointField(name=name, offset=4 * i, datatype=kind, count=1)
+    for i, (name, kind) in enumerate(
+        [
+            ("x", PointField.FLOAT32),
+            ("y", PointField.FLOAT32),
+            ("z", PointField.FLOAT32),
+            ("rgb", PointField.FLOAT32),  # RViz and PCL want packed 0x00rrggbb under a float's name
+            ("label", PointField.INT32),
+            ("weight", PointField.FLOAT32),
+        ]
+    )
+]
+
+
+def cloud_msg(
+    positions: np.ndarray, colors: np.ndarray, labels: np.ndarray, weights: np.ndarray, head: Header
+) -> PointCloud2:
+    """Voxels as points.
+
+    Args:
+        positions: Nx3 float32, m. colors: Nx3 uint8. labels: N int32. weights: N float32.
+    """
+    n = len(positions)
+    points = np.empty(n, _CLOUD_DTYPE)
+    points["x"], points["y"], points["z"] = positions[:, 0], positions[:, 1], positions[:, 2]
+    rgb = colors.astype(np.uint32)
+    points["rgb"] = (rgb[:, 0] << 16) | (rgb[:, 1] << 8) | rgb[:, 2]
+    points["label"], points["weight"] = labels, weights
+    size = _CLOUD_DTYPE.itemsize
+    message = PointCloud2(header=head, height=1, width=n, fields=_CLOUD_FIELDS, point_step=size, row_step=size * n)
+    message.is_dense = True
+    message.data = array.array("B", points.tobytes())
+    return message
+
+
+def cloud_arrays(message: PointCloud2) -> np.ndarray:
+    """N points with the fields x, y, z, rgb, label and weight of a message that :func:`cloud_msg` made."""
+    return np.frombuffer(message.data, _CLOUD_DTYPE, message.width * message.height)
+
+
+# --- decisions, plans, commands ---
+
+
+def option_msg(o: Option) -> OptionMsg:
+    """One option."""
+    message = OptionMsg(letter=o.letter, kind=o.kind, text=o.text, object_id=o.object_id, size=float(o.size))
+    message.distance, message.direction = float(o.distance), float(o.direction)
+    if o.position is not None:
+        message.has_position = True
+        message.position = Point(x=float(o.position[0]), y=float(o.position[1]))
+    return message
+
+
+def option_from_msg(m: OptionMsg) -> Option:
+    """One option's record."""
+    position = (m.position.x, m.position.y) if m.has_position else None
+    return Option(m.letter, m.kind, position, m.distance, m.direction, m.text, m.object_id, m.size)
+
+
+def decision_msg(decision: Decision, instruction: str, latency: float, map_frame: str) -> DecisionMsg:
+    """A decision with what it chose among; ``latency`` in seconds."""
+    message = DecisionMsg(header=header(decision.stamp, map_frame), id=decision.id, instruction=instruction)
+    message.options = [option_msg(o) for o in decision.options]
+    message.chosen, message.think, message.answer = decision.chosen, decision.think, decision.answer
+    message.reasoner, message.latency = decision.reasoner, float(latency)
+    return message
+
+
+def decision_from_msg(m: DecisionMsg) -> Decision:
+    """A decision's record."""
+    options = tuple(option_from_msg(o) for o in m.options)
+    return Decision(m.id, stamp_ns(m.header.stamp), options, m.chosen, m.think, m.answer, m.reasoner)
+
+
+def path_msg(path: np.ndarray, ns: int, map_frame: str) -> Path:
+    """A path from Nx2 positions (m); each pose looks along it."""
+    path = np.asarray(path, dtype=np.float64).reshape(-1, 2)
+    head = header(ns, map_frame)
+    message = Path(header=head)
+    for i, (x, y) in enumerate(path):
+        dx, dy = path[min(i + 1, len(path) - 1)] - path[max(min(i, len(path) - 2), 0)]
+        half = 0.5 * math.atan2(dy, dx)
+        pose = Pose(position=Point(x=x, y=y), orientation=Quaternion(z=math.sin(half), w=math.cos(half)))
+        message.poses.append(PoseStamped(header=head, pose=pose))
+    return message
+
+
+def path_array(message: Path) -> np.ndarray:
+    """Nx2 float64 positions of a path."""
+    return np.array([(p.pose.position.x, p.pose.position.y) for p in message.poses]).reshape(-1, 2)
+
+
+def twist_msg(velocity: Velocity) -> Twist:
+    """A velocity command."""
+    return Twist(linear=Vector3(x=float(velocity.linear)), angular=Vector3(z=float(velocity.angular)))
+
+
+def velocity_from_twist(twist: Twist) -> Velocity:
+    """The velocity of a command.
+
+    Raises:
+        BadMessage: ``velocity`` where it is not finite.
+    """
+    v, w = float(twist.linear.x), float(twist.angular.z)
+    if not (math.isfinite(v) and math.isfinite(w)):
+        raise BadMessage("velocity", f"commanded velocity ({v}, {w}) is not finite")
+    return Velocity(v, w)
+
+
+def scan_points(scan: LaserScan) -> np.ndarray:
+    """Nx2 float32 points (m) of a laser scan in its own frame, invalid ranges left out."""
+    ranges = np.asarray(scan.ranges, dtype=np.float32)
+    angles = scan.angle_min + scan.angle_increment * np.arange(len(ranges), dtype=np.float32)
+    good = np.isfinite(ranges) & (ranges >= scan.range_min) & (ranges <= scan.range_max)
+    return np.stack([ranges * np.cos(angles), ranges * np.sin(angles)], axis=1)[good]

@@ -1,0 +1,382 @@
+"""``embodied-nav doctor --live``: examines a running system by listening. Publishes nothing, changes nothing.
+
+Topics, rates, stamps, encodings, QoS that does not match, TF, diagnostics, who commands the base, and whether depth
+lies on colour. Imports no component of the agent.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rclpy
+import tf2_ros
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
+from rclpy.time import Time
+
+from ..bringup import AGENT_NODES
+from ..errors import InputError
+from ..findings import MISSING, OK, OPTIONAL, WARNING, Finding, exit_code, report
+from ..geometry.alignment import Alignment, alignment, edge_picture
+from ..robot import RobotProfile
+from .conversions import BadMessage, color_array, depth_array, stamp_ns
+
+COLOR, DEPTH, INFO = "camera/color/image_raw", "camera/depth/image_raw", "camera/color/camera_info"
+#: Frames that the comparison of depth and colour looks at.
+_FRAMES = 8
+#: Depth that lies off by more than this (px) is worth a word; finding it must have gained this much.
+_OFF, _SURE = 3.0, 1.3
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic that the agent needs or makes: lowest good rate in Hz (0: any), and whether it can do without."""
+
+    name: str
+    types: tuple[str, ...]
+    rate: float = 0.0
+    needed: bool = True
+
+
+INPUTS = (
+    Topic(COLOR, ("sensor_msgs/msg/Image",), 5.0),
+    Topic(DEPTH, ("sensor_msgs/msg/Image",), 5.0),
+    Topic(INFO, ("sensor_msgs/msg/CameraInfo",), 5.0),
+    Topic("odom", ("nav_msgs/msg/Odometry",), 10.0),
+    Topic("/tf", ("tf2_msgs/msg/TFMessage",), 10.0),
+    Topic("/tf_static", ("tf2_msgs/msg/TFMessage",), needed=False),
+    Topic("scan", ("sensor_msgs/msg/LaserScan",), needed=False),
+    Topic("slam/path", ("nav_msgs/msg/Path",), needed=False),
+)
+OUTPUTS = (
+    Topic("keyframes", ("embodied_nav/msg/Keyframe",), needed=False),
+    Topic("semantic_delta", ("embodied_nav/msg/SemanticDelta",), needed=False),
+    Topic("memory/object_list", ("embodied_nav/msg/ObjectArray",), needed=False),
+    Topic("memory/occupancy", ("nav_msgs/msg/OccupancyGrid",), needed=False),
+    Topic("decision", ("embodied_nav/msg/Decision",), needed=False),
+    Topic("plan", ("nav_msgs/msg/Path",), needed=False),
+    Topic("cmd_vel", ("geometry_msgs/msg/Twist", "geometry_msgs/msg/TwistStamped"), needed=False),
+)
+
+
+@dataclass
+class Heard:
+    """What came on one topic."""
+
+    arrivals: list[float] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
+    last: object = None
+
+    @property
+    def rate(self) -> float:
+        """Messages a second; 0 for fewer than two."""
+        span = self.arrivals[-1] - self.arrivals[0] if len(self.arrivals) > 1 else 0.0
+        return (len(self.arrivals) - 1) / span if span > 0 else 0.0
+
+
+def examine(seconds: float = 5.0, namespace: str = "", picture: str | None = None) -> int:
+    """Listens and prints the report.
+
+    Args:
+        seconds: how long to listen, after a second for discovery.
+        namespace: of the agent.
+        picture: file for the picture of depth edges over colour, or None.
+
+    Returns:
+        1 when something that the agent needs is missing, else 0.
+
+    Raises:
+        InputError: no positive time, a namespace that is none, a picture that cannot be written.
+    """
+    if not seconds > 0:
+        raise InputError(f"--seconds {seconds}: give a positive number of seconds")
+    if picture is not None and not Path(picture).resolve().parent.is_dir():
+        raise InputError(f"--picture {picture}: its folder does not exist; make it first")
+    rclpy.init()
+    try:
+        examiner = _examiner(namespace)
+        examiner.listen(seconds)
+        findings = list(examiner.findings(picture))
+        examiner.destroy_node()
+    finally:
+        rclpy.try_shutdown()
+    print(report(findings, "the agent gets what it needs"))
+    return exit_code(findings)
+
+
+def _examiner(namespace: str) -> Examiner:
+    try:
+        return Examiner(namespace)
+    except rclpy.exceptions.InvalidNamespaceException as error:
+        raise InputError(f"--namespace {namespace}: {' '.join(str(error).split())}") from None
+
+
+class Examiner(Node):
+    """Listens to everything that is the agent's, with QoS that matches whatever is offered."""
+
+    def __init__(self, namespace: str = "") -> None:
+        super().__init__("embodied_nav_doctor", namespace=namespace)
+        self.heard: dict[str, Heard] = {}
+        self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self._frames: deque = deque(maxlen=_FRAMES)
+        self._colors: deque = deque(maxlen=10)
+        self._tf = tf2_ros.Buffer(cache_time=Duration(seconds=30))
+        self._listener = tf2_ros.TransformListener(self._tf, self)
+
+    def listen(self, seconds: float) -> None:
+        """Waits a second for discovery, then listens; topics that appear meanwhile are taken too."""
+        start = time.monotonic()
+        end = start + 1.0 + seconds
+        subscribed = 0.0
+        while time.monotonic() < end:
+            if time.monotonic() - subscribed > 0.5:
+                subscribed = time.monotonic()
+                self._subscribe()
+            rclpy.spin_once(self, timeout_sec=0.1)
+
+    def findings(self, picture: str | None = None) -> Iterator[Finding]:
+        """All that there is to say."""
+        yield from self._nodes()
+        for section, topics in (("inputs", INPUTS), ("outputs", OUTPUTS)):
+            for topic in topics:
+                yield self._topic(section, topic)
+        yield from self._camera()
+        yield from self._command()
+        yield from self._qos()
+        yield from self._transforms()
+        yield from self._diagnostics()
+        yield from self._alignment(picture)
+
+    # --- listening ---
+
+    def _full(self, topic: str) -> str:
+        return self.resolve_topic_name(topic)
+
+    def _subscribe(self) -> None:
+        there = dict(self.get_topic_names_and_types())
+        for topic in (*INPUTS, *OUTPUTS, Topic("/diagnostics", ("diagnostic_msgs/msg/DiagnosticArray",))):
+            name = self._full(topic.name)
+            kinds = [t for t in there.get(name, ()) if t in topic.types]
+            if name in self.heard or not kinds or not self.get_publishers_info_by_topic(name):
+                continue
+            self.heard[name] = Heard()
+            self.create_subscription(
+                _message_class(kinds[0]), name, lambda m, n=name: self._arrived(n, m), self._matching_qos(name)
+            )
+
+    def _matching_qos(self, name: str) -> QoSProfile:
+        """The most that all publishers of a topic offer."""
+        offered = [info.qos_profile for info in self.get_publishers_info_by_topic(name)]
+        qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+        if all(q.reliability == ReliabilityPolicy.RELIABLE for q in offered):
+            qos.reliability = ReliabilityPolicy.RELIABLE
+        if all(q.durability == DurabilityPolicy.TRANSIENT_LOCAL for q in offered):
+            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+        return qos
+
+    def _arrived(self, name: str, message) -> None:
+        if name == self._full("/diagnostics"):
+            self._note_diagnostics(message)
+            return
+        heard = self.heard[name]
+        heard.arrivals.append(time.monotonic())
+        heard.last = message
+        if hasattr(message, "header"):
+            heard.ages.append((self.get_clock().now().nanoseconds - stamp_ns(message.header.stamp)) * 1e-9)
+        if name == self._full(COLOR):
+            self._colors.append(message)
+        elif name == self._full(DEPTH):
+            self._pair(message)
+
+    def _note_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self.diagnostics[status.name] = status
+
+    def _pair(self, depth) -> None:
+        """Keeps a depth image with the colour image next to it in time, at most one pair in half a second."""
+        stamp = stamp_ns(depth.header.stamp)
+        if not self._colors or (self._frames and abs(stamp - self._frames[-1][0]) < 5e8):
+            return
+        color = min(self._colors, key=lambda m: abs(stamp_ns(m.header.stamp) - stamp))
+        if abs(stamp_ns(color.header.stamp) - stamp) < 5e7:
+            self._frames.append((stamp, color, depth))
+
+    # --- judging ---
+
+    def _nodes(self) -> Iterator[Finding]:
+        names = set(self.get_node_names())
+        for spec in AGENT_NODES:
+            if spec.name in names:
+                yield Finding("nodes", spec.name, OK, spec.description)
+            else:
+                mend = "embodied-nav up, or: ros2 launch embodied_nav agent.launch.py"
+                yield Finding("nodes", spec.name, MISSING, f"not running ({spec.description})", mend)
+
+    def _topic(self, section: str, topic: Topic) -> Finding:
+        name, heard = topic.name, self.heard.get(self._full(topic.name))
+        kinds = dict(self.get_topic_names_and_types()).get(self._full(name), [])
+        wrong = [kind for kind in kinds if kind not in topic.types]
+        if wrong or len(kinds) > 1:
+            mend = f"expected {' or '.join(topic.types)}; remap the other, or set enable_stamped_cmd_vel"
+            return Finding(section, name, WARNING, f"carries {', '.join(kinds)}", mend)
+        if heard is None:
+            mend = f"start what publishes it, or remap it: {name}:=/your/topic" if topic.needed else ""
+            return Finding(section, name, MISSING if topic.needed else OPTIONAL, "nobody publishes it", mend)
+        if not heard.arrivals:
+            state = WARNING if topic.needed else OPTIONAL
+            return Finding(
+                section, name, state, "published, but nothing came", "is its source stalled?" if topic.needed else ""
+            )
+        detail = f"{heard.rate:.1f} Hz" if heard.rate else "latched"
+        if heard.ages:
+            age = float(np.median(heard.ages))
+            detail += f", {age * 1e3:.0f} ms old"
+            if topic.rate and not -0.05 < age < 0.5:
+                mend = "set the clocks (chrony), the driver's stamps, or use_sim_time on all nodes alike"
+                return Finding(section, name, WARNING, detail, mend)
+        if topic.rate and heard.rate < topic.rate:
+            return Finding(
+                section, name, WARNING, detail, f"slower than {topic.rate:.0f} Hz: the agent would stop and go"
+            )
+        return Finding(section, name, OK, detail)
+
+    def _last(self, topic: str):
+        heard = self.heard.get(self._full(topic))
+        return heard.last if heard else None
+
+    def _camera(self) -> Iterator[Finding]:
+        color, depth, info = self._last(COLOR), self._last(DEPTH), self._last(INFO)
+        for name, message, known in ((COLOR, color, ("rgb8", "bgr8")), (DEPTH, depth, ("32FC1", "16UC1"))):
+            if message is None:
+                continue
+            good = message.encoding in known
+            detail = f"{message.width}x{message.height} {message.encoding}, frame {message.header.frame_id or '(none)'}"
+            yield Finding("camera", name, OK if good and message.header.frame_id else WARNING, detail,
+                          "" if good else f"expected {' or '.join(known)}: set the driver")  # fmt: skip
+        if color is not None and info is not None:
+            same = (color.width, color.height) == (info.width, info.height)
+            focal = info.k[0] > 0
+            yield Finding("camera", INFO, OK if same and focal else WARNING,
+                          f"{info.width}x{info.height}, fx {info.k[0]:.1f}",
+                          "" if same and focal else "calibrate the camera for the size that it publishes")  # fmt: skip
+            if info.distortion_model == "plumb_bob" and any(abs(d) > 0.02 for d in info.d) and info.p[0] == 0:
+                yield Finding("camera", "rectified", WARNING, f"distortion {[round(d, 3) for d in info.d]}",
+                              "use the rectified image (image_proc): the agent assumes a pinhole")  # fmt: skip
+
+    def _command(self) -> Iterator[Finding]:
+        name = self._full("cmd_vel")
+        sources = sorted({i.node_name for i in self.get_publishers_info_by_topic(name)})
+        sinks = sorted({i.node_name for i in self.get_subscriptions_info_by_topic(name)} - {self.get_name()})
+        if len(sources) > 1:
+            yield Finding("base", "cmd_vel", WARNING, f"commanded by {', '.join(sources)}",
+                          "put twist_mux between them: see the README")  # fmt: skip
+        if sources and not sinks:
+            yield Finding("base", "cmd_vel", WARNING, "nobody obeys it", "remap cmd_vel to the topic of your base")
+        elif sources:
+            yield Finding("base", "cmd_vel", OK, f"{', '.join(sources)} -> {', '.join(sinks)}")
+
+    def _qos(self) -> Iterator[Finding]:
+        """Pairs of publisher and subscriber that never meet; DDS says nothing about them."""
+        ours = {self._full(t.name) for t in (*INPUTS, *OUTPUTS)}
+        mismatches = 0
+        for name in sorted(ours):
+            for publisher in self.get_publishers_info_by_topic(name):
+                for subscriber in self.get_subscriptions_info_by_topic(name):
+                    if subscriber.node_name == self.get_name() or publisher.topic_type != subscriber.topic_type:
+                        continue
+                    verdict, reason = qos_check_compatible(publisher.qos_profile, subscriber.qos_profile)
+                    if verdict == QoSCompatibility.ERROR:
+                        mismatches += 1
+                        yield Finding("QoS", name, WARNING,
+                                      f"{publisher.node_name} -> {subscriber.node_name}: {reason.strip()}",
+                                      f"set qos_overrides.{name}.subscription.* of {subscriber.node_name}")  # fmt: skip
+        if not mismatches:
+            yield Finding("QoS", "publishers and subscribers", OK, "match on all topics of the agent")
+
+    def _transforms(self) -> Iterator[Finding]:
+        robot = RobotProfile()
+        depth = self._last(DEPTH)
+        camera = (depth.header.frame_id if depth is not None else "") or robot.camera_frame
+        for parent, child, source in (
+            (robot.map_frame, robot.odom_frame, "your SLAM"),
+            (robot.odom_frame, robot.base_frame, "the base's odometry"),
+            (robot.base_frame, camera, "robot_state_publisher or a static_transform_publisher"),
+        ):
+            name = f"{parent} -> {child}"
+            try:
+                found = self._tf.lookup_transform(parent, child, Time())
+            except tf2_ros.TransformException:
+                yield Finding("TF", name, MISSING, "not connected", f"start {source}, or set robot.*_frame")
+                continue
+            stamp = stamp_ns(found.header.stamp)
+            if stamp == 0:
+                yield Finding("TF", name, OK, "static")
+                continue
+            age = (self.get_clock().now().nanoseconds - stamp) * 1e-9
+            good = -0.2 < age < 0.5
+            yield Finding("TF", name, OK if good else WARNING, f"newest {age * 1e3:.0f} ms old",
+                          "" if good else f"{source} is slow, or its clock differs")  # fmt: skip
+
+    def _diagnostics(self) -> Iterator[Finding]:
+        for name, status in sorted(self.diagnostics.items()):
+            good = status.level == DiagnosticStatus.OK
+            yield Finding("diagnostics", name, OK if good else WARNING, status.message or "no message")
+
+    def _alignment(self, picture: str | None) -> Iterator[Finding]:
+        frames = []
+        for _, color, depth in self._frames:
+            try:
+                pair = (color_array(color), depth_array(depth))
+            except BadMessage:
+                continue
+            if pair[0].shape[:2] == pair[1].shape:
+                frames.append(pair)
+        if not frames:
+            sizes = "no colour and depth image of one size came together"
+            yield Finding("alignment", "depth on colour", OPTIONAL, sizes)
+            return
+        yield _judged(alignment(frames))
+        if picture is not None:
+            yield _written(picture, edge_picture(*frames[-1]))
+
+
+def _message_class(kind: str) -> type:
+    """The class of "sensor_msgs/msg/Image"."""
+    package, module, name = kind.split("/")
+    return getattr(importlib.import_module(f"{package}.{module}"), name)
+
+
+def _judged(found: Alignment | None) -> Finding:
+    if found is None:
+        text = "too few silhouettes to tell: point the camera at furniture"
+        return Finding("alignment", "depth on colour", OPTIONAL, text)
+    if found.gain < _SURE or found.displacement < _OFF:
+        return Finding("alignment", "depth on colour", OK, f"registered (off by {found.displacement:.1f} px or less)")
+    detail = (
+        f"off: depth must move {found.right:+.0f} px right, {found.down:+.0f} px down and scale by {found.scale:.3f} "
+        f"({found.edges} edge pixels, fits {found.gain:.1f} times better)"
+    )
+    mend = "turn on the driver's aligned depth, or give the registration.* parameters"
+    return Finding("alignment", "depth on colour", WARNING, detail, mend)
+
+
+def _written(path: str, picture: np.ndarray) -> Finding:
+    import cv2
+
+    if not cv2.imwrite(path, picture[..., ::-1]):
+        raise InputError(f"--picture {path}: cannot be written; give a .png file in a folder that can be written")
+    return Finding("alignment", "picture", OK, f"depth edges over colour in {path}")

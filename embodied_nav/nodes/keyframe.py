@@ -1,0 +1,56 @@
+"""The keyframe node: camera topics in, the frames worth keeping out. Knows nothing of how they are chosen.
+
+Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static.
+Publishes keyframes (embodied_nav/Keyframe), progress, /diagnostics.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from embodied_nav.msg import Keyframe as KeyframeMsg
+
+from ..frames import RGBDFrame
+from ..keyframes import KeyframeConfig, KeyframeGate
+from . import params, qos
+from .camera_input import CameraInput
+from .conversions import keyframe_msg
+from .lifecycle import AgentNode, run
+from .transforms import Transforms
+
+
+class KeyframeNode(AgentNode):
+    """Runs the keyframe gate on every frame."""
+
+    def __init__(self) -> None:
+        super().__init__("keyframe")
+
+    def configure(self) -> None:
+        """Makes the gate and the topics."""
+        self._gate = KeyframeGate(params.declare(self, KeyframeConfig))
+        self._publisher = self.create_lifecycle_publisher(KeyframeMsg, "keyframes", qos.reliable(10))
+        self._camera = CameraInput(self, Transforms(self), self._process, self._refused)
+
+    def cleanup(self) -> None:
+        """Ends the worker."""
+        self._camera.close()
+
+    def _process(self, frame: RGBDFrame) -> None:
+        keyframe = self._gate.process(frame)
+        if keyframe is not None:
+            self._publisher.publish(keyframe_msg(keyframe, self.robot.map_frame, self.robot.camera_frame))
+            self.diagnostics.facts["keyframes"] = keyframe.id + 1
+            self.diagnostics.facts["last reason"] = keyframe.reason
+        self.report_progress("frame", frame.stamp, keyframe is not None)
+
+    def _refused(self, stamp: int) -> None:
+        self.report_progress("frame", stamp, False)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node in this process."""
+    return run(KeyframeNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""The base of all agent nodes: a lifecycle node that starts itself, and the loop that runs one in a process.
+
+Knows nothing of any particular node. A node overrides ``configure`` (make publishers, subscriptions and components),
+``activate``, ``deactivate`` and ``cleanup``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from embodied_nav.msg import Progress
+
+from .. import bringup
+from ..config import Config, param
+from ..errors import InputError
+from ..robot import RobotProfile
+from . import params, qos
+from .conversions import header, stamp_ns
+from .diagnostics import Diagnostics
+
+#: A node that has not ended this long after it was told to is ended the hard way (s).
+_LAST_RESORT = 2.5
+
+
+@dataclass(frozen=True)
+class NodeConfig(Config):
+    """What every agent node has."""
+
+    autostart: bool = param(True, "configure and activate without being told by a lifecycle manager")
+    lockstep: bool = param(False, "wait for each other's progress: slower than a camera, but loses and reorders nothing")
+    input_timeout: float = param(0.5, "an input silent for longer is stale", unit="s", low=0.05, high=10.0)
+    tf_timeout: float = param(0.2, "longest wait for the transform at an image's stamp", unit="s", low=0.0, high=10.0)
+
+
+class AgentNode(LifecycleNode):
+    """A lifecycle node with settings, robot profile, diagnostics and a progress topic.
+
+    Attributes:
+        settings: what every node has; ``robot``: the shared profile; ``active``: between activate and deactivate.
+        failure: the user's mistake that keeps the node from being configured, or None.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.settings = params.declare(self, NodeConfig)
+        self.robot = params.declare(self, RobotProfile, "robot")
+        self.diagnostics = Diagnostics(self, self.settings.input_timeout)
+        self.active = False
+        self.failure: InputError | None = None
+        self._progress = self.create_publisher(Progress, "progress", qos.reliable(100))
+        self._inputs_done: dict[str, int] = {}
+
+    # What a node overrides.
+
+    def configure(self) -> None:
+        """Makes components, publishers and subscriptions."""
+
+    def activate(self) -> None:
+        """Begins to act."""
+
+    def deactivate(self) -> None:
+        """Stops to act."""
+
+    def cleanup(self) -> None:
+        """Ends threads and saves what must be saved."""
+
+    # What a node uses.
+
+    def report_progress(self, stage: str, stamp: int, taken: bool) -> None:
+        """Says on the progress topic that the input with this stamp (ns) is done."""
+        self._inputs_done[stage] = self._inputs_done.get(stage, 0) + 1
+        message = Progress(header=header(stamp, ""), node=self.get_name(), stage=stage, taken=taken)
+        message.count = self._inputs_done[stage]
+        self._progress.publish(message)
+
+    def stamp_age(self, stamp: int) -> float:
+        """Seconds of ROS time since a stamp (ns)."""
+        return (self.get_clock().now().nanoseconds - stamp) * 1e-9
+
+    def message_age(self, message: object) -> float:
+        """Seconds of ROS time since a message's stamp."""
+        return self.stamp_age(stamp_ns(message.header.stamp))
+
+    def handle_error(self, error: Exception) -> None:
+        """Counts and logs an exception of a worker thread; the node goes on."""
+        self.diagnostics.counts["errors"] += 1
+        trace = "".join(traceback.format_exception(error))
+        self.get_logger().error(f"{type(error).__name__}: {error}\n{trace}", throttle_duration_sec=5.0)
+
+    # Transitions.
+
+    def start(self) -> None:
+        """Configures and activates, unless a lifecycle manager is to do it.
+
+        Raises:
+            InputError: a setting or file with which the node cannot work.
+            SystemExit: anything else went wrong; it has been logged.
+        """
+        if not self.settings.autostart:
+            return
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                raise self.failure or SystemExit(1)
+
+    def stop(self) -> None:
+        """Deactivates and cleans up, whatever the state."""
+        if self.active:
+            self.trigger_deactivate()
+        if self._configured:
+            self.trigger_cleanup()
+
+    _configured = False
+
+    def on_configure(self, state):
+        """Lifecycle transition; see :meth:`configure`."""
+        self.failure = None
+        try:
+            self.configure()
+            params.refuse_unknown(self, bringup.SHARED_SETTINGS)
+        except InputError as error:
+            self.failure = error
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:
+            self.handle_error(error)
+            raise
+        self._configured = True
+        return super().on_configure(state)
+
+    def on_activate(self, state):
+        """Lifecycle transition; see :meth:`activate`."""
+        result = super().on_activate(state)
+        self.active = True
+        self._guarded(self.activate)
+        return result
+
+    def on_deactivate(self, state):
+        """Lifecycle transition; see :meth:`deactivate`."""
+        self._guarded(self.deactivate)
+        self.active = False
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state):
+        """Lifecycle transition; see :meth:`cleanup`."""
+        self._guarded(self.cleanup)
+        self._configured = False
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state):
+        """Lifecycle transition: cleans up first."""
+        if self.active:
+            self._guarded(self.deactivate)
+            self.active = False
+        if self._configured:
+            self._guarded(self.cleanup)
+            self._configured = False
+        return super().on_shutdown(state)
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # rclpy swallows it without a word
+            self.handle_error(error)
+            raise
+
+
+def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Runs one node in this process until SIGINT or SIGTERM.
+
+    The node may have ``start()`` and ``stop()``, called in this thread with publishers still alive, and the attributes
+    ``finished`` (ends the loop), ``error`` (an InputError to end with) and ``exit_code``.
+
+    Returns:
+        Exit status: 0, or 2 where the user must mend something (one line on stderr says what).
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    node = None
+    try:
+        node = make()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        if hasattr(node, "start"):
+            node.start()
+        while not stopping.is_set() and not getattr(node, "finished", False):
+            executor.spin_once(timeout_sec=0.1)
+        if getattr(node, "error", None) is not None:
+            raise node.error
+        return getattr(node, "exit_code", 0)
+    except InputError as error:
+        print(f"embodied-nav: error: {error}", file=sys.stderr, flush=True)
+        return 2
+    finally:
+        last_resort = threading.Timer(_LAST_RESORT, os._exit, (1,))
+        last_resort.daemon = True
+        last_resort.start()
+        if node is not None:
+            if hasattr(node, "stop"):
+                node.stop()
+            node.destroy_node()
+        rclpy.try_shutdown()
+        last_resort.cancel()

@@ -1,0 +1,76 @@
+"""The order in which the memory fuses in lock-step: per frame, the gate's verdict first, then the delta. Knows no ROS."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..frames import Keyframe, RGBDFrame, SemanticDelta
+
+
+@dataclass
+class _Pending:
+    """What has come in for one stamp. ``taken``: the gate's verdict; ``described``: perception's, for a keyframe."""
+
+    frame: RGBDFrame | None = None
+    keyframe: Keyframe | None = None
+    delta: SemanticDelta | None = None
+    taken: bool | None = None
+    described: bool | None = None
+
+
+class FusionOrder:
+    """Holds a frame until the keyframe gate has said whether it is taken and, if so, its delta has come.
+
+    Args:
+        fuse: called with (frame, keyframe or None, delta or None), each stamp once.
+    """
+
+    def __init__(self, fuse: Callable[[RGBDFrame, Keyframe | None, SemanticDelta | None], None]) -> None:
+        self._fuse = fuse
+        self._pending: dict[int, _Pending] = {}
+        self._lock = threading.Lock()
+
+    def frame(self, frame: RGBDFrame) -> None:
+        """A frame that may be fused."""
+        self._note(frame.stamp, "frame", frame)
+
+    def refused(self, stamp: int) -> None:
+        """A frame that must not be fused: nothing more is expected for it."""
+        with self._lock:
+            self._pending.pop(stamp, None)
+
+    def keyframe(self, keyframe: Keyframe) -> None:
+        """The frame of this stamp as a keyframe."""
+        self._note(keyframe.frame.stamp, "keyframe", keyframe)
+
+    def delta(self, delta: SemanticDelta) -> None:
+        """What perception says of the keyframe of this stamp."""
+        self._note(delta.stamp, "delta", delta)
+
+    def progress(self, node: str, stage: str, stamp: int, taken: bool) -> None:
+        """Another node is through with its input of this stamp."""
+        if node == "keyframe" and stage == "frame":
+            self._note(stamp, "taken", taken)
+        elif node == "perception" and stage == "keyframe":
+            self._note(stamp, "described", taken)
+
+    def _note(self, stamp: int, name: str, value: object) -> None:
+        with self._lock:
+            entry = self._pending.setdefault(stamp, _Pending())
+            setattr(entry, name, value)
+            if not _is_complete(entry):
+                return
+            del self._pending[stamp]
+            for old in [s for s in self._pending if s < stamp - 60_000_000_000]:
+                del self._pending[old]
+        self._fuse(entry.frame, entry.keyframe, entry.delta)
+
+
+def _is_complete(entry: _Pending) -> bool:
+    if entry.frame is None or entry.taken is None:
+        return False
+    if not entry.taken:
+        return True
+    return entry.keyframe is not None and (entry.delta is not None or entry.described is False)

@@ -1,0 +1,87 @@
+"""Pictures for eyes: markers of objects, options and decisions, colours of labels. Nothing decides by them."""
+
+from __future__ import annotations
+
+import colorsys
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from geometry_msgs.msg import Point, Vector3
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from ..frames import Decision, MemoryObject
+
+_BY_KIND = {"frontier": (0.2, 0.6, 1.0), "object": (1.0, 0.6, 0.1), "look_around": (0.7, 0.4, 1.0), "stop": (1.0, 0.2, 0.2)}
+
+
+def label_color(name: str) -> tuple[int, int, int]:
+    """A colour (RGB 0 to 255) that a label always has; structure is grey."""
+    if not name:
+        return 128, 128, 128
+    hue = zlib.crc32(name.encode()) / 2**32
+    return tuple(int(255 * v) for v in colorsys.hsv_to_rgb(hue, 0.75, 0.95))
+
+
+def label_colors(labels: np.ndarray, names: Sequence[tuple[str, str]]) -> np.ndarray:
+    """Nx3 uint8 colours of N indices into ``names``, (label, colour) pairs of which the first is nothing."""
+    return np.array([label_color(label) for label, _ in names], dtype=np.uint8)[labels]
+
+
+def objects(found: Sequence[MemoryObject], head: Header) -> MarkerArray:
+    """A box and a name for every object; replaces all markers of before."""
+    array = _cleared(head)
+    for o in found:
+        red, green, blue = (v / 255 for v in label_color(o.label))
+        alpha = 0.35 if o.status == "present" else 0.1
+        box = _marker(head, "boxes", o.id, Marker.CUBE, o.position, (red, green, blue, alpha))
+        box.scale = Vector3(x=float(o.extent[0]), y=float(o.extent[1]), z=float(o.extent[2]))
+        top = np.asarray(o.position) + (0, 0, 0.5 * o.extent[2] + 0.12)
+        gone = "" if o.status == "present" else f" ({o.status})"
+        name = _text(head, "names", o.id, top, f"{o.name} #{o.id}{gone}", 0.15)
+        array.markers += [box, name]
+    return array
+
+
+def decision(made: Decision, position: np.ndarray, head: Header) -> MarkerArray:
+    """The decision as text above the robot (``position`` (3,) m), the options as balls with their letters."""
+    array = _cleared(head)
+    array.markers.append(_text(head, "decision", 0, position + (0, 0, 1.3), _wrapped(made), 0.18))
+    for i, option in enumerate(made.options):
+        if option.position is None:
+            continue
+        where = np.array([*option.position, 0.1])
+        alpha = 1.0 if i == made.chosen else 0.4
+        ball = _marker(head, "options", i, Marker.SPHERE, where, (*_BY_KIND.get(option.kind, (1, 1, 1)), alpha))
+        size = 0.3 if i == made.chosen else 0.18
+        ball.scale = Vector3(x=size, y=size, z=size)
+        array.markers += [ball, _text(head, "letters", i, where + (0, 0, 0.3), option.letter, 0.2)]
+    return array
+
+
+def _wrapped(made: Decision) -> str:
+    words, lines = f"{made.option.letter}: {made.option.text}. {made.think}".split(), [""]
+    for word in words:
+        if len(lines[-1]) + len(word) > 60:
+            lines.append("")
+        lines[-1] += word + " "
+    return "\n".join(line.rstrip() for line in lines[:6])
+
+
+def _cleared(head: Header) -> MarkerArray:
+    return MarkerArray(markers=[Marker(header=head, action=Marker.DELETEALL)])
+
+
+def _marker(head: Header, namespace: str, number: int, kind: int, position, color) -> Marker:
+    marker = Marker(header=head, ns=namespace, id=number, type=kind, action=Marker.ADD)
+    marker.pose.position = Point(x=float(position[0]), y=float(position[1]), z=float(position[2]))
+    marker.pose.orientation.w = 1.0
+    marker.color = ColorRGBA(**dict(zip("rgba", (float(v) for v in color), strict=True)))
+    return marker
+
+
+def _text(head: Header, namespace: str, number: int, position, text: str, size: float) -> Marker:
+    marker = _marker(head, namespace, number, Marker.TEXT_VIEW_FACING, position, (1.0, 1.0, 1.0, 1.0))
+    marker.text, marker.scale.z = text, size
+    return marker

@@ -1,0 +1,341 @@
+"""The memory node: frames, keyframes and semantic deltas in; map, objects and answers out. Knows nothing of how they are kept.
+
+Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static, keyframes,
+semantic_delta; in lock-step also progress. Publishes memory/object_list (embodied_nav/ObjectArray), memory/occupancy,
+memory/voxels (whole map), memory/voxels_by_label (the same, coloured by label), memory/voxel_changes (changed blocks),
+memory/objects (markers), progress, /diagnostics. Serves memory/query, memory/save, memory/load, memory/clear.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
+from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from embodied_nav.msg import Keyframe as KeyframeMsg
+from embodied_nav.msg import ObjectArray, Progress
+from embodied_nav.msg import SemanticDelta as DeltaMsg
+from embodied_nav.srv import ClearMemory, LoadMemory, QueryMemory, SaveMemory
+
+from ..config import Config, param
+from ..errors import InputError
+from ..frames import Keyframe, RGBDFrame, SemanticDelta
+from ..memory import MemoryConfig, SpatialMemory
+from . import markers, params, qos
+from .camera_input import CameraInput
+from .conversions import (
+    BadMessage,
+    cloud_msg,
+    delta_from_msg,
+    grid_msg,
+    header,
+    keyframe_from_msg,
+    object_msg,
+    objects_msg,
+    stamp_ns,
+    xyz,
+)
+from .lifecycle import AgentNode, run
+from .lockstep import FusionOrder
+from .transforms import Transforms
+from .worker import Worker
+
+
+@dataclass(frozen=True)
+class MemoryNodeConfig(Config):
+    """Settings of the memory node."""
+
+    file: str = param("", "snapshot that is loaded at start where it exists and saved at the end; empty: none")
+    map_rate: float = param(5.0, "occupancy and object list, at most", unit="Hz", low=0.1, high=30.0)
+    voxel_rate: float = param(2.0, "changed voxels, at most", unit="Hz", low=0.1, high=30.0)
+    whole_map_period: float = param(5.0, "whole map for late viewers, at most this often", unit="s", low=0.5, high=600.0)
+
+
+class MemoryNode(AgentNode):
+    """Owns the spatial memory. A worker thread fuses; one lock keeps services and publishers apart from it."""
+
+    def __init__(self) -> None:
+        super().__init__("memory")
+
+    def configure(self) -> None:
+        """Makes the memory (from its file where there is one) and the topics."""
+        self._config = params.declare(self, MemoryNodeConfig)
+        self._memory_config = params.declare(self, MemoryConfig, "memory")
+        self._lock = threading.Lock()
+        self._memory = self._open()
+        self._ids = KeyframeIds()
+        self._stamp = 0
+        self._saved: tuple[str, int] | None = None
+        self._order = FusionOrder(self._fuse) if self.settings.lockstep else None
+        self._make_publishers()
+        self._make_inputs()
+        self._make_services()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        if not self.settings.lockstep:
+            self.create_timer(1.0 / self._config.map_rate, self._publish_map, clock=steady)
+        self.create_timer(1.0 / self._config.voxel_rate, self._publish_changes, clock=steady)
+        self.create_timer(0.5, self._publish_whole, clock=steady)
+
+    def activate(self) -> None:
+        """Tells late listeners what is remembered already."""
+        if len(self._memory):
+            self._published_map = -1
+            self._publish_map()
+
+    def cleanup(self) -> None:
+        """Ends the workers, then saves."""
+        self._camera.worker.drain(0.5)
+        self._camera.close()
+        self._worker.drain(0.5)
+        self._worker.close()
+        if self._config.file and self._saved != (self._config.file, self._fused):
+            with self._lock:
+                self._memory.save(self._config.file)
+
+    # -- set-up --------------------------------------------------------------------------------------------------------
+
+    def _open(self) -> SpatialMemory:
+        path = self._config.file
+        if path and Path(path).exists():
+            return SpatialMemory.load(path, self._memory_config)
+        memory = SpatialMemory(self._memory_config)
+        if path:
+            memory.save(path)
+        return memory
+
+    def _make_publishers(self) -> None:
+        make = self.create_lifecycle_publisher
+        self._objects = make(ObjectArray, "memory/object_list", qos.latched())
+        self._occupancy = make(OccupancyGridMsg, "memory/occupancy", qos.latched())
+        self._markers = make(MarkerArray, "memory/objects", qos.latched())
+        self._voxels = make(PointCloud2, "memory/voxels", qos.latched())
+        self._labels = make(PointCloud2, "memory/voxels_by_label", qos.latched())
+        self._changes = make(PointCloud2, "memory/voxel_changes", qos.reliable(5))
+        self._published_map = 0
+        self._published_whole = {self._voxels: (0, 0.0, 0), self._labels: (0, 0.0, 0)}
+        self._change_token = 0
+        self._fused = 0
+
+    def _make_inputs(self) -> None:
+        self._camera = CameraInput(self, Transforms(self), self._frame, self._refused)
+        self._worker = Worker(self._work, 1000, self.handle_error, name="semantics")
+        self.create_subscription(KeyframeMsg, "keyframes", self._take, qos.reliable(10))
+        self.create_subscription(DeltaMsg, "semantic_delta", self._take, qos.reliable(10))
+        if self._order is not None:
+            self.create_subscription(Progress, "progress", self._take, qos.reliable(100))
+
+    def _make_services(self) -> None:
+        self.create_service(QueryMemory, "memory/query", self._query)
+        self.create_service(SaveMemory, "memory/save", self._save)
+        self.create_service(LoadMemory, "memory/load", self._load)
+        self.create_service(ClearMemory, "memory/clear", self._clear)
+
+    # -- fusing (worker threads) ---------------------------------------------------------------------------------------
+
+    def _take(self, message: KeyframeMsg | DeltaMsg | Progress) -> None:
+        if self.active:
+            self._worker.put(message)
+
+    def _frame(self, frame: RGBDFrame) -> None:
+        if self._order is not None:
+            self._order.frame(frame)
+        else:
+            self._fuse(frame, None, None)
+
+    def _refused(self, stamp: int) -> None:
+        if self._order is not None:
+            self._order.refused(stamp)
+        self.report_progress("frame", stamp, False)
+
+    def _work(self, message: KeyframeMsg | DeltaMsg | Progress) -> None:
+        try:
+            if isinstance(message, Progress):
+                self._order.progress(message.node, message.stage, stamp_ns(message.header.stamp), message.taken)
+            elif isinstance(message, KeyframeMsg):
+                keyframe = self._ids.renumbered(keyframe_from_msg(message), self._memory)
+                self._order.keyframe(keyframe) if self._order is not None else self._fuse(None, keyframe, None)
+            else:
+                delta = self._ids.matched(delta_from_msg(message))
+                self._order.delta(delta) if self._order is not None else self._fuse(None, None, delta)
+        except BadMessage as error:
+            self.diagnostics.refuse(error.fault, str(error))
+        except InputError as error:
+            self.diagnostics.refuse("semantics", str(error))
+
+    def _fuse(self, frame: RGBDFrame | None, keyframe: Keyframe | None, delta: SemanticDelta | None) -> None:
+        """Takes in what is given, in this order: frame, keyframe, delta."""
+        start = time.monotonic()
+        with self._lock:
+            if frame is not None:
+                self._memory.integrate(frame)
+            if keyframe is not None:
+                self._memory.add_keyframe(keyframe)
+            if delta is not None:
+                self._memory.add_delta(delta)
+            self._stamp = max(self._stamp, *(x.stamp for x in (frame, delta) if x is not None), 0)
+            self._fused += 1
+        if frame is not None:
+            self.diagnostics.latency("fusion").add(time.monotonic() - start)
+            if self._order is not None:
+                self._publish_map()
+            self.report_progress("frame", frame.stamp, True)
+        if delta is not None:
+            self.report_progress("delta", delta.stamp, True)
+
+    # -- publishing ----------------------------------------------------------------------------------------------------
+
+    def _publish_map(self) -> None:
+        """Object list, then the occupancy that the reasoner waits for, both stamped with the newest frame."""
+        if self._published_map == self._fused and not self.settings.lockstep:
+            return
+        start = time.monotonic()
+        with self._lock:
+            stamp, self._published_map = self._stamp, self._fused
+            objects = self._memory.objects()
+            grid = self._memory.occupancy(robot_height=self.robot.height)
+            self.diagnostics.facts.update(voxels=len(self._memory), objects=len(objects))
+        head = header(stamp, self.robot.map_frame)
+        self._objects.publish(objects_msg(objects, head))
+        self._occupancy.publish(grid_msg(grid, stamp, self.robot.map_frame))
+        if self.count_subscribers(self._markers.topic_name):
+            self._markers.publish(markers.objects(objects, head))
+        self.diagnostics.latency("map").add(time.monotonic() - start)
+
+    def _publish_changes(self) -> None:
+        """Changed blocks, while anybody looks."""
+        if not self._changes.get_subscription_count():
+            self._change_token = 0
+            return
+        with self._lock:
+            changed = self._memory.changed_blocks(self._change_token)
+            stamp, self._change_token = self._stamp, changed.token
+        if len(changed.voxels):
+            self._changes.publish(self._cloud(changed.voxels, stamp))
+
+    def _publish_whole(self) -> None:
+        """The whole map, latched: for a new viewer at once, for those who look on every few seconds."""
+        for publisher, by_label in ((self._voxels, False), (self._labels, True)):
+            seen, at, fused = self._published_whole[publisher]
+            viewers = publisher.get_subscription_count()
+            due = time.monotonic() - at > self._config.whole_map_period and fused != self._fused
+            self._published_whole[publisher] = (viewers, at, fused)
+            if viewers and (viewers > seen or due):
+                with self._lock:
+                    voxels, stamp, fused = self._memory.voxels(), self._stamp, self._fused
+                self._published_whole[publisher] = (viewers, time.monotonic(), fused)
+                publisher.publish(self._cloud(voxels, stamp, by_label))
+
+    def _cloud(self, voxels, stamp: int, by_label: bool = False) -> PointCloud2:
+        colors = markers.label_colors(voxels.labels, voxels.class_names) if by_label else voxels.colors
+        return cloud_msg(voxels.positions, colors, voxels.labels, voxels.weights, header(stamp, self.robot.map_frame))
+
+    # -- services ------------------------------------------------------------------------------------------------------
+
+    def _query(self, request: QueryMemory.Request, response: QueryMemory.Response) -> QueryMemory.Response:
+        box = (xyz(request.box_min), xyz(request.box_max)) if request.use_box else None
+        feature = np.array(request.feature, dtype=np.float32) if len(request.feature) else None
+        try:
+            with self._lock:
+                found = self._memory.query(request.text, box, feature, request.max_results or 10)
+                stamp = self._stamp
+                voxels = self._memory.voxels(box) if request.include_voxels else None
+        except InputError as error:
+            response.success, response.message = False, str(error)
+            return response
+        response.header = header(stamp, self.robot.map_frame)
+        response.objects = [object_msg(o) for o, _ in found]
+        response.scores = [float(score) for _, score in found]
+        if voxels is not None:
+            response.voxels = self._cloud(voxels, stamp)
+        response.success, response.message = True, f"{len(found)} objects"
+        return response
+
+    def _save(self, request: SaveMemory.Request, response: SaveMemory.Response) -> SaveMemory.Response:
+        path = request.file_name or self._config.file
+        try:
+            if not path:
+                raise InputError("no file name given, and the parameter 'file' is empty")
+            with self._lock:
+                self._memory.save(path)
+                self._saved = (path, self._fused)
+        except (InputError, OSError) as error:
+            response.success, response.message = False, str(error)
+            return response
+        response.success, response.message = True, f"saved to {path}"
+        response.voxels, response.objects = len(self._memory), len(self._memory.objects())
+        return response
+
+    def _load(self, request: LoadMemory.Request, response: LoadMemory.Response) -> LoadMemory.Response:
+        path = request.file_name or self._config.file
+        try:
+            if not path:
+                raise InputError("no file name given, and the parameter 'file' is empty")
+            loaded = SpatialMemory.load(path, self._memory_config)
+        except (InputError, OSError) as error:
+            response.success, response.message = False, str(error)
+            return response
+        self._replace(loaded)
+        response.success, response.message = True, f"loaded {path}"
+        response.voxels, response.objects = len(loaded), len(loaded.objects())
+        return response
+
+    def _clear(self, request: ClearMemory.Request, response: ClearMemory.Response) -> ClearMemory.Response:
+        self._replace(SpatialMemory(self._memory_config))
+        response.success, response.message = True, "cleared"
+        return response
+
+    def _replace(self, memory: SpatialMemory) -> None:
+        with self._lock:
+            self._memory, self._ids = memory, KeyframeIds()
+            self._fused += 1
+            self._change_token = 0
+
+
+class KeyframeIds:
+    """Keeps keyframe ids unique in the memory: the keyframe node counts from 0 again after a restart."""
+
+    def __init__(self) -> None:
+        self._offset: int | None = None
+        self._last = -1
+        self._by_stamp: dict[int, int] = {}
+
+    def renumbered(self, keyframe: Keyframe, memory: SpatialMemory) -> Keyframe:
+        """The keyframe with an id that the memory has not seen."""
+        if self._offset is None:
+            self._offset = max(memory.keyframes, default=-1) + 1
+        elif keyframe.id <= self._last:
+            self._offset += self._last + 1
+        self._last = keyframe.id
+        number = self._offset + keyframe.id
+        self._by_stamp[keyframe.frame.stamp] = number
+        while len(self._by_stamp) > 1000:
+            del self._by_stamp[next(iter(self._by_stamp))]
+        return Keyframe(number, keyframe.frame, keyframe.overlap, keyframe.inliers, keyframe.reason)
+
+    def matched(self, delta: SemanticDelta) -> SemanticDelta:
+        """The delta with the ids that its keyframes have in the memory.
+
+        Raises:
+            BadMessage: ``unknown_keyframe``.
+        """
+        if delta.stamp not in self._by_stamp:
+            raise BadMessage("unknown_keyframe", f"semantic delta of keyframe {delta.keyframe_id}, which never came")
+        previous = delta.previous_id + self._offset if delta.previous_id >= 0 else -1
+        return replace(delta, keyframe_id=self._by_stamp[delta.stamp], previous_id=previous)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node in this process."""
+    return run(MemoryNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The perception node: keyframes in, semantic deltas out. Knows nothing of how a back end sees.
+
+Subscribes keyframes, instruction (std_msgs/String, latched); for ``simulator`` also sim/instance_ids (Image 32SC1) and
+sim/instances (embodied_nav/ObjectArray, latched). Publishes semantic_delta, progress, /diagnostics.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+from embodied_nav.msg import Keyframe as KeyframeMsg
+from embodied_nav.msg import ObjectArray
+from embodied_nav.msg import SemanticDelta as DeltaMsg
+
+from .. import perception
+from ..config import Config, param
+from ..frames import Keyframe, SemanticDelta
+from ..perception import PerceptionConfig, PerceptionError
+from . import params, qos
+from .conversions import BadMessage, delta_msg, image_array, keyframe_from_msg, stamp_ns
+from .lifecycle import AgentNode, run
+from .worker import Worker
+
+
+@dataclass(frozen=True)
+class PerceptionNodeConfig(Config):
+    """Settings of the perception node."""
+
+    backend: str = param("geometric", "perception back end: simulator, geometric")
+    queue: int = param(4, "keyframes that wait at most; beyond it the oldest is dropped", low=1, high=1000)
+
+
+class PerceptionNode(AgentNode):
+    """Asks the back end about every keyframe, in a worker thread."""
+
+    def __init__(self) -> None:
+        super().__init__("perception")
+
+    def configure(self) -> None:
+        """Makes the back end and the topics."""
+        config = params.declare(self, PerceptionNodeConfig)
+        self._backend = perception.create(config.backend, params.declare(self, PerceptionConfig, "perception"))
+        self._instruction = ""
+        self._previous: Keyframe | None = None
+        self._calls = 0
+        self.diagnostics.facts["backend"] = self._backend.name
+        capacity = 1000 if self.settings.lockstep else config.queue
+        self._worker = Worker(self._work, capacity, self.handle_error, self._dropped, name="perception")
+        self._publisher = self.create_lifecycle_publisher(DeltaMsg, "semantic_delta", qos.reliable(10))
+        self.create_subscription(KeyframeMsg, "keyframes", self._keyframe, qos.reliable(10))
+        self.create_subscription(String, "instruction", self._instructed, qos.latched())
+        self._ids = InstanceIds(self) if config.backend == "simulator" else None
+        if self._ids is not None:
+            self.create_subscription(ObjectArray, "sim/instances", self._instances, qos.latched())
+
+    def cleanup(self) -> None:
+        """Ends the worker."""
+        self._worker.close()
+
+    def _instructed(self, message: String) -> None:
+        self._instruction = message.data
+
+    def _instances(self, message: ObjectArray) -> None:
+        self._backend.set_instances({o.id: (o.label, o.color) for o in message.objects})
+        self._ids.described.set()
+
+    def _keyframe(self, message: KeyframeMsg) -> None:
+        self.diagnostics.input("keyframes", required=False).arrived()
+        if self.active:
+            self._worker.put((time.monotonic(), message))
+
+    def _dropped(self, item: tuple) -> None:
+        self.diagnostics.counts["dropped_keyframes"] += 1
+        self.report_progress("keyframe", stamp_ns(item[1].header.stamp), False)
+
+    def _work(self, item: tuple) -> None:
+        arrived, message = item
+        stamp = stamp_ns(message.header.stamp)
+        try:
+            ids = self._ids.at(stamp, 5.0 if self.settings.lockstep else 0.3) if self._ids else None
+            current = keyframe_from_msg(message, ids)
+            delta = self._perceive(current, message)
+        except BadMessage as error:
+            self.diagnostics.refuse(error.fault, str(error))
+            self.report_progress("keyframe", stamp, False)
+            return
+        self._previous = current
+        self._publisher.publish(delta_msg(delta, self.robot.map_frame))
+        self.diagnostics.latency("perception").add(time.monotonic() - arrived)
+        self.report_progress("keyframe", stamp, True)
+
+    def _perceive(self, current: Keyframe, message: KeyframeMsg) -> SemanticDelta:
+        """The back end's delta, or a stale one that says nothing where it failed."""
+        self._calls += 1
+        self.diagnostics.facts["calls"] = self._calls
+        try:
+            delta = self._backend.perceive(self._previous, current, self._instruction)
+            self.diagnostics.errors.pop("backend", None)
+            return delta
+        except PerceptionError as error:
+            self.diagnostics.counts["backend_failures"] += 1
+            self.diagnostics.errors["backend"] = f"{self._backend.name}: {error}"
+            previous = -1 if self._previous is None else self._previous.id
+            stamp = stamp_ns(message.header.stamp)
+            return SemanticDelta(current.id, previous, stamp, self._backend.name, "", stale=True)
+
+
+class InstanceIds:
+    """The simulator's instance images of the last seconds, by stamp."""
+
+    def __init__(self, node: AgentNode) -> None:
+        self.described = threading.Event()
+        self._images: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._news = threading.Condition()
+        node.create_subscription(
+            Image, "sim/instance_ids", self._arrived, qos.sensor(), qos_overriding_options=qos.overridable()
+        )
+
+    def at(self, stamp: int, timeout: float) -> np.ndarray:
+        """HxW int32 of a stamp (ns); waits for it, and for the table of instances.
+
+        Raises:
+            BadMessage: ``no_instance_ids`` within the timeout (s).
+        """
+        end = time.monotonic() + timeout
+        with self._news:
+            while stamp not in self._images:
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise BadMessage("no_instance_ids", f"no sim/instance_ids with the keyframe's stamp {stamp}")
+                self._news.wait(left)
+            image = self._images[stamp]
+        if not self.described.wait(max(0.0, end - time.monotonic())):
+            raise BadMessage("no_instances", "no sim/instances: is the simulator running?")
+        return image
+
+    def _arrived(self, message: Image) -> None:
+        image = image_array(message)
+        with self._news:
+            self._images[stamp_ns(message.header.stamp)] = image
+            while len(self._images) > 60:
+                self._images.popitem(last=False)
+            self._news.notify_all()
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node in this process."""
+    return run(PerceptionNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

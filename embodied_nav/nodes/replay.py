@@ -1,0 +1,303 @@
+"""The replay node: a recorded RGB-D sequence as camera topics, TF and /clock. Knows nothing of who listens.
+
+Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (16UC1), camera/color/camera_info, /tf, /tf_static, /clock;
+all reliably. Subscribes progress: to start when the graph is ready, to wait for it in lock-step (rate 0), to drain it at
+the end, and to measure. Ends by itself, writing what it counted to ``result``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter, deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tf2_ros
+from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+
+from embodied_nav.msg import Progress
+from embodied_nav.srv import SaveMemory
+
+from ..config import Config, param
+from ..errors import InputError
+from ..recordings import RecordedFrame, open_recording
+from ..robot import RobotProfile
+from . import params, qos
+from .camera_input import COLOR, DEPTH, INFO
+from .conversions import camera_info_msg, header, image_msg, stamp_ns, time_msg, transform_msg
+from .diagnostics import percentiles_ms
+from .lifecycle import run
+
+#: Frames decoded ahead of time, and threads that do it.
+_AHEAD, _DECODERS = 8, 2
+#: Seconds without any progress after which waiting ends.
+_SILENCE = 60.0
+#: Seconds that the first frame may take: on a new machine the nodes compile their kernels.
+_FIRST = 300.0
+
+
+@dataclass(frozen=True)
+class ReplayConfig(Config):
+    """What is replayed and how."""
+
+    folder: str = param("", "folder with the recording")
+    format: str = param("7scenes", "its format", choices=("7scenes",))
+    rate: float = param(1.0, "speed; 0 waits for every frame to be through", low=0.0, high=100.0)
+    max_frames: int = param(0, "frames at most; 0 is all", low=0)
+    result: str = param("", "JSON file for the counts; empty: none")
+    nodes: tuple = param(("keyframe", "memory"), "nodes whose progress on frames is waited for")
+
+
+class Ledger:
+    """Which frames were published and which nodes are through with them. Thread-safe."""
+
+    def __init__(self, nodes: tuple[str, ...]) -> None:
+        self._nodes = nodes
+        self._news = threading.Condition()
+        self._published: dict[int, float] = {}
+        self._waiting: dict[str, set[int]] = {node: set() for node in nodes}
+        self._open_keyframes = 0
+        self.latencies: dict[str, list[float]] = {node: [] for node in nodes}
+        self.frames: Counter[str] = Counter()
+        self.keyframes = 0
+
+    def published(self, stamp: int) -> None:
+        """A frame goes out now."""
+        with self._news:
+            self._published[stamp] = time.monotonic()
+            for waiting in self._waiting.values():
+                waiting.add(stamp)
+
+    def progress(self, message: Progress) -> None:
+        """A node's word."""
+        stamp = stamp_ns(message.header.stamp)
+        with self._news:
+            if message.stage == "frame" and message.node in self._waiting and stamp in self._waiting[message.node]:
+                self._waiting[message.node].discard(stamp)
+                self.frames[message.node] += 1
+                self.latencies[message.node].append(time.monotonic() - self._published[stamp])
+            if message.node == "keyframe" and message.stage == "frame" and message.taken:
+                self.keyframes += 1
+                self._open_keyframes += 1
+            elif (message.node, message.stage) == ("memory", "delta"):
+                self._open_keyframes -= 1
+            elif (message.node, message.stage) == ("perception", "keyframe") and not message.taken:
+                self._open_keyframes -= 1
+            self._news.notify_all()
+
+    def wait_frame(self, stamp: int, timeout: float) -> bool:
+        """Waits until all nodes are through with a frame."""
+        return self._wait(lambda: not any(stamp in w for w in self._waiting.values()), timeout)
+
+    def wait_all(self, quiet: float) -> bool:
+        """Waits until everything published is through, or nothing has moved for ``quiet`` seconds."""
+        while True:
+            before = sum(self.frames.values()), self._open_keyframes
+            if self._wait(lambda: not any(self._waiting.values()) and self._open_keyframes <= 0, quiet):
+                return True
+            if before == (sum(self.frames.values()), self._open_keyframes):
+                return False
+
+    def _wait(self, done, timeout: float) -> bool:
+        with self._news:
+            return self._news.wait_for(done, timeout)
+
+
+class ReplayNode(Node):
+    """Publishes the recording from a thread of its own; the executor hears the progress."""
+
+    def __init__(self) -> None:
+        super().__init__("replay")
+        self._config = params.declare(self, ReplayConfig)
+        self._robot = params.declare(self, RobotProfile, "robot")
+        self._recording = open_recording(self._config.folder, self._config.format, self._config.max_frames or None)
+        self.finished = False
+        self.exit_code = 0
+        self.error: InputError | None = None
+        self._stopping = threading.Event()
+        self._ledger = Ledger(self._config.nodes)
+        self._color = self.create_publisher(Image, COLOR, qos.reliable(10))
+        self._depth = self.create_publisher(Image, DEPTH, qos.reliable(10))
+        self._info = self.create_publisher(CameraInfo, INFO, qos.reliable(10))
+        self._clock = self.create_publisher(Clock, "/clock", qos.reliable(10))
+        self._tf = tf2_ros.TransformBroadcaster(self)
+        self._static = tf2_ros.StaticTransformBroadcaster(self)
+        self.create_subscription(Progress, "progress", self._ledger.progress, qos.reliable(1000))
+        self._save = self.create_client(SaveMemory, "memory/save")
+        self._told = 0.0
+        self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
+
+    def start(self) -> None:
+        """Begins to publish."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(2.0)
+
+    def _run(self) -> None:
+        try:
+            self._replay()
+        except InputError as error:
+            self.error = error
+        except Exception as error:  # noqa: BLE001 - the thread's end must end the process
+            self.get_logger().fatal(f"replay failed: {type(error).__name__}: {error}")
+            self.exit_code = 1
+        finally:
+            self.finished = True
+
+    def _replay(self) -> None:
+        self._publish_static()
+        if not self._wait_for_listeners():
+            return
+        started = time.monotonic()
+        prefetch = Prefetch(self._recording)
+        try:
+            for index, frame in enumerate(prefetch):
+                if self._stopping.is_set():
+                    return
+                self._publish_paced(index, frame, started)
+                if index == 0:
+                    # The first frame waits for the graph to be warm (compiled kernels, matched topics).
+                    self._must(self._ledger.wait_frame(frame.stamp, _FIRST), "the first frame does not get through")
+                    started = time.monotonic()
+                elif self._config.rate == 0.0:
+                    self._must(self._ledger.wait_frame(frame.stamp, _SILENCE), f"stuck at {frame.stamp * 1e-9:.3f} s")
+                self._tell(index + 1)
+        finally:
+            prefetch.close()
+        self._ledger.wait_all(5.0)
+        seconds = time.monotonic() - started
+        self._save_memory()
+        self._write_result(seconds)
+
+    def _publish_paced(self, index: int, frame: RecordedFrame, started: float) -> None:
+        first = self._recording.stamps[0]
+        messages = self._messages(frame)
+        if index and self._config.rate:
+            due = started + (frame.stamp - first) * 1e-9 / self._config.rate
+            self._sleep_with_clock(frame.stamp, due)
+        self._clock.publish(Clock(clock=time_msg(frame.stamp)))
+        self._tf.sendTransform(messages[0])
+        self._ledger.published(frame.stamp)
+        for publisher, message in zip((self._info, self._depth, self._color), messages[1:], strict=True):
+            publisher.publish(message)
+
+    def _messages(self, frame: RecordedFrame) -> tuple:
+        robot = self._robot
+        head = header(frame.stamp, robot.camera_frame)
+        T_odom_base = frame.T_map_camera @ np.linalg.inv(self._T_base_camera)
+        return (
+            transform_msg(T_odom_base, frame.stamp, robot.odom_frame, robot.base_frame),
+            camera_info_msg(self._recording.camera, head),
+            image_msg(frame.depth, "16UC1", head),
+            image_msg(frame.color, "rgb8", head),
+        )
+
+    def _sleep_with_clock(self, next_stamp: int, due: float) -> None:
+        """Sleeps until ``due`` (steady s); /clock goes on at 100 Hz meanwhile."""
+        while (left := due - time.monotonic()) > 0 and not self._stopping.is_set():
+            if left > 0.012:
+                now = next_stamp - int(left * self._config.rate * 1e9)
+                self._clock.publish(Clock(clock=time_msg(max(0, now))))
+            time.sleep(min(left, 0.01))
+
+    def _publish_static(self) -> None:
+        """map = odom, and the camera at base_link: a hand-held camera is its own base."""
+        robot = self._robot
+        self._T_base_camera = np.eye(4)
+        self._static.sendTransform(
+            [
+                transform_msg(np.eye(4), 0, robot.map_frame, robot.odom_frame),
+                transform_msg(self._T_base_camera, 0, robot.base_frame, robot.camera_frame),
+            ]
+        )
+
+    def _wait_for_listeners(self) -> bool:
+        """Waits until as many nodes as are named listen to every topic."""
+        wanted = len(self._config.nodes)
+        end = time.monotonic() + _SILENCE
+        while not self._stopping.is_set():
+            counts = [p.get_subscription_count() for p in (self._color, self._depth, self._info)]
+            if min(counts) >= wanted and self.count_subscribers("/tf") >= wanted:
+                return True
+            self._must(time.monotonic() < end, f"waited {_SILENCE:.0f} s for {', '.join(self._config.nodes)} to listen")
+            time.sleep(0.02)
+        return False
+
+    def _tell(self, done: int) -> None:
+        """A line for the terminal, every 2 s and at the end."""
+        if done == len(self._recording) or time.monotonic() - self._told > 2.0:
+            self._told = time.monotonic()
+            print(f"frame {done} of {len(self._recording)}, {self._ledger.keyframes} keyframes", flush=True)
+
+    def _save_memory(self) -> None:
+        """Asks the memory to save where it is configured to, however long that takes."""
+        if not self._save.service_is_ready():
+            return
+        done = threading.Event()
+        self._save.call_async(SaveMemory.Request()).add_done_callback(lambda _: done.set())
+        while not done.wait(0.1) and not self._stopping.is_set():
+            pass
+
+    def _must(self, condition: bool, text: str) -> None:
+        if not condition and not self._stopping.is_set():
+            raise RuntimeError(text)
+
+    def _write_result(self, seconds: float) -> None:
+        if not self._config.result:
+            return
+        ledger, total = self._ledger, len(self._recording)
+        latencies = {f"image_to_{node}": percentiles_ms(values) for node, values in ledger.latencies.items()}
+        result = {
+            "frames": total,
+            "keyframes": ledger.keyframes,
+            "dropped": total - ledger.frames["keyframe"],
+            "dropped_by_memory": total - ledger.frames["memory"],
+            "wall_time_s": round(seconds, 3),
+            "latency_ms": {k: v for k, v in latencies.items() if v},
+        }
+        Path(self._config.result).write_text(json.dumps(result), encoding="utf-8")
+
+
+class Prefetch:
+    """The frames of a recording in order, decoded ahead of time by a few threads."""
+
+    def __init__(self, recording) -> None:
+        self._recording = recording
+        self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
+        self._futures: deque[Future] = deque()
+        self._next = 0
+
+    def __iter__(self) -> Prefetch:
+        return self
+
+    def __next__(self) -> RecordedFrame:
+        while self._next < len(self._recording) and len(self._futures) < _AHEAD:
+            self._futures.append(self._pool.submit(self._recording.read, self._next))
+            self._next += 1
+        if not self._futures:
+            raise StopIteration
+        return self._futures.popleft().result()
+
+    def close(self) -> None:
+        """Ends the threads; frames not asked for are forgotten."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node in this process."""
+    return run(ReplayNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
