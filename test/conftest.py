@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
-import random
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,30 +57,14 @@ def kitchen() -> Path:
 
 
 @pytest.fixture
-def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A ROS domain that no other test on this machine uses meanwhile, on this machine only, with the DDS profile.
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A free ROS domain, on this machine only, with the shipped DDS profile: what demo and replay run in.
 
     The environment carries it to the nodes that a test starts; the value is the domain's number.
     """
-    from embodied_nav.resources import share_path
+    from embodied_nav.bringup import local_environment
 
-    domain, lock = _reserve_domain()
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_path("config/fastdds.xml")))
-    yield domain
-    os.close(lock)
-
-
-def _reserve_domain() -> tuple[int, int]:
-    """A free domain from 1 to 100 (higher ones meet Linux's ephemeral ports) and the descriptor that holds it."""
-    for domain in random.SystemRandom().sample(range(1, 101), 100):
-        path = Path(tempfile.gettempdir(), f"embodied_nav-{os.getuid()}-domain-{domain}.lock")
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            continue
-        return domain, lock
-    raise RuntimeError("all ROS domains from 1 to 100 are taken by tests that run now")
+    environment = local_environment()
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.setenv(name, environment[name])
+    return int(environment["ROS_DOMAIN_ID"])

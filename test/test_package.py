@@ -16,9 +16,10 @@ PACKAGE = ET.parse(ROOT / "package.xml").getroot()
 
 #: DESIGN: a layer imports only itself and what stands before it.
 LAYERS = (
-    ("errors", "resources"), ("config",), ("geometry",), ("frames", "robot"), ("frame_checks", "recordings"), ("keyframes",), ("memory",),
-    ("slam",), ("models",), ("perception",), ("planning",), ("reasoner",), ("agent",), ("sim",), ("training", "evaluation"),
-    ("nodes", "bringup"), ("cli", "__main__"),
+    ("errors", "resources", "findings"), ("config",), ("geometry",), ("frames", "robot"),
+    ("frame_checks", "recordings"), ("keyframes",), ("memory",), ("slam",), ("models",), ("perception",),
+    ("planning",), ("reasoner",), ("agent",), ("sim",), ("training", "evaluation"), ("nodes", "bringup"),
+    ("cli", "__main__"),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

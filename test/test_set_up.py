@@ -226,7 +226,7 @@ def test_no_python_that_fits_says_what_to_install(finder):
 def test_missing_tools_are_all_named(finder, monkeypatch):
     module, add = finder
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(module.SetUpError, match="a C.. compiler and cmake and make not found"):
+    with pytest.raises(module.SetUpError, match=r"a C\+\+ compiler and cmake and make not found"):
         module.check_tools()
     for tool in ("g++", "cmake", "make"):
         add(tool)

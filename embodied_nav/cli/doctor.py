@@ -16,18 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-OK, WARNING, MISSING, OPTIONAL = "ok", "warning", "missing", "-"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report: ``state`` is ok, warning, missing, or - for something optional that is not there."""
-
-    section: str
-    name: str
-    state: str
-    detail: str
-    mend: str = ""
+from ..findings import MISSING, OK, OPTIONAL, WARNING, Finding, exit_code, report
 
 
 @dataclass(frozen=True)
@@ -97,8 +86,8 @@ def run(args: argparse.Namespace) -> int:
 
         return live.examine(seconds=args.seconds, namespace=args.namespace, picture=args.picture)
     findings = examine()
-    print(report(findings))
-    return 1 if any(f.state == MISSING for f in findings) else 0
+    print(report(findings, "everything that the agent needs is here"))
+    return exit_code(findings)
 
 
 def examine() -> list[Finding]:
@@ -113,25 +102,6 @@ def examine() -> list[Finding]:
     findings += list(_numba_cache())
     findings += [_extra_finding(library, *imported[library]) for library in EXTRAS]
     return findings
-
-
-def report(findings: list[Finding]) -> str:
-    """The findings as text, one line each, grouped by section."""
-    width = max(len(f.name) for f in findings)
-    lines: list[str] = []
-    section = ""
-    for f in findings:
-        if f.section != section:
-            section = f.section
-            lines += ["", section] if lines else [section]
-        lines.append(f"  {f.state:8}{f.name:{width}}  {f.detail}".rstrip())
-        if f.mend:
-            lines.append(f"  {'':8}{'':{width}}  -> {f.mend}")
-    missing = [f.name for f in findings if f.state == MISSING]
-    warnings = sum(f.state == WARNING for f in findings)
-    verdict = f"missing: {', '.join(missing)}" if missing else "everything that the agent needs is here"
-    lines += ["", verdict + (f" ({warnings} warning{'s' * (warnings > 1)})" if warnings else "")]
-    return "\n".join(lines)
 
 
 def probe(library: Library) -> tuple[bool, str]:

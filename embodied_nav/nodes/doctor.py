@@ -18,6 +18,7 @@ import rclpy
 import tf2_ros
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.duration import Duration
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
@@ -27,6 +28,7 @@ from rclpy.qos import (
     qos_check_compatible,
 )
 from rclpy.time import Time
+from rclpy.validate_namespace import validate_namespace
 
 from ..bringup import AGENT_NODES
 from ..errors import InputError
@@ -106,9 +108,10 @@ def examine(seconds: float = 5.0, namespace: str = "", picture: str | None = Non
         raise InputError(f"--seconds {seconds}: give a positive number of seconds")
     if picture is not None and not Path(picture).resolve().parent.is_dir():
         raise InputError(f"--picture {picture}: its folder does not exist; make it first")
+    _check_namespace(namespace)
     rclpy.init()
     try:
-        examiner = _examiner(namespace)
+        examiner = Examiner(namespace)
         examiner.listen(seconds)
         findings = list(examiner.findings(picture))
         examiner.destroy_node()
@@ -118,11 +121,11 @@ def examine(seconds: float = 5.0, namespace: str = "", picture: str | None = Non
     return exit_code(findings)
 
 
-def _examiner(namespace: str) -> Examiner:
+def _check_namespace(namespace: str) -> None:
     try:
-        return Examiner(namespace)
-    except rclpy.exceptions.InvalidNamespaceException as error:
-        raise InputError(f"--namespace {namespace}: {' '.join(str(error).split())}") from None
+        validate_namespace("/" + namespace.lstrip("/"))
+    except InvalidNamespaceException as error:
+        raise InputError(f"--namespace {namespace}: {' '.join(str(error).split())}; try /robot1") from None
 
 
 class Examiner(Node):
@@ -282,12 +285,14 @@ class Examiner(Node):
         sources = sorted({i.node_name for i in self.get_publishers_info_by_topic(name)})
         sinks = sorted({i.node_name for i in self.get_subscriptions_info_by_topic(name)} - {self.get_name()})
         if len(sources) > 1:
-            yield Finding("base", "cmd_vel", WARNING, f"commanded by {', '.join(sources)}",
-                          "put twist_mux between them: see the README")  # fmt: skip
-        if sources and not sinks:
-            yield Finding("base", "cmd_vel", WARNING, "nobody obeys it", "remap cmd_vel to the topic of your base")
+            mend = "put twist_mux between them: see the README"
+            yield Finding("base", "cmd_vel from", WARNING, ", ".join(sources), mend)
         elif sources:
-            yield Finding("base", "cmd_vel", OK, f"{', '.join(sources)} -> {', '.join(sinks)}")
+            yield Finding("base", "cmd_vel from", OK, sources[0])
+        if sources and not sinks:
+            yield Finding("base", "cmd_vel to", WARNING, "nobody obeys it", "remap cmd_vel to the topic of your base")
+        elif sources:
+            yield Finding("base", "cmd_vel to", OK, ", ".join(sinks))
 
     def _qos(self) -> Iterator[Finding]:
         """Pairs of publisher and subscriber that never meet; DDS says nothing about them."""

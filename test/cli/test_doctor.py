@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from embodied_nav.cli import doctor
-from embodied_nav.cli.doctor import MISSING, OK, OPTIONAL, WARNING, Finding, Library, examine, probe, report
+from embodied_nav.cli.doctor import Library, examine, probe
 from embodied_nav.cli.main import main
+from embodied_nav.findings import MISSING, OK, OPTIONAL, WARNING, Finding, report
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,8 @@ def test_environment_that_breaks_dds_warns(monkeypatch):
 
 
 def test_report_groups_by_section():
-    text = report([Finding("a", "x", OK, "1"), Finding("a", "y", WARNING, "2", "do"), Finding("b", "z", OK, "3")])
+    text = report(
+        [Finding("a", "x", OK, "1"), Finding("a", "y", WARNING, "2", "do"), Finding("b", "z", OK, "3")], "well"
+    )
     assert text.splitlines()[0] == "a" and "b" in text.splitlines()
-    assert text.endswith("(1 warning)")
+    assert text.splitlines()[-1] == "well (1 warning)"
