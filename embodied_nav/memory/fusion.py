@@ -45,7 +45,7 @@ class FrameVoxels(NamedTuple):
 class FrameHasher:
     """Finds the unique voxels of depth images; keeps its buffers between frames."""
 
-    def __init__(self, bits: int = 15) -> None:
+    def __init__(self, bits: int = 14) -> None:
         self._bits = bits
         self._dedupe = make_dedupe(bits)
 
@@ -90,32 +90,58 @@ _NO_COLOR = np.zeros((0, 0, 3), np.uint8)
 
 
 @njit(cache=True, nogil=True)
-def row_positions(depth, v, u_first, stride, K, T, cell, near, far, px, py, pz, keys):
-    """Positions (m) and keys of image row v into px, py, pz, keys; key -1 where a pixel is not used.
+def column_rays(width, u_first, stride, K):
+    """(u - cx) / fx of the used columns."""
+    n = (width - u_first + stride - 1) // stride
+    return (u_first + stride * np.arange(n) - K[2]) / K[0]
 
-    K is (fx, fy, cx, cy). The order of the operations is that of T[:3, :3] @ p + T[:3, 3], p unprojected in float64.
+
+@njit(cache=True, nogil=True)
+def row_keys(depth_row, u_first, stride, near, far, rays, y, T, cell, z, xz, keys):
+    """Voxel keys of one image row, -1 where a pixel is not used, with z and ray * z in float64 for its sums.
+
+    ``y`` is (v - cy) / fy. The operations and their order are those of T[:3, :3] @ p + T[:3, 3] with p unprojected in
+    float64, divided by the cell and floored; the division is a multiplication, unless a quotient of this row comes so
+    near to an integer that the two could differ.
     """
-    yn = (v - K[3]) / K[1]
+    for i in range(z.size):
+        d = depth_row[u_first + i * stride]
+        z[i] = np.float64(d) if (d >= near) & (d <= far) & (d > 0) else 0.0
+    if _keys(z, rays, y, T, 1.0 / cell, xz, keys):
+        _keys_by_division(z, rays, y, T, cell, keys)
+
+
+@njit(cache=True, nogil=True)
+def _keys(z, rays, y, T, scale, xz, keys):
+    """Keys by multiplication; returns whether a quotient was too near to an integer for that."""
     limit = np.float64(OFFSET - 1)
-    for i in range(px.size):
-        u = u_first + i * stride
-        z32 = depth[v, u]
-        ok = (z32 >= near) & (z32 <= far)
-        z = np.float64(z32) if ok else 0.0
-        x = (u - K[2]) / K[0] * z
-        y = yn * z
-        gx = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
-        gy = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
-        gz = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
-        px[i] = gx
-        py[i] = gy
-        pz[i] = gz
-        ix = np.floor(gx / cell)
-        iy = np.floor(gy / cell)
-        iz = np.floor(gz / cell)
-        ok = ok & (abs(ix) < limit) & (abs(iy) < limit) & (abs(iz) < limit)
-        key = pack(np.int64(ix), np.int64(iy), np.int64(iz))
-        keys[i] = key if ok else NO_KEY
+    doubt = False
+    for i in range(z.size):
+        x = rays[i] * z[i]
+        xz[i] = x
+        qx = (T[0, 0] * x + T[0, 1] * (y * z[i]) + T[0, 2] * z[i] + T[0, 3]) * scale
+        qy = (T[1, 0] * x + T[1, 1] * (y * z[i]) + T[1, 2] * z[i] + T[1, 3]) * scale
+        qz = (T[2, 0] * x + T[2, 1] * (y * z[i]) + T[2, 2] * z[i] + T[2, 3]) * scale
+        ix, iy, iz = np.floor(qx), np.floor(qy), np.floor(qz)
+        inside = (z[i] > 0) & (abs(ix) < limit) & (abs(iy) < limit) & (abs(iz) < limit)
+        edge = max(abs(qx - ix - 0.5), abs(qy - iy - 0.5), abs(qz - iz - 0.5))
+        doubt |= inside & (edge > 0.5 - 1e-8)
+        key = pack(np.int32(ix), np.int32(iy), np.int32(iz))
+        keys[i] = key if inside else NO_KEY
+    return doubt
+
+
+@njit(cache=True, nogil=True)
+def _keys_by_division(z, rays, y, T, cell, keys):
+    for i in range(z.size):
+        if keys[i] != NO_KEY:
+            x = rays[i] * z[i]
+            gx = T[0, 0] * x + T[0, 1] * (y * z[i]) + T[0, 2] * z[i] + T[0, 3]
+            gy = T[1, 0] * x + T[1, 1] * (y * z[i]) + T[1, 2] * z[i] + T[1, 3]
+            gz = T[2, 0] * x + T[2, 1] * (y * z[i]) + T[2, 2] * z[i] + T[2, 3]
+            keys[i] = pack(
+                np.int64(np.floor(gx / cell)), np.int64(np.floor(gy / cell)), np.int64(np.floor(gz / cell))
+            )
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -137,14 +163,16 @@ def _entry(dedupe, key, count, bits):
 def _unique(depth, color, K, T, cell, near, far, stride, v_first, u_first, dedupe, bits):
     """Fills ``dedupe``; returns (entries, points), entries -1 where it is too small."""
     height, width = depth.shape
-    n = (width - u_first + stride - 1) // stride
-    px, py, pz = np.empty(n), np.empty(n), np.empty(n)
+    rays = column_rays(width, u_first, stride, K)
+    n = rays.size
+    z, xz = np.empty(n), np.empty(n)
     keys = np.empty(n, np.int64)
     colored = color.shape[0] == height
     dedupe.slots[:] = -1
     entries, points = 0, 0
     for v in range(v_first, height, stride):
-        row_positions(depth, v, u_first, stride, K, T, cell, near, far, px, py, pz, keys)
+        y = (v - K[3]) / K[1]
+        row_keys(depth[v], u_first, stride, near, far, rays, y, T, cell, z, xz, keys)
         i = 0
         while i < n:
             key = keys[i]
@@ -152,17 +180,16 @@ def _unique(depth, color, K, T, cell, near, far, stride, v_first, u_first, dedup
                 i += 1
                 continue
             first = i
-            sx, sy, sz = 0.0, 0.0, 0.0
+            sz, sxz = 0.0, 0.0
             r, g, b = 0, 0, 0
             while i < n and keys[i] == key:
-                sx += px[i]
-                sy += py[i]
-                sz += pz[i]
+                sz += z[i]
+                sxz += xz[i]
                 if colored:
-                    u = u_first + i * stride
-                    r += color[v, u, 0]
-                    g += color[v, u, 1]
-                    b += color[v, u, 2]
+                    c = color[v, u_first + i * stride]
+                    r += c[0]
+                    g += c[1]
+                    b += c[2]
                 i += 1
             count = i - first
             points += count
@@ -173,16 +200,27 @@ def _unique(depth, color, K, T, cell, near, far, stride, v_first, u_first, dedup
                 dedupe.keys[e] = key
                 dedupe.sums[e, :] = 0.0
                 entries += 1
-            ix, iy, iz = unpack(key)
             s = dedupe.sums[e]
-            s[0] += sx - count * (ix * cell)
-            s[1] += sy - count * (iy * cell)
-            s[2] += sz - count * (iz * cell)
+            s[0] += sxz
+            s[1] += y * sz
+            s[2] += sz
             s[3] += r
             s[4] += g
             s[5] += b
             s[6] += count
+    _to_offsets(dedupe, entries, T, cell)
     return entries, points
+
+
+@njit(cache=True, nogil=True)
+def _to_offsets(dedupe, entries, T, cell):
+    """Sums of optical positions become sums of positions less the voxel's corner."""
+    for e in range(entries):
+        voxel = unpack(dedupe.keys[e])
+        s = dedupe.sums[e]
+        x, y, z = s[0], s[1], s[2]
+        for k in range(3):
+            s[k] = T[k, 0] * x + T[k, 1] * y + T[k, 2] * z + s[6] * (T[k, 3] - voxel[k] * cell)
 
 
 def sighting_weights(voxels: FrameVoxels, position: np.ndarray, cell: float, near: float, full_points: float):

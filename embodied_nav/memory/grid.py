@@ -84,6 +84,19 @@ class ColumnGrid:
         data = _compose(self._obstacles, self._seen)
         return OccupancyGrid(data, self.cell, (self._corner[0] * self.cell, self._corner[1] * self.cell), stamp)
 
+    def free_space(self) -> tuple[tuple[float, float], np.ndarray]:
+        """Lower left corner (m) and HxWx2 uint8: floor seen (0 or 1), frames that saw through (at most 255)."""
+        return (self._corner[0] * self.cell, self._corner[1] * self.cell), self._seen
+
+    def restore(self, corner: tuple[float, float], seen: np.ndarray) -> None:
+        """Takes what :meth:`free_space` gave; the obstacle counts must then be made anew."""
+        self.reset()
+        if seen.size:
+            self._corner = np.rint(np.asarray(corner) / self.cell).astype(np.int64)
+            self._seen = np.array(seen, np.uint8)
+            self._obstacles = np.zeros(seen.shape[:2], np.int16)
+            self._marks = np.zeros(seen.shape[:2], np.int32)
+
     def _cover(self, keys: np.ndarray) -> None:
         if len(keys):
             bounds = _bounds(keys)

@@ -113,10 +113,10 @@ class SpatialMemory:
             c.carve_margin * c.voxel_size, c.depth_noise, c.max_evidence / c.carve_frames, c.min_depth, c.max_depth,
             c.min_evidence,
         )  # fmt: skip
-        self._grid = ColumnGrid(
+        self.grid = ColumnGrid(
             c.voxel_size, c.floor_height, c.min_height, c.robot_height, c.floor_band, c.clear_radius, c.max_depth
         )
-        self._objects = ObjectIndex(c.voxel_size, c.min_object_voxels)
+        self.object_index = ObjectIndex(c.voxel_size, c.min_object_voxels)
         self._builder = CloudBuilder(
             c.local_cell * c.voxel_size, c.min_depth, c.max_depth, c.near_range, c.full_points, c.stride
         )
@@ -124,7 +124,6 @@ class SpatialMemory:
 
     def _reset(self) -> None:
         self.uuid = str(uuid.uuid4())
-        self.sessions: list[dict] = [{"id": str(uuid.uuid4()), "started": time.time()}]
         self.created = time.time()
         self.classes = ClassTable()
         self.keyframes: dict[int, KeyframeRecord] = {}
@@ -135,6 +134,7 @@ class SpatialMemory:
         self._builder.cloud = None
         self._images: OrderedDict[int, RGBDFrame] = OrderedDict()
         self._restarted_at = 0
+        self.begin_session([])
 
     def __len__(self) -> int:
         return len(self.store)
@@ -142,9 +142,14 @@ class SpatialMemory:
     def clear(self) -> None:
         """Forgets everything; the map gets a new identity."""
         self.store.clear()
-        self._grid.reset()
-        self._objects.reset()
+        self.grid.reset()
+        self.object_index.reset()
         self._reset()
+
+    def begin_session(self, earlier: list[dict]) -> None:
+        """A new session after those of a loaded file; its keyframes get ids after theirs."""
+        first = max(self.keyframes, default=-1) + 1
+        self.sessions = [*earlier, {"id": str(uuid.uuid4()), "started": time.time(), "first_keyframe": first}]
 
     # ---- in ----
 
@@ -167,8 +172,8 @@ class SpatialMemory:
         done = upsert(
             self.store, voxels, sightings, np.array([frame.stamp], np.int64), c.max_evidence, c.min_evidence
         )
-        self._grid.apply(done.raised, 1)
-        self._grid.observe(voxels.keys, voxels.sums, position)
+        self.grid.apply(done.raised, 1)
+        self.grid.observe(voxels.keys, voxels.sums, position)
         carved = self._carve(frame.depth, frame.camera, T, frame.stamp) if c.carve else 0
         if self._builder.cloud is None:
             self._builder.start(-1, T, frame.stamp)
@@ -185,17 +190,18 @@ class SpatialMemory:
             InputError: as :meth:`integrate`, or a keyframe of this id is there.
         """
         _check(keyframe.frame)
-        if keyframe.id in self.keyframes:
+        number = self._memory_id(keyframe.id)
+        if number in self.keyframes:
             raise InputError(f"keyframe {keyframe.id} is already in the memory")
         self._close_cloud()
         f = keyframe.frame
         T = np.array(f.T_map_camera, np.float64)
-        self.keyframes[keyframe.id] = KeyframeRecord(
-            keyframe.id, int(f.stamp), T, keyframe.reason, float(keyframe.overlap), int(keyframe.inliers),
+        self.keyframes[number] = KeyframeRecord(
+            number, int(f.stamp), T, keyframe.reason, float(keyframe.overlap), int(keyframe.inliers),
             _thumbnail(f.color),
         )  # fmt: skip
-        self._builder.start(keyframe.id, T, int(f.stamp))
-        self._images[keyframe.id] = f
+        self._builder.start(number, T, int(f.stamp))
+        self._images[number] = f
         while len(self._images) > self.config.keyframe_images:
             self._images.popitem(last=False)
 
@@ -207,21 +213,24 @@ class SpatialMemory:
         Raises:
             InputError: an unknown keyframe, or segments that do not fit its depth.
         """
-        if delta.keyframe_id not in self.keyframes:
+        number = self._memory_id(delta.keyframe_id)
+        if number not in self.keyframes:
             raise InputError(f"delta of keyframe {delta.keyframe_id}, which is not in the memory")
+        previous = self._memory_id(delta.previous_id) if delta.previous_id >= 0 else -1
+        delta = replace(delta, keyframe_id=number, previous_id=previous)
         frame = self._images.pop(delta.keyframe_id, None)
         if frame is not None and frame.depth is not None and not delta.stale:
             self._vote(delta, frame)
-        self.deltas.append(_without_images(delta))
+        self.deltas.append(replace(delta, segments=None))
 
     # ---- out ----
 
     def objects(self, include_gone: bool = False) -> tuple[MemoryObject, ...]:
         """Objects by id; computed anew only where labels or voxels changed."""
-        present = self._objects.refresh(self.store, self.classes, self.stamp)
+        present = self.object_index.refresh(self.store, self.classes, self.stamp)
         if not include_gone:
             return present
-        return tuple(sorted(self._objects.known.values(), key=lambda o: o.id))
+        return tuple(sorted(self.object_index.known.values(), key=lambda o: o.id))
 
     def occupancy(self, robot_height: float | None = None, min_height: float | None = None) -> OccupancyGrid:
         """The map from above: -1 unknown, 0 free, 100 occupied between min_height and robot_height over the floor.
@@ -230,10 +239,10 @@ class SpatialMemory:
         """
         low = self.config.min_height if min_height is None else min_height
         high = self.config.robot_height if robot_height is None else robot_height
-        if (low, high) != (self._grid.low, self._grid.high):
-            self._grid.set_band(low, high)
-            self._recount_obstacles()
-        return self._grid.grid(self.stamp)
+        if (low, high) != (self.grid.low, self.grid.high):
+            self.grid.set_band(low, high)
+            self.recount_obstacles()
+        return self.grid.grid(self.stamp)
 
     def voxels(self, box: tuple[np.ndarray, np.ndarray] | None = None) -> VoxelView:
         """All voxels, or those with their centroid within (low, high), m."""
@@ -305,20 +314,19 @@ class SpatialMemory:
         clock = int(self.store.arrays.counts[CLOCK])
         self.store.clear()
         self.store.arrays.counts[CLOCK] = self._restarted_at = clock + 1
-        self._grid.reset()
+        self.grid.reset()
         for cloud in clouds:
             self._replay(cloud)
-        self._objects.touch_all(self.store)
+        self.object_index.touch_all(self.store)
 
     def _move(self, clouds: list[LocalCloud], poses: Mapping[int, np.ndarray]) -> None:
-        first = next((c.keyframe_id for c in clouds if c.keyframe_id >= 0), None)
-        if first in poses:
-            correction = np.asarray(poses[first], np.float64) @ invert(self.keyframes[first].T_map_camera)
-            for cloud in (c for c in clouds if c.keyframe_id < 0):
+        for cloud, i in zip(clouds, _anchors(clouds), strict=True):
+            if cloud.keyframe_id < 0 and i in poses:
+                correction = np.asarray(poses[i], np.float64) @ invert(self.keyframes[i].T_map_camera)
                 cloud.T_map_cloud = correction @ cloud.T_map_cloud
         for cloud in (c for c in clouds if c.keyframe_id in poses):
             cloud.T_map_cloud = np.array(poses[cloud.keyframe_id], np.float64)
-        for s in (s for s in self._objects.sightings if s.keyframe_id in poses):
+        for s in (s for s in self.object_index.sightings if s.keyframe_id in poses):
             T = np.asarray(poses[s.keyframe_id]) @ invert(self.keyframes[s.keyframe_id].T_map_camera)
             s.position = T[:3, :3] @ s.position + T[:3, 3]
         for i, T in poses.items():
@@ -334,7 +342,7 @@ class SpatialMemory:
         c = self.config
         voxels, sightings, stamps = regroup(cloud.hits, cloud.T_map_cloud, c.voxel_size)
         done = upsert(self.store, voxels, sightings, stamps, c.max_evidence, c.min_evidence)
-        self._grid.apply(done.raised, 1)
+        self.grid.apply(done.raised, 1)
         for view in cloud.views:
             self._replay_view(view, cloud.T_map_cloud @ view.T)
         v = cloud.votes
@@ -342,7 +350,7 @@ class SpatialMemory:
         rows = self.store.find(pack_array(np.floor(p / c.voxel_size)))
         hit = rows >= 0
         if hit.any():
-            self._objects.touch(cast_votes(self.store, rows[hit], v["class"][hit], v["votes"][hit]))
+            self.object_index.touch(cast_votes(self.store, rows[hit], v["class"][hit], v["votes"][hit]))
 
     def _replay_view(self, view: View, T: np.ndarray) -> None:
         c = self.config
@@ -350,7 +358,7 @@ class SpatialMemory:
         depth[view.depth == 0] = np.nan
         seen = self._hasher(depth, None, view.camera, T, c.voxel_size, c.min_depth, c.max_depth)
         for _ in range(min(view.frames, 2)):
-            self._grid.observe(seen.keys, seen.sums, T[:3, 3])
+            self.grid.observe(seen.keys, seen.sums, T[:3, 3])
         if c.carve:
             self._carve(depth, view.camera, T, view.stamp, view.frames)
 
@@ -358,8 +366,8 @@ class SpatialMemory:
 
     def _carve(self, depth, camera, T, stamp, frames: int = 1) -> int:
         carved = self._carver(self.store, depth, camera, T, int(stamp), self.config.voxel_size, frames)
-        self._grid.apply(carved.lowered, -1)
-        self._objects.touch(carved.classes)
+        self.grid.apply(carved.lowered, -1)
+        self.object_index.touch(carved.classes)
         return carved.removed
 
     def _vote(self, delta: SemanticDelta, frame: RGBDFrame) -> None:
@@ -382,17 +390,21 @@ class SpatialMemory:
         rows, numbers, votes = rows[keep], numbers[keep], votes[keep]
         pixels = np.bincount(segments.ravel(), minlength=len(classes))
         for i, o in enumerate(delta.objects):
-            self._objects.sightings.append(
+            self.object_index.sightings.append(
                 Sighting(delta.keyframe_id, int(classes[i + 1]), np.array(o.position, np.float64), int(pixels[i + 1]))
             )
-        self._objects.touch(cast_votes(self.store, rows, classes[numbers], votes))
+        self.object_index.touch(cast_votes(self.store, rows, classes[numbers], votes))
         # A voxel with only "nothing" votes is what a rebuilt map has anyway, but they outvote errors: keep them all.
         cloud = self._cloud_of(delta.keyframe_id)
         kept = np.empty(len(rows), VOTE)
         kept["p"] = votes_in_frame(self.store, rows, c.voxel_size, cloud.T_map_cloud)
         kept["class"], kept["votes"] = classes[numbers], votes
         cloud.votes = np.concatenate([cloud.votes, kept])
-        self._objects.touch(np.unique(classes[1:]))
+        self.object_index.touch(np.unique(classes[1:]))
+
+    def _memory_id(self, keyframe_id: int) -> int:
+        """A session counts its keyframes from 0, a memory over all its sessions."""
+        return self.sessions[-1]["first_keyframe"] + keyframe_id
 
     def _cloud_of(self, keyframe_id: int) -> LocalCloud:
         if self._builder.cloud is not None and self._builder.cloud.keyframe_id == keyframe_id:
@@ -408,11 +420,11 @@ class SpatialMemory:
             self.clouds.append(cloud)
             self._builder.cloud = None
 
-    def _recount_obstacles(self) -> None:
-        self._grid.reset_obstacles()
+    def recount_obstacles(self) -> None:
+        self.grid.reset_obstacles()
         rows = self.store.rows
         confirmed = (rows["key"] >= 0) & (rows["evidence"] >= np.float32(self.config.min_evidence))
-        self._grid.apply(np.ascontiguousarray(rows["key"][confirmed]), 1)
+        self.grid.apply(np.ascontiguousarray(rows["key"][confirmed]), 1)
 
     def _view(self, rows: np.ndarray) -> VoxelView:
         r = self.store.rows[rows]
@@ -439,6 +451,18 @@ class SpatialMemory:
         return load(path, config)
 
 
+def _anchors(clouds: list[LocalCloud]) -> list[int]:
+    """The keyframe that each cloud moves with: its own, else the next one's, else the one's before; -1 for none."""
+    ids = [c.keyframe_id for c in clouds]
+    for i in reversed(range(len(ids) - 1)):
+        if ids[i] < 0:
+            ids[i] = ids[i + 1]
+    for i in range(1, len(ids)):
+        if ids[i] < 0:
+            ids[i] = ids[i - 1]
+    return ids
+
+
 def _check(frame: RGBDFrame) -> None:
     size = (frame.camera.height, frame.camera.width)
     if frame.depth is not None and frame.depth.shape != size:
@@ -458,6 +482,3 @@ def _thumbnail(color: np.ndarray | None) -> bytes:
     small = cv2.resize(color, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
-
-def _without_images(delta: SemanticDelta) -> SemanticDelta:
-    return replace(delta, segments=None)

@@ -152,6 +152,27 @@ class VoxelStore:
         """Row numbers of N int64 keys, -1 where there is none."""
         return _find_many(self.arrays, np.ascontiguousarray(keys, dtype=np.int64))
 
+    def insert(self, keys: np.ndarray, voxels: np.ndarray) -> None:
+        """Puts N new voxels with all their fields (``schema.VOXEL``) into the store, as a file holds them.
+
+        Raises:
+            ValueError: a voxel is there already, or there is no room.
+        """
+        self.make_room(len(keys))
+        self.tick()
+        rows = _insert(self.arrays, np.ascontiguousarray(keys, np.int64))
+        if (rows < 0).any():
+            raise ValueError("a voxel is there twice, or there is no room for all")
+        target = self.arrays.rows
+        for k, name in enumerate("xyz"):
+            target[name][rows] = voxels["p"][:, k]
+        for k, name in enumerate("rgb"):
+            target[name][rows] = voxels["rgb"][:, k]
+        for name in ("last_seen", "weight", "evidence", "class_a", "class_b", "votes_a", "votes_b", "votes"):
+            target[name][rows] = voxels[name]
+        winner = np.where(voxels["votes_a"] >= voxels["votes_b"], voxels["class_a"], voxels["class_b"])
+        self.arrays.labels[rows], self.arrays.owner[rows] = winner, voxels["object"]
+
     def probe_lengths(self) -> np.ndarray:
         """Slots looked at to find each block; 1 is ideal. For tests of the hash."""
         a = self.arrays
@@ -163,7 +184,7 @@ def _empty_table(bits: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @njit(cache=True, nogil=True)
-def _rehash(block_keys, n, table_keys, table_blocks, bits):  # noqa: ANN001, ANN202
+def _rehash(block_keys, n, table_keys, table_blocks, bits):
     mask = table_keys.size - 1
     for b in range(n):
         h = hash_key(block_keys[b], bits)
@@ -174,7 +195,7 @@ def _rehash(block_keys, n, table_keys, table_blocks, bits):  # noqa: ANN001, ANN
 
 
 @njit(cache=True, nogil=True)
-def _probe_lengths(block_keys, n, table_keys):  # noqa: ANN001, ANN202
+def _probe_lengths(block_keys, n, table_keys):
     out = np.empty(n, np.int64)
     mask = table_keys.size - 1
     bits = 0
@@ -190,7 +211,7 @@ def _probe_lengths(block_keys, n, table_keys):  # noqa: ANN001, ANN202
 
 
 @njit(cache=True, nogil=True)
-def table_bits(store):  # noqa: ANN001, ANN201
+def table_bits(store):
     """Bits of the block table's size."""
     bits = 0
     while (1 << bits) < store.table_keys.size:
@@ -199,7 +220,7 @@ def table_bits(store):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def find_block(store, key, bits):  # noqa: ANN001, ANN201
+def find_block(store, key, bits):
     """Block number of a block key, or -1."""
     mask = store.table_keys.size - 1
     h = hash_key(key, bits)
@@ -213,7 +234,7 @@ def find_block(store, key, bits):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def find_or_add_block(store, key, bits):  # noqa: ANN001, ANN201
+def find_or_add_block(store, key, bits):
     """Block number of a block key, made where there is none; -1 where the store is full."""
     mask = store.table_keys.size - 1
     h = hash_key(key, bits)
@@ -235,7 +256,7 @@ def find_or_add_block(store, key, bits):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def add_row(store, block, key):  # noqa: ANN001, ANN201
+def add_row(store, block, key):
     """A zeroed row for a voxel that is not there yet; -1 where the store is full."""
     if store.counts[FREE_ROWS] > 0:
         store.counts[FREE_ROWS] -= 1
@@ -260,7 +281,7 @@ def add_row(store, block, key):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def remove_row(store, block, r):  # noqa: ANN001, ANN201
+def remove_row(store, block, r):
     """Frees the row of a voxel."""
     store.pages[block, slot_in_block(store.rows[r].key)] = 0
     store.rows[r].key = NO_KEY
@@ -273,7 +294,7 @@ def remove_row(store, block, r):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def find_row(store, key, bits):  # noqa: ANN001, ANN201
+def find_row(store, key, bits):
     """Row number of a voxel, or -1."""
     b = find_block(store, block_key(key), bits)
     if b < 0:
@@ -282,9 +303,21 @@ def find_row(store, key, bits):  # noqa: ANN001, ANN201
 
 
 @njit(cache=True, nogil=True)
-def _find_many(store, keys):  # noqa: ANN001, ANN202
+def _find_many(store, keys):
     out = np.empty(keys.size, np.int64)
     bits = table_bits(store)
     for i in range(keys.size):
         out[i] = find_row(store, keys[i], bits)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _insert(store, keys):
+    out = np.full(keys.size, -1, np.int64)
+    bits = table_bits(store)
+    for i in range(keys.size):
+        b = find_or_add_block(store, block_key(keys[i]), bits)
+        if b >= 0 and store.pages[b, slot_in_block(keys[i])] == 0:
+            out[i] = add_row(store, b, keys[i])
+            store.block_clock[b] = store.counts[CLOCK]
     return out

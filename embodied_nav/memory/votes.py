@@ -11,7 +11,7 @@ from numba import njit
 
 from ..frames import ObjectObservation, SemanticDelta
 from ..geometry import Camera, invert
-from .fusion import row_positions
+from .fusion import column_rays, row_keys
 from .keys import NO_KEY, block_key, hash_key, slot_in_block, unpack_array
 from .store import CLOCK, VoxelStore, find_block, table_bits
 
@@ -87,7 +87,8 @@ def count_votes(
 @njit(cache=True, nogil=True)
 def _count_pairs(store, depth, segments, K, T, voxel_size, near, far, bits):
     height, width = depth.shape
-    px, py, pz = np.empty(width), np.empty(width), np.empty(width)
+    rays = column_rays(width, 0, 1, K)
+    z, xz = np.empty(width), np.empty(width)
     keys = np.empty(width, np.int64)
     slots = np.full(1 << bits, -1, np.int32)
     pairs, counts = np.empty(1 << (bits - 1), np.int64), np.zeros(1 << (bits - 1), np.int64)
@@ -95,7 +96,8 @@ def _count_pairs(store, depth, segments, K, T, voxel_size, near, far, bits):
     n = 0
     last_key, row = np.int64(NO_KEY), np.int64(-1)
     for v in range(height):
-        row_positions(depth, v, 0, 1, K, T, voxel_size, near, far, px, py, pz, keys)
+        y = (v - K[3]) / K[1]
+        row_keys(depth[v], 0, 1, near, far, rays, y, T, voxel_size, z, xz, keys)
         for u in range(width):
             if keys[u] == NO_KEY:
                 continue
