@@ -54,7 +54,8 @@ class DifferentialDrive:
         if navigable is None:
             self._clearance, self._grid = np.full((1, 1), np.inf, dtype=np.float32), np.array([0.0, 0.0, 1.0])
             return
-        self._clearance = np.ascontiguousarray(navigable.clearance, dtype=np.float32)
+        # A copy of its own: a read-only array would make the compiler start again.
+        self._clearance = np.array(navigable.clearance, dtype=np.float32, order="C")
         self._grid = np.array([*navigable.grid.origin, navigable.grid.resolution], dtype=np.float64)
 
     def reset(self, x: float, y: float, yaw: float) -> None:
@@ -69,7 +70,7 @@ class DifferentialDrive:
 
     @property
     def velocity(self) -> tuple[float, float]:
-        """Present speed along the heading (m/s) and turning rate (rad/s)."""
+        """Present speed of the wheels along the heading (m/s) and turning rate (rad/s)."""
         return float(self.state[LINEAR]), float(self.state[ANGULAR])
 
     @property
@@ -188,8 +189,9 @@ def _drive(state, v, w, dt, pieces, limits, sliding, clearance, grid):
         for _ in range(parts):
             touched |= _advance(state, distance / parts, angle / parts, limits[6], sliding, clearance, grid)
         state[LINEAR], state[ANGULAR] = v1, w1
-        if touched:  # the base is only as fast as the obstacle let it be
+        if touched:
             collided = True
             moved = (state[X] - x) * math.cos(yaw) + (state[Y] - y) * math.sin(yaw)
-            state[LINEAR] = min(max(moved / h, min(v1, 0.0)), max(v1, 0.0))
+            if not sliding or moved * v1 <= 0.0:  # a slide goes on with slipping wheels, anything else stalls them
+                state[LINEAR] = min(max(moved / h, min(v1, 0.0)), max(v1, 0.0))
     return collided

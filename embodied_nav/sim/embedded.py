@@ -267,8 +267,11 @@ class EmbeddedSimulator:
         x0, y0, yaw0 = before
         x1, y1, yaw1 = self._drive.state[:3]
         c, s = math.cos(yaw0), math.sin(yaw0)
-        self._odometry.update(c * (x1 - x0) + s * (y1 - y0), c * (y1 - y0) - s * (x1 - x0), yaw1 - yaw0)
+        forward, left = c * (x1 - x0) + s * (y1 - y0), c * (y1 - y0) - s * (x1 - x0)
+        self._odometry.update(forward, left, yaw1 - yaw0)
         self._stamp += round(seconds * 1e9)
         self._privileged.moved()
         v, w = self._drive.velocity if linear is None else (linear, angular)
+        if collided:  # wheels may slip: what counts is how far the base came
+            v = forward / seconds
         return StepResult(self._stamp, self._odometry.T_odom_base, v, w, collided)

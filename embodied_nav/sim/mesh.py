@@ -14,6 +14,8 @@ from .interface import Room, SceneObject
 
 #: Largest side of a texture; larger images of files are resampled to it.
 MAX_TEXTURE_SIZE = 1024
+#: Thickest slab that a floor may be, m.
+SLAB = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +125,8 @@ def load_scene(path: str | Path) -> SceneDescription:
 def floor_height(mesh: SceneMesh, bin_size: float = 0.05) -> float:
     """Height (m) of the lowest floor: the lowest level that holds half as much horizontal area as the best one.
 
-    The lowest vertex would not do: scans have noise and cellars below their floors.
+    The lowest vertex would not do: scans have noise and cellars below their floors. Where a floor is a slab, its top
+    counts: another such level at most ``SLAB`` above.
     """
     corners = mesh.triangles.astype(np.float64)
     area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
@@ -134,7 +137,8 @@ def floor_height(mesh: SceneMesh, bin_size: float = 0.05) -> float:
     low = heights.min()
     bins = np.floor((heights - low) / bin_size).astype(np.int64)
     total = np.bincount(bins, weights=area[flat])
-    level = int(np.argmax(total >= 0.5 * total.max()))
+    levels = np.flatnonzero(total >= 0.5 * total.max())
+    level = int(levels[levels * bin_size <= levels[0] * bin_size + SLAB][-1])
     inside = bins == level
     return float(np.average(heights[inside], weights=area[flat][inside] + 1e-12))
 

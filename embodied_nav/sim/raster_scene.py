@@ -89,7 +89,7 @@ class RasterScene:
         vary = 1.0 + 0.03 * (((side ^ (self.instance.astype(np.int64) * 2654435761)) % 1024) / 512.0 - 1.0)
         self.shades = np.empty((len(tint), 6), dtype=np.float32)
         for k, normal in enumerate((self.normal, -self.normal)):
-            light = 0.86 + 0.14 * normal[:, 2] + 0.08 * normal[:, 0] + 0.04 * normal[:, 1]
+            light = 0.86 + 0.14 * normal[:, 2] + 0.10 * normal[:, 0] + 0.03 * normal[:, 1]
             self.shades[:, 3 * k : 3 * k + 3] = tint * (light * vary)[:, None]
 
     def _make_light(self, corners: np.ndarray, normal: np.ndarray) -> None:
