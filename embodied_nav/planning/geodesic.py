@@ -13,10 +13,15 @@ from numba import njit
 #: Cells around a source whose distance is set along straight lines: a point source is where upwind differences are worst.
 _SEED_RADIUS = 5
 _NO_SPEED = np.ones((1, 1), dtype=np.float32)
+_NO_OFFSETS = np.zeros(0)
 
 
 def fast_marching(
-    free: np.ndarray, sources: np.ndarray, resolution: float, speed: np.ndarray | None = None
+    free: np.ndarray,
+    sources: np.ndarray,
+    resolution: float,
+    speed: np.ndarray | None = None,
+    offsets: np.ndarray | None = None,
 ) -> np.ndarray:
     """Geodesic distance of every free cell to the nearest source.
 
@@ -25,16 +30,24 @@ def fast_marching(
         sources: Nx2 int (row, column); those outside the grid or on blocked cells count for nothing.
         resolution: m a cell.
         speed: HxW positive, relative speed; cells of 0.5 cost twice their length. None is 1 everywhere.
+        offsets: N float, m that lie behind each source already: the distance there, unless another way is shorter.
+            None is 0 for all.
 
     Returns:
         HxW float32: m (divided by speed), 0 at sources, inf where blocked or unreachable.
+
+    Raises:
+        ValueError: speed or offsets of another size.
     """
     free = np.ascontiguousarray(free, dtype=np.bool_)
     sources = np.ascontiguousarray(np.asarray(sources, dtype=np.int64).reshape(-1, 2))
     field = _NO_SPEED if speed is None else np.ascontiguousarray(speed, dtype=np.float32)
     if speed is not None and field.shape != free.shape:
         raise ValueError(f"speed is {field.shape}, free {free.shape}")
-    return _march(free, sources, field, float(resolution))
+    behind = _NO_OFFSETS if offsets is None else np.ascontiguousarray(offsets, dtype=np.float64) / resolution
+    if offsets is not None and behind.shape != (len(sources),):
+        raise ValueError(f"{len(sources)} sources, offsets are {behind.shape}")
+    return _march(free, sources, field, behind, float(resolution))
 
 
 def descend(distance: np.ndarray, start: tuple[int, int], free: np.ndarray | None = None) -> np.ndarray:
@@ -220,7 +233,7 @@ def _seed(free, sources, speed, uniform, T, done):
 
 
 @njit(cache=True, nogil=True)
-def _march(free, sources, speed, resolution):
+def _march(free, sources, speed, offsets, resolution):
     height, width = free.shape
     uniform = speed.shape[0] != height or speed.shape[1] != width
     stride = width + 4
@@ -233,13 +246,15 @@ def _march(free, sources, speed, resolution):
     for k in range(sources.shape[0]):
         r, c = sources[k]
         if 0 <= r < height and 0 <= c < width and free[r, c]:
-            T[(r + 2) * stride + c + 2] = 0.0
-    _seed(free, sources, speed, uniform, T, done)
+            cell = (r + 2) * stride + c + 2
+            T[cell] = 0.0 if offsets.shape[0] == 0 else min(T[cell], offsets[k])
+    if offsets.shape[0] == 0:
+        _seed(free, sources, speed, uniform, T, done)
     keys = np.empty(4 * height * width + 16, dtype=np.float64)
     cells = np.empty(4 * height * width + 16, dtype=np.int32)
     size = 0
     for cell in range(2 * stride, (height + 2) * stride):
-        if T[cell] == 0.0:
+        if T[cell] == 0.0 and offsets.shape[0] == 0:
             done[cell] = 1
         elif T[cell] < np.inf:
             size = _push(keys, cells, size, T[cell], cell)

@@ -1,0 +1,165 @@
+"""Where an episode succeeds: goal regions on the navigable map, distances and shortest paths to them.
+
+Knows nothing of how episodes are made. Object and relation goals: cells at most 1.0 m from the object's side in sight
+of it; room goals: the cells inside; point goals and way points of routes: cells within 1.5 m in sight of the point.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from ..frames import Episode, Goal
+from ..planning.geodesic import descend, fast_marching
+from .interface import Room, SceneObject
+from .mesh import SceneDescription
+from .navigable import NavigableMap, box_distance
+
+OBJECT_DISTANCE = 1.0
+WAYPOINT_DISTANCE = 1.5
+_POINT_HEIGHT = 0.85
+
+
+class GoalRegion:
+    """The goal of one episode as masks and distance fields; what a simulator's privileged side answers from.
+
+        region = GoalRegion(description, navigable, episode)
+        passed = region.passed(x, y, passed)                # call whenever the robot moved; starts at 0
+        region.reached(x, y, passed)                        # would STOP succeed here?
+        region.distance(x, y, passed)                       # m still to drive, by way of the points not yet passed
+
+    Attributes:
+        mask: HxW bool, cells where STOP succeeds once all way points are passed.
+        waypoints: HxW bool for each way point, cells where it counts as passed.
+    """
+
+    def __init__(self, description: SceneDescription, navigable: NavigableMap, episode: Episode) -> None:
+        self.navigable, self.episode = navigable, episode
+        self.mask = goal_region(description, navigable, episode)
+        self.waypoints = tuple(point_region(navigable, point) for point in episode.waypoints)
+
+    @cached_property
+    def fields(self) -> tuple[np.ndarray, ...]:
+        """HxW float32 distances (m): entry k with k way points passed; the last one leads straight to the goal."""
+        free, resolution = self.navigable.free, self.navigable.resolution
+        fields = [fast_marching(free, np.argwhere(self.mask), resolution)]
+        for waypoint in reversed(self.waypoints):
+            cells = np.argwhere(waypoint)
+            cells = cells[np.isfinite(fields[0][tuple(cells.T)])]
+            fields.insert(0, fast_marching(free, cells, resolution, offsets=fields[0][tuple(cells.T)]))
+        return tuple(fields)
+
+    @property
+    def distance_field(self) -> np.ndarray:
+        """HxW float32, m to the goal's region, way points left aside."""
+        return self.fields[-1]
+
+    def passed(self, x: float, y: float, passed: int = 0) -> int:
+        """How many way points are passed once the robot was at (x, y), having passed ``passed`` before."""
+        row, column = self._cell(x, y)
+        while passed < len(self.waypoints) and self.waypoints[passed][row, column]:
+            passed += 1
+        return passed
+
+    def reached(self, x: float, y: float, passed_waypoints: int | None = None) -> bool:
+        """Whether STOP at (x, y) succeeds; ``passed_waypoints`` None means all of them."""
+        row, column = self._cell(x, y)
+        all_passed = passed_waypoints is None or passed_waypoints >= len(self.waypoints)
+        return all_passed and bool(self.mask[row, column])
+
+    def distance(self, x: float, y: float, passed_waypoints: int | None = None) -> float:
+        """m along the shortest way to the goal from (x, y); by the way points from number ``passed_waypoints`` on."""
+        k = len(self.waypoints) if passed_waypoints is None else passed_waypoints
+        field = self.fields[k]
+        cell = self._cell(x, y)
+        if not np.isfinite(field[cell]):
+            cell = self.navigable.nearest_free((x, y))
+        return float(field[cell])
+
+    def path(self, x: float, y: float, passed_waypoints: int | None = None) -> np.ndarray:
+        """Nx2 float64 positions (m) of that way, corners only, beginning with (x, y)."""
+        k = len(self.waypoints) if passed_waypoints is None else passed_waypoints
+        cell, corners = self._cell(x, y), []
+        if not self.navigable.free[cell]:
+            cell = self.navigable.nearest_free((x, y))
+        for field in self.fields[k:]:
+            piece = descend(field, cell, self.navigable.free)
+            if not len(piece):
+                return np.empty((0, 2))
+            corners.append(piece if not corners else piece[1:])
+            cell = (int(piece[-1, 0]), int(piece[-1, 1]))
+        path = self.navigable.grid.centers(np.concatenate(corners))
+        path[0] = x, y
+        return path
+
+    def _cell(self, x: float, y: float) -> tuple[int, int]:
+        row, column = self.navigable.cell((x, y))
+        height, width = self.mask.shape
+        return min(max(row, 0), height - 1), min(max(column, 0), width - 1)
+
+
+def goal_region(description: SceneDescription, navigable: NavigableMap, episode: Episode) -> np.ndarray:
+    """HxW bool: free cells where STOP succeeds (any goal of the episode; way points left aside)."""
+    region = np.zeros_like(navigable.free)
+    for goal in episode.goals:
+        region |= one_goal_region(description, navigable, goal)
+    return region
+
+
+def one_goal_region(description: SceneDescription, navigable: NavigableMap, goal: Goal) -> np.ndarray:
+    """HxW bool of a single goal. An object or a room that the scene does not have is taken as its position."""
+    if goal.kind == "object":
+        for thing in description.objects:
+            if thing.instance == goal.instance:
+                return object_region(navigable, thing)
+    if goal.kind == "room":
+        for room in description.rooms:
+            if room.id == goal.room:
+                return room_region(navigable, room)
+    return point_region(navigable, goal.position)
+
+
+def object_region(navigable: NavigableMap, thing: SceneObject, distance: float = OBJECT_DISTANCE) -> np.ndarray:
+    """HxW bool: free cells at most ``distance`` (m) from an object's side from which it is in sight."""
+    reach = distance + float(np.hypot(*thing.extent[:2])) / 2.0
+    cells = _cells_around(navigable, thing.center, reach)
+    near = box_distance(navigable.grid.centers(cells), thing.center, thing.extent, thing.yaw) <= distance
+    cells = cells[near]
+    return _mask(navigable, cells[navigable.sees_box(cells, thing.center, thing.extent, thing.yaw)])
+
+
+def room_region(navigable: NavigableMap, room: Room) -> np.ndarray:
+    """HxW bool: free cells whose centre lies in the room."""
+    region = np.zeros_like(navigable.free)
+    for x0, y0, x1, y1 in room.rectangles:
+        cells = _cells_around(navigable, ((x0 + x1) / 2, (y0 + y1) / 2), max(x1 - x0, y1 - y0) / 2)
+        x, y = navigable.grid.centers(cells).T
+        region |= _mask(navigable, cells[(x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)])
+    return region
+
+
+def point_region(navigable: NavigableMap, point, distance: float = WAYPOINT_DISTANCE) -> np.ndarray:
+    """HxW bool: free cells within ``distance`` (m) of a point, no wall between."""
+    cells = _cells_around(navigable, point, distance)
+    offset = navigable.grid.centers(cells) - np.asarray(point, dtype=np.float64)[:2]
+    cells = cells[np.hypot(offset[:, 0], offset[:, 1]) <= distance]
+    box = (float(point[0]), float(point[1]), _POINT_HEIGHT), (0.1, 0.1, 0.2)
+    seen = navigable.sees_box(cells, *box, 0.0)
+    # A point inside of something tall (a wardrobe) is seen from nowhere: then nearness alone has to do.
+    return _mask(navigable, cells[seen] if seen.any() else cells)
+
+
+def _cells_around(navigable: NavigableMap, point, reach: float) -> np.ndarray:
+    """Nx2 free cells in the square of ``reach`` (m) around a point."""
+    row, column = navigable.cell(point)
+    n = int(np.ceil(reach / navigable.resolution)) + 1
+    r, c = max(row - n, 0), max(column - n, 0)
+    window = navigable.free[r : max(row + n + 1, 0), c : max(column + n + 1, 0)]
+    return np.argwhere(window) + np.array([r, c])
+
+
+def _mask(navigable: NavigableMap, cells: np.ndarray) -> np.ndarray:
+    mask = np.zeros_like(navigable.free)
+    mask[tuple(cells.T)] = True
+    return mask
