@@ -15,7 +15,7 @@ from . import surfaces
 from .backend import PerceptionConfig, PerceptionError
 from .color_names import dominant_color
 from .visibility import HERE, HIDDEN, OUTSIDE, THROUGH, visibility
-from .words import action_words, describe
+from .words import UP, action_words, describe
 
 #: Smallest largest edge (m) of a thing that is reported.
 _SMALLEST = 0.08
@@ -40,7 +40,7 @@ class GeometricPerception:
 
     def __init__(self, config: PerceptionConfig | None = None) -> None:
         self.config = config or PerceptionConfig()
-        self._up = np.array([0.0, 0.0, 1.0])
+        self._up = UP
         self._floor: float | None = None
         self._seen: _Seen | None = None
 
@@ -50,13 +50,15 @@ class GeometricPerception:
         Without depth only the action is known, and the delta says so.
         """
         if previous is None:
-            self._seen, self._floor, self._up = None, None, np.array([0.0, 0.0, 1.0])
+            self._seen, self._floor, self._up = None, None, _first_up(current.frame.T_map_camera)
         before = self._things(previous) if previous is not None else None
         now = self._things(current)
         new, gone, moved = self._changes(before, now, previous, current)
         T = current.frame.T_map_camera
-        action = "stay" if previous is None else action_words(previous.frame.T_map_camera, T)
-        text, relevant = describe(action, T, now.observations, new, gone, moved, instruction, first=previous is None)
+        action = "stay" if previous is None else action_words(previous.frame.T_map_camera, T, self._up)
+        text, relevant = describe(
+            action, T, now.observations, new, gone, moved, instruction, first=previous is None, up=self._up
+        )
         return SemanticDelta(
             keyframe_id=current.id,
             previous_id=-1 if previous is None else previous.id,
@@ -157,6 +159,12 @@ class GeometricPerception:
                 gone.remove(old)
                 moved.append(match)
         return tuple(new), tuple(gone), tuple(moved)
+
+
+def _first_up(T_map_camera: np.ndarray) -> np.ndarray:
+    """Where to look for up: the map's z, or in a map that starts anywhere (a handheld recording) the image's top."""
+    top = -np.asarray(T_map_camera, dtype=np.float64)[:3, 1]
+    return UP if top[2] > 0.3 else top
 
 
 def _alike(a: ObjectObservation, b: ObjectObservation, distance: float) -> bool:

@@ -1,7 +1,7 @@
 """Cuts a depth image into floor, ceiling, walls, level tops and connected things. Knows nothing of colours and words.
 
-The up direction is found from the level surfaces in view, starting near the map's z, so that a map that nobody levelled
-(a handheld recording) works too. Everything happens on a grid of cells, blocks of pixels.
+The up direction is found from the level surfaces in view, starting from a guess, so that a map that nobody levelled (a
+handheld recording) works too. Everything happens on a grid of cells, blocks of pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..frames import RGBDFrame
 GRID_WIDTH = 160
 #: Classes of cells; tops (level surfaces above the floor) count up from TOP.
 INVALID, THING, FLOOR, CEILING, WALL, TOP = 0, 1, 2, 3, 4, 5
-#: Degrees of tilt of the map's z that are searched for the true up.
+#: Degrees around the guess in which the true up is searched.
 _LARGEST_TILT = 45.0
 
 
@@ -309,7 +309,7 @@ def _contacts(depth: np.ndarray, labels: np.ndarray, is_top: np.ndarray) -> list
         (labels[1:], labels[:-1], depth[1:], depth[:-1]),
         (labels[:, 1:], labels[:, :-1], depth[:, 1:], depth[:, :-1]),
     ):
-        close = (a > 0) & (b > 0) & (np.abs(za - zb) < 0.03 + 0.025 * za) & (is_top[a] != is_top[b])
+        close = (a > 0) & (b > 0) & (np.abs(za - zb) < 0.03 + 0.06 * za) & (is_top[a] != is_top[b])
         first, second = a[close], b[close]
         top = is_top[first]
         pairs.append(np.column_stack([np.where(top, first, second), np.where(top, second, first)]))

@@ -51,15 +51,19 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 #: Labels of things without a category.
 NAMELESS = ("object", "surface")
 
+#: Up in a map that follows REP-103.
+UP = np.array([0.0, 0.0, 1.0])
 #: Motion (m, rad) below which the camera stayed.
 _STAY = (0.03, 0.03)
 
 
-def action_words(T_map_previous: np.ndarray, T_map_current: np.ndarray) -> str:
-    """The camera's motion as the one of :data:`ACTIONS` that says most of it; z of map is up."""
+def action_words(T_map_previous: np.ndarray, T_map_current: np.ndarray, up: np.ndarray = UP) -> str:
+    """The camera's motion as the one of :data:`ACTIONS` that says most of it; ``up`` is a direction in map."""
+    level = _levelling(up)
+    T_map_previous, T_map_current = level @ T_map_previous, level @ T_map_current
     heading = _heading(T_map_previous)
     left = np.array([-heading[1], heading[0]])
-    shift = np.asarray(T_map_current)[:3, 3] - np.asarray(T_map_previous)[:3, 3]
+    shift = T_map_current[:3, 3] - T_map_previous[:3, 3]
     turn = _heading(T_map_current)
     yaw = math.atan2(heading[0] * turn[1] - heading[1] * turn[0], float(heading @ turn))
     tilt = _elevation(T_map_current) - _elevation(T_map_previous)
@@ -77,9 +81,11 @@ def action_words(T_map_previous: np.ndarray, T_map_current: np.ndarray) -> str:
     return positive if amount > 0 else negative
 
 
-def place_words(T_map_camera: np.ndarray, position: np.ndarray) -> str:
+def place_words(T_map_camera: np.ndarray, position: np.ndarray, up: np.ndarray = UP) -> str:
     """Direction and distance of a map position from the camera: ``ahead left at 2.1 m``."""
-    offset = np.asarray(position, dtype=np.float64) - np.asarray(T_map_camera)[:3, 3]
+    level = _levelling(up)
+    T_map_camera, position = level @ T_map_camera, level[:3, :3] @ np.asarray(position, dtype=np.float64)
+    offset = position - T_map_camera[:3, 3]
     distance = float(np.linalg.norm(offset))
     heading = _heading(T_map_camera)
     bearing = math.atan2(heading[0] * offset[1] - heading[1] * offset[0], float(heading @ offset[:2]))
@@ -115,6 +121,7 @@ def describe(
     instruction: str,
     *,
     first: bool = False,
+    up: np.ndarray = UP,
     limit: int = 6,
 ) -> tuple[str, str]:
     """The whole delta in words, and what of it concerns the instruction.
@@ -125,13 +132,14 @@ def describe(
         objects, new, gone, moved: as in ``SemanticDelta``.
         instruction: the sentence the robot follows.
         first: there is no previous keyframe.
+        up: direction in map.
         limit: at most so many objects are named in each part, nearest first.
     """
     here = np.asarray(T_map_camera)[:3, 3]
 
     def listed(observations: Iterable[ObjectObservation]) -> str:
         ranked = sorted(observations, key=lambda o: float(np.linalg.norm(o.position - here)))
-        words = [f"{thing_words(o)} {place_words(T_map_camera, o.position)}" for o in ranked[:limit]]
+        words = [f"{thing_words(o)} {place_words(T_map_camera, o.position, up)}" for o in ranked[:limit]]
         return ", ".join(words) + (f" and {len(ranked) - limit} more" if len(ranked) > limit else "")
 
     parts = [
@@ -195,6 +203,18 @@ def _words(name: str) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _color_of_word() -> dict[str, str]:
     return {word: color for color in COLOR_NAMES for word in _words(color)}
+
+
+def _levelling(up: np.ndarray) -> np.ndarray:
+    """4x4 rotation that turns ``up`` (unit) into z the shortest way (Rodrigues)."""
+    T = np.eye(4)
+    axis, c = np.cross(up, UP), float(up[2])
+    if c < -0.9999:
+        T[1, 1] = T[2, 2] = -1.0
+        return T
+    K = np.array([[0.0, -axis[2], axis[1]], [axis[2], 0.0, -axis[0]], [-axis[1], axis[0], 0.0]])
+    T[:3, :3] += K + K @ K / (1.0 + c)
+    return T
 
 
 def _heading(T_map_camera: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from box_scene import BOXES, camera_pose, keyframe, render
 
 from embodied_nav.frames import Keyframe, RGBDFrame
-from embodied_nav.geometry import T_LINK_OPTICAL, Camera
+from embodied_nav.geometry import Camera
 from embodied_nav.perception import PerceptionError, create
 from embodied_nav.perception import surfaces as S
 
@@ -132,7 +132,8 @@ def kitchen_keyframes(folder, numbers):
         color = cv2.cvtColor(cv2.imread(f"{stem}.color.jpg"), cv2.COLOR_BGR2RGB)
         depth = cv2.imread(f"{stem}.depth.png", cv2.IMREAD_UNCHANGED).astype(np.float32) / 1000
         depth[depth == 0] = np.nan
-        T = T_LINK_OPTICAL @ np.loadtxt(f"{stem}.pose.txt")
+        # The recording's own map: its z is not up.
+        T = np.loadtxt(f"{stem}.pose.txt")
         yield Keyframe(k, RGBDFrame(1 + n * 33_333_333, camera, T, color, depth), float("nan"), 0, "first")
 
 

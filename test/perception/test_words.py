@@ -54,6 +54,16 @@ def test_places(position, words):
     assert place_words(level_pose(), np.array(position, float)) == words
 
 
+def test_words_follow_the_up_direction_of_the_map():
+    a, b = level_pose(), level_pose(x=0.1, yaw=0.5)
+    position = np.array([2.0, 1.0, 1.0])
+    for tilt in (np.diag([1.0, -1.0, -1.0, 1.0]), np.linalg.inv(level_pose(0.3, 0.2, 0.4)), camera_pose(pitch=0.7)):
+        up = tilt[:3, 2]
+        assert action_words(tilt @ a, tilt @ b, up) == "rotate left"
+        moved = tilt[:3, :3] @ position + tilt[:3, 3]
+        assert place_words(tilt @ a, moved, up) == "ahead left at 2.2 m"
+
+
 @pytest.mark.parametrize(
     "instruction, label, color, relevant",
     [
