@@ -40,7 +40,8 @@ class TransformListener:
 
         Args:
             buffer: gets every transform.
-            spin_thread: spin the whole node in a thread of the listener's own; nothing else may spin it then.
+            spin_thread: spin the whole node (of the default context) in a thread of the listener's own; nothing else
+                may spin it then.
             qos, static_qos: profiles or depths (100; static ones transient local).
         """
         self.buffer = buffer
@@ -62,7 +63,7 @@ class TransformListener:
             callback_group=self.group,
         )
         if spin_thread:
-            self.executor = SingleThreadedExecutor(context=node.context)
+            self.executor = SingleThreadedExecutor()
             self.executor.add_node(node)
             self.dedicated_listener_thread = threading.Thread(target=_spin, args=(self.executor,), daemon=True)
             self.dedicated_listener_thread.start()

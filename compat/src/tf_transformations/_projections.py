@@ -46,17 +46,11 @@ def projection_matrix(
     return matrix
 
 
-def _eigenvector(matrix: np.ndarray, wanted, last: bool = False) -> np.ndarray | None:
-    """Return a real eigenvector whose eigenvalue is wanted, None without one."""
+def _eigenvector(matrix: np.ndarray, eigenvalue: float) -> np.ndarray | None:
+    """Return the real eigenvector to the eigenvalue with the largest last component, None without one."""
     values, vectors = np.linalg.eig(matrix)
-    found = np.flatnonzero(wanted(np.real(values)))
-    if not len(found):
-        return None
-    return np.real(vectors[:, found[-1 if last else 0]])
-
-
-def _is_zero(values: np.ndarray) -> np.ndarray:
-    return np.abs(values) < _ZERO
+    found = np.real(vectors[:, np.abs(np.real(values) - eigenvalue) < _ZERO * max(1.0, abs(eigenvalue))])
+    return found[:, np.argmax(np.abs(found[-1]))] if found.size else None
 
 
 def projection_from_matrix(matrix: ArrayLike, pseudo: bool = False) -> tuple:
@@ -66,19 +60,16 @@ def projection_from_matrix(matrix: ArrayLike, pseudo: bool = False) -> tuple:
         ValueError: the matrix is no projection.
     """
     matrix = np.asarray(matrix, dtype=np.float64)
-    fixed = None if pseudo else _eigenvector(matrix, lambda values: _is_zero(values - 1.0), last=True)
+    fixed = None if pseudo else _eigenvector(matrix, 1.0)
     if fixed is not None:
-        direction = _eigenvector(matrix[:3, :3], _is_zero)
-        if direction is None:
+        direction, normal = _eigenvector(matrix[:3, :3], 0.0), _eigenvector(matrix[:3, :3].T, 0.0)
+        if direction is None or normal is None:
             raise ValueError("no eigenvector corresponding to eigenvalue 0")
-        normal = _eigenvector(matrix[:3, :3].T, _is_zero)
-        point, direction = fixed / fixed[3], unit_vector(direction)
-        if normal is None:
-            return point, direction, None, None, False
-        return point, unit_vector(normal), direction, None, False
-    point = _eigenvector(matrix, lambda values: ~_is_zero(values), last=True)
-    if point is None:
-        raise ValueError("no eigenvector not corresponding to eigenvalue 0")
+        return fixed / fixed[3], unit_vector(normal), unit_vector(direction), None, False
+    # The points of the plane have one eigenvalue, three times; the fourth lies below or above it.
+    point = _eigenvector(matrix, np.sort(np.real(np.linalg.eigvals(matrix)))[1])
+    if point is None or abs(point[3]) < _ZERO:
+        raise ValueError("no plane of fixed points")
     point = point / point[3]
     normal = -matrix[3, :3]
     perspective = matrix[:3, 3] / (point[:3] @ normal)
