@@ -176,7 +176,8 @@ def ranking(frames: list[RGBDFrame]) -> None:
             scores.append(measure(a, b))
             times.append((time.process_time_ns() - start) * 1e-6)
         score = np.nan_to_num(np.array(scores))
-        print(f"{name:28} {spearman(truth, score):9.3f} {auc(score, truth < 0.6):9.3f} "
+        rank, area = spearman(truth, score), auc(score, truth < 0.6)
+        print(f"{name:28} {rank:9.3f} {area:9.3f} "
               f"{np.median(times):7.3f} {np.percentile(times, 90):7.3f}")  # fmt: skip
 
 
