@@ -86,6 +86,7 @@ def _processes(args: argparse.Namespace, out: Path, result: Path) -> list:
 
     lockstep = args.rate == 0
     common = {"use_sim_time": True, "lockstep": lockstep, "tf_timeout": 5.0 if lockstep else 0.2}
+    common["camera.queue"] = 30  # a second behind is no harm here
     for topic in CAMERA_TOPICS:
         common[f"qos_overrides.{topic}.subscription.reliability"] = "reliable"
     memory = {"file": str((out / "memory.db").resolve()), "memory.carve": not args.no_carve}
@@ -98,7 +99,7 @@ def _processes(args: argparse.Namespace, out: Path, result: Path) -> list:
     }
     return [
         Process("keyframe", "keyframe", common),
-        Process("perception", "perception", {**common, "backend": "geometric"}),
+        Process("perception", "perception", {"lockstep": lockstep, "use_sim_time": True, "backend": "geometric"}),
         Process("memory", "memory", {**common, **memory}),
         Process("replay", "replay", source, respawn=False),
     ]

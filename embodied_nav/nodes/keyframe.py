@@ -12,7 +12,7 @@ from embodied_nav.msg import Keyframe as KeyframeMsg
 
 from ..frames import RGBDFrame
 from ..keyframes import KeyframeConfig, KeyframeGate
-from . import params, qos
+from . import params, qos, warm_up
 from .camera_input import CameraInput
 from .conversions import keyframe_msg
 from .lifecycle import AgentNode, run
@@ -27,7 +27,11 @@ class KeyframeNode(AgentNode):
 
     def configure(self) -> None:
         """Makes the gate and the topics."""
-        self._gate = KeyframeGate(params.declare(self, KeyframeConfig))
+        config = params.declare(self, KeyframeConfig)
+        trial = KeyframeGate(config)
+        for frame in warm_up.frames(self.robot):
+            trial.process(frame)
+        self._gate = KeyframeGate(config)
         self._publisher = self.create_lifecycle_publisher(KeyframeMsg, "keyframes", qos.reliable(10))
         self._camera = CameraInput(self, Transforms(self), self._process, self._refused)
 

@@ -29,7 +29,7 @@ from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, RGBDFrame, SemanticDelta
 from ..memory import MemoryConfig, SpatialMemory
-from . import markers, params, qos
+from . import markers, params, qos, warm_up
 from .camera_input import CameraInput
 from .conversions import (
     BadMessage,
@@ -69,6 +69,7 @@ class MemoryNode(AgentNode):
         """Makes the memory (from its file where there is one) and the topics."""
         self._config = params.declare(self, MemoryNodeConfig)
         self._memory_config = params.declare(self, MemoryConfig, "memory")
+        self._try(SpatialMemory(self._memory_config))
         self._lock = threading.Lock()
         self._memory = self._open()
         self._ids = KeyframeIds()
@@ -101,6 +102,15 @@ class MemoryNode(AgentNode):
                 self._memory.save(self._config.file)
 
     # -- set-up --------------------------------------------------------------------------------------------------------
+
+    def _try(self, memory: SpatialMemory) -> None:
+        """Takes frames of nowhere into a memory that is then forgotten."""
+        for keyframe in warm_up.keyframes(self.robot):
+            memory.integrate(keyframe.frame)
+            memory.add_keyframe(keyframe)
+            memory.add_delta(warm_up.delta(keyframe))
+            memory.objects()
+            memory.occupancy(robot_height=self.robot.height)
 
     def _open(self) -> SpatialMemory:
         path = self._config.file

@@ -24,7 +24,7 @@ from .. import perception
 from ..config import Config, param
 from ..frames import Keyframe, SemanticDelta
 from ..perception import PerceptionConfig, PerceptionError
-from . import params, qos
+from . import params, qos, warm_up
 from .conversions import BadMessage, delta_msg, image_array, keyframe_from_msg, stamp_ns
 from .lifecycle import AgentNode, run
 from .worker import Worker
@@ -47,7 +47,9 @@ class PerceptionNode(AgentNode):
     def configure(self) -> None:
         """Makes the back end and the topics."""
         config = params.declare(self, PerceptionNodeConfig)
-        self._backend = perception.create(config.backend, params.declare(self, PerceptionConfig, "perception"))
+        settings = params.declare(self, PerceptionConfig, "perception")
+        self._try(perception.create(config.backend, settings))
+        self._backend = perception.create(config.backend, settings)
         self._instruction = ""
         self._previous: Keyframe | None = None
         self._calls = 0
@@ -60,6 +62,15 @@ class PerceptionNode(AgentNode):
         self._ids = InstanceIds(self) if config.backend == "simulator" else None
         if self._ids is not None:
             self.create_subscription(ObjectArray, "sim/instances", self._instances, qos.latched())
+
+    def _try(self, backend: perception.PerceptionBackend) -> None:
+        """Lets a back end of its own look at two frames of nowhere."""
+        if hasattr(backend, "set_instances"):
+            backend.set_instances({1: ("box", "red")})
+        previous = None
+        for keyframe in warm_up.keyframes(self.robot):
+            backend.perceive(previous, keyframe, "find the red box")
+            previous = keyframe
 
     def cleanup(self) -> None:
         """Ends the worker."""

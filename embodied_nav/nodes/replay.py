@@ -66,6 +66,7 @@ class Ledger:
         self._open_keyframes = 0
         self.latencies: dict[str, list[float]] = {node: [] for node in nodes}
         self.frames: Counter[str] = Counter()
+        self.last_progress = 0.0
         self.keyframes = 0
 
     def published(self, stamp: int) -> None:
@@ -90,6 +91,7 @@ class Ledger:
                 self._open_keyframes -= 1
             elif (message.node, message.stage) == ("perception", "keyframe") and not message.taken:
                 self._open_keyframes -= 1
+            self.last_progress = time.monotonic()
             self._news.notify_all()
 
     def wait_frame(self, stamp: int, timeout: float) -> bool:
@@ -175,8 +177,8 @@ class ReplayNode(Node):
                 self._tell(index + 1)
         finally:
             prefetch.close()
-        self._ledger.wait_all(5.0)
-        seconds = time.monotonic() - started
+        self._ledger.wait_all(2.0)
+        seconds = self._ledger.last_progress - started
         self._save_memory()
         self._write_result(seconds)
 
