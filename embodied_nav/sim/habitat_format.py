@@ -55,7 +55,9 @@ def load_episodes(path: str | Path) -> list[Episode]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give episodes as .json.gz") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: not gzip JSON ({type(error).__name__}); give Habitat's episodes as .json.gz") from None
+        raise InputError(
+            f"{path}: not gzip JSON ({type(error).__name__}); give Habitat's episodes as .json.gz"
+        ) from None
     rows = document.get("episodes") if isinstance(document, dict) else None
     if not isinstance(rows, list):
         raise InputError(f"{path}: has no list 'episodes'; give Habitat's episodes as .json.gz")

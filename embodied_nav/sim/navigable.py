@@ -266,7 +266,7 @@ def _draw(vertices, faces, low, high, scale, out):
 
 @njit(cache=True, nogil=True)
 def _sees(tops, x0, y0, z0, x1, y1, z1, stop):
-    """Whether the line from one point to another (cells, cells, m) clears ``tops`` until ``stop`` cells before its end."""
+    """Whether the line between two points (cells, cells, m) clears ``tops`` until ``stop`` cells before its end."""
     length = np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2)
     n = int(length * 3.0) + 1
     for k in range(n):

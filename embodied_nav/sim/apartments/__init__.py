@@ -34,15 +34,16 @@ def generate(seed: int, config: ApartmentConfig | None = None) -> SceneDescripti
         config: how many rooms.
 
     Returns:
-        A scene whose floor is at z = 0 and whose ceiling stands apart: :func:`without_ceiling`.
+        A scene whose floor is at z = 0. Only walls reach above 2.2 m besides the ceiling, so a view from above leaves
+        out what is higher.
 
     Raises:
-        InputError: a negative seed.
+        InputError: a negative seed, or (never seen) one for which no apartment came out.
     """
     from ..interface import Room
     from .furnish import Furnisher
     from .layout import make_plan
-    from .rooms import furnish_room
+    from .rooms import add_rivals, furnish_room
     from .shapes import MeshBuilder
     from .structure import build_structure
 
@@ -57,6 +58,7 @@ def generate(seed: int, config: ApartmentConfig | None = None) -> SceneDescripti
         furnisher = Furnisher(plan, builder, rng)
         for index in range(len(plan.rooms)):
             furnish_room(furnisher, index)
+        add_rivals(furnisher)
         rooms = tuple(Room(i, kind, (plan.rooms[i],)) for i, kind in enumerate(plan.kinds))
         scene = SceneDescription(builder.build(), tuple(furnisher.objects), rooms)
         if _every_room_reachable(scene):

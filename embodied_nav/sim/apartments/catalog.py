@@ -72,30 +72,49 @@ CATEGORIES: dict[str, CategoryInfo] = {
         ("living room",), ("brown", "white", "black", "yellow"), ((0.8, 1.1), (0.5, 0.6), (0.38, 0.45))
     ),
     "desk": CategoryInfo(_WORK, ("brown", "white", "black", "gray"), ((1.1, 1.5), (0.6, 0.7), (0.72, 0.75))),
-    "bed": CategoryInfo(("bedroom",), _CLOTH, ((1.4, 1.8), (2.05, 2.15), (0.95, 1.1)), ("fabric-1", "fabric-2", "plaid-1")),
+    "bed": CategoryInfo(
+        ("bedroom",), _CLOTH, ((1.4, 1.8), (2.05, 2.15), (0.95, 1.1)), ("fabric-1", "fabric-2", "plaid-1")
+    ),
     "crib": CategoryInfo(("nursery",), ("white", "brown", "pink", "blue"), ((0.7, 0.75), (1.25, 1.3), (0.85, 0.95))),
-    "nightstand": CategoryInfo(("bedroom",), ("brown", "white", "black", "gray"), ((0.42, 0.5), (0.38, 0.42), (0.5, 0.58))),
+    "nightstand": CategoryInfo(
+        ("bedroom",), ("brown", "white", "black", "gray"), ((0.42, 0.5), (0.38, 0.42), (0.5, 0.58))
+    ),
     "wardrobe": CategoryInfo(
-        ("bedroom", "hallway", "nursery"), ("white", "brown", "gray", "green", "blue"), ((1.1, 1.8), (0.55, 0.6), (1.95, 2.1))
+        ("bedroom", "hallway", "nursery"),
+        ("white", "brown", "gray", "green", "blue"),
+        ((1.1, 1.8), (0.55, 0.6), (1.95, 2.1)),
     ),
     "dresser": CategoryInfo(
         ("bedroom", "nursery", "hallway", "dining room"), _FURNITURE, ((0.8, 1.2), (0.42, 0.48), (0.75, 0.9))
     ),
     "bookshelf": CategoryInfo(
-        ("living room", "office", "library", "nursery"), ("brown", "white", "black"), ((0.8, 1.1), (0.28, 0.34), (1.7, 2.0))
+        ("living room", "office", "library", "nursery"),
+        ("brown", "white", "black"),
+        ((0.8, 1.1), (0.28, 0.34), (1.7, 2.0)),
     ),
-    "lamp": CategoryInfo(_ANY, (*_VIVID, "white"), ((0.36, 0.44), (0.36, 0.44), (1.45, 1.7)), ("fabric-2", "stripes-1")),
+    "lamp": CategoryInfo(
+        _ANY, (*_VIVID, "white"), ((0.36, 0.44), (0.36, 0.44), (1.45, 1.7)), ("fabric-2", "stripes-1")
+    ),
     "plant": CategoryInfo(_ANY, ("green",), ((0.42, 0.6), (0.42, 0.6), (0.8, 1.3)), ("leaves-1", "leaves-2")),
     "tv": CategoryInfo(("living room", "bedroom"), ("black",), ((0.95, 1.3), (0.18, 0.2), (0.62, 0.76)), ("plain",)),
     "tv stand": CategoryInfo(("living room", "bedroom"), _FURNITURE, ((1.3, 1.7), (0.38, 0.44), (0.42, 0.5))),
-    "computer": CategoryInfo(_WORK, ("black", "gray", "white"), ((0.55, 0.62), (0.2, 0.22), (0.42, 0.48)), ("metal-1",)),
-    "kitchen counter": CategoryInfo(("kitchen",), ("white", "brown", "gray", "blue", "green"), ((0.5, 1.4), (0.6, 0.6), (0.9, 0.9))),
+    "computer": CategoryInfo(
+        _WORK, ("black", "gray", "white"), ((0.55, 0.62), (0.2, 0.22), (0.42, 0.48)), ("metal-1",)
+    ),
+    "kitchen counter": CategoryInfo(
+        ("kitchen",), ("white", "brown", "gray", "blue", "green"), ((0.5, 1.4), (0.6, 0.6), (0.9, 0.9))
+    ),
     "oven": CategoryInfo(("kitchen",), ("black", "white", "gray"), ((0.6, 0.6), (0.6, 0.6), (0.9, 0.9)), ("metal-1",)),
     "sink": CategoryInfo(("kitchen",), ("gray",), ((0.8, 0.8), (0.6, 0.6), (0.9, 0.9)), ("metal-1",)),
     "refrigerator": CategoryInfo(
-        ("kitchen",), ("white", "gray", "red", "black", "turquoise"), ((0.6, 0.7), (0.62, 0.68), (1.7, 1.95)), ("metal-1",)
+        ("kitchen",),
+        ("white", "gray", "red", "black", "turquoise"),
+        ((0.6, 0.7), (0.62, 0.68), (1.7, 1.95)),
+        ("metal-1",),
     ),
-    "microwave": CategoryInfo(("kitchen",), ("white", "black", "red"), ((0.46, 0.5), (0.34, 0.36), (0.27, 0.3)), ("metal-1",)),
+    "microwave": CategoryInfo(
+        ("kitchen",), ("white", "black", "red"), ((0.46, 0.5), (0.34, 0.36), (0.27, 0.3)), ("metal-1",)
+    ),
     "toilet": CategoryInfo(("bathroom",), ("white",), ((0.38, 0.4), (0.66, 0.7), (0.78, 0.82)), ("ceramic",)),
     "bathtub": CategoryInfo(("bathroom",), ("white",), ((1.55, 1.75), (0.72, 0.78), (0.56, 0.6)), ("ceramic",)),
     "washbasin": CategoryInfo(("bathroom",), ("white",), ((0.55, 0.7), (0.45, 0.5), (0.86, 0.9)), ("ceramic",)),
@@ -103,18 +122,33 @@ CATEGORIES: dict[str, CategoryInfo] = {
         ("bathroom", "laundry room"), ("white", "gray"), ((0.6, 0.6), (0.58, 0.62), (0.85, 0.87)), ("metal-1",)
     ),
     "laundry basket": CategoryInfo(
-        ("bathroom", "laundry room"), (*_VIVID, "brown"), ((0.4, 0.46), (0.4, 0.46), (0.52, 0.6)), ("fabric-3", "plaid-1")
+        ("bathroom", "laundry room"),
+        (*_VIVID, "brown"),
+        ((0.4, 0.46), (0.4, 0.46), (0.52, 0.6)),
+        ("fabric-3", "plaid-1"),
     ),
     "trash can": CategoryInfo(
-        ("kitchen", "office", "bathroom"), (*_VIVID, "gray", "black"), ((0.28, 0.34), (0.28, 0.34), (0.45, 0.62)), ("metal-1",)
+        ("kitchen", "office", "bathroom"),
+        (*_VIVID, "gray", "black"),
+        ((0.28, 0.34), (0.28, 0.34), (0.45, 0.62)),
+        ("metal-1",),
     ),
     "toy box": CategoryInfo(("nursery",), _VIVID, ((0.6, 0.8), (0.4, 0.45), (0.4, 0.46))),
-    "piano": CategoryInfo(("living room", "library"), ("black", "brown", "white"), ((1.4, 1.5), (0.6, 0.66), (1.15, 1.25))),
-    "mirror": CategoryInfo(
-        ("bathroom", "hallway", "bedroom"), ("yellow", "brown", "black", "white"), ((0.5, 0.7), (0.03, 0.04), (0.7, 0.95)), goal=False
+    "piano": CategoryInfo(
+        ("living room", "library"), ("black", "brown", "white"), ((1.4, 1.5), (0.6, 0.66), (1.15, 1.25))
     ),
-    "picture": CategoryInfo(_ANY, ("black", "brown", "white", "yellow", "red", "blue"), ((0.5, 1.0), (0.03, 0.04), (0.4, 0.75)), goal=False),
-    "curtain": CategoryInfo(("living room", "bedroom"), _CLOTH, ((0.3, 0.4), (0.1, 0.12), (2.0, 2.1)), ("fabric-1", "stripes-1"), False),
+    "mirror": CategoryInfo(
+        ("bathroom", "hallway", "bedroom"),
+        ("yellow", "brown", "black", "white"),
+        ((0.5, 0.7), (0.03, 0.04), (0.7, 0.95)),
+        goal=False,
+    ),
+    "picture": CategoryInfo(
+        _ANY, ("black", "brown", "white", "yellow", "red", "blue"), ((0.5, 1.0), (0.03, 0.04), (0.4, 0.75)), goal=False
+    ),
+    "curtain": CategoryInfo(
+        ("living room", "bedroom"), _CLOTH, ((0.3, 0.4), (0.1, 0.12), (2.0, 2.1)), ("fabric-1", "stripes-1"), False
+    ),
     "rug": CategoryInfo(
         ("living room", "bedroom", "dining room", "nursery", "library", "office"),
         (*_VIVID, "gray", "brown"),

@@ -1,4 +1,4 @@
-"""The shapes of kitchen and bathroom fixtures, lights, plants, screens and what hangs on walls. Knows nothing of places.
+"""The shapes of kitchen and bathroom fixtures, lights, plants, screens and what hangs on walls. Knows no places.
 
 Makers as in :mod:`.furniture`; what hangs on a wall has its lower edge at z = 0 and is lifted when it is placed.
 """
@@ -102,7 +102,9 @@ def oven(size: Size, look: Look) -> Solid:
     solid.box((0, 0, h - 0.015), (w, d, 0.03), _DARK)
     for x in (-0.14, 0.14):
         for y in (-0.13, 0.13):
-            solid.cylinder((x, y, h + 0.004), 0.09 if x * y > 0 else 0.07, 0.01, look.other("metal-1", (120, 50, 40)), n=20)
+            solid.cylinder(
+                (x, y, h + 0.004), 0.09 if x * y > 0 else 0.07, 0.01, look.other("metal-1", (120, 50, 40)), n=20
+            )
             solid.cylinder((x, y, h + 0.01), 0.05, 0.012, _DARK, n=16)
     front = d / 2 - 0.005
     for k in range(5):
@@ -136,7 +138,12 @@ def refrigerator(size: Size, look: Look) -> Solid:
     solid = Solid().box((0, -0.02, h / 2), (w, d - 0.05, h), look.shade(0.92), bevel=0.012)
     for z0, z1 in ((0.06, h * 0.36), (h * 0.36 + 0.01, h - 0.01)):
         solid.box((0, d / 2 - 0.03, (z0 + z1) / 2), (w - 0.01, 0.05, z1 - z0), look.main, bevel=0.015)
-        solid.rod((-w / 2 + 0.07, d / 2 + 0.02, z0 + 0.1), (-w / 2 + 0.07, d / 2 + 0.02, min(z1, z0 + 0.7) - 0.1), 0.012, _STEEL)
+        solid.rod(
+            (-w / 2 + 0.07, d / 2 + 0.02, z0 + 0.1),
+            (-w / 2 + 0.07, d / 2 + 0.02, min(z1, z0 + 0.7) - 0.1),
+            0.012,
+            _STEEL,
+        )
     for k in range(3):
         tint = tuple(int(v) for v in look.rng.integers(90, 255, 3))
         x, z = float(look.rng.uniform(-0.1, 0.2)), h * 0.55 + 0.16 * k
@@ -177,7 +184,15 @@ def bathtub(size: Size, look: Look) -> Solid:
         solid.box((x, 0, h / 2), (rim, d, h), look.main, bevel=0.025)
     solid.box((0, 0, 0.08), (w - rim, d - rim, 0.14), look.shade(0.9))
     water = Material("marble-1", (170, 214, 232), 1.0)
-    solid.quad([(-w / 2, -d / 2 + rim, 0.34), (w / 2, -d / 2 + rim, 0.34), (w / 2, d / 2 - rim, 0.34), (-w / 2, d / 2 - rim, 0.34)], water)
+    solid.quad(
+        [
+            (-w / 2, -d / 2 + rim, 0.34),
+            (w / 2, -d / 2 + rim, 0.34),
+            (w / 2, d / 2 - rim, 0.34),
+            (-w / 2, d / 2 - rim, 0.34),
+        ],
+        water,
+    )
     solid.rod((-w / 2 + 0.05, 0, h), (-w / 2 + 0.05, 0, h + 0.16), 0.018, _STEEL)
     solid.rod((-w / 2 + 0.05, 0, h + 0.15), (-w / 2 + 0.2, 0, h + 0.11), 0.015, _STEEL)
     return solid
@@ -250,7 +265,7 @@ def _framed(size: Size, look: Look, face: Material) -> Solid:
 
 def curtain(size: Size, look: Look) -> Solid:
     """Hanging folds."""
-    w, d, h = size
+    w, _, h = size
     solid = Solid()
     folds = 5
     for k in range(folds):

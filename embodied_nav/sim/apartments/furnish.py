@@ -14,7 +14,7 @@ from ..interface import SceneObject
 from . import fixtures, furniture
 from .catalog import CATEGORIES, drawn_size, tinted
 from .layout import Plan
-from .shapes import Material, MeshBuilder, Solid
+from .shapes import Material, MeshBuilder
 
 _CELL = 0.08
 #: Free space is kept for a circle of this radius (m): a 0.18 m robot with room to spare.
@@ -52,6 +52,7 @@ class Furnisher:
     def __init__(self, plan: Plan, builder: MeshBuilder, rng: np.random.Generator) -> None:
         self.plan, self.builder, self.rng = plan, builder, rng
         self.objects: list[SceneObject] = []
+        self.floors: list[Floor] = []
         self.accent = Material("wood-2", tinted("brown", rng), 0.8)
 
     def floor(self, index: int) -> Floor:
@@ -66,6 +67,7 @@ class Furnisher:
         for window in self.plan.windows:
             if window.room == index:
                 floor.windows.append((window.side, window.low, window.high, window.sill))
+        self.floors.append(floor)
         return floor
 
     def look(self, category: str, color: str) -> furniture.Look:
@@ -83,7 +85,17 @@ class Furnisher:
         return str(choice[int(self.rng.integers(len(choice)))])
 
     def put(
-        self, floor: Floor, category: str, x: float, y: float, yaw: float, size=None, color="", z=0.0, solid=None, look=None
+        self,
+        floor: Floor,
+        category: str,
+        x: float,
+        y: float,
+        yaw: float,
+        size=None,
+        color="",
+        z=0.0,
+        solid=None,
+        look=None,
     ) -> SceneObject:
         """Places a piece without asking; its category's maker shapes it unless ``solid`` is given."""
         size = drawn_size(category, self.rng) if size is None else size
@@ -109,10 +121,13 @@ class Furnisher:
         floor.pieces.append(piece)
         return piece
 
-    def stand(self, floor: Floor, category: str, x, y, yaw, size=None, color="", gap=0.02, front=0.0) -> SceneObject | None:
+    def stand(
+        self, floor: Floor, category: str, x, y, yaw, size=None, color="", gap=0.02, front=0.0, turn=0.0
+    ) -> SceneObject | None:
         """Places a piece on the floor where it fits and leaves the ways open; None where it does not.
 
-        ``front`` is room (m) kept clear before it while it is placed, so that it can be used.
+        ``front`` is room (m) kept clear before it while it is placed, so that it can be used; ``turn`` (rad) turns it
+        a little in its place, as people leave a chair.
         """
         size = drawn_size(category, self.rng) if size is None else size
         box = footprint(x, y, yaw, size[0], size[1])
@@ -122,7 +137,7 @@ class Furnisher:
             return None
         floor.boxes.append(box)
         self._note_tall(floor, box, size[2])
-        return self.put(floor, category, x, y, yaw, size, color)
+        return self.put(floor, category, x, y, yaw + turn, size, color)
 
     def fits(self, floor: Floor, box, reach_box=None) -> bool:
         """Whether a box lies in the room, off other pieces and off the doors."""
@@ -162,7 +177,9 @@ class Furnisher:
                 return piece
         return None
 
-    def beside(self, floor: Floor, piece: SceneObject, category: str, sign: int, size=None, color="", gap=0.06, back=True):
+    def beside(
+        self, floor: Floor, piece: SceneObject, category: str, sign: int, size=None, color="", gap=0.06, back=True
+    ):
         """Stands a piece next to another, to its right (+1) or left (-1), backs in line."""
         size = drawn_size(category, self.rng) if size is None else size
         dx = sign * (piece.extent[0] / 2 + size[0] / 2 + gap)
@@ -247,7 +264,11 @@ def door_zone(door):
     """The floor around a door that stays clear."""
     x, y, side, width = door
     along, across = width / 2 + 0.05, 0.75
-    return (x - across, y - along, x + across, y + along) if side % 2 == 0 else (x - along, y - across, x + along, y + across)
+    return (
+        (x - across, y - along, x + across, y + along)
+        if side % 2 == 0
+        else (x - along, y - across, x + along, y + across)
+    )
 
 
 def before_window(floor: Floor, side: int, low: float, high: float) -> bool:
@@ -291,12 +312,7 @@ def connected(rectangle, boxes, doors) -> bool:
     for px, py, side in doors:
         step = 0.42 if side < 2 else -0.42
         qx, qy = (px + step, py) if side % 2 == 0 else (px, py + step)
-        near = labels[
-            np.ix_(np.abs(y - qy) < 0.15, np.abs(x - qx) < 0.15)
-        ]
+        near = labels[np.ix_(np.abs(y - qy) < 0.15, np.abs(x - qx) < 0.15)]
         if not (near == best).any():
             return False
     return True
-
-
-__all__ = ["Floor", "Furnisher", "Solid"]

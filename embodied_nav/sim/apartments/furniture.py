@@ -59,7 +59,9 @@ def sofa(size: Size, look: Look) -> Solid:
         solid.ellipsoid((x, 0.08, 0.37), (seat / 2, d / 2 - 0.1, 0.11), look.shade(1.05), power=0.35)
         solid.ellipsoid((x, -d / 2 + 0.26, 0.60), (seat / 2 - 0.01, 0.10, 0.21), look.shade(1.0), power=0.45)
     for x in (-w / 2 + arm + 0.18, w / 2 - arm - 0.18)[: int(look.rng.integers(1, 3))]:
-        solid.ellipsoid((x, -d / 2 + 0.40, 0.56), (0.19, 0.07, 0.17), look.other("plaid-2", (236, 230, 214), 0.4), 8, 0.5)
+        solid.ellipsoid(
+            (x, -d / 2 + 0.40, 0.56), (0.19, 0.07, 0.17), look.other("plaid-2", (236, 230, 214), 0.4), 8, 0.5
+        )
     return solid
 
 
@@ -123,7 +125,9 @@ def stool(size: Size, look: Look) -> Solid:
         for y in (-1, 1):
             solid.rod((0.33 * x * w, 0.33 * y * w, 0), (0.2 * x * w, 0.2 * y * w, h - 0.04), 0.017, look.shade(0.85))
     for a, b in (((-1, -1), (1, -1)), ((1, -1), (1, 1)), ((1, 1), (-1, 1)), ((-1, 1), (-1, -1))):
-        solid.rod((0.28 * a[0] * w, 0.28 * a[1] * w, 0.22), (0.28 * b[0] * w, 0.28 * b[1] * w, 0.22), 0.012, look.accent)
+        solid.rod(
+            (0.28 * a[0] * w, 0.28 * a[1] * w, 0.22), (0.28 * b[0] * w, 0.28 * b[1] * w, 0.22), 0.012, look.accent
+        )
     return solid
 
 
@@ -163,7 +167,9 @@ def dining_table(size: Size, look: Look) -> Solid:
     for k in range(5):
         a = 2 * np.pi * k / 5
         tint = [(220, 60, 40), (240, 190, 40), (90, 160, 60), (235, 130, 40), (200, 40, 60)][k]
-        solid.ellipsoid((0.06 * np.cos(a), 0.06 * np.sin(a), h + 0.09), (0.04, 0.04, 0.04), look.other("ceramic", tint), 6)
+        solid.ellipsoid(
+            (0.06 * np.cos(a), 0.06 * np.sin(a), h + 0.09), (0.04, 0.04, 0.04), look.other("ceramic", tint), 6
+        )
     return solid
 
 
@@ -218,7 +224,9 @@ def bed(size: Size, look: Look) -> Solid:
 def crib(size: Size, look: Look) -> Solid:
     """Bars all around a small mattress."""
     w, d, h = size
-    solid = Solid().box((0, 0, 0.32), (w - 0.06, d - 0.06, 0.14), look.other("plaid-1", (240, 236, 220), 0.5), bevel=0.03)
+    solid = Solid().box(
+        (0, 0, 0.32), (w - 0.06, d - 0.06, 0.14), look.other("plaid-1", (240, 236, 220), 0.5), bevel=0.03
+    )
     for x in (-w / 2 + 0.025, w / 2 - 0.025):
         for z in (0.22, h - 0.03):
             solid.box((x, 0, z), (0.05, d, 0.06), look.main)
@@ -274,7 +282,12 @@ def wardrobe(size: Size, look: Look) -> Solid:
         for z, tall in ((h * 0.72, h * 0.36), (h * 0.28, h * 0.36)):
             solid.box((x, d / 2 + 0.004, z), (width - 0.14, 0.012, tall), look.shade(0.9), bevel=0.005)
         handle = x + (width / 2 - 0.05) * (1 if k % 2 == 0 else -1)
-        solid.rod((handle, d / 2 + 0.03, h * 0.45), (handle, d / 2 + 0.03, h * 0.55), 0.01, look.other("metal-1", (70, 70, 74)))
+        solid.rod(
+            (handle, d / 2 + 0.03, h * 0.45),
+            (handle, d / 2 + 0.03, h * 0.55),
+            0.01,
+            look.other("metal-1", (70, 70, 74)),
+        )
     return solid
 
 
@@ -303,7 +316,11 @@ def _books(solid: Solid, look: Look, x0: float, x1: float, z: float, room: float
         if x + width > end:
             return
         tint = tuple(int(v) for v in look.rng.integers(50, 240, 3))
-        solid.box((x + width / 2, 0.02, z + tall / 2), (width - 0.003, depth * 0.72, tall), look.other("stripes-2", tint, 0.35))
+        solid.box(
+            (x + width / 2, 0.02, z + tall / 2),
+            (width - 0.003, depth * 0.72, tall),
+            look.other("stripes-2", tint, 0.35),
+        )
         x += width
 
 
@@ -332,7 +349,11 @@ def piano(size: Size, look: Look) -> Solid:
     solid.box((0, 0.14, 0.722), (w - 0.12, 0.2, 0.02), look.other("ceramic", (245, 244, 238)))
     for k in range(24):
         if k % 7 not in (2, 6):
-            solid.box((-w / 2 + 0.1 + (k + 0.5) * (w - 0.2) / 24, 0.10, 0.738), (0.015, 0.11, 0.02), look.other("plain", (30, 30, 32)))
+            solid.box(
+                (-w / 2 + 0.1 + (k + 0.5) * (w - 0.2) / 24, 0.10, 0.738),
+                (0.015, 0.11, 0.02),
+                look.other("plain", (30, 30, 32)),
+            )
     for x in (-w / 2 + 0.05, w / 2 - 0.05):
         solid.box((x, d / 2 - 0.06, 0.31), (0.08, 0.08, 0.62), look.main)
     solid.box((0, 0.02, 1.0), (0.4, 0.02, 0.26), look.other("picture-5", (250, 250, 245), 0.4))

@@ -181,17 +181,16 @@ def _split(rng, rooms: list[int], areas: np.ndarray, box: Rectangle, cells: list
 
 
 def _corridor(rng, kinds) -> list[Rectangle] | None:
-    """Rooms on both sides of a corridor; often the living room closes its end over the whole depth."""
+    """Rooms on both sides of a corridor; often living room and kitchen close its end over the whole depth."""
     rooms = list(rng.permutation(len(kinds) - 1))
     areas = _areas(rng, kinds)
     width = rng.uniform(1.55, 1.9)
     cells: list[Rectangle] = [(0.0, 0.0, 0.0, 0.0)] * len(kinds)
-    head = rng.random() < 0.5 and len(rooms) >= 4
-    if head:
-        rooms.remove(kinds.index("living room"))
+    head = [kinds.index("living room"), kinds.index("kitchen")] if len(rooms) >= 5 and rng.random() < 0.6 else []
+    rooms = [room for room in rooms if room not in head]
     half = len(rooms) // 2
     rows = rooms[:half], rooms[half:]
-    length = sum(areas[rooms]) / rng.uniform(6.6, 8.0)
+    length = float(sum(areas[rooms]) / rng.uniform(6.6, 8.0))
     depths = [float(areas[row].sum()) / length for row in rows]
     for row, depth, y in zip(rows, depths, (0.0, depths[0] + width), strict=True):
         x = 0.0
@@ -199,11 +198,21 @@ def _corridor(rng, kinds) -> list[Rectangle] | None:
             step = areas[room] / depth
             cells[room] = (x, y, x + step, y + depth)
             x += step
-    total = depths[0] + width + depths[1]
+        if row:
+            cells[row[-1]] = (*cells[row[-1]][:2], length, y + depth)
     cells[-1] = (0.0, depths[0], length, depths[0] + width)
     if head:
-        living = kinds.index("living room")
-        cells[living] = (length, 0.0, length + max(areas[living] / total, 3.6), total)
+        living, kitchen = head
+        total = depths[0] + width + depths[1]
+        end = length + float(areas[head].sum()) / total
+        cut = total * float(areas[living] / areas[head].sum())
+        # The corridor opens into the living room, so that side of the cut must reach past it.
+        if cut >= depths[0] + width:
+            cells[living], cells[kitchen] = (length, 0.0, end, cut), (length, cut, end, total)
+        elif total - cut <= depths[0]:
+            cells[kitchen], cells[living] = (length, 0.0, end, total - cut), (length, total - cut, end, total)
+        else:
+            return None
     if rng.random() < 0.5:
         cells = [(y0, x0, y1, x1) for x0, y0, x1, y1 in cells]
     return cells

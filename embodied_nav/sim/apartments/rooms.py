@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from .catalog import CATEGORIES, drawn_size
 from .fixtures import wall_cupboard
 from .furnish import SIDE_YAW, Floor, Furnisher, at_wall, footprint, from_piece
-from .shapes import Material
 
 
 def furnish_room(f: Furnisher, index: int) -> None:
@@ -19,21 +19,33 @@ def furnish_room(f: Furnisher, index: int) -> None:
             f.hang(floor, "picture", 1.55)
 
 
+def add_rivals(f: Furnisher, wanted: int = 4) -> None:
+    """Adds pieces until at least ``wanted`` categories stand here in two colours: then "the red one" tells apart."""
+    movable = ("armchair", "lamp", "trash can", "dresser", "stool", "ottoman", "bookshelf", "laundry basket", "chair")
+    for _ in range(24):
+        colors: dict[str, set[str]] = {}
+        for piece in f.objects:
+            colors.setdefault(piece.category, set()).add(piece.color)
+        if sum(len(c) > 1 for category, c in colors.items() if CATEGORIES[category].goal) >= wanted:
+            return
+        single = [c for c in movable if len(colors.get(c, ())) == 1]
+        category = single[int(f.rng.integers(len(single)))] if single else "lamp"
+        fresh = [c for c in CATEGORIES[category].colors if c not in colors.get(category, ())]
+        floors = [floor for floor in f.floors if floor.kind in CATEGORIES[category].rooms]
+        if fresh and floors:
+            floor = floors[int(f.rng.integers(len(floors)))]
+            f.against(floor, category, color=fresh[int(f.rng.integers(len(fresh)))], front=0.2)
+
+
 def _rug(f: Furnisher, floor: Floor, x: float, y: float, yaw: float, share: float = 0.8) -> None:
     if f.rng.random() > share:
         return
-    w, d, h = CATEGORY_RUG(f)
+    w, d, h = drawn_size("rug", f.rng)
     box = footprint(x, y, yaw, w, d)
     x0, y0, x1, y1 = floor.rectangle
     shrink = min(1.0, 2 * min(x - x0, x1 - x) / (box[2] - box[0]), 2 * min(y - y0, y1 - y) / (box[3] - box[1])) * 0.98
     if shrink > 0.55:
         f.put(floor, "rug", x, y, yaw, (w * shrink, d * shrink, h))
-
-
-def CATEGORY_RUG(f: Furnisher):
-    from .catalog import drawn_size
-
-    return drawn_size("rug", f.rng)
 
 
 def _curtains(f: Furnisher, floor: Floor) -> None:
@@ -91,8 +103,6 @@ def _union(a, b):
 
 def _dining(f: Furnisher, floor: Floor, size=None, most: int = 6) -> None:
     """A table in the free middle of the floor with chairs around it."""
-    from .catalog import drawn_size
-
     size = drawn_size("dining table", f.rng) if size is None else size
     x0, y0, x1, y1 = floor.rectangle
     for k in range(30):
@@ -122,12 +132,16 @@ def living_room(f: Furnisher, floor: Floor) -> None:
             break
     if sofa is None:
         sofa = f.against(floor, "sofa", front=0.8)
+    if not any(piece.category == "tv" for piece in floor.pieces):
+        stand = f.against(floor, "tv stand", front=0.6, tries=30)
+        if stand is not None:
+            f.on_top(floor, stand, "tv", (min(1.1, stand.extent[0]), 0.19, 0.68), dy=-0.04)
     if sofa is not None:
         _around_sofa(f, floor, sofa)
     f.against(floor, "bookshelf")
     if f.rng.random() < 0.35:
         f.against(floor, "piano", front=0.8)
-    if min(floor.size) > 3.6 and "dining room" not in f.plan.kinds and f.rng.random() < 0.7:
+    if min(floor.size) > 3.3 and "dining room" not in f.plan.kinds and f.rng.random() < 0.85:
         _dining(f, floor, (1.2, 0.8, 0.75), 4)
     f.against(floor, "plant", front=0.0, corner=True)
     if f.rng.random() < 0.5:
@@ -142,8 +156,6 @@ def _sofa_and_tv(f: Furnisher, floor: Floor, side: int, opposite: int):
     if sofa is None:
         return None
     along = sofa.center[1 - side % 2]
-    from .catalog import drawn_size
-
     size = drawn_size("tv stand", f.rng)
     for shift in (0.0, 0.3, -0.3, 0.6, -0.6):
         x, y, yaw = at_wall(floor, opposite, along + shift, size[1])
@@ -259,9 +271,7 @@ def _place_row(f: Furnisher, floor: Floor, side: int, start: float, units, color
 
 
 def bedroom(f: Furnisher, floor: Floor) -> None:
-    """Bed with its head to a wall between night stands with lamps, wardrobe, dresser; a desk or an armchair if it fits."""
-    from .catalog import drawn_size
-
+    """Bed with its head to a wall between night stands with lamps, wardrobe, dresser; a desk or an armchair."""
     bed = None
     sides = [int(s) for s in f.rng.permutation(4)]
     for k in range(24):
@@ -308,8 +318,8 @@ def _work_place(f: Furnisher, floor: Floor) -> None:
     if f.rng.random() < 0.6:
         w = 0.24
         f.on_top(floor, desk, "lamp", (w, w, 0.46), dx=-desk.extent[0] / 2 + 0.16, dy=-0.1)
-    x, y = from_piece(desk, float(f.rng.uniform(-0.1, 0.15)), desk.extent[1] / 2 + 0.32)
-    f.stand(floor, "office chair", x, y, desk.yaw + math.pi + float(f.rng.uniform(-0.5, 0.5)), gap=0.0)
+    x, y = from_piece(desk, float(f.rng.uniform(-0.1, 0.15)), desk.extent[1] / 2 + 0.36)
+    f.stand(floor, "office chair", x, y, desk.yaw + math.pi, gap=0.0, turn=float(f.rng.uniform(-0.5, 0.5)))
     if floor.kind == "office" or f.rng.random() < 0.5:
         f.beside(floor, desk, "trash can", 1 if f.rng.random() < 0.5 else -1)
 
@@ -430,4 +440,4 @@ RECIPES = {
     "nursery": nursery,
 }
 
-__all__ = ["RECIPES", "Material", "furnish_room"]
+__all__ = ["RECIPES", "add_rivals", "furnish_room"]

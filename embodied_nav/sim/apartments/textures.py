@@ -73,11 +73,11 @@ def _wallpaper(rng):
 
 
 def _stripes(rng):
-    y, x = np.mgrid[:_SIZE, :_SIZE] / _SIZE
+    x = np.arange(_SIZE)[None, :] / _SIZE
     count = int(rng.choice([6, 8, 12]))
     wave = np.sin(2 * np.pi * count * x)
     mark = np.clip(wave * 6.0, -1.0, 1.0)
-    return 0.84 + 0.08 * mark + 0.02 * noise(rng, 30) - 0.20 * spots(rng, 5, 0.07) + 0.015 * noise(rng, 2.5)
+    return 0.89 + 0.08 * mark + 0.02 * noise(rng, 30) - 0.20 * spots(rng, 5, 0.07) + 0.015 * noise(rng, 2.5)
 
 
 def _planks(rng, rows: int = 8):
@@ -139,7 +139,7 @@ def _fabric(rng):
     period = int(rng.choice([4, 8]))
     weave = np.where(((x // (period // 2)) + (y // (period // 2))) % 2, 1.0, -1.0)
     slub = noise(rng, 4, (0.3, 3.0)) + noise(rng, 4, (3.0, 0.3))
-    return 0.86 + 0.03 * weave + 0.04 * slub - 0.22 * spots(rng, 5, 0.08)
+    return 0.94 + 0.03 * weave + 0.04 * slub - 0.22 * spots(rng, 5, 0.08)
 
 
 def _plaid(rng):
@@ -151,7 +151,7 @@ def _plaid(rng):
 
 def _leather(rng):
     crease = np.exp(-((noise(rng, 10) * 4.0) ** 2))
-    return 0.90 - 0.16 * crease + 0.03 * noise(rng, 3) - 0.15 * spots(rng, 6, 0.04)
+    return 0.97 - 0.16 * crease + 0.03 * noise(rng, 3) - 0.15 * spots(rng, 6, 0.04)
 
 
 def _carpet(rng):
@@ -175,7 +175,7 @@ def _rug(rng):
 def _wood(rng):
     grain = noise(rng, 16, (0.2, 3.0))
     rings = np.sin(6.0 * noise(rng, 60, (0.4, 2.0)) + 2.0 * grain)
-    return 0.82 + 0.06 * rings + 0.05 * noise(rng, 4, (0.4, 5.0)) - 0.30 * spots(rng, 6, 0.025)
+    return 0.91 + 0.06 * rings + 0.05 * noise(rng, 4, (0.4, 5.0)) - 0.30 * spots(rng, 6, 0.025)
 
 
 def _marble(rng):
@@ -188,7 +188,7 @@ def _granite(rng):
 
 
 def _metal(rng):
-    return 0.88 + 0.03 * noise(rng, 4, (0.2, 8.0)) + 0.02 * noise(rng, 20) - 0.10 * spots(rng, 4, 0.02)
+    return 0.95 + 0.03 * noise(rng, 4, (0.2, 8.0)) + 0.02 * noise(rng, 20) - 0.10 * spots(rng, 4, 0.02)
 
 
 def _ceramic(rng):
@@ -201,7 +201,7 @@ def _plain(rng):
 
 def _leaves(rng):
     vein = np.exp(-((noise(rng, 12) * 3.0) ** 2))
-    return 0.78 + 0.12 * noise(rng, 6) + 0.18 * vein - 0.25 * spots(rng, 6, 0.15)
+    return 0.88 + 0.12 * noise(rng, 6) + 0.18 * vein - 0.25 * spots(rng, 6, 0.15)
 
 
 def _books(rng):
