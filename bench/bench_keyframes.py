@@ -197,9 +197,8 @@ def main() -> None:
     print("keyframes of 30 frames of nothing, without depth")
     for kind in ("blank wall", "noisy wall", "dark"):
         views = nothing(kind)
-        print(
-            f"  {kind:12} recipe {run(PlainRecipe().process, views)[0]:3}   ours {run(KeyframeGate().process, views)[0]:3}"
-        )
+        recipe, ours = run(PlainRecipe().process, views)[0], run(KeyframeGate().process, views)[0]
+        print(f"  {kind:12} recipe {recipe:3}   ours {ours:3}")
     gates(frames)
     ranking(frames)
 

@@ -35,6 +35,9 @@ class KeyframeConfig(Config):
         0.6, "a view of which less was seen by the last keyframe is a keyframe", low=0.0, high=1.0
     )
     min_kept: float = param(0.35, "a view that kept less than this of the last keyframe's is one", low=0.0, high=1.0)
+    closer_translation: float = param(
+        0.5, "distance from which that counts: before a near wall views shrink fast", unit="m", low=0.0, high=100.0
+    )
     depth_tolerance: float = param(0.08, "relative depth difference of one surface", low=0.005, high=0.5)
     max_translation: float = param(1.0, "distance after which a keyframe is due", unit="m", low=0.05, high=100.0)
     max_rotation: float = param(0.8, "turn after which a keyframe is due", unit="rad", low=0.05, high=6.3)
@@ -137,7 +140,7 @@ class KeyframeGate:
                 return ""
         if few:
             return "changed" if _still(T) else "overlap"
-        if kept < config.min_kept and not _still(T):
+        if kept < config.min_kept and np.linalg.norm(T[:3, 3]) > config.closer_translation:
             return "closer"
         return self._moved_far(T)
 

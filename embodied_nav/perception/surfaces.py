@@ -150,9 +150,9 @@ def _height_peaks(height: np.ndarray, area: np.ndarray, least: float) -> list[fl
 
 
 def _mark_walls(grid: Grid, up: np.ndarray, floor: float | None, height: np.ndarray, classes: np.ndarray) -> None:
-    """Marks upright planes that are high and wide and have next to nothing behind them."""
+    """Marks upright planes that are walls by their height, their width and what is behind them."""
     open_cells = classes == THING
-    for _ in range(4):
+    for _ in range(6):
         upright = open_cells & (np.abs(grid.normals @ up.astype(np.float32)) < 0.25)
         plane = _upright_plane(grid, up, upright)
         if plane is None:
@@ -177,10 +177,15 @@ def _is_wall(grid, up, normal, distance, height, mine, floor) -> bool:
     width = float(np.subtract(*np.percentile(along, (95, 5))))
     behind = float((distance < -0.15).sum()) / max(1.0, float(np.isfinite(distance).sum()))
     top = high - floor if floor is not None else high - low
+    if high - low < 0.3:
+        return False
+    if top > 2.1:  # nothing but walls and their door frames is as high
+        return True
+    # A partition has rooms behind it, seen through its doors; its upper end leaves the view.
+    if width > 1.2 and top > 1.25 and mine[:3].any():
+        return True
     # Looking down one sees no wall's upper end: then only a wide plane with nothing at all behind it is a wall.
-    tall = top > 1.25 and behind < 0.06
-    last = behind < 0.005 and width > 1.2
-    return width > 0.8 and high - low > 0.3 and (tall or last)
+    return bool((width > 0.8 and top > 1.25 and behind < 0.06) or (width > 1.2 and behind < 0.005))
 
 
 def _upright_plane(grid: Grid, up: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, float] | None:

@@ -159,3 +159,8 @@ def test_the_same_frames_give_the_same_keyframes():
 def test_settings_out_of_range_are_refused():
     with pytest.raises(InputError, match="min_overlap"):
         KeyframeConfig(min_overlap=1.5)
+
+
+def test_creeping_up_to_a_near_wall_makes_no_flood():
+    frames = [room_frame(1 + i * 200_000_000, SMALL, camera_pose(x=2.0 + 0.02 * i)) for i in range(40)]
+    assert len(take(frames)) <= 3
