@@ -18,13 +18,9 @@ class StaticTransformBroadcaster:
         if qos is None:
             qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, history=HistoryPolicy.KEEP_LAST)
         self.pub_tf = node.create_publisher(TFMessage, "/tf_static", qos)
-        self.net_message = TFMessage()
-        self._child_frame_ids: set[str] = set()
+        self._latest: dict[str, TransformStamped] = {}
 
     def sendTransform(self, transform: TransformStamped | Iterable[TransformStamped]) -> None:
-        """Add transforms and publish. As in Jazzy, a child frame that was sent before keeps its first transform."""
-        for added in as_list(transform):
-            if added.child_frame_id not in self._child_frame_ids:
-                self._child_frame_ids.add(added.child_frame_id)
-                self.net_message.transforms.append(added)
-        self.pub_tf.publish(self.net_message)
+        """Add transforms, or replace those of the same child frames, and publish."""
+        self._latest.update((added.child_frame_id, added) for added in as_list(transform))
+        self.pub_tf.publish(TFMessage(transforms=list(self._latest.values())))
