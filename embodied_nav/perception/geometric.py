@@ -19,6 +19,8 @@ from .words import UP, action_words, describe
 
 #: Smallest largest edge (m) of a thing that is reported.
 _SMALLEST = 0.08
+#: Height over the floor (m) up to which a thing is a thing and not part of the building.
+_HIGHEST = 2.05
 #: Points kept of a thing to judge whether it is new or gone.
 _KEPT_POINTS = 256
 
@@ -118,7 +120,7 @@ class GeometricPerception:
         points = grid.points.reshape(-1, 3)[cells]
         low, high = np.percentile(points, (3.0, 97.0), axis=0).astype(np.float64)
         extent = high - low
-        if extent.max() < _SMALLEST:
+        if extent.max() < _SMALLEST or self._is_structure(points):
             return None
         flat = (classes.ravel()[cells] >= surfaces.TOP).mean() > 0.8
         v, u = np.divmod(cells, labels.shape[1])
@@ -131,6 +133,10 @@ class GeometricPerception:
             extent=extent,
             box=(int(u.min() * s), int(v.min() * s), int((u.max() + 1) * s), int((v.max() + 1) * s)),
         )
+
+    def _is_structure(self, points: np.ndarray) -> bool:
+        """Whether something reaches as high as only walls, door frames and hanging things do."""
+        return self._floor is not None and float(np.percentile(points @ self._up, 95)) - self._floor > _HIGHEST
 
     def _changes(self, before: _Seen | None, now: _Seen, previous: Keyframe | None, current: Keyframe):
         """What is new, gone and moved (a gone thing that appears elsewhere in its size and colour)."""

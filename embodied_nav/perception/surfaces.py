@@ -62,8 +62,9 @@ def estimate_up(grid: Grid, prior: np.ndarray) -> np.ndarray | None:
     normals, weight = normals[near], weight[near]
     if len(normals) < 100:
         return None
-    seeds = normals[:: max(1, len(normals) // 64)]
-    density = (seeds @ normals.T > np.cos(np.radians(8.0))) @ weight
+    step = max(1, len(normals) // 1500)
+    seeds = normals[:: max(1, len(normals) // 48)]
+    density = (np.einsum("ik,jk->ij", seeds, normals[::step]) > np.cos(np.radians(8.0))) @ (weight[::step] * step)
     up = seeds[int(density.argmax())].astype(np.float64)
     for _ in range(5):
         mine = normals @ up.astype(np.float32) > np.cos(np.radians(8.0))
