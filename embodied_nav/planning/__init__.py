@@ -1,6 +1,6 @@
-"""From a map to a velocity: frontiers, geodesic distance, paths, control, the collision guard. Knows nothing of language."""
+"""From a map to a velocity: frontiers, geodesic distance, paths, control, the guard. Knows nothing of language."""
 
-from .frontiers import Frontier, frontiers, is_frontier_near, unknown_area
+from .frontiers import Frontier, frontiers, hidden_area, is_frontier_near
 from .guard import CollisionGuard, GuardConfig
 from .obstacles import LocalObstacles, ObstacleConfig, scan_points
 from .planner import Planner, densify, path_length
@@ -25,8 +25,8 @@ __all__ = [
     "clearance_of",
     "densify",
     "frontiers",
+    "hidden_area",
     "is_frontier_near",
     "path_length",
     "scan_points",
-    "unknown_area",
 ]

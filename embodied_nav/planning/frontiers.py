@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from ..frames import FREE, UNKNOWN, OccupancyGrid
+from ..frames import FREE, OccupancyGrid
 from .traversal import PlanningConfig
 
 
@@ -77,16 +77,12 @@ def is_frontier_near(grid: OccupancyGrid, xy: tuple[float, float], radius: float
     return bool((((rows + r0 - row) ** 2 + (columns + c0 - column) ** 2) * grid.resolution**2 <= radius**2).any())
 
 
-def unknown_area(grid: OccupancyGrid, xy: tuple[float, float], radius: float) -> float:
-    """Unknown area (m^2) within ``radius`` (m) of a position: what a visit can reveal at most nearby."""
-    row, column = (int(v) for v in grid.cells(np.asarray(xy)))
-    reach = int(np.ceil(radius / grid.resolution))
-    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disc = rows**2 + columns**2 <= reach**2
-    rows, columns = rows[disc] + row, columns[disc] + column
-    inside = (rows >= 0) & (columns >= 0) & (rows < grid.data.shape[0]) & (columns < grid.data.shape[1])
-    known = (grid.data[rows[inside], columns[inside]] != UNKNOWN).sum()
-    return float((disc.sum() - known) * grid.resolution**2)
+def hidden_area(grid: OccupancyGrid, frontier_cells: np.ndarray, radius: float) -> float:
+    """Unknown area (m^2) that lies open behind a frontier: connected to it over unknown ground within ``radius`` (m).
+
+    A pocket behind furniture against a known wall is small; a door to an unseen room is not.
+    """
+    return float(_flood(grid.data, frontier_cells, int(np.ceil(radius / grid.resolution))) * grid.resolution**2)
 
 
 def _split(labels: np.ndarray, count: int, resolution: float, config: PlanningConfig) -> list[np.ndarray]:
@@ -206,3 +202,41 @@ def _components(mask):
                             stack[n, 0], stack[n, 1] = aa, bb
                             n += 1
     return labels, count
+
+
+@njit(cache=True, nogil=True)
+def _flood(data, seeds, reach):
+    """Unknown cells connected to the seeds over unknown cells, no farther than ``reach`` cells from the seeds' mean."""
+    height, width = data.shape
+    side = 2 * reach + 1
+    middle_r = int(np.floor(seeds[:, 0].sum() / seeds.shape[0]))
+    middle_c = int(np.floor(seeds[:, 1].sum() / seeds.shape[0]))
+    seen = np.zeros((side, side), dtype=np.bool_)
+    stack = np.empty((side * side + seeds.shape[0], 2), dtype=np.int32)
+    n = 0
+    for k in range(seeds.shape[0]):
+        r, c = seeds[k, 0] - middle_r + reach, seeds[k, 1] - middle_c + reach
+        if 0 <= r < side and 0 <= c < side and not seen[r, c]:
+            seen[r, c] = True
+            stack[n, 0], stack[n, 1] = r, c
+            n += 1
+    found = 0
+    while n > 0:
+        n -= 1
+        r, c = stack[n, 0], stack[n, 1]
+        for k in range(4):
+            rr = r + (k == 0) - (k == 1)
+            cc = c + (k == 2) - (k == 3)
+            if not (0 <= rr < side and 0 <= cc < side) or seen[rr, cc]:
+                continue
+            if (rr - reach) ** 2 + (cc - reach) ** 2 > reach * reach:
+                continue
+            a, b = rr - reach + middle_r, cc - reach + middle_c
+            # Beyond the grid's edge everything is unknown.
+            if 0 <= a < height and 0 <= b < width and data[a, b] >= 0:
+                continue
+            seen[rr, cc] = True
+            found += 1
+            stack[n, 0], stack[n, 1] = rr, cc
+            n += 1
+    return found

@@ -72,9 +72,11 @@ _RELATIONS = (
 _VERBS = (
     r"(?:please|now|then|and|first|finally|you|should|can|could|robot|"
     r"find|go|goto|get|walk|drive|move|head|navigate|come|proceed|turn|look|search|seek|locate|reach|visit|show|bring|take|approach|"
-    r"stop|halt|stand|wait|end|arrive|to|towards|toward|for|at|by|in|into|inside|near|beside|next|over|me|us|up|out|there|here)"
+    r"stop|halt|stand|wait|end|arrive|on|onto|to|towards|toward|for|at|by|in|into|inside|near|beside|next|over|me|us|up|out|there|here)"
 )
-_PASS = re.compile(r"^(?:then |and |first )*(?:walk |go |drive |move |head )?(?:pass|past|passing|pass by|via|by way of)\b")
+_PASS = re.compile(
+    r"^(?:then |and |first )*(?:walk |go |drive |move |head )?(?:pass|past|passing|pass by|via|by way of)\b"
+)
 _LEAVE = re.compile(r"^(?:then |and |first )*(?:leave|exit|get out of|go out of|walk out of|come out of)\b")
 
 
@@ -147,12 +149,12 @@ def parse_instruction(text: str) -> Instruction:
         if _LEAVE.match(clause):
             continue
         passing = _PASS.match(clause)
-        found = _target(clause[passing.end() :] if passing else clause)
-        if found is None:
-            continue
         if passing:
-            waypoints.append(found)
-        else:
+            things = (_target(part) for part in re.split(r"\band\b", clause[passing.end() :]))
+            waypoints.extend(thing for thing in things if thing is not None)
+            continue
+        found = _target(clause)
+        if found is not None:
             if target is not None:
                 # "go to the red sofa, stop beside it" names one target; two named ones are passed in order.
                 waypoints.append(target)
@@ -176,7 +178,9 @@ def _target(clause: str) -> Target | None:
     if not rest or rest in ("it", "them", "room", "this room", "one"):
         return None
     for relation in _RELATIONS:
-        parts = re.split(rf"\s(?:(?:that|which) (?:is|stands) )?{relation}\s(?:the |a |an |my |your )?", f"{rest} ", maxsplit=1)
+        parts = re.split(
+            rf"\s(?:(?:that|which) (?:is|stands) )?{relation}\s(?:the |a |an |my |your )?", f"{rest} ", maxsplit=1
+        )
         if len(parts) == 2 and parts[0].strip() and parts[1].strip() and parts[1].strip() not in ("it", "them"):
             own, anchor = _noun(parts[0]), _noun(parts[1])
             if own is None:
@@ -194,7 +198,23 @@ def _noun(words: str) -> tuple[str, str] | None:
         word = _COLOR_SYNONYMS.get(word, word)
         if word in COLORS:
             color = word
-        elif word not in ("the", "a", "an", "nearest", "closest", "this", "that", "next", "of", "light", "dark", "it"):
+        elif word not in (
+            "the",
+            "a",
+            "an",
+            "nearest",
+            "closest",
+            "this",
+            "that",
+            "next",
+            "of",
+            "light",
+            "dark",
+            "it",
+            "first",
+            "there",
+            "again",
+        ):
             kept.append(word)
     name = " ".join(kept)
     if not name:

@@ -19,8 +19,8 @@ from ..robot import RobotProfile
 from .instruction import Instruction, Target, parse_instruction
 from .options import Context, OptionConfig, Surroundings, build_options
 from .policies import Policy
-from .prompt import AnswerError, format_answer, parse_answer, prompt
-from .targets import SURE, box_gap, candidates, gap_from, room_here, stand_for
+from .prompt import AnswerError, parse_answer
+from .targets import SURE, candidates, gap_from, stand_for
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,23 @@ class NavigatorConfig(Config):
     """Settings of deciding and following up."""
 
     stop_gap: float = param(0.80, "gap to the target's surface at which it stops", unit="m", low=0.2, high=3.0)
-    pass_gap: float = param(1.2, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0)
-    room_sure: float = param(0.5, "probability from which a room is believed", low=0.1, high=1.0)
-    reached: float = param(0.25, "distance to a place at which it counts as reached", unit="m", low=0.05, high=1.0)
-    decide_every: float = param(6.0, "longest time between decisions on the way to a frontier", unit="s", low=0.5, high=120.0)
+    last_gap: float = param(1.1, "gap that will do where it cannot get nearer", unit="m", low=0.2, high=3.0)
+    pass_gap: float = param(
+        1.2, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0
+    )
+    reached: float = param(0.15, "distance to a place at which it counts as reached", unit="m", low=0.05, high=1.0)
+    decide_every: float = param(
+        6.0, "longest time between decisions on the way to a frontier", unit="s", low=0.5, high=120.0
+    )
     replan_every: float = param(1.0, "longest time between new paths to the same place", unit="s", low=0.1, high=60.0)
-    patience: float = param(12.0, "time without coming nearer after which a place is given up", unit="s", low=2.0, high=300.0)
-    look_radius: float = param(3.5, "unseen openings within this distance ask for a look around", unit="m", low=0.5, high=10.0)
+    patience: float = param(
+        12.0, "time without coming nearer after which a place is given up", unit="s", low=2.0, high=300.0
+    )
+    look_radius: float = param(
+        3.5, "unseen openings within this distance ask for a look around", unit="m", low=0.5, high=10.0
+    )
     look_again: float = param(1.5, "distance driven before another look around", unit="m", low=0.2, high=20.0)
     field_of_view: float = param(1.5, "what the camera sees at once", unit="rad", low=0.3, high=6.3)
-    confirm_age: float = param(1.5, "how recently the target must have been seen when it stops", unit="s", low=0.2, high=60.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +128,7 @@ class Navigator:
         self._last_xy = xy
         if self._pass_waypoint(planner, xy, objects):
             self._decision = None
-        why = self._needs_decision(stamp, planner, xy, yaw, objects)
+        why = self._needs_decision(stamp, planner, xy, objects)
         if why:
             decision = self._decide(stamp, planner, xy, yaw, objects)
             return self._act(decision, stamp, planner, xy, yaw, objects, why)
@@ -140,6 +147,8 @@ class Navigator:
         self._path = _NO_PATH
         self._planned_at = 0
         self._turns: list[float] = []
+        self._opening: tuple[float, float] | None = None
+        self._gap_limit = self.config.stop_gap
         self._driven = 0.0
         self._looked_at = -math.inf
         self._last_xy: tuple[float, float] | None = None
@@ -165,7 +174,6 @@ class Navigator:
         stamp: int,
         planner: Planner,
         xy: tuple[float, float],
-        yaw: float,
         objects: tuple[MemoryObject, ...],
     ) -> str:
         """Why a new decision is due, "" where none is."""
@@ -181,25 +189,24 @@ class Navigator:
             return "evidence"
         if option.kind == "look_around":
             return "" if self._turns else "looked"
+        if self._turns:
+            return ""
+        reached = math.dist(xy, self._goal()) < self.config.reached
         if option.kind == "object":
-            o = next((o for o in objects if o.id == option.object_id and o.status == "present"), None)
-            if o is None:
+            if not any(o.id == option.object_id and o.status == "present" for o in objects):
                 return "gone"
-            if self._arrived(planner, xy, objects, self.config.stop_gap)[0] >= SURE and not self._turns:
+            # At the place itself a gap that is a little too wide must do: nothing nearer can be reached.
+            self._gap_limit = self.config.last_gap if reached else self.config.stop_gap
+            if self._arrived(planner, xy, objects, self._gap_limit)[0] > 0.0:
                 return "arrived"
         elapsed = (stamp - self._decided_at) * 1e-9
         if option.kind == "frontier":
-            if elapsed > 0.5 and not is_frontier_near(planner.grid, option.position, 0.4):
+            if elapsed > 0.5 and not is_frontier_near(planner.grid, self._opening, 0.5):
                 return "seen"
             if elapsed > self.config.decide_every:
                 return "time"
-        if math.dist(xy, self._goal(planner)) < self.config.reached and not self._turns:
-            if option.kind == "frontier":
-                self._barred.append(option.position)
-            elif not self._facing(xy, yaw, option, objects):
-                return ""
-            else:
-                self._barred_objects.add(option.object_id)
+        if reached:
+            self._bar(option)
             return "reached"
         return "stuck" if self._is_stuck(stamp, xy) else ""
 
@@ -219,10 +226,11 @@ class Navigator:
     def _bar(self, option: Option) -> None:
         if option.kind == "object":
             self._barred_objects.add(option.object_id)
-        elif option.position is not None:
-            self._barred.append(option.position)
+        elif self._opening is not None:
+            self._barred.append(self._opening)
 
-    def _goal(self, planner: Planner) -> tuple[float, float]:
+    def _goal(self) -> tuple[float, float]:
+        """Where the path ends."""
         if len(self._path):
             return float(self._path[-1][0]), float(self._path[-1][1])
         return self._decision.option.position
@@ -236,12 +244,11 @@ class Navigator:
         objects: tuple[MemoryObject, ...],
     ) -> Decision:
         """Asks the policy."""
-        arrived, note = self._arrived(planner, xy, objects, self.config.stop_gap)
+        arrived, note = self._arrived(planner, xy, objects, self._gap_limit)
         if self.stage < len(self.instruction.stages) - 1:
             arrived, note = 0.0, ""
-        here = Surroundings(
-            xy, yaw, arrived, note, self._look_gain(planner, xy, yaw), self._barred, self._barred_objects
-        )
+        look = self._look_gain(planner, xy, yaw)
+        here = Surroundings(xy, yaw, arrived, note, look, self._opening, self._barred, self._barred_objects)
         options, facts = build_options(self.target, objects, planner, here, self.options)
         context = Context(
             self.instruction, self.target, options, facts, self._notes(), xy, yaw, objects, planner.grid, self._count
@@ -252,6 +259,7 @@ class Navigator:
         except AnswerError as error:
             self.malformed += 1
             chosen, think = 0, f"(unreadable answer: {error})"
+        self._opening = facts[chosen].opening
         decision = Decision(self._count, stamp, options, chosen, think, answer, self.policy.name)
         self._count += 1
         self._sure = frozenset(
@@ -273,7 +281,7 @@ class Navigator:
         """How sure the robot may be (0 to 1) to stand at the target, and why in words."""
         best, note = 0.0, ""
         for candidate in candidates(self.target, objects):
-            if candidate.score < SURE or candidate.object.id in self._barred_objects:
+            if candidate.object.id in self._barred_objects:
                 continue
             gap = gap_from(candidate.object, planner, xy)
             if gap <= gap_limit and candidate.score > best:
@@ -314,7 +322,7 @@ class Navigator:
         self._best = (stamp, math.inf)
         option = decision.option
         if option.kind == "stop":
-            believed = self._arrived(planner, xy, objects, self.config.stop_gap)[0] > 0.0
+            believed = self._arrived(planner, xy, objects, self._gap_limit)[0] > 0.0
             self._final = ("stopped" if believed else "failed", decision.think)
             return NavigatorOutput(decision, _NO_PATH, None, *self._final)
         if option.kind == "look_around":
@@ -344,9 +352,7 @@ class Navigator:
                 self._plan(stamp, planner, xy, objects)
         return self._output(None, xy, yaw, option.text)
 
-    def _plan(
-        self, stamp: int, planner: Planner, xy: tuple[float, float], objects: tuple[MemoryObject, ...]
-    ) -> None:
+    def _plan(self, stamp: int, planner: Planner, xy: tuple[float, float], objects: tuple[MemoryObject, ...]) -> None:
         """A new path to the decision's place; an unreachable one is barred and left to the next decision."""
         option = self._decision.option
         goal = option.position
@@ -361,20 +367,6 @@ class Navigator:
             self._decision, self._path = None, _NO_PATH
             return
         self._path, self._planned_at = path, stamp
-
-    def _facing(
-        self, xy: tuple[float, float], yaw: float, option: Option, objects: tuple[MemoryObject, ...]
-    ) -> bool:
-        """Whether the robot looks at the object; starts turning to it where not."""
-        o = next((o for o in objects if o.id == option.object_id), None)
-        if o is None:
-            return True
-        bearing = math.atan2(o.position[1] - xy[1], o.position[0] - xy[0])
-        if abs(math.remainder(bearing - yaw, 2.0 * math.pi)) < 0.5:
-            return True
-        self._turns = [bearing]
-        self._path = np.array([xy])
-        return False
 
     def _output(self, decision: Decision | None, xy: tuple[float, float], yaw: float, reason: str) -> NavigatorOutput:
         if self._decision is None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import Config, param
 from ..frames import MemoryObject, OccupancyGrid, Option
-from ..planning import Frontier, Planner, frontiers, path_length, unknown_area
+from ..planning import Frontier, Planner, frontiers, hidden_area, path_length
 from .instruction import Instruction, Target
 from .priors import affinity
 from .prompt import LETTERS, direction_words
@@ -24,7 +24,10 @@ class OptionConfig(Config):
     max_objects: int = param(3, "remembered objects offered at most", low=1, high=5)
     stand_distance: float = param(0.60, "gap to an object's surface at which to stand", unit="m", low=0.3, high=2.0)
     seen_radius: float = param(3.0, "things within this distance describe a frontier", unit="m", low=0.5, high=10.0)
-    gain_radius: float = param(1.5, "unknown floor within this distance counts as a frontier's gain", unit="m", low=0.5, high=5.0)
+    gain_radius: float = param(
+        2.0, "unknown floor behind a frontier is counted up to here", unit="m", low=0.5, high=5.0
+    )
+    least_gain: float = param(0.4, "frontiers with less unknown behind are not offered", unit="m^2", low=0.0, high=10.0)
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,12 @@ class Facts:
 
     Attributes:
         cost: m at full speed to get there, longer over tight or unknown ground.
-        gain: m^2 of unknown floor near a frontier.
+        gain: m^2 of unknown floor behind a frontier; m of hidden openings for ``look_around``.
         affinity: 0 to 1, how much the things near a frontier speak for the target being there.
         match: 0 to 1, how well an object fits the target.
         arrived: 0 to 1 (``stop``), how sure it is that the robot stands where it shall.
+        opening: (x, y) m, middle of a frontier.
+        current: whether the robot is on its way there already.
     """
 
     cost: float = 0.0
@@ -44,6 +49,8 @@ class Facts:
     affinity: float = 0.0
     match: float = 0.0
     arrived: float = 0.0
+    opening: tuple[float, float] | None = None
+    current: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +86,9 @@ class Surroundings:
     Attributes:
         position, heading: of the robot, m and rad.
         arrived: 0 to 1, how sure it is to stand at the target; ``arrived_note`` says why.
-        look: m^2 or m of unknown that turning on the spot would show; 0 offers no look around.
-        barred: (x, y) of places that could not be reached.
+        look: m of openings that turning on the spot would show; 0 offers no look around.
+        heading_for: (x, y) m of the frontier that it is on its way to, or None.
+        barred: (x, y) of openings that could not be reached or showed nothing.
         barred_objects: ids of objects that could not be reached or were refuted.
     """
 
@@ -89,6 +97,7 @@ class Surroundings:
     arrived: float = 0.0
     arrived_note: str = ""
     look: float = 0.0
+    heading_for: tuple[float, float] | None = None
     barred: list[tuple[float, float]] = field(default_factory=list)
     barred_objects: set[int] = field(default_factory=set)
 
@@ -151,7 +160,12 @@ def _object_options(
         if stand is not None:
             found.append((candidate, stand))
     # Sure ones by how near they are; the doubtful after them.
-    found.sort(key=lambda cs: (cs[0].score < SURE, cs[1].cost * (1.5 - 0.5 * cs[0].score) if cs[0].score >= SURE else -cs[0].score))
+    found.sort(
+        key=lambda cs: (
+            cs[0].score < SURE,
+            cs[1].cost * (1.5 - 0.5 * cs[0].score) if cs[0].score >= SURE else -cs[0].score,
+        )
+    )
     return found[: config.max_objects]
 
 
@@ -166,13 +180,17 @@ def _frontier_options(
     """Frontiers worth offering: the two nearest, then by gain, relevance and distance."""
     rows = []
     for frontier in frontiers(planner.grid, planner.map.config, travel):
-        if any(math.dist(frontier.position, p) < 0.5 for p in here.barred):
+        if any(math.dist(frontier.middle, p) < 0.4 for p in here.barred):
             continue
-        gain = unknown_area(planner.grid, frontier.middle, config.gain_radius)
+        gain = hidden_area(planner.grid, frontier.cells, config.gain_radius)
+        if gain < config.least_gain:
+            continue
+        current = here.heading_for is not None and math.dist(frontier.middle, here.heading_for) < 0.6
         near = _things_near(frontier.middle, objects, config.seen_radius)
         relevance = _relevance(near, target)
         words = "near it: " + ", ".join(dict.fromkeys(o.name for o, _ in near[:4])) if near else "nothing seen near it"
-        rows.append((frontier, Facts(cost=frontier.distance, gain=gain, affinity=relevance), words))
+        facts = Facts(frontier.distance, gain, relevance, opening=frontier.middle, current=current)
+        rows.append((frontier, facts, words + "; on the way there" * current))
     rows.sort(key=lambda r: r[1].cost)
     rest = sorted(rows[2:], key=lambda r: -(0.3 + r[1].affinity) * r[1].gain / (r[1].cost + 2.0))
     return rows[:2] + rest
@@ -189,6 +207,8 @@ def _relevance(near: list[tuple[MemoryObject, float]], target: Target) -> float:
     """How much the nearest things speak for the target: the best affinity, faded by distance."""
     values = [affinity(o.label, target.label, target.is_room) * math.exp(-gap / 2.0) for o, gap in near]
     if target.anchor_label:
-        anchor = (affinity(o.label, target.anchor_label, target.anchor_is_room) * math.exp(-gap / 2.0) for o, gap in near)
+        anchor = (
+            affinity(o.label, target.anchor_label, target.anchor_is_room) * math.exp(-gap / 2.0) for o, gap in near
+        )
         values.extend(anchor)
     return max(values, default=0.0)

@@ -33,10 +33,15 @@ class RulesConfig(Config):
     """Weights of the rules policy, tuned on apartments 0 to 899."""
 
     base_interest: float = param(0.25, "interest of a frontier with nothing telling near it", low=0.0, high=1.0)
-    distance_offset: float = param(1.5, "added to distances, so that near ones do not win by a hair", unit="m", low=0.1, high=20.0)
+    distance_offset: float = param(
+        1.5, "added to distances, so that near ones do not win by a hair", unit="m", low=0.1, high=20.0
+    )
     gain_power: float = param(0.5, "exponent of the unknown area behind a frontier", low=0.0, high=2.0)
+    persistence: float = param(1.3, "worth of the frontier that it is on its way to is multiplied", low=1.0, high=5.0)
     look_gain: float = param(0.5, "least opening that is worth a look around", unit="m", low=0.0, high=10.0)
-    doubtful: float = param(0.25, "least match that is worth a visit once nothing is left to explore", low=0.0, high=1.0)
+    doubtful: float = param(
+        0.25, "least match that is worth a visit once nothing is left to explore", low=0.0, high=1.0
+    )
 
 
 class RulesPolicy:
@@ -70,7 +75,8 @@ class RulesPolicy:
     def worth(self, fact: Facts) -> float:
         """A frontier's worth per metre."""
         c = self.config
-        return (c.base_interest + fact.affinity) * max(fact.gain, 0.05) ** c.gain_power / (fact.cost + c.distance_offset)
+        value = (c.base_interest + fact.affinity) * max(fact.gain, 0.05) ** c.gain_power
+        return value * (c.persistence if fact.current else 1.0) / (fact.cost + c.distance_offset)
 
 
 class FrontierPolicy:
@@ -136,15 +142,18 @@ def _certain(context: Context) -> tuple[int, str] | None:
     sure = [k for k, o in enumerate(context.options) if o.kind == "object" and context.facts[k].match >= SURE]
     if sure:
         # Twice as good a match is worth twice the way.
-        best = min(sure, key=lambda k: ((context.facts[k].cost + 1.0) / context.facts[k].match**2, k))
+        best = min(sure, key=lambda k: ((context.facts[k].cost + 1.0) / context.facts[k].match ** 2, k))
         return best, f"I remember what I look for: {context.options[best].text}."
     return None
 
 
 def _last_resort(context: Context, doubtful: float) -> tuple[int, str]:
     """The best doubtful match, else stopping for good."""
+    stop = len(context.options) - 1
+    if context.facts[stop].arrived >= doubtful:
+        return stop, f"Nothing better is left: {context.options[stop].text}."
     weak = [k for k, o in enumerate(context.options) if o.kind == "object" and context.facts[k].match >= doubtful]
     if weak:
         best = max(weak, key=lambda k: (context.facts[k].match, -k))
         return best, f"Nothing is left to explore; the best guess: {context.options[best].text}."
-    return len(context.options) - 1, "Nothing is left to explore and nothing known fits; I stop."
+    return stop, "Nothing is left to explore and nothing known fits; I stop."

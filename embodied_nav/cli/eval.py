@@ -1,0 +1,220 @@
+"""``embodied-nav eval``: agents through episodes in the embedded simulator, with confidence intervals."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import InputError
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds ``eval``."""
+    parser = subparsers.add_parser(
+        "eval",
+        help="run an agent through simulated episodes and print a table",
+        description="Runs an agent through episodes in generated apartments. Resumable: the same command goes on "
+        "where it was stopped. The same --scenes and --episodes give the same episodes to every agent.",
+    )
+    parser.add_argument("--scenes", metavar="A-B", help="apartment seeds, as 900-949 or 901,905 (training: 0-899)")
+    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes in all (default: 100)")
+    parser.add_argument("--agent", default="rules", help="rules, frontier, random or oracle (default: rules)")
+    parser.add_argument("--perception", default="simulator", help="simulator or geometric (default: simulator)")
+    parser.add_argument(
+        "--localization", default="truth", help="truth (the simulator's pose) or odom (drifts) (default: truth)"
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="of sensor noise and chance (default: 0)")
+    parser.add_argument("--out", default=None, metavar="F", help="results file (default: results-<agent>.json)")
+    parser.add_argument(
+        "--compare",
+        nargs="+",
+        metavar="F",
+        help="paired differences to other results; with two files and no --scenes: only that",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the table")
+    parser.set_defaults(parser=parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the episodes that are missing in the results file, writes it and prints the table."""
+    if args.scenes is None and args.compare:
+        return _compare_files(args.compare)
+    scenes = parse_scenes(args.scenes)
+    _check(args)
+    from ..evaluation.batch import Job, run_all
+    from ..evaluation.results import Journal, load_results
+    from ..sim.episodes import episode_at
+
+    others = [(path, load_results(path)) for path in args.compare or ()]
+    settings = {
+        "agent": args.agent,
+        "perception": args.perception,
+        "localization": args.localization,
+        "scenes": _ranges(scenes),
+        "seed": args.seed,
+    }
+    journal = Journal(args.out or f"results-{args.agent}.json", settings)
+    try:
+        progress = _Progress(args.episodes, quiet=args.quiet)
+        ids, jobs = [], []
+        for index in range(args.episodes):
+            progress.preparing(index)
+            ids.append(episode_at(index, scenes).id)
+            if ids[-1] not in journal.rows:
+                jobs.append(Job(index, scenes, args.agent, args.perception, args.localization, args.seed))
+        progress.start(len(jobs))
+
+        def finished(row: dict[str, Any]) -> None:
+            journal.add(row)
+            progress.step(row)
+
+        run_all(jobs, args.jobs, finished)
+        content = journal.finish(ids)
+    finally:
+        journal.close()
+    print(table(content))
+    for path, other in others:
+        print(difference_table(content, other, path))
+    print(f"written to {journal.path}")
+    return 0
+
+
+def parse_scenes(text: str | None) -> tuple[int, ...]:
+    """Seeds of "1000-1049" or "3,7,20-29".
+
+    Raises:
+        InputError: anything else, an empty range, or one from high to low.
+    """
+    hint = "give apartment seeds as 1000-1049 or 3,7,9"
+    if not text:
+        raise InputError(f"--scenes is missing: {hint}")
+    scenes: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*", part)
+        if not match:
+            raise InputError(f"--scenes '{text}' is no range: {hint}")
+        low, high = int(match[1]), int(match[2] or match[1])
+        if high < low or high - low >= 100_000:
+            raise InputError(f"--scenes '{text}' is no range from low to high: {hint}")
+        scenes.extend(range(low, high + 1))
+    return tuple(dict.fromkeys(scenes))
+
+
+def table(content: Mapping[str, Any]) -> str:
+    """The summary as text: success, SPL and more per kind, with 95% intervals."""
+    head = f"agent {content['agent']}, perception {content['perception']}, localization {content['localization']}"
+    lines = [
+        head,
+        f"{'':<10}{'n':>5}  {'success %':<18}{'SPL':<20}{'SoftSPL':>8}{'OSR %':>7}{'to goal m':>11}{'coll/20m':>10}",
+    ]
+    summary = content["summary"]
+    for name in (*(k for k in ("object", "relation", "room", "route") if k in summary), "all"):
+        s = summary[name]
+        success, spl = _percent(s["success"]), _number(s["spl"])
+        goal = s["distance_to_goal"]["mean"] if s["distance_to_goal"] else float("nan")
+        lines.append(
+            f"{name:<10}{s['episodes']:>5}  {success:<20}{spl:<22}{s['soft_spl']['mean']:>8.3f}"
+            f"{100 * s['oracle_success']['mean']:>7.1f}{goal:>11.2f}{s['collisions_per_20_m']:>10.2f}"
+        )
+    return "\n".join(lines)
+
+
+def difference_table(a: Mapping[str, Any], b: Mapping[str, Any], name: str) -> str:
+    """Paired differences a - b as text."""
+    from ..evaluation.statistics import paired_difference
+
+    difference = paired_difference(a["episodes"], b["episodes"])
+    if not difference:
+        return f"{name}: has no episode in common with these"
+    lines = [f"{a.get('agent')} minus {b.get('agent')} ({name}), same episodes, 95% intervals"]
+    for kind, d in difference.items():
+        sr, spl = d["success"], d["spl"]
+        lines.append(
+            f"{kind:<10}{d['episodes']:>5}  success {100 * sr['mean']:+.1f} [{100 * sr['low']:+.1f}, "
+            f"{100 * sr['high']:+.1f}] points, SPL {spl['mean']:+.3f} [{spl['low']:+.3f}, {spl['high']:+.3f}]"
+        )
+    return "\n".join(lines)
+
+
+def _percent(interval: Mapping[str, float]) -> str:
+    return f"{100 * interval['mean']:.1f} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+
+
+def _number(interval: Mapping[str, float]) -> str:
+    return f"{interval['mean']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
+def _compare_files(paths: Sequence[str]) -> int:
+    from ..evaluation.results import load_results
+
+    if len(paths) < 2:
+        raise InputError("--compare without --scenes needs two results files: --compare A.json B.json")
+    first = load_results(paths[0])
+    for path in paths[1:]:
+        print(difference_table(first, load_results(path), path))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuses bad arguments before anything is written."""
+    from ..evaluation.drivers import NAMES
+    from ..evaluation.runner import LOCALIZATIONS
+    from ..perception import create
+
+    if args.episodes < 1:
+        raise InputError(f"--episodes {args.episodes}: give a number from 1")
+    if args.jobs < 1:
+        raise InputError(f"--jobs {args.jobs}: give a number of processes from 1")
+    if args.seed < 0:
+        raise InputError(f"--seed {args.seed}: give a number from 0")
+    if args.agent not in NAMES:
+        raise InputError(f"unknown agent '{args.agent}'; known: {', '.join(NAMES)}")
+    create(args.perception)
+    if args.localization not in LOCALIZATIONS:
+        raise InputError(f"unknown localization '{args.localization}'; known: {', '.join(LOCALIZATIONS)}")
+
+
+def _ranges(scenes: Sequence[int]) -> str:
+    """Seeds in short: "1000-1049"."""
+    parts: list[list[int]] = []
+    for s in scenes:
+        if parts and s == parts[-1][1] + 1:
+            parts[-1][1] = s
+        else:
+            parts.append([s, s])
+    return ",".join(f"{a}-{b}" if b > a else f"{a}" for a, b in parts)
+
+
+class _Progress:
+    """One line that counts on a terminal, now and then a line elsewhere."""
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        self._total, self._quiet = total, quiet
+        self._terminal = sys.stderr.isatty()
+        self._done = self._successes = self._fresh = 0
+
+    def preparing(self, index: int) -> None:
+        """Episodes are being made."""
+        if self._terminal and not self._quiet:
+            print(f"\rmaking episodes {index + 1}/{self._total}", end="", file=sys.stderr, flush=True)
+
+    def start(self, missing: int) -> None:
+        """So many are still to be run."""
+        self._done = self._total - missing
+        if self._done and not self._quiet:
+            print(f"\n{self._done} of {self._total} episodes were already there; going on", file=sys.stderr)
+
+    def step(self, row: Mapping[str, Any]) -> None:
+        """One more is finished."""
+        self._done, self._fresh = self._done + 1, self._fresh + 1
+        self._successes += bool(row["success"])
+        if self._quiet or not (self._terminal or self._done % 20 == 0 or self._done == self._total):
+            return
+        text = f"{self._done}/{self._total} episodes, {100 * self._successes / self._fresh:.0f}% successful"
+        print(f"\r{text}" if self._terminal else text, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+        if self._terminal and self._done == self._total:
+            print(file=sys.stderr)

@@ -1,0 +1,140 @@
+"""The results file: one JSON with settings, rows and summary, and the journal that makes a run resumable.
+
+Knows nothing of how episodes are run. While a run lasts, finished episodes stand in ``F.partial``, one JSON a line
+behind a line of settings; the end writes F in one go and removes the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from .statistics import summarize
+
+#: Columns of a row, in this order.
+COLUMNS = (
+    "id", "scene", "kind", "success", "spl", "soft_spl", "distance_to_goal", "oracle_success", "path_length", "steps",
+    "collisions", "wall_s",
+)  # fmt: skip
+
+
+class Journal:
+    """Finished episodes of a run, on disk at once.
+
+    Args:
+        path: of the results file that is to be.
+        settings: what the run is about; a file of other settings is not touched.
+
+    Raises:
+        InputError: the place cannot be written, or holds results of other settings.
+    """
+
+    def __init__(self, path: str | Path, settings: Mapping[str, Any]) -> None:
+        self.path, self.settings = Path(path), dict(settings)
+        self.partial = self.path.with_name(self.path.name + ".partial")
+        self.rows: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+        if self.path.is_dir():
+            raise InputError(f"{self.path}: is a folder; give --out a file name")
+        self._read_finished()
+        self._read_partial()
+        self._open()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Writes one finished episode down."""
+        with self._lock:
+            self.rows[row["id"]] = dict(row)
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
+
+    def finish(self, order: Sequence[str]) -> dict[str, Any]:
+        """Writes the results file (rows in the order of ids given) and removes the journal; returns its content."""
+        rows = [self.rows[i] for i in order]
+        content = {**self.settings, "episodes": rows, "summary": summarize(rows)}
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(_jsonable(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(temporary, self.path)
+        self.close()
+        self.partial.unlink(missing_ok=True)
+        return content
+
+    def close(self) -> None:
+        """Closes the journal; what is in it stays for the next run."""
+        self._file.close()
+
+    def _read_finished(self) -> None:
+        if not self.path.exists():
+            return
+        content = load_results(self.path)
+        self._same({k: content.get(k) for k in self.settings}, self.path)
+        self.rows.update({row["id"]: row for row in content["episodes"]})
+
+    def _read_partial(self) -> None:
+        if not self.partial.exists():
+            return
+        lines = self.partial.read_text(encoding="utf-8").splitlines()
+        try:
+            head = json.loads(lines[0]) if lines else {}
+        except json.JSONDecodeError:
+            raise InputError(
+                f"{self.partial}: is no journal of an evaluation; remove it or choose another --out"
+            ) from None
+        if lines:
+            self._same(head, self.partial)
+        for line in lines[1:]:
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                break  # the last line of a run that was killed
+            self.rows[row["id"]] = row
+
+    def _same(self, found: Any, where: Path) -> None:
+        if found != self.settings:
+            other = ", ".join(f"{k} {v}" for k, v in found.items()) if isinstance(found, dict) else "something else"
+            raise InputError(f"{where}: holds results of other settings ({other}); choose another --out or remove it")
+
+    def _open(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.partial, "w", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--out {self.path}: cannot be written ({error.strerror})") from None
+        self._file.write(json.dumps(self.settings) + "\n")
+        for row in self.rows.values():
+            self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+
+def load_results(path: str | Path) -> dict[str, Any]:
+    """A results file.
+
+    Raises:
+        InputError: missing, no JSON, or without episodes.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise InputError(f"{path}: is no JSON; give a results file of 'embodied-nav eval'") from None
+    rows = content.get("episodes") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(r, dict) and {"id", "kind", "success"} <= set(r) for r in rows):
+        raise InputError(f"{path}: holds no evaluation results")
+    return content
+
+
+def _jsonable(value: Any) -> Any:
+    """The value with infinite and undefined numbers as null: JSON has no words for them."""
+    if isinstance(value, dict):
+        return {k: _jsonable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
