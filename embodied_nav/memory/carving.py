@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from ..geometry import Camera, invert
-from .keys import BLOCK_SIDE, BLOCK_VOXELS, OFFSET, unpack, BITS, MASK
+from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, unpack
 from .store import BLOCKS, CLOCK, Arrays, VoxelStore, remove_row
 
 
@@ -101,10 +101,10 @@ def _block_in_view(key, R, planes, voxel_size, near, far):
         return False
     x = R[0, 0] * bx + R[0, 1] * by + R[0, 2] * bz + R[0, 3]
     y = R[1, 0] * bx + R[1, 1] * by + R[1, 2] * bz + R[1, 3]
+    inside = True
     for i in range(4):
-        if planes[i, 0] * x + planes[i, 1] * y + planes[i, 2] * z < -radius:
-            return False
-    return True
+        inside &= planes[i, 0] * x + planes[i, 1] * y + planes[i, 2] * z >= -radius
+    return inside
 
 
 @njit(cache=True, nogil=True)
@@ -121,44 +121,86 @@ def blocks_in_view(store, R, K, width, height, voxel_size, near, far):
     return out[:m]
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _depth_at(depth, K, x, y, z):
+    """Pixel (u, v) of a point and the depth there; 0 where it lies outside or the pixel is invalid."""
+    u = np.int64(np.floor(K[0] * x / z + K[2] + 0.5))
+    v = np.int64(np.floor(K[1] * y / z + K[3] + 0.5))
+    if u < 0 or v < 0 or u >= depth.shape[1] or v >= depth.shape[0]:
+        return u, v, np.float32(0.0)
+    return u, v, depth[v, u]
+
+
+@njit(cache=True, nogil=True)
+def _candidates(store, b, depth, K, R, stamp, voxel_size, settings, out):
+    """Rows of a block, last seen before ``stamp``, whose voxel's middle lies before the surface; how many.
+
+    Works on the page alone: rows, most of them in no cache, are fetched only for voxels that may be seen through.
+    """
+    margin, noise, near, far = settings[0], settings[1], settings[3], settings[4]
+    key = store.block_keys[b]
+    bx = ((key >> (2 * BITS)) * BLOCK_SIDE - OFFSET + 0.5) * voxel_size
+    by = (((key >> BITS) & MASK) * BLOCK_SIDE - OFFSET + 0.5) * voxel_size
+    bz = ((key & MASK) * BLOCK_SIDE - OFFSET + 0.5) * voxel_size
+    slack = 0.5 * 1.7320508075688772 * voxel_size
+    left, n = store.block_live[b], 0
+    for s in range(BLOCK_VOXELS):
+        r = np.int64(store.pages[b, s]) - 1
+        if r < 0:
+            continue
+        left -= 1
+        gx = bx + (s >> (2 * BLOCK_BITS)) * voxel_size
+        gy = by + ((s >> BLOCK_BITS) & (BLOCK_SIDE - 1)) * voxel_size
+        gz = bz + (s & (BLOCK_SIDE - 1)) * voxel_size
+        z = R[2, 0] * gx + R[2, 1] * gy + R[2, 2] * gz + R[2, 3]
+        if z > near and z < far:
+            x = R[0, 0] * gx + R[0, 1] * gy + R[0, 2] * gz + R[0, 3]
+            y = R[1, 0] * gx + R[1, 1] * gy + R[1, 2] * gz + R[1, 3]
+            _, _, d = _depth_at(depth, K, x, y, z)
+            if z - slack < d - margin - noise * d * d and store.rows[r].last_seen < stamp:
+                out[n] = r
+                n += 1
+        if left == 0:
+            break
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _seen_through(row, depth, K, R, voxel_size, settings):
+    """Whether the surface lies clearly behind a voxel's centroid."""
+    ix, iy, iz = unpack(row.key)
+    gx, gy, gz = ix * voxel_size + row.x, iy * voxel_size + row.y, iz * voxel_size + row.z
+    z = R[2, 0] * gx + R[2, 1] * gy + R[2, 2] * gz + R[2, 3]
+    if z <= settings[3] or z >= settings[4]:
+        return False
+    x = R[0, 0] * gx + R[0, 1] * gy + R[0, 2] * gz + R[0, 3]
+    y = R[1, 0] * gx + R[1, 1] * gy + R[1, 2] * gz + R[1, 3]
+    u, v, d = _depth_at(depth, K, x, y, z)
+    if not d > 0:
+        return False
+    d = _surface(depth, u, v)
+    return z < d - settings[0] - settings[1] * d * d
+
+
 @njit(cache=True, nogil=True)
 def _carve(store: Arrays, depth, K, R, stamp, voxel_size, frames, settings, lowered, touched):
-    margin, noise, loss, near, far, threshold = settings
-    height, width = depth.shape
+    loss, near, far, threshold = settings[2], settings[3], settings[4], settings[5]
     n, removed = 0, 0
-    for b in blocks_in_view(store, R, K, width, height, voxel_size, near, far):
-        changed = False
-        left = store.block_live[b]
-        for s in range(BLOCK_VOXELS):
-            r = np.int64(store.pages[b, s]) - 1
-            if r < 0:
-                continue
-            left -= 1
+    rows = np.empty(BLOCK_VOXELS, np.int64)
+    for b in blocks_in_view(store, R, K, depth.shape[1], depth.shape[0], voxel_size, near, far):
+        for i in range(_candidates(store, b, depth, K, R, stamp, voxel_size, settings, rows)):
+            r = rows[i]
             row = store.rows[r]
-            if row.last_seen < stamp:
-                ix, iy, iz = unpack(row.key)
-                gx, gy, gz = ix * voxel_size + row.x, iy * voxel_size + row.y, iz * voxel_size + row.z
-                z = R[2, 0] * gx + R[2, 1] * gy + R[2, 2] * gz + R[2, 3]
-                if z > near and z < far:
-                    x = R[0, 0] * gx + R[0, 1] * gy + R[0, 2] * gz + R[0, 3]
-                    y = R[1, 0] * gx + R[1, 1] * gy + R[1, 2] * gz + R[1, 3]
-                    u = np.int64(np.floor(K[0] * x / z + K[2] + 0.5))
-                    v = np.int64(np.floor(K[1] * y / z + K[3] + 0.5))
-                    if u >= 0 and v >= 0 and u < width and v < height:
-                        d = _surface(depth, u, v)
-                        if z < d - margin - noise * d * d:
-                            before = row.evidence
-                            row.evidence = before - loss * frames
-                            changed = True
-                            if before >= threshold and row.evidence < threshold:
-                                lowered[n] = row.key
-                                n += 1
-                            if row.evidence <= 0.0:
-                                touched[store.labels[r]] = True
-                                remove_row(store, b, r)
-                                removed += 1
-            if left == 0:
-                break
-        if changed:
+            if not _seen_through(row, depth, K, R, voxel_size, settings):
+                continue
+            before = row.evidence
+            row.evidence = before - loss * frames
             store.block_clock[b] = store.counts[CLOCK]
+            if before >= threshold and row.evidence < threshold:
+                lowered[n] = row.key
+                n += 1
+            if row.evidence <= 0.0:
+                touched[store.labels[r]] = True
+                remove_row(store, b, r)
+                removed += 1
     return n, removed

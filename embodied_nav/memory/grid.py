@@ -106,7 +106,7 @@ class ColumnGrid:
         """Makes the arrays hold columns ``low`` to ``high``; what lies beyond MAX_SIDE stays outside."""
         rows, columns = self._obstacles.shape
         old_low = self._corner if rows else np.asarray(low, np.int64)
-        old_high = old_low + (columns, rows)
+        old_high = old_low + np.array([columns, rows])
         new_low = np.minimum(old_low, np.floor_divide(low, GROWTH) * GROWTH)
         new_high = np.maximum(old_high, (np.floor_divide(high, GROWTH) + 1) * GROWTH)
         if rows and (new_low == old_low).all() and (new_high == old_high).all():

@@ -14,7 +14,7 @@ from numba import njit
 
 from ..geometry import Camera, invert, rotation_angle
 from .fusion import SUM_COLUMNS, FrameHasher, FrameVoxels, sighting_weights
-from .keys import hash_key, pack_array, unpack
+from .keys import hash_key, pack_array, unpack_array
 
 #: Hits of a closed cloud: position in the keyframe's frame (m), colour, points, sightings, last seen (ns).
 HIT = np.dtype([("p", "<f4", 3), ("rgb", "u1", 3), ("weight", "<f4"), ("sightings", "<f4"), ("last_seen", "<i8")])
@@ -22,8 +22,17 @@ HIT = np.dtype([("p", "<f4", 3), ("rgb", "u1", 3), ("weight", "<f4"), ("sighting
 VOTE = np.dtype([("p", "<f4", 3), ("class", "<i2"), ("votes", "<f4")])
 #: A view is at most so many pixels wide; one more is kept when the camera moved or turned so far since the last.
 VIEW_WIDTH, VIEW_DISTANCE, VIEW_ANGLE = 80, 0.15, 0.25
-# Columns of a growing cloud's cells.
-_X, _R, _WEIGHT, _SIGHTINGS, _FRAME, _COLUMNS = 0, 3, 6, 7, 8, 9
+_FIRST_BITS = 12
+#: A cell of a growing cloud: sums of its points less its lower corner (m) and of their colours; points;
+#: sightings.
+_CELL = np.dtype(
+    {
+        "names": ["key", "last_seen", "x", "y", "z", "r", "g", "b", "weight", "sightings"],
+        "formats": ["<i8", "<i8", *["<f4"] * 8],
+        "offsets": [0, 8, 16, 20, 24, 28, 32, 36, 40, 44],
+        "itemsize": 48,
+    }
+)
 
 
 @dataclass(eq=False)
@@ -77,14 +86,16 @@ class CloudBuilder:
         self.cell, self.near, self.far = cell, near, far
         self.near_range, self.full_points, self.stride = near_range, full_points, stride
         self._hasher = FrameHasher()
+        self._bits = _FIRST_BITS
         self.cloud: LocalCloud | None = None
 
     def start(self, keyframe_id: int, T_map_cloud: np.ndarray, stamp: int) -> None:
         """Begins a new cloud; the one before must have been taken by :meth:`close`."""
         self.cloud = LocalCloud(keyframe_id, np.array(T_map_cloud, np.float64), stamp)
         self._T_cloud_map = invert(self.cloud.T_map_cloud)
-        self._resize(12)
+        # What the cloud before needed, this one will need too.
         self._count = 0
+        self._resize(self._bits)
 
     def add(self, depth: np.ndarray, color: np.ndarray | None, camera: Camera, T: np.ndarray, stamp: int) -> None:
         """Adds one frame; arguments as in :meth:`FrameHasher.__call__`, T is map from optical frame."""
@@ -110,32 +121,31 @@ class CloudBuilder:
         return self.cloud
 
     def _hits(self) -> np.ndarray:
-        n, cells = self._count, self._cells[: self._count]
-        hits = np.empty(n, HIT)
-        hits["p"] = cells[:, :3] / cells[:, _WEIGHT, None]
-        hits["rgb"] = np.rint(cells[:, _R : _R + 3] / cells[:, _WEIGHT, None])
-        hits["weight"], hits["sightings"] = cells[:, _WEIGHT], cells[:, _SIGHTINGS]
-        hits["last_seen"] = self._stamps[:n]
+        cells = self._cells[: self._count]
+        hits = np.empty(len(cells), HIT)
+        corners = unpack_array(cells["key"]) * self.cell
+        for k in range(3):
+            hits["p"][:, k] = corners[:, k] + cells["xyz"[k]] / cells["weight"]
+            hits["rgb"][:, k] = np.rint(cells["rgb"[k]] / cells["weight"])
+        for name in ("weight", "sightings", "last_seen"):
+            hits[name] = cells[name]
         return hits
 
     def _merge(self, voxels: FrameVoxels, sightings: np.ndarray, stamp: int) -> None:
         while 2 * (self._count + len(voxels.keys)) > self._slots.size:
             self._resize(self._bits + 1)
         self._count = _merge(
-            self._slots, self._bits, self._keys, self._cells, self._stamps, self._count, voxels.keys, voxels.sums,
-            sightings, self.cell, stamp, self.cloud.frames,
+            self._slots, self._bits, self._cells, self._count, voxels.keys, voxels.sums, sightings, stamp,
         )  # fmt: skip
 
     def _resize(self, bits: int) -> None:
-        """Grows the hash; one keyframe's cloud is small, so its copy costs well under a millisecond."""
-        n = 1 << bits
-        keys, cells, stamps = np.empty(n // 2, np.int64), np.empty((n // 2, _COLUMNS)), np.empty(n // 2, np.int64)
-        slots = np.full(n, -1, np.int32)
-        if bits > 12:
-            m = self._count
-            keys[:m], cells[:m], stamps[:m] = self._keys[:m], self._cells[:m], self._stamps[:m]
-            _rehash(slots, bits, keys, m)
-        self._bits, self._slots, self._keys, self._cells, self._stamps = bits, slots, keys, cells, stamps
+        """Takes a hash of 2^bits; one keyframe's cloud is small, so copying it costs well under a millisecond."""
+        cells = np.empty(1 << (bits - 1), _CELL)
+        slots = np.full(1 << bits, -1, np.int32)
+        if self._count:
+            cells[: self._count] = self._cells[: self._count]
+            _rehash(slots, bits, cells, self._count)
+        self._bits, self._slots, self._cells = bits, slots, cells
 
     def _look(self, depth: np.ndarray, camera: Camera, T: np.ndarray, stamp: int) -> None:
         small, small_camera = shrink_depth(depth, camera)
@@ -181,39 +191,37 @@ def _shrink(depth, factor, h, w):
 
 
 @njit(cache=True, nogil=True)
-def _merge(slots, bits, keys, cells, stamps, count, new_keys, sums, sightings, cell, stamp, frame):
+def _merge(slots, bits, cells, count, keys, sums, sightings, stamp):
     mask = slots.size - 1
-    for e in range(new_keys.size):
-        key = new_keys[e]
-        h = hash_key(key, bits)
-        while slots[h] >= 0 and keys[slots[h]] != key:
+    for e in range(keys.size):
+        h = hash_key(keys[e], bits)
+        while slots[h] >= 0 and cells[slots[h]].key != keys[e]:
             h = (h + 1) & mask
-        c = np.int64(slots[h])
-        if c < 0:
-            c = count
-            slots[h] = c
-            keys[c] = key
-            cells[c, :] = 0.0
+        if slots[h] < 0:
+            slots[h] = count
+            cell = cells[count]
+            cell.key = keys[e]
+            cell.x = cell.y = cell.z = cell.r = cell.g = cell.b = 0.0
+            cell.weight = cell.sightings = 0.0
             count += 1
-        ix, iy, iz = unpack(key)
-        n = sums[e, 6]
-        cells[c, 0] += sums[e, 0] + n * (ix * cell)
-        cells[c, 1] += sums[e, 1] + n * (iy * cell)
-        cells[c, 2] += sums[e, 2] + n * (iz * cell)
-        for k in range(3, 7):
-            cells[c, k] += sums[e, k]
-        if cells[c, _FRAME] != frame:
-            cells[c, _FRAME] = frame
-            cells[c, _SIGHTINGS] += sightings[e]
-        stamps[c] = stamp
+        cell = cells[slots[h]]
+        cell.x += sums[e, 0]
+        cell.y += sums[e, 1]
+        cell.z += sums[e, 2]
+        cell.r += sums[e, 3]
+        cell.g += sums[e, 4]
+        cell.b += sums[e, 5]
+        cell.weight += sums[e, 6]
+        cell.sightings += sightings[e]
+        cell.last_seen = stamp
     return count
 
 
 @njit(cache=True, nogil=True)
-def _rehash(slots, bits, keys, count):
+def _rehash(slots, bits, cells, count):
     mask = slots.size - 1
     for c in range(count):
-        h = hash_key(keys[c], bits)
+        h = hash_key(cells[c].key, bits)
         while slots[h] >= 0:
             h = (h + 1) & mask
         slots[h] = c

@@ -7,6 +7,7 @@ voxels; failing that, of a lost object of the same label close by.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from numba import njit
 
 from ..frames import MemoryObject
 from .keys import NO_KEY, block_key, pack, slot_in_block, unpack, unpack_array
-from .store import VoxelStore, find_block, table_bits
+from .store import CLOCK, ROWS, VoxelStore, find_block, table_bits
 from .votes import ClassTable
 
 #: A cluster smaller than this share of another of its class joins it when their boxes are this near (voxels).
@@ -79,7 +80,7 @@ class ObjectIndex:
         if self._dirty:
             self._recompute(store, table, stamp)
             self._dirty.clear()
-        clock = int(store.arrays.counts[4])
+        clock = int(store.arrays.counts[CLOCK])
         if clock != self._clock:
             self._clock = clock
             newest = _newest(store.arrays, np.zeros(self._next_id, np.int64))
@@ -117,7 +118,7 @@ class ObjectIndex:
         points = unpack_array(records["key"]) * self._size + offsets
         edges = np.concatenate([[0], np.cumsum(counts)])
         labels = store.arrays.labels
-        parts = [(int(labels[rows[a]]), rows[a:b], points[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        parts = [(int(labels[rows[a]]), rows[a:b], points[a:b]) for a, b in itertools.pairwise(edges)]
         parts.sort(key=lambda c: (-len(c[1]), int(c[1][0])))
         return [c for c in self._join_fragments(parts) if len(c[1]) >= self._min_voxels]
 
@@ -213,7 +214,7 @@ def _trimmed_box(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @njit(cache=True, nogil=True)
 def _newest(store, out):
     """Newest last_seen (ns) by object id."""
-    for r in range(store.counts[0]):
+    for r in range(store.counts[ROWS]):
         i = store.owner[r]
         if i > 0 and store.labels[r] > 0 and i < out.size:
             out[i] = max(out[i], store.rows[r].last_seen)
@@ -223,7 +224,7 @@ def _newest(store, out):
 @njit(cache=True, nogil=True)
 def _rows_of_classes(store, wanted):
     """Rows whose label is wanted, ascending."""
-    total = store.counts[0]
+    total = store.counts[ROWS]
     n = 0
     for r in range(total):
         label = store.labels[r]

@@ -12,7 +12,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,10 +69,8 @@ def save(memory: SpatialMemory, path: str | Path) -> None:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{path}: cannot be written ({reason}); give a writable place with room") from None
     finally:
-        try:
+        with suppress(OSError):  # its folder is not writable or not there: nothing was left in it
             temporary.unlink(missing_ok=True)
-        except OSError:
-            pass  # its folder is not writable or not there: nothing was left in it
 
 
 def _flush(path: Path) -> None:
@@ -102,7 +100,7 @@ def open_file(path: str | Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             _check_identity(path, db)
             yield db
-    except (sqlite3.Error, zlib.error, ValueError, KeyError, IndexError) as error:
+    except (sqlite3.Error, ValueError, KeyError, IndexError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: the file is damaged ({error}); use a copy or make it anew") from None
@@ -249,7 +247,7 @@ def load(path: str | Path, config: MemoryConfig | None = None) -> SpatialMemory:
         _read_voxels(memory, db)
         _read_objects(memory, db)
         x, y, width, height, blob = db.execute("SELECT * FROM grid").fetchone()
-        seen = _unpack(blob, GRID, width * height * 2).reshape(height, width, 2)
+        seen = unpack(blob, GRID, width * height * 2).reshape(height, width, 2)
         memory.grid.restore((x, y), seen)
         memory.recount_obstacles()
         memory.begin_session([
@@ -269,11 +267,11 @@ def _read_keyframes(memory: SpatialMemory, db: sqlite3.Connection) -> None:
 
 def _read_clouds(db: sqlite3.Connection) -> Iterator[LocalCloud]:
     for number, keyframe, stamp, pose, frames, n, hits, m, votes in db.execute("SELECT * FROM clouds ORDER BY number"):
-        cloud = LocalCloud(keyframe, _pose(pose), stamp, _unpack(hits, HIT, n), [], _unpack(votes, VOTE, m), frames)
+        cloud = LocalCloud(keyframe, _pose(pose), stamp, unpack(hits, HIT, n), [], unpack(votes, VOTE, m), frames)
         for _, _, T, w, h, fx, fy, cx, cy, first, last, count, depth in db.execute(
             "SELECT * FROM views WHERE cloud = ? ORDER BY number", (number,)
         ):
-            image = _unpack(depth, DEPTH, w * h).reshape(h, w)
+            image = unpack(depth, DEPTH, w * h).reshape(h, w)
             cloud.views.append(View(_pose(T), Camera(w, h, fx, fy, cx, cy), image, first, last, count))
         yield cloud
 
@@ -282,7 +280,7 @@ def _read_voxels(memory: SpatialMemory, db: sqlite3.Connection) -> None:
     side = BLOCK_SIDE * memory.config.voxel_size
     keys, records = [], []
     for x, y, z, count, blob in db.execute("SELECT * FROM blocks"):
-        voxels = _unpack(blob, VOXEL, count)
+        voxels = unpack(blob, VOXEL, count)
         corner = np.rint(np.array([x, y, z]) / side).astype(np.int64) * BLOCK_SIDE
         slot = voxels["slot"].astype(np.int64)
         keys.append(pack_array(corner + np.stack([slot >> 6, (slot >> 3) & 7, slot & 7], axis=1)))
@@ -326,8 +324,16 @@ def _pack(array: np.ndarray) -> bytes:
     return zlib.compress(np.ascontiguousarray(array).tobytes(), _LEVEL)
 
 
-def _unpack(blob: bytes, dtype: np.dtype, count: int) -> np.ndarray:
-    data = zlib.decompress(blob)
+def unpack(blob: bytes, dtype: np.dtype, count: int) -> np.ndarray:
+    """The ``count`` records of a blob.
+
+    Raises:
+        ValueError: it is not zlib data, or holds another number of them.
+    """
+    try:
+        data = zlib.decompress(blob)
+    except zlib.error as error:
+        raise ValueError(f"a record that does not unpack ({error})") from None
     if len(data) != count * dtype.itemsize:
         raise ValueError(f"a record of {len(data)} bytes where {count * dtype.itemsize} belong")
     return np.frombuffer(data, dtype).copy()

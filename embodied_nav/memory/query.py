@@ -26,7 +26,7 @@ COLOR_SYNONYMS = {
     "beige": "brown", "tan": "brown", "teal": "turquoise", "cyan": "turquoise", "golden": "yellow",
 }  # fmt: skip
 COLORS = frozenset(
-    "red green blue yellow orange purple pink brown black white gray turquoise".split()
+    ("red", "green", "blue", "yellow", "orange", "purple", "pink", "brown", "black", "white", "gray", "turquoise")
 )
 LABEL_SHARE, COLOR_SHARE, CONFIDENCE_SHARE = 0.6, 0.3, 0.1
 
@@ -77,7 +77,9 @@ def rank(
     return [(o, score) for o, score, _ in out]
 
 
-_FILLERS = frozenset("a an the any some find me where is are thing things object objects something".split())
+_FILLERS = frozenset(
+    ("a", "an", "the", "any", "some", "find", "me", "where", "is", "are", "thing", "object", "something")
+)
 
 
 def _boxes_meet(o: MemoryObject, low: np.ndarray, high: np.ndarray) -> bool:

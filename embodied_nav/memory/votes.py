@@ -128,7 +128,8 @@ def cast_votes(store: VoxelStore, rows: np.ndarray, classes: np.ndarray, votes: 
         rows: N int64. classes: N int16. votes: N float32, above 0.
     """
     store.tick()
-    touched = np.zeros(int(max(classes.max(initial=0), store.arrays.labels[: len(store.rows)].max(initial=0))) + 1, bool)
+    largest = max(classes.max(initial=0), store.arrays.labels[: len(store.rows)].max(initial=0))
+    touched = np.zeros(int(largest) + 1, np.bool_)
     _cast(store.arrays, rows, classes.astype(np.int16), votes.astype(np.float32), touched)
     touched[0] = False
     return np.flatnonzero(touched)
