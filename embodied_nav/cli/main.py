@@ -61,9 +61,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         line = " ".join(str(error).split())
         print(f"embodied-nav {args.command}: error: {line}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if not _can_be_installed(error.name or ""):
+            raise
+        print(
+            f"embodied-nav {args.command}: error: needs {error.name}, which is not installed; "
+            "'embodied-nav doctor' says how to get it",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # The reader of our output (head, say) has seen enough. Keep the interpreter's last flush from complaining.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _can_be_installed(module: str) -> bool:
+    """Whether a missing module is a library or one of our generated interfaces, not a defect of this package."""
+    top, _, rest = module.partition(".")
+    return bool(top) and (top != "embodied_nav" or rest.split(".")[0] in ("msg", "srv", "action"))

@@ -95,6 +95,26 @@ def test_defects_are_not_hidden_as_bad_input(command):
         cli.main(["doctor"])
 
 
+@pytest.mark.parametrize("module", ["rclpy", "torch", "embodied_nav.msg"])
+def test_library_that_is_not_installed_is_one_line(command, capsys, module):
+    def missing(args):
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    command(missing)
+    assert cli.main(["doctor"]) == 2
+    error = capsys.readouterr().err
+    assert f"needs {module}, which is not installed; 'embodied-nav doctor'" in error and error.count("\n") == 1
+
+
+def test_own_module_that_is_missing_is_a_defect(command):
+    def missing(args):
+        raise ModuleNotFoundError("No module named 'embodied_nav.memroy'", name="embodied_nav.memroy")
+
+    command(missing)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["doctor"])
+
+
 def test_reader_that_closes_early_is_no_error():
     command = f"{sys.executable} -m embodied_nav doctor | head -n 1; exit ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
