@@ -61,14 +61,22 @@ class PathFollower:
 
     def command(self, stamp: int, T_odom_base: np.ndarray) -> Velocity:
         """The velocity to drive now; call it at 20 Hz with odometry at ``stamp`` (ns)."""
+        velocity, self.reason = self.guard.filter(self.want(stamp, T_odom_base), T_odom_base)
+        if self.recovery.active:
+            self.reason = self.reason or "recovery"
+        return velocity
+
+    def want(self, stamp: int, T_odom_base: np.ndarray) -> Velocity:
+        """The velocity that would be driven if nothing were in the way; :meth:`command` lets the guard look at it."""
         dt = 0.05 if self._last is None else min(max((stamp - self._last) * 1e-9, 0.0), 0.5)
         self._last = stamp
         wanted = self.pursuit.command(T_odom_base, self._path, dt, self._heading, self.guard.clearance)
-        recovering = self.recovery.update(stamp, T_odom_base, wanted)
-        velocity, self.reason = self.guard.filter(recovering or wanted, T_odom_base)
-        if recovering is not None:
-            self.reason = self.reason or "recovery"
-        return velocity
+        return self.recovery.update(stamp, T_odom_base, wanted) or wanted
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no plan to follow."""
+        return self._path is None
 
 
 class Agent:

@@ -115,9 +115,16 @@ def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restar
 
     memory = SpatialMemory.load(out / "memory.db")
     write_ply(out / "map.ply", memory)
-    trajectory = np.array([T[:2, 3] for T in recording.poses])
-    view = recording.read(len(recording) // 2).color
-    draw_map(out / "map.png", memory.occupancy(), trajectory=trajectory, objects=memory.objects(), camera_view=view)
+    poses = np.array(recording.poses)
+    draw_map(
+        out / "map.png",
+        trajectory=poses[:, :3, 3],
+        objects=memory.objects(),
+        voxels=memory.voxels(),
+        up=-poses[:, :3, 1].mean(axis=0),  # cameras are held upright: their image's up is the room's
+        camera_view=recording.read(len(recording) // 2).color,
+        title=f"{Path(args.folder).name}: {counts['frames']} frames",
+    )
     return {
         "program": "embodied-nav",
         "command": "replay",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,9 +51,10 @@ def _is_ours(path: Path) -> bool:
             return json.loads(path.read_text(encoding="utf-8")).get("program") == "embodied-nav"
         except (OSError, ValueError, AttributeError):
             return False
+    from ..memory.persistence import open_file
+
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
-            tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error:
+        with open_file(path):
+            return True
+    except InputError:
         return False
-    return {"meta", "keyframes"} <= tables

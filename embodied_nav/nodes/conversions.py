@@ -325,14 +325,14 @@ def object_msg(o: MemoryObject) -> ObjectMsg:
 
 
 def object_from_msg(m: ObjectMsg) -> MemoryObject:
-    """One remembered object's record."""
+    """One remembered object's record. Its confidence went through a float32: it is rounded to millionths."""
     return MemoryObject(
         m.id,
         m.label,
         m.color,
         xyz(m.position),
         xyz(m.extent),
-        m.confidence,
+        round(m.confidence, 6),
         m.voxels,
         stamp_ns(m.first_seen),
         stamp_ns(m.last_seen),

@@ -11,7 +11,7 @@ import json
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,8 @@ from ..recordings import RecordedFrame, open_recording
 from ..robot import RobotProfile
 from . import params, qos
 from .camera_input import COLOR, DEPTH, INFO
-from .conversions import camera_info_msg, header, image_msg, stamp_ns, time_msg, transform_msg
-from .diagnostics import percentiles_ms
+from .conversions import camera_info_msg, header, image_msg, time_msg, transform_msg
+from .ledger import Ledger
 from .lifecycle import run
 
 #: Frames decoded ahead of time, and threads that do it.
@@ -53,63 +53,6 @@ class ReplayConfig(Config):
     max_frames: int = param(0, "frames at most; 0 is all", low=0)
     result: str = param("", "JSON file for the counts; empty: none")
     nodes: tuple = param(("keyframe", "memory"), "nodes whose progress on frames is waited for")
-
-
-class Ledger:
-    """Which frames were published and which nodes are through with them. Thread-safe."""
-
-    def __init__(self, nodes: tuple[str, ...]) -> None:
-        self._nodes = nodes
-        self._news = threading.Condition()
-        self._published: dict[int, float] = {}
-        self._waiting: dict[str, set[int]] = {node: set() for node in nodes}
-        self._open_keyframes = 0
-        self.latencies: dict[str, list[float]] = {node: [] for node in nodes}
-        self.frames: Counter[str] = Counter()
-        self.last_progress = 0.0
-        self.keyframes = 0
-
-    def published(self, stamp: int) -> None:
-        """A frame goes out now."""
-        with self._news:
-            self._published[stamp] = time.monotonic()
-            for waiting in self._waiting.values():
-                waiting.add(stamp)
-
-    def progress(self, message: Progress) -> None:
-        """A node's word."""
-        stamp = stamp_ns(message.header.stamp)
-        with self._news:
-            if message.stage == "frame" and message.node in self._waiting and stamp in self._waiting[message.node]:
-                self._waiting[message.node].discard(stamp)
-                self.frames[message.node] += 1
-                self.latencies[message.node].append(time.monotonic() - self._published[stamp])
-            if message.node == "keyframe" and message.stage == "frame" and message.taken:
-                self.keyframes += 1
-                self._open_keyframes += 1
-            elif (message.node, message.stage) == ("memory", "delta"):
-                self._open_keyframes -= 1
-            elif (message.node, message.stage) == ("perception", "keyframe") and not message.taken:
-                self._open_keyframes -= 1
-            self.last_progress = time.monotonic()
-            self._news.notify_all()
-
-    def wait_frame(self, stamp: int, timeout: float) -> bool:
-        """Waits until all nodes are through with a frame."""
-        return self._wait(lambda: not any(stamp in w for w in self._waiting.values()), timeout)
-
-    def wait_all(self, quiet: float) -> bool:
-        """Waits until everything published is through, or nothing has moved for ``quiet`` seconds."""
-        while True:
-            before = sum(self.frames.values()), self._open_keyframes
-            if self._wait(lambda: not any(self._waiting.values()) and self._open_keyframes <= 0, quiet):
-                return True
-            if before == (sum(self.frames.values()), self._open_keyframes):
-                return False
-
-    def _wait(self, done, timeout: float) -> bool:
-        with self._news:
-            return self._news.wait_for(done, timeout)
 
 
 class ReplayNode(Node):
@@ -259,14 +202,13 @@ class ReplayNode(Node):
         if not self._config.result:
             return
         ledger, total = self._ledger, len(self._recording)
-        latencies = {f"image_to_{node}": percentiles_ms(values) for node, values in ledger.latencies.items()}
         result = {
             "frames": total,
             "keyframes": ledger.keyframes,
             "dropped": total - ledger.frames["keyframe"],
             "dropped_by_memory": total - ledger.frames["memory"],
             "wall_time_s": round(seconds, 3),
-            "latency_ms": {k: v for k, v in latencies.items() if v},
+            "latency_ms": ledger.latencies_ms(),
         }
         Path(self._config.result).write_text(json.dumps(result), encoding="utf-8")
 

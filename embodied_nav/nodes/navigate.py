@@ -1,0 +1,188 @@
+"""A client of the navigate action that notices when its server dies; as a node it sends one goal and waits for its end.
+
+Calls the action navigate; in simulation sim/finish when the goal is over, and memory/save before it ends. Prints one line
+for every decision. The server gives feedback several times a second: silence means that it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.action import ActionClient
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+from embodied_nav.action import Navigate
+from embodied_nav.srv import SaveMemory
+
+from ..config import Config, param
+from . import params, qos
+from .lifecycle import run
+
+#: Feedback that fails to come for so long means that the server is gone (s): reported within 2 s.
+_SERVER_GONE = 1.5
+
+Done = Callable[[bool, str, Navigate.Result], None]
+
+
+class NavigateClient:
+    """Sends one goal.
+
+    Args:
+        node: on which the client lives.
+        feedback: called with each feedback.
+        done: called once with success, the reason and the result (empty where the server died or refused).
+    """
+
+    def __init__(self, node: Node, feedback: Callable[[Navigate.Feedback], None], done: Done) -> None:
+        self._node, self._feedback, self._done = node, feedback, done
+        self._client = ActionClient(node, Navigate, "navigate")
+        self._heard = 0.0
+        self._handle = None
+        self._over = False
+        node.create_timer(0.1, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def ready(self) -> bool:
+        """Whether there is a server."""
+        return self._client.server_is_ready()
+
+    def send(self, instruction: str) -> None:
+        """Sends the goal."""
+        self._heard = time.monotonic()
+        sent = self._client.send_goal_async(Navigate.Goal(instruction=instruction), self._on_feedback)
+        sent.add_done_callback(self._on_answer)
+
+    def cancel(self) -> None:
+        """Asks the server to end the goal."""
+        if self._handle is not None and not self._over:
+            self._handle.cancel_goal_async()
+
+    def _on_answer(self, future) -> None:
+        self._handle = future.result()
+        if not self._handle.accepted:
+            self._end(False, "the goal was refused", Navigate.Result())
+            return
+        self._heard = time.monotonic()
+        self._handle.get_result_async().add_done_callback(self._on_result)
+
+    def _on_feedback(self, message) -> None:
+        self._heard = time.monotonic()
+        self._feedback(message.feedback)
+
+    def _on_result(self, future) -> None:
+        answer = future.result()
+        self._end(answer.status == GoalStatus.STATUS_SUCCEEDED, answer.result.reason, answer.result)
+
+    def _watch(self) -> None:
+        if self._heard and not self._over and time.monotonic() - self._heard > _SERVER_GONE:
+            self._end(False, "aborted: the reasoner does not answer", Navigate.Result())
+
+    def _end(self, success: bool, reason: str, result: Navigate.Result) -> None:
+        if not self._over:
+            self._over = True
+            self._done(success, reason, result)
+
+
+@dataclass(frozen=True)
+class NavigateNodeConfig(Config):
+    """What is asked for."""
+
+    instruction: str = param("", "the sentence")
+    time_limit: float = param(180.0, "ROS time after which the goal is cancelled", unit="s", low=1.0, high=36000.0)
+    simulated: bool = param(True, "tell sim/finish when the goal is over")
+    result: str = param("", "JSON file for the outcome; empty: none")
+
+
+class NavigateNode(Node):
+    """Sends one goal when the graph is ready; ends when the goal is over and the memory is saved."""
+
+    def __init__(self) -> None:
+        super().__init__("navigate_client")
+        self._config = params.declare(self, NavigateNodeConfig)
+        params.refuse_unknown(self)
+        self.finished, self.exit_code = False, 0
+        self._client = NavigateClient(self, self._on_feedback, self._on_done)
+        self._sent_at: int | None = None
+        self._told = -1
+        self._outcome: dict = {}
+        self._stages: dict[str, dict[str, float]] = {}
+        self._facts: dict[str, str] = {}
+        self._finish = self.create_client(Trigger, "sim/finish")
+        self._save = self.create_client(SaveMemory, "memory/save")
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.reliable(50))
+        self.create_timer(0.1, self._begin, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _begin(self) -> None:
+        now = self.get_clock().now().nanoseconds
+        if self._sent_at is None:
+            simulator_ready = self._finish.service_is_ready() or not self._config.simulated
+            if self._client.ready() and self._save.service_is_ready() and simulator_ready:
+                self._sent_at = now
+                self._client.send(self._config.instruction)
+        elif self._outcome == {} and (now - self._sent_at) * 1e-9 > self._config.time_limit:
+            self._client.cancel()
+
+    def _on_feedback(self, feedback: Navigate.Feedback) -> None:
+        decision = feedback.decision
+        if not decision.options or decision.id == self._told:
+            return
+        self._told = decision.id
+        seconds = (self.get_clock().now().nanoseconds - self._sent_at) * 1e-9
+        option = decision.options[decision.chosen]
+        think = f" ({decision.think})" if decision.think else ""
+        print(f"{seconds:6.1f} s  {feedback.path_length:5.1f} m  {option.letter}: {option.text}{think}", flush=True)
+
+    def _on_done(self, success: bool, reason: str, result: Navigate.Result) -> None:
+        seconds = (self.get_clock().now().nanoseconds - self._sent_at) * 1e-9
+        print(f"{seconds:6.1f} s  {'STOP' if success else 'ended'}: {reason}", flush=True)
+        self._outcome = {
+            "stopped": success,
+            "reason": reason,
+            "sim_time_s": round(seconds, 3),
+            "decisions": result.decisions,
+            "stages": self._stages,
+            "facts": self._facts,
+        }
+        if self._config.simulated and self._finish.service_is_ready():
+            self._finish.call_async(Trigger.Request()).add_done_callback(lambda _: self._save_memory())
+        else:
+            self._save_memory()
+
+    def _save_memory(self) -> None:
+        if self._save.service_is_ready():
+            self._save.call_async(SaveMemory.Request()).add_done_callback(lambda _: self._end())
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        if self._config.result:
+            Path(self._config.result).write_text(json.dumps(self._outcome), encoding="utf-8")
+        self.finished = True
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        """Keeps what the nodes say of their stages: "fusion p50" = "3.1 ms"."""
+        for status in message.status:
+            for pair in status.values:
+                stage, _, quantile = pair.key.rpartition(" ")
+                if quantile in ("p50", "p95") and pair.value.endswith(" ms"):
+                    name = stage if stage.startswith(status.name) else f"{status.name}_{stage}"
+                    self._stages.setdefault(name, {})[quantile] = float(pair.value[:-3])
+                else:
+                    self._facts[f"{status.name} {pair.key}"] = pair.value
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node in this process."""
+    return run(NavigateNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

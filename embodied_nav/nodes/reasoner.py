@@ -1,0 +1,315 @@
+"""The reasoner node: the map in, decisions and a plan out; serves the action navigate. Knows nothing of how it is decided.
+
+Subscribes memory/occupancy, memory/object_list, odom, /tf, /tf_static, progress (only to count keyframes for feedback).
+Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose is "turn there", none is "stand"),
+instruction (std_msgs/String, latched), options (markers of the choices and the decision's text), progress, /diagnostics.
+Serves the action navigate. The plan is repeated at least twice a second: when this node dies, control stands.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
+from nav_msgs.msg import Odometry, Path
+from rclpy._rclpy_pybind11 import GoalEvent
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.clock import Clock, ClockType
+from std_msgs.msg import String
+from visualization_msgs.msg import MarkerArray
+
+from embodied_nav.action import Navigate
+from embodied_nav.msg import Decision as DecisionMsg
+from embodied_nav.msg import ObjectArray, Progress
+
+from .. import reasoner
+from ..config import Config, param
+from ..errors import InputError
+from ..frames import OccupancyGrid
+from ..planning import PlanningConfig, path_length
+from ..reasoner import Navigator, NavigatorConfig, NavigatorOutput, OptionConfig
+from . import markers, params, qos
+from .conversions import (
+    BadMessage,
+    decision_msg,
+    grid_from_msg,
+    header,
+    matrix_from_pose,
+    objects_from_msg,
+    path_msg,
+    stamp_ns,
+)
+from .lifecycle import AgentNode, run
+from .transforms import Transforms
+from .worker import Worker
+
+#: Without a map for so long the robot is told to stand (s).
+_MAP_STALE = 1.0
+
+
+@dataclass(frozen=True)
+class ReasonerNodeConfig(Config):
+    """Settings of the reasoner node."""
+
+    policy: str = param("rules", "who decides: rules, frontier, random")
+    map_patience: float = param(
+        15.0, "a goal is aborted after so long without a map (the memory is started again meanwhile)",
+        unit="s", low=1.0, high=600.0,
+    )  # fmt: skip
+    feedback_rate: float = param(4.0, "feedback and repeated plans, at least", unit="Hz", low=2.0, high=20.0)
+
+
+@dataclass
+class Goal:
+    """The goal in hand. ``outcome``: (success, reason) once it is over."""
+
+    handle: ServerGoalHandle
+    instruction: str
+    accepted_at: float
+    decisions: int = 0
+    keyframes: int = 0
+    driven: float = 0.0
+    outcome: tuple[bool, str] | None = None
+
+
+class ReasonerNode(AgentNode):
+    """Ticks the navigator on every map, in a worker thread; goals come and go in the executor's thread."""
+
+    def __init__(self) -> None:
+        super().__init__("reasoner")
+
+    def configure(self) -> None:
+        """Makes policy, navigator and topics."""
+        self._config = params.declare(self, ReasonerNodeConfig)
+        policy = reasoner.create(self._config.policy)
+        settings = params.declare(self, NavigatorConfig, "navigator")
+        planning = params.declare(self, PlanningConfig, "planning")
+        options = params.declare(self, OptionConfig, "options")
+        self._try(Navigator(settings, self.robot, reasoner.create(self._config.policy), planning, options))
+        self._navigator = Navigator(settings, self.robot, policy, planning, options)
+        self._navigating = threading.Lock()
+        self.diagnostics.facts["reasoner"] = policy.name
+        self._goal: Goal | None = None
+        self._objects, self._held_map = ObjectArray(), None
+        self._map_at = -1e9
+        self._plan, self._plan_at, self._plan_length = Path(), 0.0, 0.0
+        self._decision = DecisionMsg()
+        self._last_xy: np.ndarray | None = None
+        self._transforms = Transforms(self)
+        self._worker = Worker(self._tick, 1, self.handle_error, name="navigator")
+        self._make_topics()
+
+    def deactivate(self) -> None:
+        """Ends the goal and lets the robot stand."""
+        if self._goal is not None:
+            self._goal.outcome = (False, "the reasoner was deactivated")
+            self._conclude()
+
+    def cleanup(self) -> None:
+        """Ends the worker."""
+        self._worker.close()
+
+    def _try(self, navigator: Navigator) -> None:
+        """Decides once in nowhere."""
+        data = np.full((80, 80), -1, np.int8)
+        data[20:60, 20:60] = 0
+        data[30:34, 40] = 100
+        navigator.reset("find the red sofa")
+        for stamp in (1, 2):
+            navigator.update(stamp * 1_000_000_000, np.eye(4), OccupancyGrid(data, 0.05, (-2.0, -2.0)), ())
+
+    def _make_topics(self) -> None:
+        make = self.create_lifecycle_publisher
+        self._plan_out = make(Path, "plan", qos.reliable())
+        self._decision_out = make(DecisionMsg, "decision", qos.reliable())
+        self._instruction_out = make(String, "instruction", qos.latched())
+        self._options_out = make(MarkerArray, "options", qos.latched())
+        self.create_subscription(OccupancyGridMsg, "memory/occupancy", self._map, qos.latched())
+        self.create_subscription(ObjectArray, "memory/object_list", self._objects_in, qos.latched())
+        self.create_subscription(Odometry, "odom", self._odometry, qos.reliable())
+        self.create_subscription(Progress, "progress", self._progressed, qos.reliable(100))
+        self.diagnostics.input("memory/occupancy", required=False)
+        self._server = ActionServer(
+            self,
+            Navigate,
+            "navigate",
+            execute_callback=self._result_of,
+            handle_accepted_callback=self._accepted,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0 / self._config.feedback_rate, self._heartbeat, clock=steady)
+        self.create_timer(0.02, self._conclude, clock=steady)
+
+    # -- goals (executor's thread) -------------------------------------------------------------------------------------
+
+    def _accepted(self, handle: ServerGoalHandle) -> None:
+        """A new goal takes the place of the one in hand."""
+        if self._goal is not None:
+            self._goal.outcome = self._goal.outcome or (False, "replaced by a newer goal")
+            self._conclude()
+        # handle.execute() would want the result at once, and a coroutine that waits keeps rclpy's executor busy.
+        handle._update_state(GoalEvent.EXECUTE)
+        goal = Goal(handle, handle.request.instruction.strip(), time.monotonic())
+        self._goal, self._decision = goal, DecisionMsg()
+        try:
+            if not self.active:
+                raise InputError("the reasoner is not active")
+            with self._navigating:
+                self._navigator.reset(goal.instruction)
+        except InputError as error:
+            goal.outcome = (False, str(error))
+            return
+        self._instruction_out.publish(String(data=goal.instruction))
+        self.get_logger().info(f"goal: {goal.instruction}")
+
+    def _conclude(self) -> None:
+        """Gives the result of a goal that is over, and lets the robot stand."""
+        goal = self._goal
+        if goal is None:
+            return
+        if goal.outcome is None and goal.handle.is_cancel_requested:
+            goal.outcome = (False, "cancelled")
+        if goal.outcome is None:
+            return
+        self._goal = None
+        self._stand()
+        self._server.notify_execute(goal.handle, lambda handle: self._result_of(handle, goal))
+
+    def _result_of(self, handle: ServerGoalHandle, goal: Goal | None = None) -> Navigate.Result:
+        success, reason = goal.outcome if goal is not None else (False, "the goal is not in hand")
+        if success:
+            handle.succeed()
+        elif handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.abort()
+        result = Navigate.Result(success=success, reason=reason)
+        if goal is not None:
+            result.path_length, result.decisions, result.keyframes = goal.driven, goal.decisions, goal.keyframes
+        return result
+
+    def _heartbeat(self) -> None:
+        """Feedback, the plan once more, and what is to be done when no map comes."""
+        goal = self._goal
+        if goal is None or not self.active:
+            return
+        silent = time.monotonic() - max(self._map_at, goal.accepted_at)
+        if self.settings.lockstep:
+            silent = 0.0
+        if silent > self._config.map_patience:
+            goal.outcome = (False, f"no memory/occupancy for {silent:.0f} s: is the memory node running?")
+            return
+        if silent > _MAP_STALE:
+            self.diagnostics.errors["map"] = f"no memory/occupancy for {silent:.1f} s: standing"
+            self._stand()
+        else:
+            self.diagnostics.errors.pop("map", None)
+            if time.monotonic() - self._plan_at > 0.5 / self._config.feedback_rate and not self.settings.lockstep:
+                self._plan_out.publish(self._plan)
+        feedback = Navigate.Feedback(decision=self._decision, distance=self._plan_length, path_length=goal.driven)
+        feedback.keyframes = goal.keyframes
+        goal.handle.publish_feedback(feedback)
+
+    def _stand(self) -> None:
+        self._plan_length = 0.0
+        self._publish_plan(Path(header=header(self.get_clock().now().nanoseconds, self.robot.map_frame)))
+
+    # -- inputs (executor's thread) ------------------------------------------------------------------------------------
+
+    def _odometry(self, message: Odometry) -> None:
+        T = matrix_from_pose(message.pose.pose)
+        if not np.isfinite(T).all():
+            return
+        if self._goal is not None and self._last_xy is not None:
+            self._goal.driven += float(np.linalg.norm(T[:2, 3] - self._last_xy))
+        self._last_xy = T[:2, 3]
+
+    def _progressed(self, message: Progress) -> None:
+        if self._goal is not None and (message.node, message.stage) == ("keyframe", "frame"):
+            self._goal.keyframes += message.taken
+
+    def _objects_in(self, message: ObjectArray) -> None:
+        self._objects = message
+        self._match()
+
+    def _map(self, message: OccupancyGridMsg) -> None:
+        self._map_at = time.monotonic()
+        self.diagnostics.input("memory/occupancy").arrived(self.message_age(message))
+        self._held_map = message
+        self._match()
+
+    def _match(self) -> None:
+        """Hands the map on; in lock-step only together with the object list of the same stamp."""
+        held = self._held_map
+        if held is None or not self.active:
+            return
+        if self.settings.lockstep and held.header.stamp != self._objects.header.stamp:
+            return
+        self._held_map = None
+        self._worker.put((held, self._objects, self._goal))
+
+    # -- deciding (worker's thread) ------------------------------------------------------------------------------------
+
+    def _tick(self, item: tuple[OccupancyGridMsg, ObjectArray, Goal | None]) -> None:
+        grid_message, objects, goal = item
+        stamp = stamp_ns(grid_message.header.stamp)
+        if goal is not None and goal is self._goal and goal.outcome is None:
+            try:
+                self._advance(goal, stamp, grid_message, objects)
+            except BadMessage as error:
+                self.diagnostics.refuse(error.fault, str(error))
+        elif self.settings.lockstep:
+            self._publish_plan(Path(header=grid_message.header))
+        self.report_progress("map", stamp, goal is not None)
+
+    def _advance(self, goal: Goal, stamp: int, grid_message: OccupancyGridMsg, objects: ObjectArray) -> None:
+        robot = self.robot
+        T = self._transforms.at(robot.map_frame, robot.base_frame, stamp, self.settings.tf_timeout)
+        if not np.isfinite(T).all():
+            raise BadMessage("nan_pose", "the robot's pose is not finite")
+        start = time.monotonic()
+        with self._navigating:
+            out = self._navigator.update(stamp, T, grid_from_msg(grid_message), objects_from_msg(objects))
+        seconds = time.monotonic() - start
+        self.diagnostics.latency("reasoner").add(seconds)
+        if goal is not self._goal or goal.outcome is not None:
+            return
+        if out.decision is not None:
+            self._tell_decision(goal, out, seconds, T)
+        self._plan_length = path_length(out.path) if len(out.path) > 1 else 0.0
+        self._publish_plan(_plan_msg(out, stamp, robot.map_frame))
+        if out.status != "running":
+            goal.outcome = (out.status == "stopped", out.reason)
+
+    def _tell_decision(self, goal: Goal, out: NavigatorOutput, seconds: float, T: np.ndarray) -> None:
+        self._decision = decision_msg(out.decision, goal.instruction, seconds, self.robot.map_frame)
+        goal.decisions += 1
+        self._decision_out.publish(self._decision)
+        self._options_out.publish(markers.decision(out.decision, T[:3, 3], self._decision.header))
+
+    def _publish_plan(self, plan: Path) -> None:
+        self._plan, self._plan_at = plan, time.monotonic()
+        self._plan_out.publish(plan)
+
+
+def _plan_msg(out: NavigatorOutput, stamp: int, map_frame: str) -> Path:
+    plan = path_msg(out.path, stamp, map_frame)
+    if len(plan.poses) == 1:
+        half = 0.5 * (out.heading or 0.0)
+        plan.poses[0].pose.orientation.z, plan.poses[0].pose.orientation.w = float(np.sin(half)), float(np.cos(half))
+    return plan
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node in this process."""
+    return run(ReasonerNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
