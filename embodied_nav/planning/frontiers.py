@@ -77,12 +77,22 @@ def is_frontier_near(grid: OccupancyGrid, xy: tuple[float, float], radius: float
     return bool((((rows + r0 - row) ** 2 + (columns + c0 - column) ** 2) * grid.resolution**2 <= radius**2).any())
 
 
-def hidden_area(grid: OccupancyGrid, frontier_cells: np.ndarray, radius: float) -> float:
-    """Unknown area (m^2) that lies open behind a frontier: connected to it over unknown ground within ``radius`` (m).
+def hidden_area(grid: OccupancyGrid, clearance: np.ndarray, cells: np.ndarray, width: float, radius: float) -> float:
+    """Unknown area (m^2) that a robot may find behind a frontier.
 
-    A pocket behind furniture against a known wall is small; a door to an unseen room is not.
+    Counted is unknown ground connected to the frontier within ``radius`` that keeps ``width`` off everything known:
+    gaps beside furniture lead nowhere, even where the wall behind them was never seen; doors do.
+
+    Args:
+        grid: map with unknown.
+        clearance: HxW float32, m to the nearest occupied cell.
+        cells: Kx2 (row, column) of the frontier.
+        width: m, half the width that a passage needs.
+        radius: m around the frontier's mean.
     """
-    return float(_flood(grid.data, frontier_cells, int(np.ceil(radius / grid.resolution))) * grid.resolution**2)
+    reach = int(np.ceil(radius / grid.resolution))
+    count = _flood(grid.data, clearance, np.float32(width), np.ascontiguousarray(cells, dtype=np.int64), reach)
+    return float(count * grid.resolution**2)
 
 
 def _split(labels: np.ndarray, count: int, resolution: float, config: PlanningConfig) -> list[np.ndarray]:
@@ -205,9 +215,9 @@ def _components(mask):
 
 
 @njit(cache=True, nogil=True)
-def _flood(data, seeds, reach):
-    """Unknown cells connected to the seeds over unknown cells, no farther than ``reach`` cells from the seeds' mean."""
-    height, width = data.shape
+def _flood(data, clearance, width, seeds, reach):
+    """Unknown cells connected to the seeds over unknown ground, no farther than ``reach`` cells from the seeds' mean."""
+    height, columns = data.shape
     side = 2 * reach + 1
     middle_r = int(np.floor(seeds[:, 0].sum() / seeds.shape[0]))
     middle_c = int(np.floor(seeds[:, 1].sum() / seeds.shape[0]))
@@ -216,7 +226,7 @@ def _flood(data, seeds, reach):
     n = 0
     for k in range(seeds.shape[0]):
         r, c = seeds[k, 0] - middle_r + reach, seeds[k, 1] - middle_c + reach
-        if 0 <= r < side and 0 <= c < side and not seen[r, c]:
+        if 0 <= r < side and 0 <= c < side and not seen[r, c] and clearance[seeds[k, 0], seeds[k, 1]] >= width:
             seen[r, c] = True
             stack[n, 0], stack[n, 1] = r, c
             n += 1
@@ -233,7 +243,7 @@ def _flood(data, seeds, reach):
                 continue
             a, b = rr - reach + middle_r, cc - reach + middle_c
             # Beyond the grid's edge everything is unknown.
-            if 0 <= a < height and 0 <= b < width and data[a, b] >= 0:
+            if 0 <= a < height and 0 <= b < columns and (data[a, b] >= 0 or clearance[a, b] < width):
                 continue
             seen[rr, cc] = True
             found += 1

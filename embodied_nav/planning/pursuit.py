@@ -31,9 +31,9 @@ class PursuitConfig(Config):
     )
     slow_radius: float = param(0.60, "curve radius below which speed is lowered", unit="m", low=0.1, high=5.0)
     slow_clearance: float = param(
-        0.35, "distance to obstacles below which speed is lowered", unit="m", low=0.05, high=2.0
+        0.15, "distance to obstacles below which speed is lowered", unit="m", low=0.05, high=2.0
     )
-    least_speed: float = param(0.12, "speed that slowing down keeps", unit="m/s", low=0.01, high=0.5)
+    least_speed: float = param(0.15, "speed that slowing down keeps", unit="m/s", low=0.01, high=0.5)
     turn_gain: float = param(3.0, "turning rate per heading error", unit="1/s", low=0.1, high=10.0)
 
 

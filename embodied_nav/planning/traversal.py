@@ -18,7 +18,7 @@ class PlanningConfig(Config):
 
     clearance_margin: float = param(0.04, "distance kept beyond the footprint", unit="m", low=0.0, high=0.5)
     comfort_clearance: float = param(
-        0.45, "clearance from which driving costs nothing extra", unit="m", low=0.1, high=2.0
+        0.55, "clearance from which driving costs nothing extra", unit="m", low=0.1, high=2.0
     )
     tight_speed: float = param(0.25, "relative speed assumed at the least clearance", low=0.05, high=1.0)
     unknown_hop: float = param(0.30, "how far from known floor a path may leave it", unit="m", low=0.0, high=5.0)
@@ -56,7 +56,7 @@ class TraversalMap:
         comfort = np.clip((self.clearance - radius) / max(config.comfort_clearance - radius, 1e-3), 0.0, 1.0)
         self.speed = (config.tight_speed + (1.0 - config.tight_speed) * comfort).astype(np.float32)
         self.speed[~known] *= config.unknown_speed
-        self.comfortable = self.passable & known & (self.clearance >= min(config.comfort_clearance, radius + 0.1))
+        self.comfortable = self.passable & known & (self.clearance >= min(config.comfort_clearance, radius + 0.15))
 
     def around(self, xy: tuple[float, float]) -> np.ndarray:
         """``passable`` (copy) with the ground around a robot at ``xy`` opened: it stands there, so it fits there."""

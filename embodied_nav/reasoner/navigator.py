@@ -33,6 +33,9 @@ class NavigatorConfig(Config):
         1.2, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0
     )
     reached: float = param(0.15, "distance to a place at which it counts as reached", unit="m", low=0.05, high=1.0)
+    frontier_reached: float = param(
+        0.35, "distance to a frontier at which it counts as reached", unit="m", low=0.05, high=2.0
+    )
     decide_every: float = param(
         6.0, "longest time between decisions on the way to a frontier", unit="s", low=0.5, high=120.0
     )
@@ -128,7 +131,7 @@ class Navigator:
         self._last_xy = xy
         if self._pass_waypoint(planner, xy, objects):
             self._decision = None
-        why = self._needs_decision(stamp, planner, xy, objects)
+        why = self._needs_decision(stamp, planner, xy, yaw, objects)
         if why:
             decision = self._decide(stamp, planner, xy, yaw, objects)
             return self._act(decision, stamp, planner, xy, yaw, objects, why)
@@ -174,6 +177,7 @@ class Navigator:
         stamp: int,
         planner: Planner,
         xy: tuple[float, float],
+        yaw: float,
         objects: tuple[MemoryObject, ...],
     ) -> str:
         """Why a new decision is due, "" where none is."""
@@ -191,7 +195,8 @@ class Navigator:
             return "" if self._turns else "looked"
         if self._turns:
             return ""
-        reached = math.dist(xy, self._goal()) < self.config.reached
+        near = self.config.reached if option.kind == "object" else self.config.frontier_reached
+        reached = math.dist(xy, self._goal()) < near
         if option.kind == "object":
             if not any(o.id == option.object_id and o.status == "present" for o in objects):
                 return "gone"
@@ -206,21 +211,34 @@ class Navigator:
             if elapsed > self.config.decide_every:
                 return "time"
         if reached:
+            if option.kind == "frontier" and self._turn_to(self._opening, xy, yaw):
+                return ""
             self._bar(option)
             return "reached"
-        return "stuck" if self._is_stuck(stamp, xy) else ""
+        return self._stuck(stamp, planner, xy, objects)
 
-    def _is_stuck(self, stamp: int, xy: tuple[float, float]) -> bool:
-        """Bars a place that has not come nearer for long."""
+    def _stuck(self, stamp: int, planner: Planner, xy: tuple[float, float], objects: tuple[MemoryObject, ...]) -> str:
+        """Gives up a place that has not come nearer for long; "" while there is hope."""
         option = self._decision.option
-        if option.position is None or self._turns:
-            return False
+        if option.position is None:
+            return ""
         gap = _remaining(self._path, xy)
         if gap < self._best[1] - 0.1:
             self._best = (stamp, gap)
         if (stamp - self._best[0]) * 1e-9 < self.config.patience:
-            return False
+            return ""
+        self._gap_limit = self.config.last_gap
+        if option.kind == "object" and self._arrived(planner, xy, objects, self._gap_limit)[0] > 0.0:
+            return "arrived"
         self._bar(option)
+        return "stuck"
+
+    def _turn_to(self, place: tuple[float, float], xy: tuple[float, float], yaw: float) -> bool:
+        """Starts turning to a place that the camera does not look at; False where it does."""
+        bearing = math.atan2(place[1] - xy[1], place[0] - xy[0])
+        if abs(math.remainder(bearing - yaw, 2.0 * math.pi)) < 0.3 * self.config.field_of_view:
+            return False
+        self._turns, self._path = [bearing], np.array([xy])
         return True
 
     def _bar(self, option: Option) -> None:

@@ -27,7 +27,7 @@ class OptionConfig(Config):
     gain_radius: float = param(
         2.0, "unknown floor behind a frontier is counted up to here", unit="m", low=0.5, high=5.0
     )
-    least_gain: float = param(0.4, "frontiers with less unknown behind are not offered", unit="m^2", low=0.0, high=10.0)
+    least_gain: float = param(0.3, "frontiers with less unknown behind are not offered", unit="m^2", low=0.0, high=10.0)
 
 
 @dataclass(frozen=True)
@@ -179,10 +179,11 @@ def _frontier_options(
 ) -> list[tuple[Frontier, Facts, str]]:
     """Frontiers worth offering: the two nearest, then by gain, relevance and distance."""
     rows = []
+    grid, clearance = planner.grid, planner.map.clearance
     for frontier in frontiers(planner.grid, planner.map.config, travel):
         if any(math.dist(frontier.middle, p) < 0.4 for p in here.barred):
             continue
-        gain = hidden_area(planner.grid, frontier.cells, config.gain_radius)
+        gain = hidden_area(grid, clearance, frontier.cells, planner.map.robot.footprint_radius, config.gain_radius)
         if gain < config.least_gain:
             continue
         current = here.heading_for is not None and math.dist(frontier.middle, here.heading_for) < 0.6

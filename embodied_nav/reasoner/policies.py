@@ -36,7 +36,7 @@ class RulesConfig(Config):
     distance_offset: float = param(
         1.5, "added to distances, so that near ones do not win by a hair", unit="m", low=0.1, high=20.0
     )
-    gain_power: float = param(0.5, "exponent of the unknown area behind a frontier", low=0.0, high=2.0)
+    gain_power: float = param(1.0, "exponent of the unknown area behind a frontier", low=0.0, high=2.0)
     persistence: float = param(1.3, "worth of the frontier that it is on its way to is multiplied", low=1.0, high=5.0)
     look_gain: float = param(0.5, "least opening that is worth a look around", unit="m", low=0.0, high=10.0)
     doubtful: float = param(

@@ -218,7 +218,7 @@ def _room_candidates(kind: str, objects: list[MemoryObject]) -> list[Candidate]:
     found = []
     for o in objects:
         typical = rooms_of(o.label).get(kind, 0.0)
-        if typical < 0.3:
+        if typical < 0.5:
             continue
         around = [(o.label, 1.0)]
         for other in objects:
