@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
+from ..frames import RGBDFrame
 from ..geometry import Camera, invert, rotation_angle
-from .fusion import SUM_COLUMNS, FrameHasher, FrameVoxels, sighting_weights
-from .keys import hash_key, pack_array, unpack_array
+from .fusion import SUM_COLUMNS, FrameVoxels
+from .keys import hash_key, pack, pack_array, unpack, unpack_array
 
 #: Hits of a closed cloud: position in the keyframe's frame (m), colour, points, sightings, last seen (ns).
 HIT = np.dtype([("p", "<f4", 3), ("rgb", "u1", 3), ("weight", "<f4"), ("sightings", "<f4"), ("last_seen", "<i8")])
@@ -77,15 +78,14 @@ class CloudBuilder:
     """Grows the current local cloud frame by frame.
 
     Args:
-        cell: m. near, far: depth range, m. near_range, full_points: see ``fusion.sighting_weights``.
+        voxel_size: m, of the map. cell: m, finer than a voxel.
 
-    Every frame gives a quarter of its pixels, in turn another one: four frames give all.
+    Each frame gives the centroid of each voxel that it sees, sorted into finer cells: so a map made again under
+    unchanged poses has the same voxels, and one under other poses finds several points in most of them.
     """
 
-    def __init__(self, cell: float, near: float, far: float, near_range: float, full_points: float, stride: int):
-        self.cell, self.near, self.far = cell, near, far
-        self.near_range, self.full_points, self.stride = near_range, full_points, stride
-        self._hasher = FrameHasher()
+    def __init__(self, voxel_size: float, cell: float):
+        self.voxel_size, self.cell = voxel_size, cell
         self._bits = _FIRST_BITS
         self.cloud: LocalCloud | None = None
 
@@ -97,23 +97,17 @@ class CloudBuilder:
         self._count = 0
         self._resize(self._bits)
 
-    def add(self, depth: np.ndarray, color: np.ndarray | None, camera: Camera, T: np.ndarray, stamp: int) -> None:
-        """Adds one frame; arguments as in :meth:`FrameHasher.__call__`, T is map from optical frame."""
+    def add(self, voxels: FrameVoxels, sightings: np.ndarray, frame: RGBDFrame) -> None:
+        """Adds one frame: its unique voxels of the map with their sightings, and its depth as a view."""
         cloud = self.cloud
-        T_cloud = self._T_cloud_map @ T
-        dither = cloud.frames % 4
-        phase = (self.stride * (dither // 2), self.stride * ((dither + dither // 2) % 2))
-        voxels = self._hasher(
-            depth, color, camera, T_cloud, self.cell, self.near, self.far, 2 * self.stride, phase
-        )
-        sightings = sighting_weights(voxels, T_cloud[:3, 3], self.cell, self.near_range, self.full_points / 4)
+        while 2 * (self._count + len(voxels.keys)) > self._slots.size:
+            self._resize(self._bits + 1)
+        self._count = _merge(
+            self._slots, self._bits, self._cells, self._count, voxels.keys, voxels.sums, sightings, int(frame.stamp),
+            self.voxel_size, self.cell,
+        )  # fmt: skip
         cloud.frames += 1
-        self._merge(voxels, sightings, stamp)
-        self._look(depth, camera, T_cloud, stamp)
-
-    def moved(self) -> None:
-        """To be called when the growing cloud's pose was changed."""
-        self._T_cloud_map = invert(self.cloud.T_map_cloud)
+        self._look(frame.depth, frame.camera, self._T_cloud_map @ frame.T_map_camera, int(frame.stamp))
 
     def close(self) -> LocalCloud:
         """The cloud so far, compact; adding may go on."""
@@ -124,19 +118,13 @@ class CloudBuilder:
         cells = self._cells[: self._count]
         hits = np.empty(len(cells), HIT)
         corners = unpack_array(cells["key"]) * self.cell
+        means = np.stack([cells[k] for k in "xyz"], axis=1) / cells["weight"][:, None]
+        hits["p"] = (corners + means) @ self._T_cloud_map[:3, :3].T + self._T_cloud_map[:3, 3]
         for k in range(3):
-            hits["p"][:, k] = corners[:, k] + cells["xyz"[k]] / cells["weight"]
             hits["rgb"][:, k] = np.rint(cells["rgb"[k]] / cells["weight"])
         for name in ("weight", "sightings", "last_seen"):
             hits[name] = cells[name]
         return hits
-
-    def _merge(self, voxels: FrameVoxels, sightings: np.ndarray, stamp: int) -> None:
-        while 2 * (self._count + len(voxels.keys)) > self._slots.size:
-            self._resize(self._bits + 1)
-        self._count = _merge(
-            self._slots, self._bits, self._cells, self._count, voxels.keys, voxels.sums, sightings, stamp,
-        )  # fmt: skip
 
     def _resize(self, bits: int) -> None:
         """Takes a hash of 2^bits; one keyframe's cloud is small, so copying it costs well under a millisecond."""
@@ -191,27 +179,32 @@ def _shrink(depth, factor, h, w):
 
 
 @njit(cache=True, nogil=True)
-def _merge(slots, bits, cells, count, keys, sums, sightings, stamp):
+def _merge(slots, bits, cells, count, keys, sums, sightings, stamp, voxel_size, size):
     mask = slots.size - 1
     for e in range(keys.size):
-        h = hash_key(keys[e], bits)
-        while slots[h] >= 0 and cells[slots[h]].key != keys[e]:
+        ix, iy, iz = unpack(keys[e])
+        n = sums[e, 6]
+        x, y, z = ix * voxel_size + sums[e, 0] / n, iy * voxel_size + sums[e, 1] / n, iz * voxel_size + sums[e, 2] / n
+        jx, jy, jz = np.int64(np.floor(x / size)), np.int64(np.floor(y / size)), np.int64(np.floor(z / size))
+        key = pack(jx, jy, jz)
+        h = hash_key(key, bits)
+        while slots[h] >= 0 and cells[slots[h]].key != key:
             h = (h + 1) & mask
         if slots[h] < 0:
             slots[h] = count
             cell = cells[count]
-            cell.key = keys[e]
+            cell.key = key
             cell.x = cell.y = cell.z = cell.r = cell.g = cell.b = 0.0
             cell.weight = cell.sightings = 0.0
             count += 1
         cell = cells[slots[h]]
-        cell.x += sums[e, 0]
-        cell.y += sums[e, 1]
-        cell.z += sums[e, 2]
+        cell.x += n * (x - jx * size)
+        cell.y += n * (y - jy * size)
+        cell.z += n * (z - jz * size)
         cell.r += sums[e, 3]
         cell.g += sums[e, 4]
         cell.b += sums[e, 5]
-        cell.weight += sums[e, 6]
+        cell.weight += n
         cell.sightings += sightings[e]
         cell.last_seen = stamp
     return count
@@ -234,7 +227,7 @@ def regroup(hits: np.ndarray, T: np.ndarray, cell: float) -> tuple[FrameVoxels, 
         hits: (N,) HIT. T: 4x4, that frame from the cloud's.
 
     Returns:
-        Voxels in order of first appearance, their sightings (float32, of a voxel's cells the most seen) and stamps.
+        Voxels in order of first appearance, their sightings (float32) and stamps.
     """
 
     p = hits["p"].astype(np.float64) @ T[:3, :3].T + T[:3, 3]
@@ -246,8 +239,8 @@ def regroup(hits: np.ndarray, T: np.ndarray, cell: float) -> tuple[FrameVoxels, 
         sums[:, k] = np.bincount(inverse, (p[:, k] - voxels[:, k] * cell) * weight, len(keys))
         sums[:, 3 + k] = np.bincount(inverse, hits["rgb"][:, k] * weight, len(keys))
     sums[:, 6] = np.bincount(inverse, weight, len(keys))
-    sightings, stamps = np.zeros(len(keys), np.float32), np.zeros(len(keys), np.int64)
-    np.maximum.at(sightings, inverse, hits["sightings"])
+    sightings = np.bincount(inverse, hits["sightings"], len(keys)).astype(np.float32)
+    stamps = np.zeros(len(keys), np.int64)
     np.maximum.at(stamps, inverse, hits["last_seen"])
     return FrameVoxels(keys, sums, int(sums[:, 6].sum())), sightings, stamps
 

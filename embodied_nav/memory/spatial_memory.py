@@ -117,9 +117,7 @@ class SpatialMemory:
             c.voxel_size, c.floor_height, c.min_height, c.robot_height, c.floor_band, c.clear_radius, c.max_depth
         )
         self.object_index = ObjectIndex(c.voxel_size, c.min_object_voxels)
-        self._builder = CloudBuilder(
-            c.local_cell * c.voxel_size, c.min_depth, c.max_depth, c.near_range, c.full_points, c.stride
-        )
+        self._builder = CloudBuilder(c.voxel_size, c.local_cell * c.voxel_size)
         self._reset()
 
     def _reset(self) -> None:
@@ -177,7 +175,7 @@ class SpatialMemory:
         carved = self._carve(frame.depth, frame.camera, T, frame.stamp) if c.carve else 0
         if self._builder.cloud is None:
             self._builder.start(-1, T, frame.stamp)
-        self._builder.add(frame.depth, frame.color, frame.camera, T, frame.stamp)
+        self._builder.add(voxels, sightings, frame)
         self.stamp = max(self.stamp, int(frame.stamp))
         self.frames += 1
         refused = int(self.store.arrays.counts[REFUSED]) - refused
@@ -309,8 +307,12 @@ class SpatialMemory:
                 raise InputError(f"keyframe {i} is not in the memory")
             if not is_rigid(T):
                 raise InputError(f"pose of keyframe {i} is not a finite rigid transform")
-        clouds = self.local_clouds()
+        growing = self._builder.cloud
+        self._close_cloud()
+        clouds = self.clouds
         self._move(clouds, poses)
+        if growing is not None:
+            self._builder.start(growing.keyframe_id, growing.T_map_cloud, growing.stamp)
         clock = int(self.store.arrays.counts[CLOCK])
         self.store.clear()
         self.store.arrays.counts[CLOCK] = self._restarted_at = clock + 1
@@ -334,8 +336,6 @@ class SpatialMemory:
             self.keyframes[i] = KeyframeRecord(
                 i, k.stamp, np.array(T, np.float64), k.reason, k.overlap, k.inliers, k.thumbnail
             )
-        if self._builder.cloud is not None:
-            self._builder.moved()
 
     def _replay(self, cloud: LocalCloud) -> None:
         """One local cloud into the map: hits, free space, carving, votes."""
