@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-#: Cells around a source whose distance is set along straight lines: a point source is where upwind differences are worst.
+#: Cells around a source whose distance is set along straight lines: there upwind differences are at their worst.
 _SEED_RADIUS = 5
+#: Cells; see :func:`_solve`.
+_KINK = 0.12
 _NO_SPEED = np.ones((1, 1), dtype=np.float32)
 _NO_OFFSETS = np.zeros(0)
 
@@ -154,31 +156,26 @@ def _pop(keys, cells, size):
 
 @njit(cache=True, nogil=True)
 def _upwind(T, done, cell, stride):
-    """(a, v) of a * (t - v)^2 along one axis, in cells; a = 0 where neither neighbour is known."""
+    """(nearer known neighbour's value, the one behind it) along an axis; inf where there is none."""
     best, sign = np.inf, 0
     if done[cell - stride] == 1:
         best, sign = T[cell - stride], -stride
     if done[cell + stride] == 1 and T[cell + stride] < best:
         best, sign = T[cell + stride], stride
     if sign == 0:
-        return 0.0, np.inf
+        return np.inf, np.inf
     # The padding is two cells wide, so the second neighbour always exists.
     second = cell + 2 * sign
     if done[second] == 1 and T[second] <= best:
-        return 2.25, (4.0 * best - T[second]) / 3.0
-    return 1.0, best
+        return best, T[second]
+    return best, np.inf
 
 
 @njit(cache=True, nogil=True)
-def _solve(T, done, cell, stride, slowness):
-    a0, v0 = _upwind(T, done, cell, 1)
-    a1, v1 = _upwind(T, done, cell, stride)
-    one = np.inf
-    if a0 > 0.0:
-        one = v0 + slowness / np.sqrt(a0)
-    if a1 > 0.0:
-        one = min(one, v1 + slowness / np.sqrt(a1))
-    if a0 == 0.0 or a1 == 0.0:
+def _quadratic(a0, v0, a1, v1, slowness):
+    """Least t above v0 and v1 with a0 (t - v0)^2 + a1 (t - v1)^2 = slowness^2; one term alone where both do not fit."""
+    one = min(v0 + slowness / np.sqrt(a0), v1 + slowness / np.sqrt(a1))
+    if v0 == np.inf or v1 == np.inf:
         return one
     a, b, c = a0 + a1, a0 * v0 + a1 * v1, a0 * v0 * v0 + a1 * v1 * v1 - slowness * slowness
     discriminant = b * b - a * c
@@ -186,6 +183,23 @@ def _solve(T, done, cell, stride, slowness):
         return one
     t = (b + np.sqrt(discriminant)) / a
     return t if t >= max(v0, v1) else one
+
+
+@njit(cache=True, nogil=True)
+def _solve(T, done, cell, stride, slowness):
+    x1, x2 = _upwind(T, done, cell, 1)
+    y1, y2 = _upwind(T, done, cell, stride)
+    first = _quadratic(1.0, x1, 1.0, y1, slowness)
+    if x2 == np.inf and y2 == np.inf:
+        return first
+    ax, vx, ay, vy = 1.0, x1, 1.0, y1
+    if x2 < np.inf:
+        ax, vx = 2.25, (4.0 * x1 - x2) / 3.0
+    if y2 < np.inf:
+        ay, vy = 2.25, (4.0 * y1 - y2) / 3.0
+    t = _quadratic(ax, vx, ay, vy, slowness)
+    # Where the two orders disagree this much the front has a kink, and the parabola through it undershoots.
+    return t if abs(t - first) < _KINK * slowness else first
 
 
 @njit(cache=True, nogil=True)

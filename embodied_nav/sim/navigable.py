@@ -214,8 +214,9 @@ def _apart(polygon, n, nx, ny, x0, y0):
     a = nx * x0 + ny * y0
     cell_low = a + min(nx, 0.0) + min(ny, 0.0)
     cell_high = a + max(nx, 0.0) + max(ny, 0.0)
-    slack = 1e-6
-    return high <= cell_low + slack or low >= cell_high - slack
+    # A wall exactly on the border of two cells counts for both.
+    slack = 1e-6 * (abs(nx) + abs(ny))
+    return high < cell_low - slack or low > cell_high + slack
 
 
 @njit(cache=True, nogil=True)
@@ -244,7 +245,6 @@ def _draw(vertices, faces, low, high, scale, out):
             x0, x1 = min(x0, first[i, 0]), max(x1, first[i, 0])
             y0, y1 = min(y0, first[i, 1]), max(y1, first[i, 1])
         value = np.float32(max(min(top, high), 1e-6))
-        # A wall exactly on the border of two cells counts for both.
         r0, r1 = max(0, int(np.floor(y0 - 1e-6))), min(height - 1, int(np.floor(y1 + 1e-6)))
         c0, c1 = max(0, int(np.floor(x0 - 1e-6))), min(width - 1, int(np.floor(x1 + 1e-6)))
         single = r1 - r0 <= 0 or c1 - c0 <= 0
@@ -290,11 +290,11 @@ def _sees_box(tops, cells, eye, points, pose, heights):
         u, v = pose[2] * dx + pose[3] * dy, pose[2] * dy - pose[3] * dx
         u, v = min(max(u, -pose[4]), pose[4]), min(max(v, -pose[5]), pose[5])
         near_x, near_y = pose[0] + pose[2] * u - pose[3] * v, pose[1] + pose[3] * u + pose[2] * v
+        # The last cell and a half before a point belong to the box itself, or to the wall that it hangs on.
         seen = False
         for k in range(heights.shape[0]):
             seen = seen or _sees(tops, x, y, eye, near_x, near_y, heights[k], 1.5)
         for k in range(points.shape[0]):
-            # A corner may touch the wall behind it: the last 10 cm of the line belong to the box itself.
-            seen = seen or _sees(tops, x, y, eye, points[k, 0], points[k, 1], points[k, 2], 2.5)
+            seen = seen or _sees(tops, x, y, eye, points[k, 0], points[k, 1], points[k, 2], 1.5)
         out[i] = seen
     return out

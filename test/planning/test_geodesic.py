@@ -71,7 +71,7 @@ def test_never_shorter_than_euclid_and_agrees_with_dijkstra(boxes, source):
     peer = dijkstra(free, source)
     assert np.array_equal(np.isfinite(distance), np.isfinite(peer))
     reached = np.isfinite(peer)
-    assert (distance >= 0.99 * euclid(SHAPE, source))[reached].all()
+    assert (distance >= 0.99 * euclid(SHAPE, source) - 0.1)[reached].all()
     # Dijkstra is at most 1 / cos(22.5 deg) too long; marching a little behind corners only.
     assert (distance <= 1.02 * peer + 0.5)[reached].all()
     assert (1.083 * distance + 0.5 >= peer)[reached].all()
@@ -85,7 +85,7 @@ def test_symmetric(boxes, a, b):
     there, back = fast_marching(free, [a], 0.05)[b], fast_marching(free, [b], 0.05)[a]
     assert np.isinf(there) == np.isinf(back)
     if np.isfinite(there):
-        assert there == pytest.approx(back, rel=0.03, abs=0.02)
+        assert there == pytest.approx(back, rel=0.03, abs=0.03)
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,8 +93,7 @@ def test_symmetric(boxes, a, b):
 def test_more_obstacles_never_shorten_a_way(some, more, source):
     distance = fast_marching(grid_with(some, source), [source], 1.0)
     longer = fast_marching(grid_with(some + more, source), [source], 1.0)
-    # Differences across a corner's shadow are off by up to a third of a cell.
-    assert (longer >= 0.985 * distance - 0.35)[np.isfinite(longer)].all()
+    assert (longer >= 0.985 * distance - 0.2)[np.isfinite(longer)].all()
     assert (np.isfinite(longer) <= np.isfinite(distance)).all()
 
 
@@ -126,6 +125,20 @@ def test_speed_divides_distance():
     speed = np.ones(free.shape)
     speed[:, 30:] = 0.25
     assert fast_marching(free, [(20, 0)], 0.05, speed)[20, 59] == pytest.approx(0.05 * (29.5 + 4 * 29.5), rel=0.02)
+
+
+def test_offsets_are_ways_behind_the_sources():
+    free = np.ones((20, 60), dtype=bool)
+    a, b = (10, 0), (10, 59)
+    distance = fast_marching(free, [a, b], 0.1, offsets=np.array([0.0, 4.0]))
+    alone = fast_marching(free, [a], 0.1)
+    assert distance[a] == 0.0 and distance[b] == pytest.approx(4.0, abs=0.02)
+    np.testing.assert_allclose(distance[10, :49], alone[10, :49], atol=0.03)
+    # A source that another one reaches on a shorter way counts for nothing.
+    far = fast_marching(free, [a, b], 0.1, offsets=np.array([0.0, 50.0]))
+    np.testing.assert_allclose(far, fast_marching(free, [a], 0.1, offsets=np.zeros(1)), atol=1e-6)
+    with pytest.raises(ValueError, match="offsets"):
+        fast_marching(free, [a, b], 0.1, offsets=np.zeros(1))
 
 
 def test_blocked_and_outside_sources_count_for_nothing():

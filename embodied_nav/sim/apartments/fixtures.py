@@ -222,12 +222,12 @@ def washing_machine(size: Size, look: Look) -> Solid:
 
 
 def laundry_basket(size: Size, look: Look) -> Solid:
-    """A round basket with bands, laundry showing."""
+    """A round basket with bands under a bulging cloth."""
     w, _, h = size
     solid = Solid().cylinder((0, 0, h / 2 - 0.02), w * 0.42, h - 0.04, look.main, top=w * 0.48, n=24)
     for z in (0.1, h * 0.5, h - 0.06):
         solid.cylinder((0, 0, z), w * (0.43 + 0.06 * z / h), 0.03, look.shade(0.8), n=24)
-    solid.ellipsoid((0.03, 0, h - 0.04), (w * 0.38, w * 0.38, 0.07), look.other("plaid-2", (236, 234, 226), 0.3), 8)
+    solid.ellipsoid((0.0, 0, h - 0.06), (w * 0.46, w * 0.46, 0.06), look.shade(1.1), 8)
     return solid
 
 

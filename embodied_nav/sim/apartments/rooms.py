@@ -103,22 +103,24 @@ def _union(a, b):
 
 def _dining(f: Furnisher, floor: Floor, size=None, most: int = 6) -> None:
     """A table in the free middle of the floor with chairs around it."""
-    size = drawn_size("dining table", f.rng) if size is None else size
+    sizes = [drawn_size("dining table", f.rng) if size is None else size, (1.2, 0.8, 0.75), (0.9, 0.75, 0.75)]
     x0, y0, x1, y1 = floor.rectangle
-    for k in range(30):
-        spread = 0.1 + 0.4 * k / 30
+    for k in range(45):
+        size, spread = sizes[k // 15], 0.1 + 0.4 * (k % 15) / 15
         x = (x0 + x1) / 2 + float(f.rng.uniform(-spread, spread)) * (x1 - x0)
         y = (y0 + y1) / 2 + float(f.rng.uniform(-spread, spread)) * (y1 - y0)
         along_x = (x1 - x0 >= y1 - y0) == (f.rng.random() < 0.85)
         yaw = 0.0 if along_x else math.pi / 2
-        box = footprint(x, y, yaw, size[0] + 0.9, size[1] + 0.9)
-        if f.fits(floor, box) and f.passable(floor, box):
-            table = f.stand(floor, "dining table", x, y, yaw, size, gap=0.0)
-            if table is not None:
-                floor.boxes[-1] = floor_box(table)
-                _chairs(f, floor, table, f.color("chair"), most)
-                _rug(f, floor, x, y, yaw, 0.35)
-                return
+        # Room for the chairs is asked for with the table, or they would find none.
+        box = footprint(x, y, yaw, size[0] + 0.6, size[1] + 0.9)
+        if not f.fits(floor, box) or not f.passable(floor, box):
+            continue
+        table = f.stand(floor, "dining table", x, y, yaw, size, gap=0.0)
+        if table is not None:
+            floor.boxes[-1] = floor_box(table)
+            _chairs(f, floor, table, f.color("chair"), most)
+            _rug(f, floor, x, y, yaw, 0.35)
+            return
 
 
 def living_room(f: Furnisher, floor: Floor) -> None:
