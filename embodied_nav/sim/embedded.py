@@ -14,7 +14,7 @@ import numpy as np
 
 from ..config import Config, param
 from ..errors import InputError
-from ..frames import Episode
+from ..frames import Episode, Goal
 from ..geometry import Camera, pose2d
 from ..robot import RobotProfile
 from .dynamics import DifferentialDrive
@@ -98,23 +98,23 @@ def warm_up(progress: Callable[[str], None] | None = None) -> float:
     """
     say = progress or (lambda line: None)
     started = time.perf_counter()
-    say("simulator: compiling the renderer (once; kept on disk)")
-    rasterizer = Rasterizer(_corner(), Camera.from_hfov(32, 24, 1.5))
-    pose = pose2d(0.0, 0.0, 0.0) @ RobotProfile().T_base_camera()
-    _, depth, _ = rasterizer.render(pose)
-    rasterizer.render_depth_ids(pose)
-    say("simulator: compiling motion and noise")
-    DepthNoise(0)(depth)
-    drive = DifferentialDrive(RobotProfile(), None)
-    drive.step(0.1, 0.1, 0.05)
-    drive.move(0.1, 0.0)
+    say("simulator: compiling the renderer, the base and the noise (once; kept on disk)")
+    simulator = EmbeddedSimulator(SceneDescription(_corner()), config=SimulatorConfig(width=32, height=24))
+    goal = Goal("point", (2.0, 0.0, 0.0))
+    simulator.reset(Episode("warm-up", "0", "route", "go", (0.0, 0.0, 0.0), (goal,), 2.0))
+    simulator.step(0.1, 0.1, 0.05)
+    simulator.step_action("forward")
+    simulator._rasterizer.render_depth_ids(simulator._T_base_camera)
+    say("simulator: compiling shortest paths")
+    simulator.privileged().geodesic()
+    simulator.privileged().shortest_path()
     return time.perf_counter() - started
 
 
 def _corner() -> SceneMesh:
     """The smallest scene: a floor and a wall."""
-    vertices = np.array([[-9, -9, 0], [9, -9, 0], [9, 9, 0], [9, 9, 9]])
-    faces = np.array([[0, 1, 2], [1, 2, 3]])
+    vertices = np.array([[-4, -4, 0], [9, -4, 0], [-4, 9, 0], [-4, -4, 3]])
+    faces = np.array([[0, 1, 2], [0, 1, 3]])
     texture = np.full((2, 2, 3), 200, dtype=np.uint8)
     zeros = np.zeros(2, dtype=np.int32)
     return SceneMesh(vertices, faces, np.zeros((2, 3, 2)), zeros, (texture,), zeros, np.full((2, 3), 255))

@@ -298,32 +298,21 @@ def _bilinear(texels, offset, log_width, log_height, u, v):
 
 
 @njit(cache=True, nogil=True)
-def _level(levels, t, level):
-    """Offset, log2 width and log2 height of a texture's mip level (clamped to the smallest)."""
-    offset, log_width, log_height = np.int64(levels[t, 0]), np.int64(levels[t, 1]), np.int64(levels[t, 2])
-    level = min(level, max(log_width, log_height))
-    for _ in range(level):
-        offset += np.int64(1) << (log_width + log_height)
-        log_width, log_height = max(0, log_width - 1), max(0, log_height - 1)
-    return offset, log_width, log_height
-
-
-@njit(cache=True, nogil=True)
 def _trilinear(texels, levels, t, lod, u, v):
-    """Red and blue, and green, as :func:`_bilinear`, between the two mip levels around ``lod`` (>= 0)."""
-    level = np.int64(lod)
-    blend = np.int64((lod - np.float32(level)) * np.float32(16.0))
-    offset, log_width, log_height = _level(levels, t, level)
-    red_blue, green = _bilinear(texels, offset, log_width, log_height, u, v)
-    if blend == 0 or log_width + log_height == 0:
-        return red_blue, green
-    offset += np.int64(1) << (log_width + log_height)
-    next_red_blue, next_green = _bilinear(texels, offset, max(0, log_width - 1), max(0, log_height - 1), u, v)
-    green += (next_green - green) * blend >> 4
-    red, blue = red_blue & 0xFFFF, red_blue >> 16
-    red += ((next_red_blue & 0xFFFF) - red) * blend >> 4
-    blue += ((next_red_blue >> 16) - blue) * blend >> 4
-    return red | blue << 16, green
+    """Red, green and blue, each times 4096, between the two mip levels around ``lod`` (>= 0)."""
+    level = min(np.int64(lod), levels.shape[1] - 2)
+    weight = np.int64(16) - min(np.int64((lod - np.float32(level)) * np.float32(16.0)), 16)
+    red, green, blue = np.int64(0), np.int64(0), np.int64(0)
+    for _ in range(2):  # a loop, since the compiler inlines what is called at one place only
+        if weight > 0:
+            offset, log_width = np.int64(levels[t, level, 0]), np.int64(levels[t, level, 1])
+            red_blue, green_here = _bilinear(texels, offset, log_width, np.int64(levels[t, level, 2]), u, v)
+            red += (red_blue & 0xFFFF) * weight
+            green += green_here * weight
+            blue += (red_blue >> 16) * weight
+        level += 1
+        weight = 16 - weight
+    return red, green, blue
 
 
 @njit(cache=True, nogil=True)
@@ -383,23 +372,22 @@ def shade(
             lod = max(lod, np.float32(0.0))
             tu = np.float32(maps[f, 0] * hx + maps[f, 1] * hy + maps[f, 2] * hz + maps[f, 3])
             tv = np.float32(maps[f, 4] * hx + maps[f, 5] * hy + maps[f, 6] * hz + maps[f, 7])
-            red_blue, green = _trilinear(texels, levels, texture[f], lod, tu, tv)
+            red, green, blue = _trilinear(texels, levels, texture[f], lod, tu, tv)
             away = -light_offset if back else light_offset
-            gain = np.float32(1.0 / 256.0) * _light_at(
+            gain = np.float32(1.0 / 4096.0) * _light_at(
                 light,
                 np.float32((hx + away * planes[f, 0] - light_origin[0]) * per_cell),
                 np.float32((hy + away * planes[f, 1] - light_origin[1]) * per_cell),
                 np.float32((hz + away * planes[f, 2] - light_origin[2]) * per_cell),
             )
-            red, blue = np.float32(red_blue & 0xFFFF), np.float32(red_blue >> 16)
-            color[v, u, 0] = np.uint8(min(red * gain * shades[f, back], np.float32(255.0)))
+            color[v, u, 0] = np.uint8(min(np.float32(red) * gain * shades[f, back], np.float32(255.0)))
             color[v, u, 1] = np.uint8(min(np.float32(green) * gain * shades[f, back + 1], np.float32(255.0)))
-            color[v, u, 2] = np.uint8(min(blue * gain * shades[f, back + 2], np.float32(255.0)))
+            color[v, u, 2] = np.uint8(min(np.float32(blue) * gain * shades[f, back + 2], np.float32(255.0)))
 
 
 @njit(cache=True, nogil=True)
 def splat_area(grid, origin, cell, corners, area):
-    """Adds each face's area (m^2) to the eight cells around samples at most half a cell apart.
+    """Adds each face's area (m^2) to the eight cells around samples at most a cell apart.
 
     Args:
         grid: XxYxZ float32, in and out; cell (i, j, k) is centred at origin + (i, j, k) cell.
@@ -410,7 +398,7 @@ def splat_area(grid, origin, cell, corners, area):
         longest = 0.0
         for p, q in ((a, b), (b, c), (c, a)):
             longest = max(longest, math.sqrt((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2 + (p[2] - q[2]) ** 2))
-        n = max(1, math.ceil(longest / (0.5 * cell)))
+        n = max(1, math.ceil(longest / cell))
         weight = area[f] / (n * n)
         for i in range(n):
             for j in range(2 * (n - i) - 1):  # the n^2 small triangles: upright for even j, turned for odd

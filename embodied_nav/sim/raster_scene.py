@@ -13,7 +13,7 @@ LARGE_CLUSTER, SMALL_CLUSTER = 8, 40
 #: Edge (m) of a cell of the ambient light grid, its blur (m), and how far off a surface (m) it is read.
 LIGHT_CELL, LIGHT_BLUR, LIGHT_OFFSET = 0.1, 0.2, 0.15
 #: How much a neighbouring surface at the strength of a wall's corner darkens, and the most that may happen.
-OCCLUSION, DARKEST = 0.30, 0.50
+OCCLUSION, DARKEST = 0.24, 0.55
 
 
 class RasterScene:
@@ -89,7 +89,7 @@ class RasterScene:
         vary = 1.0 + 0.03 * (((side ^ (self.instance.astype(np.int64) * 2654435761)) % 1024) / 512.0 - 1.0)
         self.shades = np.empty((len(tint), 6), dtype=np.float32)
         for k, normal in enumerate((self.normal, -self.normal)):
-            light = 0.86 + 0.14 * normal[:, 2] + 0.10 * normal[:, 0] + 0.03 * normal[:, 1]
+            light = 0.94 + 0.12 * normal[:, 2] + 0.10 * normal[:, 0] + 0.03 * normal[:, 1]
             self.shades[:, 3 * k : 3 * k + 3] = tint * (light * vary)[:, None]
 
     def _make_light(self, corners: np.ndarray, normal: np.ndarray) -> None:
@@ -142,24 +142,28 @@ def mip_chain(textures: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]
     """All mip levels (box filter) of all textures in one array.
 
     Returns:
-        N uint32 texels (0x00BBGGRR), and Tx3 int32 rows (first texel, log2 width, log2 height) of the largest levels;
-        the smaller levels follow, each half as wide and half as high, down to 1x1.
+        N uint32 texels (0x00BBGGRR), and TxLx3 int32 (first texel, log2 width, log2 height) of each texture's levels,
+        each half as wide and half as high as the one before; the last, 1x1, is repeated up to a common L.
     """
-    rows, chunks, offset = [], [], 0
-    for image in textures:
-        height, width = image.shape[:2]
-        rows.append((offset, width.bit_length() - 1, height.bit_length() - 1))
+    longest = max(max(image.shape[:2]).bit_length() for image in textures)
+    levels = np.empty((len(textures), longest + 1, 3), dtype=np.int32)
+    chunks, offset = [], 0
+    for t, image in enumerate(textures):
         level = image.astype(np.float32)
-        while True:
+        for k in range(longest + 1):
+            height, width = level.shape[:2]
+            levels[t, k] = offset, width.bit_length() - 1, height.bit_length() - 1
+            if k and height == width == 1 and tuple(levels[t, k - 1, 1:]) == (0, 0):
+                levels[t, k:] = levels[t, k - 1]
+                break
             rounded = np.rint(level).astype(np.uint32)
             chunks.append((rounded[..., 0] | rounded[..., 1] << 8 | rounded[..., 2] << 16).ravel())
             offset += chunks[-1].size
-            height, width = level.shape[:2]
-            if height == width == 1:
-                break
-            fold_y, fold_x = min(2, height), min(2, width)
-            level = level.reshape(height // fold_y, fold_y, width // fold_x, fold_x, 3).mean(axis=(1, 3))
-    return np.concatenate(chunks), np.array(rows, dtype=np.int32)
+            if height > 1:
+                level = 0.5 * (level[0::2] + level[1::2])
+            if width > 1:
+                level = 0.5 * (level[:, 0::2] + level[:, 1::2])
+    return np.concatenate(chunks), levels
 
 
 def _same_points(points: np.ndarray) -> np.ndarray:

@@ -92,9 +92,7 @@ def clearance_map(blocked: np.ndarray, resolution: float = 0.05) -> SimpleNamesp
 @pytest.fixture(scope="session")
 def scenes() -> SimpleNamespace:
     """Builders of small scenes."""
-    return SimpleNamespace(
-        blocks=blocks, mesh=mesh, box=box, sphere=sphere, rooms=rooms, clearance_map=clearance_map
-    )
+    return SimpleNamespace(blocks=blocks, mesh=mesh, box=box, sphere=sphere, rooms=rooms, clearance_map=clearance_map)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from embodied_nav.sim import embedded
 from embodied_nav.sim.embedded import FIRST_STAMP, EmbeddedSimulator, SceneCache, SimulatorConfig, warm_up
 from embodied_nav.sim.interface import Privileged, Room, SceneObject, Simulator
 from embodied_nav.sim.mesh import SceneDescription
-from embodied_nav.sim.privileged import EmbeddedPrivileged, interpolated
+from embodied_nav.sim.privileged import EmbeddedPrivileged
 
 START = (1.0, 1.0, 0.5)
 
@@ -208,16 +208,6 @@ def test_a_route_needs_its_way_points_in_order(description):
     far_first = episode(kind="route", start=at_goal, goals=goals, waypoints=((1.0, 2.0, 0.0), (5.0, 2.0, 0.0)))
     simulator.reset(far_first)
     assert simulator.privileged().waypoints_passed == 0 and not simulator.privileged().goal_reached()
-
-
-def test_interpolation_beside_obstacles_is_finite(scenes):
-    grid = scenes.clearance_map(np.zeros((4, 4), bool), 0.1).grid
-    field = np.full((4, 4), np.inf, np.float32)
-    assert interpolated(field, grid, np.array([0.2, 0.2])) == math.inf
-    field[1, 1] = 2.0
-    assert interpolated(field, grid, np.array([0.25, 0.15])) == pytest.approx(2.1)
-    field[:] = 5.0 + np.arange(4) * 0.1
-    assert interpolated(field, grid, np.array([0.2, 0.2])) == pytest.approx(5.15)
 
 
 def test_bad_episodes_are_refused(description, tmp_path):

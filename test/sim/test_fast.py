@@ -55,7 +55,7 @@ def test_more_than_1500_steps_a_second(scene):
     rates = []
     for _ in range(4):
         started = time.process_time()
-        for k in range(8):
+        for _ in range(8):
             simulator.reset(*start(scene, int(rng.integers(1 << 30))))
             for _ in range(40):
                 simulator.step(0.4, float(rng.uniform(-1, 1)), 0.2)

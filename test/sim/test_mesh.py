@@ -49,7 +49,9 @@ def test_normals_and_bounds(scenes):
 
 def test_concatenate_keeps_a_shared_texture_once(scenes):
     shared, other = scenes.blocks(), scenes.blocks(seed=1)
-    parts = [scenes.mesh(scenes.box((k, 0, 0), (0.2, 0.2, 0.2)), texture=t) for k, t in enumerate((shared, other, shared))]
+    parts = [
+        scenes.mesh(scenes.box((k, 0, 0), (0.2, 0.2, 0.2)), texture=t) for k, t in enumerate((shared, other, shared))
+    ]
     whole = concatenate(parts)
     assert len(whole.textures) == 2
     np.testing.assert_array_equal(whole.texture, np.repeat([0, 1, 0], 12))

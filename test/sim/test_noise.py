@@ -10,8 +10,10 @@ import pytest
 
 from embodied_nav.sim.noise import BASELINE, STEPS, DepthNoise, OdometryNoise
 
+HALF_DEGREE = math.radians(0.5)
 
-def drives(count: int, metres: float, drift=0.02, rotation_drift=math.radians(0.5)) -> np.ndarray:
+
+def drives(count: int, metres: float, drift=0.02, rotation_drift=HALF_DEGREE) -> np.ndarray:
     """countx3 odometry (x, y, yaw) after a straight drive."""
     ends = []
     for seed in range(count):
