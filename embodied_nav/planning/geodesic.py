@@ -2,7 +2,8 @@
 
 Distances solve the eikonal equation |grad D| = 1 / speed by fast marching (Sethian 1996) with second-order upwind
 differences (Sethian 1999, "Level Set Methods and Fast Marching Methods", ch. 8), which stays within 1% of the true
-distance in the open where an 8-connected search runs 3 to 5% long. Cells are (row, column).
+distance in the open where an 8-connected search runs 3 to 5% long. Around sources and around the corners where
+shortest paths bend, distances are set along straight lines first: within a third of a cell. Cells are (row, column).
 """
 
 from __future__ import annotations
@@ -247,6 +248,41 @@ def _seed(free, sources, speed, uniform, T, done):
 
 
 @njit(cache=True, nogil=True)
+def _corners(free):
+    """Free cells at an obstacle's convex corner: blocked diagonally, open on both sides of that diagonal."""
+    height, width = free.shape
+    out = np.zeros((height, width), dtype=np.bool_)
+    for r in range(height):
+        for c in range(width):
+            if not free[r, c]:
+                continue
+            for dr in (-1, 1):
+                for dc in (-1, 1):
+                    rr, cc = r + dr, c + dc
+                    if 0 <= rr < height and 0 <= cc < width and not free[rr, cc] and free[r, cc] and free[rr, c]:
+                        out[r, c] = True
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _bend(blocked, speed, uniform, T, done, keys, cells, size, cell):
+    """Shortest paths bend at corners, where the front has a new centre: straight lines from there, as at a source."""
+    height, width = blocked.shape
+    stride = width + 4
+    r, c = cell // stride - 2, cell % stride - 2
+    for rr in range(max(0, r - _SEED_RADIUS), min(height, r + _SEED_RADIUS + 1)):
+        for cc in range(max(0, c - _SEED_RADIUS), min(width, c + _SEED_RADIUS + 1)):
+            n = (rr + 2) * stride + cc + 2
+            if done[n] != 0 or (rr - r) ** 2 + (cc - c) ** 2 > _SEED_RADIUS**2:
+                continue
+            t = T[cell] + _line_cost(speed, uniform, r, c, rr, cc)
+            if t < T[n] and _visible(blocked, r, c, rr, cc):
+                T[n] = t
+                size = _push(keys, cells, size, t, n)
+    return size
+
+
+@njit(cache=True, nogil=True)
 def _march(free, sources, speed, offsets, resolution):
     height, width = free.shape
     uniform = speed.shape[0] != height or speed.shape[1] != width
@@ -264,8 +300,12 @@ def _march(free, sources, speed, offsets, resolution):
             T[cell] = 0.0 if offsets.shape[0] == 0 else min(T[cell], offsets[k])
     if offsets.shape[0] == 0:
         _seed(free, sources, speed, uniform, T, done)
-    keys = np.empty(4 * height * width + 16, dtype=np.float64)
-    cells = np.empty(4 * height * width + 16, dtype=np.int32)
+    corner = _corners(free)
+    # Each accepted cell pushes at most its four neighbours, a corner the square around it as well.
+    capacity = 4 * height * width + int(corner.sum()) * (2 * _SEED_RADIUS + 1) ** 2 + 16
+    keys = np.empty(capacity, dtype=np.float64)
+    cells = np.empty(capacity, dtype=np.int32)
+    blocked = ~free
     size = 0
     for cell in range(2 * stride, (height + 2) * stride):
         if T[cell] == 0.0 and offsets.shape[0] == 0:
@@ -289,6 +329,8 @@ def _march(free, sources, speed, offsets, resolution):
             if t < T[n]:
                 T[n] = t
                 size = _push(keys, cells, size, t, n)
+        if corner[cell // stride - 2, cell % stride - 2]:
+            size = _bend(blocked, speed, uniform, T, done, keys, cells, size, cell)
     out = np.empty((height, width), dtype=np.float32)
     for r in range(height):
         for c in range(width):

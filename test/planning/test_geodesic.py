@@ -71,7 +71,7 @@ def test_never_shorter_than_euclid_and_agrees_with_dijkstra(boxes, source):
     peer = dijkstra(free, source)
     assert np.array_equal(np.isfinite(distance), np.isfinite(peer))
     reached = np.isfinite(peer)
-    assert (distance >= 0.99 * euclid(SHAPE, source) - 0.1)[reached].all()
+    assert (distance >= 0.99 * euclid(SHAPE, source) - 0.35)[reached].all()
     # Dijkstra is at most 1 / cos(22.5 deg) too long; marching a little behind corners only.
     assert (distance <= 1.02 * peer + 0.5)[reached].all()
     assert (1.083 * distance + 0.5 >= peer)[reached].all()
@@ -85,7 +85,7 @@ def test_symmetric(boxes, a, b):
     there, back = fast_marching(free, [a], 0.05)[b], fast_marching(free, [b], 0.05)[a]
     assert np.isinf(there) == np.isinf(back)
     if np.isfinite(there):
-        assert there == pytest.approx(back, rel=0.03, abs=0.03)
+        assert there == pytest.approx(back, rel=0.01, abs=0.025)
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,7 +93,7 @@ def test_symmetric(boxes, a, b):
 def test_more_obstacles_never_shorten_a_way(some, more, source):
     distance = fast_marching(grid_with(some, source), [source], 1.0)
     longer = fast_marching(grid_with(some + more, source), [source], 1.0)
-    assert (longer >= 0.985 * distance - 0.2)[np.isfinite(longer)].all()
+    assert (longer >= 0.985 * distance - 0.35)[np.isfinite(longer)].all()
     assert (np.isfinite(longer) <= np.isfinite(distance)).all()
 
 
@@ -169,7 +169,7 @@ def test_descent_is_a_free_path_of_the_fields_length(boxes, source, start):
     for a, b in itertools.pairwise(path):
         assert line_of_sight(~free, a, b)
     length = np.hypot(*np.diff(path, axis=0).T).sum()
-    assert 0.985 * distance[start] - 0.5 <= length <= 1.05 * distance[start] + 0.5
+    assert 0.985 * distance[start] - 0.3 <= length <= 1.02 * distance[start] + 0.5
 
 
 def test_descent_from_outside_is_no_path():
