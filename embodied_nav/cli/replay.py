@@ -86,7 +86,7 @@ def _processes(args: argparse.Namespace, out: Path, result: Path) -> list:
 
     lockstep = args.rate == 0
     common = {"use_sim_time": True, "lockstep": lockstep, "tf_timeout": 5.0 if lockstep else 0.2}
-    common["camera.queue"] = 30  # a second behind is no harm here
+    common |= {"camera.given_poses": True, "camera.queue": 30}  # a second behind is no harm here
     for topic in CAMERA_TOPICS:
         common[f"qos_overrides.{topic}.subscription.reliability"] = "reliable"
     memory = {"file": str((out / "memory.db").resolve()), "memory.carve": not args.no_carve}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import message_filters
+import numpy as np
 from sensor_msgs.msg import CameraInfo, Image
+
+from embodied_nav.msg import CameraPose
 
 from ..config import Config, param
 from ..frame_checks import FrameCheckConfig, FrameChecker
@@ -20,6 +25,7 @@ from .transforms import Transforms
 from .worker import Worker
 
 COLOR, DEPTH, INFO = "camera/color/image_raw", "camera/depth/image_raw", "camera/color/camera_info"
+POSE = "camera/pose"
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,34 @@ class CameraInputConfig(Config):
         0.02, "colour, depth and camera info this near in time are one frame", unit="s", low=0.0, high=0.5
     )
     queue: int = param(5, "frames that wait for the worker at most; beyond it the oldest is dropped", low=1, high=100)
+    given_poses: bool = param(False, "take poses from camera/pose, as a recording gives them, instead of TF")
+
+
+class GivenPoses:
+    """The poses that came on camera/pose, by stamp."""
+
+    def __init__(self, node: AgentNode) -> None:
+        self._poses: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._news = threading.Condition()
+        node.create_subscription(CameraPose, POSE, self._arrived, qos.reliable(100))
+
+    def at(self, stamp: int, timeout: float) -> np.ndarray:
+        """4x4 float64, map from optical frame, at a stamp (ns); waits up to ``timeout`` seconds for it.
+
+        Raises:
+            BadMessage: ``no_pose``.
+        """
+        with self._news:
+            if not self._news.wait_for(lambda: stamp in self._poses, timeout):
+                raise BadMessage("no_pose", f"nothing on {POSE} at {stamp * 1e-9:.3f} s")
+            return self._poses[stamp]
+
+    def _arrived(self, message: CameraPose) -> None:
+        with self._news:
+            self._poses[stamp_ns(message.header.stamp)] = np.array(message.matrix).reshape(4, 4)
+            while len(self._poses) > 200:
+                self._poses.popitem(last=False)
+            self._news.notify_all()
 
 
 class CameraInput:
@@ -53,6 +87,7 @@ class CameraInput:
         self._handle, self._refused = handle, refused
         config = params.declare(node, CameraInputConfig, "camera")
         self._registration = Registration(params.declare(node, RegistrationConfig, "registration"))
+        self._given = GivenPoses(node) if config.given_poses else None
         self._checker = FrameChecker(params.declare(node, FrameCheckConfig, "checks"))
         self._encodings: tuple[str, str] | None = None
         self.worker = Worker(self._work, config.queue, node.handle_error, self._dropped, name="camera")
@@ -102,7 +137,10 @@ class CameraInput:
         camera, pixels = self._registration.apply(camera, pixels, metres)
         robot, settings = self._node.robot, self._node.settings
         frame_id = depth.header.frame_id or robot.camera_frame
-        T = self._transforms.at(robot.map_frame, frame_id, stamp, settings.tf_timeout)
+        if self._given is not None:
+            T = self._given.at(stamp, settings.tf_timeout)
+        else:
+            T = self._transforms.at(robot.map_frame, frame_id, stamp, settings.tf_timeout)
         frame = RGBDFrame(stamp, camera, T, pixels, metres)
         fault = self._checker.check(frame)
         if fault:

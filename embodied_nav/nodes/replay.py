@@ -1,7 +1,7 @@
 """The replay node: a recorded RGB-D sequence as camera topics, TF and /clock. Knows nothing of who listens.
 
-Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (16UC1), camera/color/camera_info, /tf, /tf_static, /clock;
-all reliably. Subscribes progress: to start when the graph is ready, to wait for it in lock-step (rate 0), to drain it at
+Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (16UC1), camera/color/camera_info, camera/pose (exact),
+/tf, /tf_static, /clock; all reliably. Subscribes progress: to start when the graph is ready, to wait for it in lock-step (rate 0), to drain it at
 the end, and to measure. Ends by itself, writing what it counted to ``result``.
 """
 
@@ -22,7 +22,7 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
-from embodied_nav.msg import Progress
+from embodied_nav.msg import CameraPose, Progress
 from embodied_nav.srv import SaveMemory
 
 from ..config import Config, param
@@ -30,7 +30,7 @@ from ..errors import InputError
 from ..recordings import RecordedFrame, open_recording
 from ..robot import RobotProfile
 from . import params, qos
-from .camera_input import COLOR, DEPTH, INFO
+from .camera_input import COLOR, DEPTH, INFO, POSE
 from .conversions import camera_info_msg, header, image_msg, time_msg, transform_msg
 from .ledger import Ledger
 from .lifecycle import run
@@ -71,6 +71,7 @@ class ReplayNode(Node):
         self._color = self.create_publisher(Image, COLOR, qos.reliable(10))
         self._depth = self.create_publisher(Image, DEPTH, qos.reliable(10))
         self._info = self.create_publisher(CameraInfo, INFO, qos.reliable(10))
+        self._pose = self.create_publisher(CameraPose, POSE, qos.reliable(10))
         self._clock = self.create_publisher(Clock, "/clock", qos.reliable(10))
         self._tf = tf2_ros.TransformBroadcaster(self)
         self._static = tf2_ros.StaticTransformBroadcaster(self)
@@ -134,7 +135,8 @@ class ReplayNode(Node):
         self._clock.publish(Clock(clock=time_msg(frame.stamp)))
         self._tf.sendTransform(messages[0])
         self._ledger.published(frame.stamp)
-        for publisher, message in zip((self._info, self._depth, self._color), messages[1:], strict=True):
+        publishers = (self._pose, self._info, self._depth, self._color)
+        for publisher, message in zip(publishers, messages[1:], strict=True):
             publisher.publish(message)
 
     def _messages(self, frame: RecordedFrame) -> tuple:
@@ -143,6 +145,11 @@ class ReplayNode(Node):
         T_odom_base = frame.T_map_camera @ np.linalg.inv(self._T_base_camera)
         return (
             transform_msg(T_odom_base, frame.stamp, robot.odom_frame, robot.base_frame),
+            CameraPose(
+                header=header(frame.stamp, robot.map_frame),
+                child_frame_id=robot.camera_frame,
+                matrix=frame.T_map_camera.ravel(),
+            ),
             camera_info_msg(self._recording.camera, head),
             image_msg(frame.depth, "16UC1", head),
             image_msg(frame.color, "rgb8", head),
