@@ -130,9 +130,8 @@ def main() -> None:
     scene = SceneCache(RobotProfile()).make(SceneDescription(mesh, apartment.objects, apartment.rooms))
     poses = views(scene, arguments.frames)
     print(f"apartment 0 cut to {len(mesh.faces)} triangles, {len(poses)} views, CPU ms a frame (one thread)")
-    print(
-        "| size | this: all | visibility | depth + ids | embreex rays + same shading | ratio |\n|---|---|---|---|---|---|"
-    )
+    print("| size | this: all | visibility | depth + ids | embreex rays + same shading | ratio |")
+    print("|---|---|---|---|---|---|")
     for width, height in ((64, 48), (320, 240), (640, 480)):
         rasterizer = Rasterizer(scene.raster, Camera.from_hfov(width, height, np.pi / 2))
         whole, seen = milliseconds(rasterizer.render, poses), milliseconds(rasterizer._draw, poses)

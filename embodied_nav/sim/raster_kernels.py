@@ -283,8 +283,8 @@ def _bilinear(texels, offset, log_width, log_height, u, v):
     """Red and blue (0x00BB00RR) and green, each times 256, of a texture that repeats."""
     width, height = 1 << log_width, 1 << log_height
     x, y = u * np.float32(width) - np.float32(0.5), v * np.float32(height) - np.float32(0.5)
-    x_floor, y_floor = math.floor(x), math.floor(y)
-    wx, wy = np.int64((x - x_floor) * 16.0), np.int64((y - y_floor) * 16.0)
+    x_floor, y_floor = np.float32(np.floor(x)), np.float32(np.floor(y))
+    wx, wy = np.int64((x - x_floor) * np.float32(16.0)), np.int64((y - y_floor) * np.float32(16.0))
     x0, y0 = np.int64(x_floor) & (width - 1), np.int64(y_floor) & (height - 1)
     x1, y1 = (x0 + 1) & (width - 1), (y0 + 1) & (height - 1)
     top, bottom = offset + (y0 << log_width), offset + (y1 << log_width)
