@@ -105,7 +105,7 @@ def set_up() -> None:
         write_stamp({**done, "folder": wanted["folder"], "extras": extras})
     if any(done.get(k) != wanted[k] for k in ("build", "names", "script")):
         tf2 = done.get("messages") != wanted["messages"] or not (VENV / "share" / "tf2_msgs").is_dir()
-        if done.get("names", wanted["names"]) != wanted["names"]:
+        if set(done.get("names", "").split()) - set(wanted["names"].split()):
             forget_messages()
         with step("messages and nodes with colcon"):
             build(["compat/tf2_msgs"] if tf2 else [])
