@@ -1,0 +1,155 @@
+"""Recognising a place: ORB words propose, 3D-2D RANSAC and depth registration confirm. Knows nothing of graphs and ROS."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry import Camera, invert
+from ..keyframes import Features
+from .icp import DepthView, register
+
+#: Bits of a word and number of words a descriptor: two ORB descriptors of one corner (some 30 of 256 bits differ) share
+#: at least one word in half of the cases, two of different corners almost never. No vocabulary to train or ship.
+_WORD_BITS, _WORDS = 14, 4
+_BITS = np.random.default_rng(7).permutation(256)[: _WORD_BITS * _WORDS].reshape(_WORDS, _WORD_BITS)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a keyframe shows, thinned: enough to register to it and to recognise it.
+
+    Attributes:
+        depth: HxW float32 m, NaN invalid.
+        camera: its intrinsics.
+        features: ORB of the colour image, or None.
+        points: Nx3 float32 in the optical frame, one a feature, NaN without depth.
+        depth_view: depth with normals, where asked for.
+    """
+
+    depth: np.ndarray
+    camera: Camera
+    features: Features | None
+    points: np.ndarray
+    depth_view: DepthView | None
+
+    @classmethod
+    def of(cls, depth: np.ndarray, camera: Camera, features: Features | None, normals: bool = False) -> View:
+        """Gathers a view; ``normals`` makes it a reference for registration."""
+        points = np.zeros((0, 3), np.float32) if features is None else _points(depth, camera, features)
+        return cls(depth, camera, features, points, DepthView.of(depth, camera) if normals else None)
+
+
+@dataclass(frozen=True, eq=False)
+class Location:
+    """Where one view stands in another's optical frame.
+
+    Attributes:
+        T: 4x4, other optical frame from this one.
+        inliers: matches that RANSAC kept.
+        information: 6x6, as in :class:`.icp.Registration`.
+    """
+
+    T: np.ndarray
+    inliers: int
+    information: np.ndarray
+
+
+def locate(view: View, other: View, min_inliers: int = 20, ratio: float = 0.8) -> Location | None:
+    """Pose of a view against another by matched features: the other's 3D points, this view's pixels, RANSAC.
+
+    Returns:
+        None where too few matches agree.
+    """
+    import cv2
+
+    if view.features is None or other.features is None or min(len(view.features), len(other.features)) < min_inliers:
+        return None
+    distance, index = cv2.batchDistance(
+        other.features.descriptors, view.features.descriptors, cv2.CV_32S, normType=cv2.NORM_HAMMING, K=2
+    )
+    good = (distance[:, 0] < ratio * distance[:, 1]) & np.isfinite(other.points[:, 2])
+    if good.sum() < min_inliers:
+        return None
+    scale = view.camera.width / view.features.size[0]
+    pixels = view.features.points[index[good, 0]].astype(np.float64) * scale
+    points = other.points[good].astype(np.float64)
+    cv2.setRNGSeed(1)
+    found, rvec, tvec, kept = cv2.solvePnPRansac(
+        points, pixels, view.camera.K, None, iterationsCount=200, reprojectionError=3.0, flags=cv2.SOLVEPNP_EPNP
+    )
+    if not found or kept is None or len(kept) < min_inliers or len(kept) < 0.25 * good.sum():
+        return None
+    kept = kept.ravel()
+    rvec, tvec = cv2.solvePnPRefineLM(points[kept], pixels[kept], view.camera.K, None, rvec, tvec)
+    T = np.eye(4)
+    T[:3, :3], T[:3, 3] = cv2.Rodrigues(rvec)[0], tvec.ravel()
+    depth = float(np.median(points[kept, 2]))
+    sigma_r = 2.0 / view.camera.fx / np.sqrt(len(kept) / 10.0)
+    information = np.diag([(sigma_r * depth) ** -2] * 3 + [sigma_r**-2] * 3)
+    return Location(invert(T), len(kept), information)
+
+
+class Places:
+    """Remembers views and finds those that show the same place as a new one."""
+
+    def __init__(self, min_inliers: int = 25, min_share: float = 0.45, max_residual: float = 2.5) -> None:
+        self.min_inliers, self.min_share, self.max_residual = min_inliers, min_share, max_residual
+        self.views: list[View] = []
+        self._index: dict[int, list[int]] = defaultdict(list)
+
+    def add(self, view: View) -> int:
+        """Remembers a view; returns its number, counting from 0."""
+        number = len(self.views)
+        self.views.append(view)
+        for word in _words(view):
+            self._index[word].append(number)
+        return number
+
+    def candidates(self, view: View, before: int, most: int = 5) -> list[int]:
+        """Earlier views (number below ``before``) that share the most rare words with this one, best first."""
+        scores: dict[int, float] = defaultdict(float)
+        for word in _words(view):
+            holders = self._index.get(word, ())
+            for number in holders:
+                if number < before:
+                    scores[number] += 1.0 / len(holders)
+        return sorted(scores, key=scores.get, reverse=True)[:most]
+
+    def confirm(self, view: View, number: int) -> Location | None:
+        """Whether a view truly shows an earlier one's place: features, then depth, must agree."""
+        other = self.views[number]
+        found = locate(view, other, self.min_inliers)
+        if found is None:
+            return None
+        fitted = register(view.depth, view.camera, other.depth_view, found.T, found.information)
+        moved = float(np.linalg.norm(fitted.T[:3, 3] - found.T[:3, 3]))
+        if fitted.share < self.min_share or fitted.residual > self.max_residual or moved > 0.25:
+            return None
+        return Location(fitted.T, found.inliers, fitted.information + found.information)
+
+
+def _words(view: View) -> set[int]:
+    if view.features is None or view.features.descriptors is None:
+        return set()
+    bits = np.unpackbits(view.features.descriptors, axis=1)[:, _BITS]
+    values = bits @ (1 << np.arange(_WORD_BITS)) + (np.arange(_WORDS) << _WORD_BITS)
+    return set(values.ravel().tolist())
+
+
+def _points(depth: np.ndarray, camera: Camera, features: Features) -> np.ndarray:
+    """3D points of features; the nearer of the depths around a corner belongs to the thing that makes the corner."""
+    pixels = features.points * (camera.width / features.size[0])
+    u = np.clip(np.rint(pixels[:, 0]).astype(int), 1, camera.width - 2)
+    v = np.clip(np.rint(pixels[:, 1]).astype(int), 1, camera.height - 2)
+    around = np.stack([depth[v + dv, u + du] for dv in (-1, 0, 1) for du in (-1, 0, 1)])
+    around = np.where(np.isnan(around), np.float32(np.inf), around)
+    z = around.min(axis=0)
+    farthest = np.where(np.isfinite(around), around, -np.inf).max(axis=0)
+    z = np.where(farthest < 1.1 * z, z, np.nan).astype(np.float32)
+    rays = np.column_stack(
+        [(pixels[:, 0] - camera.cx) / camera.fx, (pixels[:, 1] - camera.cy) / camera.fy, np.ones(len(pixels))]
+    )
+    return (rays * z[:, None]).astype(np.float32)
