@@ -82,17 +82,22 @@ AGENT_NODES: tuple[NodeSpec, ...] = (
     NodeSpec(
         "reasoner",
         "chooses what to do next and plans the way",
-        settings=(("nodes.reasoner", "ReasonerNodeConfig", ""), ("reasoner.navigator", "NavigatorConfig", "navigator")),
+        settings=(
+            ("nodes.reasoner", "ReasonerNodeConfig", ""),
+            ("reasoner", "NavigatorConfig", "navigator"),
+            ("planning", "PlanningConfig", "planning"),
+            ("reasoner", "OptionConfig", "options"),
+        ),
     ),
     NodeSpec(
         "control",
         "drives along the plan; its collision guard has the last word",
         settings=(
             ("nodes.control", "ControlNodeConfig", ""),
-            ("planning.pursuit", "PursuitConfig", "pursuit"),
-            ("planning.guard", "GuardConfig", "guard"),
-            ("planning.obstacles", "ObstacleConfig", "obstacles"),
-            ("planning.recovery", "RecoveryConfig", "recovery"),
+            ("planning", "PursuitConfig", "pursuit"),
+            ("planning", "GuardConfig", "guard"),
+            ("planning", "ObstacleConfig", "obstacles"),
+            ("planning", "RecoveryConfig", "recovery"),
         ),
     ),
 )

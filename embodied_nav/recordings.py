@@ -49,7 +49,9 @@ class SevenScenes:
     def __init__(self, folder: str | Path, max_frames: int | None = None) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise InputError(f"{folder}: no such folder; give one with frame-NNNNNN.color.png, .depth.png and .pose.txt")
+            raise InputError(
+                f"{folder}: no such folder; give one with frame-NNNNNN.color.png, .depth.png and .pose.txt"
+            )
         names = {}
         for path in self.folder.iterdir():
             match = re.fullmatch(r"frame-(\d+)\.(color|depth|pose)\.(png|jpe?g|txt)", path.name)
@@ -93,7 +95,9 @@ class SevenScenes:
         color = _decode(files["color"], cv2.IMREAD_COLOR)
         depth = _decode(files["depth"], cv2.IMREAD_UNCHANGED)
         if depth.dtype != np.uint16 or depth.ndim != 2:
-            raise InputError(f"{files['depth']}: expected one channel of 16 bits (mm), found {depth.dtype} {depth.shape}")
+            raise InputError(
+                f"{files['depth']}: expected one channel of 16 bits (mm), found {depth.dtype} {depth.shape}"
+            )
         depth[depth == 65535] = 0
         return cv2.cvtColor(color, cv2.COLOR_BGR2RGB, dst=color), depth
 

@@ -19,8 +19,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="drive the agent through a simulated apartment, over ROS",
-        description="Drives the agent through an apartment that it has never seen, as ROS nodes in processes of their own; "
-        "writes report.json, map.png and memory.db.",
+        description="Drives the agent through an apartment that it has never seen, as ROS nodes in processes of "
+        "their own; writes report.json, map.png and memory.db.",
     )
     parser.add_argument(
         "--seed", type=int, default=DEFAULT_SEED, metavar="N", help=f"the apartment's (default: {DEFAULT_SEED})"
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
     episode = episode_choice.choose(args.seed, args.instruction)
     out = run_folder.prepare(args.out, OUTPUTS)
-    print(f"demo: apartment {args.seed}, \"{episode.instruction}\" -> {out}", flush=True)
+    print(f'demo: apartment {args.seed}, "{episode.instruction}" -> {out}', flush=True)
     with tempfile.TemporaryDirectory(prefix="embodied_nav-") as folder:
         scratch = Path(folder)
         save_episodes(scratch / "episode.json.gz", [episode])
@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     run_folder.write_report(out, report)
     print(
         f"demo: success {str(report['success']).lower()}, SPL {report['spl']:.2f}, {report['path_length_m']:.1f} m in "
-        f"{report['sim_time_s']:.0f} s, {report['distance_to_goal_m']:.1f} m to the goal, {report['collisions']} collisions",
+        f"{report['sim_time_s']:.0f} s, {report['distance_to_goal_m']:.1f} m to the goal, "
+        f"{report['collisions']} collisions",
         flush=True,
     )
     return 0

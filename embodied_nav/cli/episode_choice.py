@@ -80,9 +80,7 @@ def _placed(draft: Episode, seed: int, description, navigable) -> Episode:
     cell = cells[int(rng.integers(len(cells)))]
     x, y = (float(v) for v in navigable.grid.centers(cell))
     start = (x, y, float(rng.uniform(-math.pi, math.pi)))
-    return Episode(
-        draft.id, draft.scene, draft.kind, draft.instruction, start, draft.goals, float(field[tuple(cell)])
-    )
+    return Episode(draft.id, draft.scene, draft.kind, draft.instruction, start, draft.goals, float(field[tuple(cell)]))
 
 
 def _middle(rectangle) -> tuple[float, float]:

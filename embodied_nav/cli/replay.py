@@ -18,7 +18,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "replay",
         help="feed a recorded RGB-D sequence through the ROS graph",
-        description="Feeds a recorded RGB-D sequence through the ROS graph; writes report.json, map.png, map.ply, memory.db.",
+        description="Feeds a recorded RGB-D sequence through the ROS graph; writes report.json, map.png, map.ply and "
+        "memory.db.",
     )
     parser.add_argument("folder", metavar="DIR", help="folder with the recording")
     parser.add_argument("--format", default="7scenes", choices=("7scenes", "tum", "rosbag2"), help="default: 7scenes")

@@ -22,7 +22,9 @@ class RegistrationConfig(Config):
     """Calibration between the colour and the depth camera."""
 
     registered: bool = param(True, "depth is aligned to colour by the driver; the rest is then not used")
-    color_intrinsics: tuple = param((0.0, 0.0, 0.0, 0.0), "fx, fy, cx, cy of the colour image; zeros: as in camera info")
+    color_intrinsics: tuple = param(
+        (0.0, 0.0, 0.0, 0.0), "fx, fy, cx, cy of the colour image; zeros: as in camera info"
+    )
     depth_intrinsics: tuple = param((0.0, 0.0, 0.0, 0.0), "fx, fy, cx, cy of the depth image; zeros: as in camera info")
     translation: tuple = param((0.0, 0.0, 0.0), "the depth camera's origin in the colour camera's frame", unit="m")
     rotation: tuple = param((0.0, 0.0, 0.0, 1.0), "quaternion x, y, z, w, colour camera's frame from depth camera's")
@@ -54,7 +56,7 @@ class Registration:
             depth: HxW float32, m, NaN invalid.
 
         Returns:
-            The camera of ``depth``, and HxWx3 uint8 colours; black where depth is invalid or lies outside the colour image.
+            The camera of ``depth``, and HxWx3 uint8 colours; black where depth is invalid or the colour camera saw nothing.
         """
         if self.config.registered:
             return camera, color
@@ -67,7 +69,7 @@ class Registration:
 def color_at_depth(
     color: np.ndarray, depth: np.ndarray, color_camera: Camera, depth_camera: Camera, T_color_depth: np.ndarray
 ) -> np.ndarray:
-    """HxWx3 uint8: for each depth pixel the nearest colour pixel; black where there is none. Occlusion is not handled."""
+    """HxWx3 uint8: for each depth pixel the nearest colour pixel, black where there is none; blind to occlusion."""
     T = T_color_depth.astype(np.float32)
     rays = depth_camera.rays()
     turned = rays @ T[:3, :3].T

@@ -1,4 +1,4 @@
-"""Colour, depth and camera info of one instant, with the camera's pose by TF, as RGBDFrame. Knows nothing of their use."""
+"""Colour, depth and camera info of one instant with the camera's pose, as RGBDFrame. Knows nothing of their use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control node: follows the plan in odom; its collision guard has the last word. Knows no language, imports no torch.
+"""The control node: follows the plan in odom; its collision guard has the last word. Knows no language and no torch.
 
 Subscribes plan (nav_msgs/Path in map; one pose is "turn there", none is "stand"), odom, /tf, /tf_static,
 camera/depth/image_raw, camera/color/camera_info, camera/color/image_raw (only whether it comes), cmd_vel_nav (the wish
@@ -62,7 +62,7 @@ class ControlNodeConfig(Config):
 
 
 class ControlNode(AgentNode):
-    """Commands at a fixed rate; depth images are taken in by a worker thread, which lets the guard look again at once."""
+    """Commands at a fixed rate; a worker thread takes in depth images and lets the guard look again at once."""
 
     def __init__(self) -> None:
         super().__init__("control")
@@ -223,7 +223,9 @@ class ControlNode(AgentNode):
         robot, stamp, wait = self.robot, stamp_ns(message.header.stamp), self.settings.tf_timeout
         depth, camera = depth_array(message), camera_from_msg(self._camera)
         if depth.shape != (camera.height, camera.width):
-            raise BadMessage("size", f"depth is {depth.shape[1]}x{depth.shape[0]}, camera info {camera.width}x{camera.height}")
+            raise BadMessage(
+                "size", f"depth is {depth.shape[1]}x{depth.shape[0]}, camera info {camera.width}x{camera.height}"
+            )
         frame_id = message.header.frame_id or robot.camera_frame
         T_base_camera = self._transforms.at(robot.base_frame, frame_id, stamp, wait)
         T_odom_base = self._transforms.at(robot.odom_frame, robot.base_frame, stamp, wait)
@@ -312,7 +314,7 @@ class ControlNode(AgentNode):
             self.diagnostics.counts["plans_not_repeated"] += 1
 
     def _speaks(self) -> bool:
-        """Whether zeros belong on cmd_vel now; a while after the last wish it falls silent, so that others may drive."""
+        """Whether zeros belong on cmd_vel now; a while after the last wish others may drive."""
         driving = not self._follower.idle or time.monotonic() - self._wish_at < _FALL_SILENT
         return driving or self._stopped or self.settings.lockstep
 

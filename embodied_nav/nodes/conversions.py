@@ -150,7 +150,9 @@ def image_array(message: Image) -> np.ndarray:
     dtype = np.dtype(dtype).newbyteorder(">" if message.is_bigendian else "<")
     row = message.width * channels * dtype.itemsize
     if not row or message.step < row or len(message.data) < message.step * message.height or not message.height:
-        raise BadMessage("size", f"{len(message.data)} bytes are no {message.width}x{message.height} {message.encoding}")
+        raise BadMessage(
+            "size", f"{len(message.data)} bytes are no {message.width}x{message.height} {message.encoding}"
+        )
     rows = np.frombuffer(message.data, np.uint8, message.step * message.height).reshape(message.height, message.step)
     pixels = rows[:, :row].view(dtype) if message.step == row else np.ascontiguousarray(rows[:, :row]).view(dtype)
     pixels = pixels.astype(dtype.newbyteorder("="), copy=False)
@@ -371,9 +373,7 @@ def grid_from_msg(message: OccupancyGridMsg) -> OccupancyGrid:
     return OccupancyGrid(data, round(float(info.resolution), 6), origin, stamp_ns(message.header.stamp))
 
 
-_CLOUD_DTYPE = np.dtype(
-    [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4"), ("label", "<i4"), ("weight", "<f4")]
-)
+_CLOUD_DTYPE = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4"), ("label", "<i4"), ("weight", "<f4")])
 _CLOUD_FIELDS = [
     PointField(name=name, offset=4 * i, datatype=kind, count=1)
     for i, (name, kind) in enumerate(

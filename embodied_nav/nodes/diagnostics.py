@@ -1,4 +1,4 @@
-"""What a node says of itself on /diagnostics: rates, latencies, drops, stale inputs, refusals. Knows no particular node."""
+"""What a node says on /diagnostics: rates, latencies, drops, stale inputs, refusals. Knows no particular node."""
 
 from __future__ import annotations
 

@@ -55,9 +55,9 @@ class Ledger:
             if message.node == "keyframe" and message.stage == "frame" and message.taken:
                 self.keyframes += 1
                 self._open_keyframes += 1
-            elif (message.node, message.stage) == ("memory", "delta"):
-                self._open_keyframes -= 1
-            elif (message.node, message.stage) == ("perception", "keyframe") and not message.taken:
+            elif (message.node, message.stage) == ("memory", "delta") or (
+                (message.node, message.stage) == ("perception", "keyframe") and not message.taken
+            ):
                 self._open_keyframes -= 1
             self.last_progress = time.monotonic()
             self._news.notify_all()

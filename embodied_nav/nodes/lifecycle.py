@@ -39,7 +39,9 @@ class NodeConfig(Config):
     """What every agent node has."""
 
     autostart: bool = param(True, "configure and activate without being told by a lifecycle manager")
-    lockstep: bool = param(False, "wait for each other's progress: slower than a camera, but loses and reorders nothing")
+    lockstep: bool = param(
+        False, "wait for each other's progress: slower than a camera, but loses and reorders nothing"
+    )
     input_timeout: float = param(0.5, "an input silent for longer is stale", unit="s", low=0.05, high=10.0)
     tf_timeout: float = param(0.2, "longest wait for the transform at an image's stamp", unit="s", low=0.0, high=10.0)
 

@@ -1,4 +1,4 @@
-"""The order in which the memory fuses in lock-step: per frame, the gate's verdict first, then the delta. Knows no ROS."""
+"""The order in which the memory fuses in lock-step: the gate's verdict first, then the delta. Knows no ROS."""
 
 from __future__ import annotations
 

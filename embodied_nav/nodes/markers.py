@@ -13,7 +13,12 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from ..frames import Decision, MemoryObject
 
-_BY_KIND = {"frontier": (0.2, 0.6, 1.0), "object": (1.0, 0.6, 0.1), "look_around": (0.7, 0.4, 1.0), "stop": (1.0, 0.2, 0.2)}
+_BY_KIND = {
+    "frontier": (0.2, 0.6, 1.0),
+    "object": (1.0, 0.6, 0.1),
+    "look_around": (0.7, 0.4, 1.0),
+    "stop": (1.0, 0.2, 0.2),
+}
 
 
 def label_color(name: str) -> tuple[int, int, int]:
@@ -37,7 +42,7 @@ def objects(found: Sequence[MemoryObject], head: Header) -> MarkerArray:
         alpha = 0.35 if o.status == "present" else 0.1
         box = _marker(head, "boxes", o.id, Marker.CUBE, o.position, (red, green, blue, alpha))
         box.scale = Vector3(x=float(o.extent[0]), y=float(o.extent[1]), z=float(o.extent[2]))
-        top = np.asarray(o.position) + (0, 0, 0.5 * o.extent[2] + 0.12)
+        top = o.position + np.array([0, 0, 0.5 * o.extent[2] + 0.12])
         gone = "" if o.status == "present" else f" ({o.status})"
         name = _text(head, "names", o.id, top, f"{o.name} #{o.id}{gone}", 0.15)
         array.markers += [box, name]
@@ -47,7 +52,7 @@ def objects(found: Sequence[MemoryObject], head: Header) -> MarkerArray:
 def decision(made: Decision, position: np.ndarray, head: Header) -> MarkerArray:
     """The decision as text above the robot (``position`` (3,) m), the options as balls with their letters."""
     array = _cleared(head)
-    array.markers.append(_text(head, "decision", 0, position + (0, 0, 1.3), _wrapped(made), 0.18))
+    array.markers.append(_text(head, "decision", 0, position + np.array([0, 0, 1.3]), _wrapped(made), 0.18))
     for i, option in enumerate(made.options):
         if option.position is None:
             continue
@@ -56,7 +61,7 @@ def decision(made: Decision, position: np.ndarray, head: Header) -> MarkerArray:
         ball = _marker(head, "options", i, Marker.SPHERE, where, (*_BY_KIND.get(option.kind, (1, 1, 1)), alpha))
         size = 0.3 if i == made.chosen else 0.18
         ball.scale = Vector3(x=size, y=size, z=size)
-        array.markers += [ball, _text(head, "letters", i, where + (0, 0, 0.3), option.letter, 0.2)]
+        array.markers += [ball, _text(head, "letters", i, where + np.array([0, 0, 0.3]), option.letter, 0.2)]
     return array
 
 

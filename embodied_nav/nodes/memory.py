@@ -1,4 +1,4 @@
-"""The memory node: frames, keyframes and semantic deltas in; map, objects and answers out. Knows nothing of how they are kept.
+"""The memory node: frames, keyframes, semantic deltas in; map, objects, answers out. Knows nothing of how they are kept.
 
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static, keyframes,
 semantic_delta; in lock-step also progress. Publishes memory/object_list (embodied_nav/ObjectArray), memory/occupancy,
@@ -56,7 +56,9 @@ class MemoryNodeConfig(Config):
     file: str = param("", "snapshot that is loaded at start where it exists and saved at the end; empty: none")
     map_rate: float = param(5.0, "occupancy and object list, at most", unit="Hz", low=0.1, high=30.0)
     voxel_rate: float = param(2.0, "changed voxels, at most", unit="Hz", low=0.1, high=30.0)
-    whole_map_period: float = param(5.0, "whole map for late viewers, at most this often", unit="s", low=0.5, high=600.0)
+    whole_map_period: float = param(
+        5.0, "whole map for late viewers, at most this often", unit="s", low=0.5, high=600.0
+    )
 
 
 class MemoryNode(AgentNode):

@@ -1,7 +1,7 @@
 """A client of the navigate action that notices when its server dies; as a node it sends one goal and waits for its end.
 
-Calls the action navigate; in simulation sim/finish when the goal is over, and memory/save before it ends. Prints one line
-for every decision. The server gives feedback several times a second: silence means that it is gone.
+Calls the action navigate; in simulation sim/finish when the goal is over, and memory/save before it ends. Prints one
+line for every decision. The server gives feedback several times a second: silence means that it is gone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The reasoner node: the map in, decisions and a plan out; serves the action navigate. Knows nothing of how it is decided.
+"""The reasoner node: the map in, decisions and a plan out. Knows nothing of how it is decided.
 
 Subscribes memory/occupancy, memory/object_list, odom, /tf, /tf_static, progress (only to count keyframes for feedback).
 Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose is "turn there", none is "stand"),
-instruction (std_msgs/String, latched), options (markers of the choices and the decision's text), progress, /diagnostics.
+instruction (std_msgs/String, latched), options (markers of the choices, the decision as text), progress, /diagnostics.
 Serves the action navigate. The plan is repeated at least twice a second: when this node dies, control stands.
 """
 

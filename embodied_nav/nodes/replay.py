@@ -1,8 +1,8 @@
 """The replay node: a recorded RGB-D sequence as camera topics, TF and /clock. Knows nothing of who listens.
 
 Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (16UC1), camera/color/camera_info, camera/pose (exact),
-/tf, /tf_static, /clock; all reliably. Subscribes progress: to start when the graph is ready, to wait for it in lock-step (rate 0), to drain it at
-the end, and to measure. Ends by itself, writing what it counted to ``result``.
+/tf, /tf_static, /clock; all reliably. Subscribes progress: to start when the graph is ready, to wait for it in
+lock-step (rate 0), to drain it at the end, and to measure. Ends by itself, writing what it counted to ``result``.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class ReplayNode(Node):
             self._replay()
         except InputError as error:
             self.error = error
-        except Exception as error:  # noqa: BLE001 - the thread's end must end the process
+        except Exception as error:
             self.get_logger().fatal(f"replay failed: {type(error).__name__}: {error}")
             self.exit_code = 1
         finally:

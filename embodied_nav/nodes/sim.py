@@ -1,9 +1,9 @@
 """The sim node: the embedded simulator as a robot with a camera. Knows nothing of agents.
 
 Subscribes cmd_vel (Twist, or TwistStamped by enable_stamped_cmd_vel); in lock-step also progress and instruction.
-Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (32FC1), camera/color/camera_info, odom, /tf, /tf_static,
-/clock (publish_clock), sim/instance_ids (32SC1), sim/instances (latched); for people and reports sim/pose (the true pose
-in map) and sim/metrics. Serves sim/finish (std_srvs/Trigger): STOP was called, count the scores.
+Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (32FC1), camera/color/camera_info, odom, /tf,
+/tf_static, /clock (publish_clock), sim/instance_ids (32SC1), sim/instances (latched); for people and reports sim/pose
+(the true pose in map) and sim/metrics. Serves sim/finish (std_srvs/Trigger): STOP was called, count the scores.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class SimNode(Node):
     def _run(self) -> None:
         try:
             self._simulate_in_lockstep() if self.config.lockstep else self._simulate()
-        except Exception as error:  # noqa: BLE001 - the thread's end must end the process
+        except Exception as error:
             self.get_logger().fatal(f"simulation failed: {type(error).__name__}: {error}")
             self.exit_code = 1
         finally:

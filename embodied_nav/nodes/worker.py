@@ -87,6 +87,6 @@ class Worker:
                 self._busy = True
             try:
                 self._handle(item)
-            except Exception as error:  # noqa: BLE001 - one bad input must not end the thread
+            except Exception as error:
                 self._on_error(error)
             self.done += 1
