@@ -9,6 +9,7 @@ import numpy as np
 from ...config import Config, param
 from ...errors import InputError
 from ..mesh import SceneDescription
+from .catalog import CATEGORIES, COLORS, CategoryInfo
 
 _ATTEMPTS = 20
 
@@ -81,7 +82,5 @@ def _every_room_reachable(scene: SceneDescription) -> bool:
             return False
     return True
 
-
-from .catalog import CATEGORIES, COLORS, CategoryInfo  # noqa: E402
 
 __all__ = ["CATEGORIES", "COLORS", "ApartmentConfig", "CategoryInfo", "generate"]

@@ -234,7 +234,7 @@ def _kitchen_row(f: Furnisher, floor: Floor, side: int, color: str) -> bool:
         if f.rng.random() < 0.5:
             units.reverse()
         total = sum(size[0] for _, size in units)
-        for start in {0.03, length + 0.03 - total}:
+        for start in (0.03, length + 0.03 - total):
             if _place_row(f, floor, side, start, units, color):
                 return True
     return False
