@@ -1,87 +1,142 @@
-"""``embodied-nav memory``: answers, and one line for every mistake."""
+"""The memory command on a small memory: a red and a blue box before a wall."""
 
 import json
+import sqlite3
 
 import numpy as np
 import pytest
 
 from embodied_nav.cli.main import main
 from embodied_nav.frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
-from embodied_nav.geometry import Camera
+from embodied_nav.geometry import T_LINK_OPTICAL, Camera, pose2d
 from embodied_nav.memory import SpatialMemory
+
+CAMERA = Camera.from_hfov(80, 60, 1.2)
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    camera = Camera(32, 24, 30.0, 30.0, 16.0, 12.0)
-    frame = RGBDFrame(5, camera, np.eye(4), np.full((24, 32, 3), 90, np.uint8), np.full((24, 32), 2.0, np.float32))
+    depth = np.full((60, 80), 3.0, np.float32)
+    segments = np.zeros((60, 80), np.uint16)
+    depth[20:40, 10:30], segments[20:40, 10:30] = 2.0, 1
+    depth[20:40, 50:70], segments[20:40, 50:70] = 2.0, 2
+    color = np.full((60, 80, 3), 200, np.uint8)
+    frame = RGBDFrame(10**9, CAMERA, pose2d(0, 0, 0, 0.8) @ T_LINK_OPTICAL, color, depth)
     memory = SpatialMemory()
-    memory.integrate(frame)
     memory.add_keyframe(Keyframe(0, frame, float("nan"), 0, "first"))
-    segments = np.zeros((24, 32), np.uint16)
-    segments[:, :10], segments[:, 20:] = 1, 2
-    seen = tuple(ObjectObservation("chair", c, 0.9, np.array([x, 0, 2.0]), np.ones(3)) for c, x in
-                 (("red", -0.7), ("blue", 0.7)))  # fmt: skip
-    memory.add_delta(SemanticDelta(0, -1, 5, "test", "", seen, segments=segments))
+    memory.integrate(frame)
+    boxes = [
+        ObjectObservation("chair", color, 0.9, np.array([2.0, y, 0.8]), np.array([0.1, 0.5, 0.5]), box)
+        for color, y, box in (("red", 0.7, (10, 20, 30, 40)), ("blue", -0.7, (50, 20, 70, 40)))
+    ]
+    memory.add_delta(SemanticDelta(0, -1, 10**9, "test", "", tuple(boxes), tuple(boxes), segments=segments))
     path = tmp_path_factory.mktemp("memory") / "memory.db"
     memory.save(path)
-    return str(path)
+    return path
+
+
+def run(capsys, *arguments) -> str:
+    assert main(["memory", *map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *arguments) -> str:
+    assert main(["memory", *map(str, arguments)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and len(captured.err.splitlines()) == 1
+    return captured.err
 
 
 def test_info(file, capsys):
-    assert main(["memory", "info", file, "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["voxels"] > 100 and facts["objects"] == 2 and facts["keyframes"] == 1 and facts["schema_version"] == 1
-    assert main(["memory", "info", file]) == 0
-    assert facts["uuid"] in capsys.readouterr().out
+    facts = json.loads(run(capsys, "info", file, "--json"))
+    assert facts["frames"] == facts["keyframes"] == facts["sessions"] == 1
+    assert facts["voxels"] == len(SpatialMemory.load(file)) > 500
+    assert facts["objects"] == 2
+    assert 3.0 <= facts["bounds_m"][1][0] < 3.5
+    assert f"voxels          {facts['voxels']}\n" in run(capsys, "info", file)
 
 
-def test_query(file, capsys):
-    assert main(["memory", "query", file, "red chair", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [o["color"] for o in found] == ["red", "blue"] and found[0]["score"] > found[1]["score"]
-    assert main(["memory", "query", file, "chair", "--near", "0.7,0,2", "--max-results", "1"]) == 0
-    assert "blue chair" in capsys.readouterr().out
-    assert main(["memory", "query", file, "--box", "-2,-2,0,-0.4,2,3"]) == 0
-    out = capsys.readouterr().out
-    assert "red chair" in out and "blue" not in out
-    assert main(["memory", "query", file, "piano"]) == 0
-    assert "nothing fits" in capsys.readouterr().out
+def test_query_ranks_what_fits_first(file, capsys):
+    found = json.loads(run(capsys, "query", file, "blue chair", "--json"))
+    assert [o["color"] for o in found] == ["blue", "red"] and found[0]["score"] > found[1]["score"]
+    assert found[0]["position"][1] == pytest.approx(-0.7, abs=0.15)
+    assert "red chair" in run(capsys, "query", file, "red chair").splitlines()[0]
 
 
-def test_export_and_check(file, capsys, tmp_path):
-    assert main(["memory", "export", file, "--out", str(tmp_path / "map.ply")]) == 0
-    assert (tmp_path / "map.ply").read_bytes().startswith(b"ply\nformat binary_little_endian 1.0\n")
-    assert main(["memory", "check", file]) == 0
-    assert "no faults" in capsys.readouterr().out
+def test_query_by_place(file, capsys):
+    box = ["--box", "-1", "0.2", "0", "3", "2", "2"]
+    assert [o["color"] for o in json.loads(run(capsys, "query", file, "--json", *box))] == ["red"]
+    near = json.loads(run(capsys, "query", file, "chair", "--json", "--near", "2", "-1", "1"))
+    assert [o["color"] for o in near] == ["blue", "red"]
+    assert run(capsys, "query", file, "sofa") == "nothing fits\n"
+    assert len(json.loads(run(capsys, "query", file, "--json", "--max-results", 1))) == 1
+
+
+def test_export(file, capsys, tmp_path):
+    voxels = len(SpatialMemory.load(file))
+    assert run(capsys, "export", file) == f"{file.with_suffix('.ply')}: {voxels} voxels\n"
+    assert f"element vertex {voxels}\n".encode() in file.with_suffix(".ply").read_bytes()
+    assert json.loads(run(capsys, "export", file, "--json", "--out", tmp_path / "map.png"))["objects"] == 2
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+    run(capsys, "export", file, "--out", tmp_path / "objects.json")
+    assert {o["color"] for o in json.loads((tmp_path / "objects.json").read_text())} == {"red", "blue"}
+
+
+def test_check_of_a_sound_file(file, capsys):
+    assert run(capsys, "check", file) == f"{file}: no faults\n"
+
+
+@pytest.mark.parametrize("damage", ["cut", "bytes", "count", "blobs"])
+def test_check_finds_damage(file, capsys, tmp_path, damage):
+    broken = tmp_path / "broken.db"
+    content = bytearray(file.read_bytes())
+    if damage == "cut":
+        broken.write_bytes(content[: len(content) // 2])
+    elif damage == "bytes":
+        middle = len(content) // 2
+        content[middle : middle + 2000] = bytes(2000)
+        broken.write_bytes(content)
+    else:
+        broken.write_bytes(content)
+        with sqlite3.connect(broken) as db:
+            db.execute(
+                "UPDATE meta SET value = value + 1 WHERE key = 'voxels'"
+                if damage == "count"
+                else "UPDATE blocks SET data = x'00'"
+            )
+    assert "broken.db" in refused(capsys, "check", broken)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "/nowhere/memory.db"], "/nowhere/memory.db: cannot be read"),
+        (["info", __file__], "is no memory file"),
+        (
+            ["export", "{file}", "--out", "map.obj"],
+            "map.obj: cannot tell what to write; end the name with .ply, .png, .json",
+        ),
+        (["export", "{file}", "--out", "/nowhere/map.ply"], "/nowhere/map.ply: cannot be written"),
+        (["export", "{file}", "--out", "/nowhere/map.png"], "/nowhere/map.png"),
+        (["export", "{file}", "--out", "/nowhere/o.json"], "/nowhere/o.json: cannot be written"),
+        (["query", "{file}", "--box", "1", "0", "0", "0", "1", "1"], "the lower corner must come first"),
+        (["query", "{file}", "--max-results", "0"], "--max-results 0: give a whole number above 0"),
+    ],
+)
+def test_bad_input_is_one_line(file, capsys, arguments, message):
+    assert message in refused(capsys, *(a.replace("{file}", str(file)) for a in arguments))
 
 
 @pytest.mark.parametrize("action", ["info", "query", "export", "check"])
 def test_what_is_no_memory_is_said_in_one_line(action, tmp_path, capsys):
-    text = tmp_path / "notes.txt"
-    text.write_text("not a memory")
-    for path in (str(text), str(tmp_path / "missing.db"), str(tmp_path)):
-        assert main(["memory", action, path]) == 2
-        err = capsys.readouterr().err
-        assert err.count("\n") == 1 and path in err
-    assert text.read_text() == "not a memory" and not list(tmp_path.glob("*.ply"))
+    (tmp_path / "notes.txt").write_text("not a memory")
+    for path in (tmp_path / "notes.txt", tmp_path / "missing.db", tmp_path):
+        assert str(path) in refused(capsys, action, path)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
-@pytest.mark.parametrize(
-    "options", [["--box", "1,2"], ["--box", "1,1,1,0,0,0"], ["--near", "a,b,c"], ["--max-results", "0"]]
-)
-def test_bad_options(file, options, capsys):
-    assert main(["memory", "query", file, "chair", *options]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_a_damaged_file_fails_the_check(file, tmp_path, capsys):
-    import shutil
-    import sqlite3
-
-    copy = tmp_path / "copy.db"
-    shutil.copy(file, copy)
-    with sqlite3.connect(copy) as db:
-        db.execute("UPDATE blocks SET data = x'00'")
-    assert main(["memory", "check", str(copy)]) == 2
-    assert "fault" in capsys.readouterr().err
+def test_nothing_is_overwritten_by_a_refusal(file, capsys, tmp_path):
+    out = tmp_path / "map.ply"
+    out.write_text("mine")
+    refused(capsys, "export", __file__, "--out", out)
+    assert out.read_text() == "mine"
