@@ -121,7 +121,7 @@ class Process:
         params_files: YAML parameter files, earlier ones first.
         remappings: topic from -> to.
         respawn: whether it is started again after it died.
-        arguments: more command line arguments, before ``--ros-args``.
+        namespace: of node and topics.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Process:
     params_files: tuple[str, ...] = ()
     remappings: Mapping[str, str] = field(default_factory=dict)
     respawn: bool = True
-    arguments: tuple[str, ...] = ()
+    namespace: str = ""
 
 
 def check_params_file(path: str | Path, specs: Iterable[NodeSpec] = (*AGENT_NODES, SIM_NODE)) -> None:
@@ -226,8 +226,10 @@ def free_domain_id() -> int:
 
 def command_of(process: Process, environment: Mapping[str, str]) -> list[str]:
     """The command line that starts a process. Parameters go through a file: values keep their types."""
-    command = [sys.executable, "-P", "-m", f"embodied_nav.nodes.{process.module}", *process.arguments, "--ros-args"]
+    command = [sys.executable, "-P", "-m", f"embodied_nav.nodes.{process.module}", "--ros-args"]
     command += ["-r", f"__node:={process.name}", "--log-level", environment.get("EMBODIED_NAV_LOG_LEVEL", "warn")]
+    if process.namespace:
+        command += ["-r", f"__ns:=/{process.namespace.strip('/')}"]
     for path in process.params_files:
         command += ["--params-file", str(path)]
     for old, new in process.remappings.items():

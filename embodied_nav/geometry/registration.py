@@ -56,7 +56,7 @@ class Registration:
             depth: HxW float32, m, NaN invalid.
 
         Returns:
-            The camera of ``depth``, and HxWx3 uint8 colours; black where depth is invalid or the colour camera saw nothing.
+            The camera of ``depth``, and HxWx3 uint8 colours, black where the colour camera saw nothing.
         """
         if self.config.registered:
             return camera, color

@@ -1,4 +1,4 @@
-"""The memory node: frames, keyframes, semantic deltas in; map, objects, answers out. Knows nothing of how they are kept.
+"""The memory node: frames, keyframes, semantic deltas in; map, objects, answers out. Knows not how they are kept.
 
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static, keyframes,
 semantic_delta; in lock-step also progress. Publishes memory/object_list (embodied_nav/ObjectArray), memory/occupancy,

@@ -1,0 +1,107 @@
+"""A running graph beside the test: nodes in processes of their own, and a node of the test's to listen and talk with."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from embodied_nav.bringup import Process, Supervisor, local_environment  # noqa: E402
+
+
+class Graph:
+    """Processes under supervision and a listening node; :meth:`until` looks after both.
+
+    Attributes:
+        node: the test's own rclpy node.
+        heard: topic -> messages, of the topics asked for with :meth:`listen`.
+        said: what the supervisor said (crashes, restarts).
+    """
+
+    def __init__(self, processes: list[Process]) -> None:
+        import rclpy
+        from rclpy.context import Context
+        from rclpy.executors import SingleThreadedExecutor
+
+        environment = local_environment()
+        for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+            os.environ[name] = environment[name]
+        self.said: list[str] = []
+        self.supervisor = Supervisor(processes, environment, self.said.append)
+        self.context = Context()
+        rclpy.init(context=self.context, domain_id=int(environment["ROS_DOMAIN_ID"]))
+        self.node = rclpy.create_node("test", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.heard: dict[str, list] = defaultdict(list)
+
+    def __enter__(self) -> Graph:
+        self.supervisor.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import rclpy
+
+        self.supervisor.__exit__(None, None, None)
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    def listen(self, kind: type, topic: str, profile) -> list:
+        """Messages of a topic, as they come."""
+        messages = self.heard[topic]
+        self.node.create_subscription(kind, topic, messages.append, profile)
+        return messages
+
+    def spin(self, seconds: float) -> None:
+        """Lets time pass."""
+        self.until(lambda: False, seconds)
+
+    def until(self, done: Callable[[], object], timeout: float) -> bool:
+        """Waits for something; False where it did not come."""
+        end = time.monotonic() + timeout
+        polled = 0.0
+        while time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.02)
+            if time.monotonic() - polled > 0.1:
+                polled = time.monotonic()
+                self.supervisor.poll()
+            if done():
+                return True
+        return bool(done())
+
+    def diagnostics(self) -> Callable[[str], dict[str, str]]:
+        """A reader of the newest diagnostics of a node: values by key, with "message" and "level"."""
+        from diagnostic_msgs.msg import DiagnosticArray
+
+        from embodied_nav.nodes import qos
+
+        newest: dict[str, dict[str, str]] = {}
+
+        def take(message: DiagnosticArray) -> None:
+            for status in message.status:
+                values = {pair.key: pair.value for pair in status.values}
+                newest[status.name] = {**values, "message": status.message, "level": str(ord(status.level))}
+
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", take, qos.reliable(50))
+        return lambda name: newest.get(name, {})
+
+
+@pytest.fixture
+def start_graph() -> Iterator[Callable[[list[Process]], Graph]]:
+    """Starts graphs that end with the test."""
+    graphs: list[Graph] = []
+
+    def start(processes: list[Process]) -> Graph:
+        graph = Graph(processes)
+        graphs.append(graph)
+        return graph.__enter__()
+
+    yield start
+    for graph in graphs:
+        graph.__exit__()
