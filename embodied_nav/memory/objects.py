@@ -19,9 +19,12 @@ from .store import CLOCK, ROWS, VoxelStore, find_block, table_bits
 from .votes import ClassTable
 
 #: A cluster smaller than this share of another of its class joins it when their boxes are this near (voxels).
-FRAGMENT_SHARE, FRAGMENT_GAP = 0.3, 2.0
+FRAGMENT_SHARE, FRAGMENT_GAP = 0.3, 4.0
 #: A lost object's id goes to a new cluster of the same label this near, m.
 REVIVAL_DISTANCE = 0.5
+#: What is left of an object with less than this share of the voxels it had is the trace of one carried away: the layer
+#: at its feet, too near to the floor to be seen through.
+RESIDUE_SHARE = 0.15
 #: Extents leave out this share of the voxels on either side, where there are enough of them.
 TRIM, TRIM_FROM = 0.01, 50
 
@@ -52,6 +55,7 @@ class ObjectIndex:
         self.known: dict[int, MemoryObject] = {}
         self.classes: dict[int, int] = {}
         self.sightings: list[Sighting] = []
+        self._peaks: dict[int, int] = {}
         self._dirty: set[int] = set()
         self._next_id = 1
         self._current: tuple[MemoryObject, ...] = ()
@@ -63,6 +67,7 @@ class ObjectIndex:
         self.known = {o.id: o for o, _ in known}
         self.classes = {o.id: c for o, c in known}
         self.sightings = list(sightings)
+        self._peaks = {o.id: o.voxels for o, _ in known}
         self._next_id = max(self.known, default=0) + 1
         self._current = tuple(o for o in self.known.values() if o.status == "present")
 
@@ -94,12 +99,16 @@ class ObjectIndex:
         clusters = self._clusters(store)
         previous = {i for i, o in self.known.items() if o.status == "present" and self.classes[i] in self._dirty}
         ids = self._match(store, table, clusters, previous)
+        whole = [len(c[1]) >= RESIDUE_SHARE * self._peaks.get(i, 0) for i, c in zip(ids, clusters, strict=True)]
+        ids = list(itertools.compress(ids, whole))
+        clusters = list(itertools.compress(clusters, whole))
         for i in previous - set(ids):
             store.arrays.owner[: len(store.rows)][store.arrays.owner[: len(store.rows)] == i] = 0
             self.known[i] = dataclasses.replace(self.known[i], status="gone")
         for i, (number, rows, points) in zip(ids, clusters, strict=True):
             store.arrays.owner[rows] = i
             self.classes[i] = number
+            self._peaks[i] = max(self._peaks.get(i, 0), len(rows))
             self.known[i] = self._object(i, number, store, table, rows, points, stamp)
         self._clock = -1
 
@@ -120,10 +129,14 @@ class ObjectIndex:
         labels = store.arrays.labels
         parts = [(int(labels[rows[a]]), rows[a:b], points[a:b]) for a, b in itertools.pairwise(edges)]
         parts.sort(key=lambda c: (-len(c[1]), int(c[1][0])))
-        return [c for c in self._join_fragments(parts) if len(c[1]) >= self._min_voxels]
+        count = len(parts) + 1
+        while len(parts) < count:  # what grew by one fragment may now reach the next
+            count = len(parts)
+            parts = self._join_fragments(parts)
+        return [c for c in parts if len(c[1]) >= self._min_voxels]
 
     def _join_fragments(self, parts: list) -> list:
-        """Small clusters join a larger one of their class next to them."""
+        """Small clusters join a larger one of their class next to them; largest first."""
         out: list = []
         boxes: list = []
         gap = FRAGMENT_GAP * self._size
@@ -138,7 +151,7 @@ class ObjectIndex:
             else:
                 out.append((number, rows, points))
                 boxes.append((low, high))
-        return out
+        return sorted(out, key=lambda c: (-len(c[1]), int(c[1][0])))
 
     def _match(self, store: VoxelStore, table: ClassTable, clusters: list, previous: set[int]) -> list[int]:
         """An id for each cluster: most shared voxels first, then lost objects nearby, then new ones."""

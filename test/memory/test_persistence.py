@@ -1,0 +1,210 @@
+"""The memory file: exact round trip, and every way in which a file can be wrong."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from box_rooms import camera_pose, render, two_rooms
+
+from embodied_nav.errors import InputError
+from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
+from embodied_nav.memory import MemoryConfig, SpatialMemory
+from embodied_nav.memory.inspection import describe, find_faults
+from embodied_nav.memory.persistence import create_empty
+
+
+@pytest.fixture(scope="module")
+def memory(walk_frames):
+    m = SpatialMemory()
+    for i, f in enumerate(walk_frames[:30]):
+        m.integrate(f)
+        if i % 10 == 3:
+            k = i // 10
+            m.add_keyframe(Keyframe(k, f, float("nan") if k == 0 else 0.5, 4 * k, "overlap"))
+            seen = ObjectObservation("table", "yellow", 0.8, np.array([1.7, 3.4, 0.7]), np.ones(3), (1, 2, 3, 4))
+            segments = (f.instance_ids == 1).astype(np.uint16)
+            m.add_delta(SemanticDelta(k, k - 1, f.stamp, "test", "rotate left", (seen,), (seen,), text="ä table",
+                                      relevant="yes", segments=segments))  # fmt: skip
+    return m
+
+
+@pytest.fixture
+def saved(memory, tmp_path):
+    memory.save(tmp_path / "memory.db")
+    return tmp_path / "memory.db"
+
+
+def rows(m):
+    return np.sort(m.store.rows[m.store.rows["key"] >= 0], order="key")
+
+
+def test_everything_comes_back_exactly(memory, saved):
+    other = SpatialMemory.load(saved)
+    assert np.array_equal(rows(other), rows(memory)) and len(other) == len(memory)
+    assert np.array_equal(other.occupancy().data, memory.occupancy().data)
+    assert other.occupancy().origin == memory.occupancy().origin
+    assert (other.uuid, other.created, other.stamp, other.frames) == (
+        memory.uuid, memory.created, memory.stamp, memory.frames,
+    )  # fmt: skip
+    assert other.config == memory.config and other.classes.names == memory.classes.names
+    for a, b in zip(memory.objects(), other.objects(), strict=True):
+        assert (a.id, a.name, a.voxels, a.first_seen, a.last_seen, a.keyframe_id, a.confidence) == (
+            b.id, b.name, b.voxels, b.first_seen, b.last_seen, b.keyframe_id, b.confidence,
+        )  # fmt: skip
+        assert np.array_equal(a.position, b.position) and np.array_equal(a.extent, b.extent)
+    assert len(memory.objects()) > 0
+    for i, k in memory.keyframes.items():
+        o = other.keyframes[i]
+        assert np.array_equal(k.T_map_camera, o.T_map_camera) and k.thumbnail == o.thumbnail
+        assert (k.stamp, k.reason, k.inliers) == (o.stamp, o.reason, o.inliers)
+        assert k.overlap == o.overlap or (np.isnan(k.overlap) and np.isnan(o.overlap))
+    for a, b in zip(memory.local_clouds(), other.local_clouds(), strict=True):
+        assert np.array_equal(a.hits, b.hits) and np.array_equal(a.votes, b.votes)
+        assert np.array_equal(a.T_map_cloud, b.T_map_cloud) and a.keyframe_id == b.keyframe_id
+        for v, w in zip(a.views, b.views, strict=True):
+            assert np.array_equal(v.depth, w.depth) and np.array_equal(v.T, w.T) and v.camera == w.camera
+            assert (v.first, v.stamp, v.frames) == (w.first, w.stamp, w.frames)
+    for a, b in zip(memory.deltas, other.deltas, strict=True):
+        assert (a.keyframe_id, a.action, a.text, a.relevant, a.stale) == (
+            b.keyframe_id, b.action, b.text, b.relevant, b.stale,
+        )  # fmt: skip
+        assert a.objects[0].box == b.objects[0].box == (1, 2, 3, 4) and b.new[0].label == "table" and not b.gone
+
+
+def test_a_loaded_memory_goes_on_as_the_one_that_was_saved(memory, saved, walk_frames):
+    other, same = SpatialMemory.load(saved), SpatialMemory.load(saved)
+    for m in (other, same):
+        for f in walk_frames[30:36]:
+            m.integrate(f)
+    assert np.array_equal(rows(other), rows(same))
+    assert len(other) > len(memory)
+    other.rebuild_from_keyframes({})
+    assert [o.label for o in other.objects()] == [o.label for o in memory.objects()]
+
+
+def test_a_second_sessions_keyframes_get_ids_of_their_own(saved, walk_frames):
+    m = SpatialMemory.load(saved)
+    assert len(m.sessions) == 2 and m.sessions[1]["first_keyframe"] == 3
+    m.integrate(walk_frames[40])
+    m.add_keyframe(Keyframe(0, walk_frames[40], float("nan"), 0, "first"))
+    m.add_delta(SemanticDelta(0, -1, walk_frames[40].stamp, "test", ""))
+    assert sorted(m.keyframes) == [0, 1, 2, 3] and m.deltas[-1].keyframe_id == 3
+    m.save(saved)
+    assert len(SpatialMemory.load(saved).sessions) == 3
+
+
+def test_an_empty_file_is_a_memory(tmp_path):
+    create_empty(tmp_path / "memory.db")
+    assert len(SpatialMemory.load(tmp_path / "memory.db")) == 0
+    assert find_faults(tmp_path / "memory.db") == [] and describe(tmp_path / "memory.db")["voxels"] == 0
+
+
+def test_saving_replaces_an_older_memory_whole(memory, tmp_path):
+    path = tmp_path / "memory.db"
+    create_empty(path)
+    memory.save(path)
+    assert len(SpatialMemory.load(path)) == len(memory)
+    assert [p.name for p in tmp_path.iterdir()] == ["memory.db"]
+
+
+@pytest.mark.parametrize("content", [b"hello, I am a text file", b"SQLite format 3\0" + b"x" * 5000])
+def test_foreign_files_are_neither_read_nor_overwritten(memory, tmp_path, content):
+    path = tmp_path / "memory.db"
+    path.write_bytes(content)
+    for action in (lambda: SpatialMemory.load(path), lambda: memory.save(path), lambda: create_empty(path)):
+        with pytest.raises(InputError) as error:
+            action()
+        assert "\n" not in str(error.value) and str(path) in str(error.value)
+    assert path.read_bytes() == content
+
+
+def test_another_programs_database_is_foreign(memory, tmp_path):
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE meta (key TEXT, value TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="another program"):
+        SpatialMemory.load(path)
+    with pytest.raises(InputError, match="another program"):
+        memory.save(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.7, 0.99])
+def test_a_truncated_file_is_refused_in_one_line(saved, part):
+    data = saved.read_bytes()
+    saved.write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(InputError) as error:
+        SpatialMemory.load(saved)
+    assert "\n" not in str(error.value)
+
+
+def test_a_newer_file_is_refused_with_the_versions(saved):
+    with sqlite3.connect(saved) as db:
+        db.execute("UPDATE meta SET value = '2' WHERE key = 'schema_version'")
+    with pytest.raises(InputError, match="schema version 2"):
+        SpatialMemory.load(saved)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE blocks SET count = count + 1",
+        "UPDATE blocks SET data = x'00'",
+        "DELETE FROM keyframes WHERE id = 1",
+        "UPDATE clouds SET hits = x'789c'",
+        "UPDATE views SET width = width + 1",
+        "UPDATE meta SET value = '7' WHERE key = 'voxels'",
+    ],
+)
+def test_check_finds_damage(saved, damage):
+    with sqlite3.connect(saved) as db:
+        db.execute(damage)
+    assert find_faults(saved)
+
+
+def test_check_finds_nothing_in_a_good_file(saved):
+    assert find_faults(saved) == []
+
+
+def test_places_that_cannot_be_written(memory, tmp_path):
+    for path in (tmp_path / "nowhere" / "memory.db", tmp_path, Path("/dev/null/memory.db")):
+        with pytest.raises(InputError) as error:
+            memory.save(path)
+        assert "\n" not in str(error.value)
+
+
+def test_a_failure_while_writing_leaves_the_old_file(memory, tmp_path, monkeypatch):
+    path = tmp_path / "memory.db"
+    create_empty(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        memory.save(path)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_another_voxel_size_is_refused(saved):
+    with pytest.raises(InputError, match="voxel_size"):
+        SpatialMemory.load(saved, MemoryConfig(voxel_size=0.1))
+
+
+def test_no_key_is_written(memory, saved):
+    """Positions in the file are metric: the block corners are those of the voxels, in metres."""
+    with sqlite3.connect(saved) as db:
+        low = db.execute("SELECT min(x), min(y), min(z) FROM blocks").fetchone()
+    assert (np.array(low) <= memory.voxels().positions.min(0) + 1e-6).all()
+    assert (np.array(low) > memory.voxels().positions.min(0) - 0.4 - 1e-6).all()
+
+
+def test_one_frame_alone_round_trips(tmp_path):
+    m = SpatialMemory()
+    m.integrate(render(two_rooms(), camera_pose(1, 1, 0), 5))
+    m.save(tmp_path / "m.db")
+    assert np.array_equal(rows(SpatialMemory.load(tmp_path / "m.db")), rows(m))
