@@ -11,7 +11,6 @@ from collections import defaultdict
 
 import numpy as np
 
-from .config import Config
 from .frames import Decision, RGBDFrame, Velocity
 from .geometry import invert, transform_points, yaw_of
 from .keyframes import KeyframeConfig, KeyframeGate

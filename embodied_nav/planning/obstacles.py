@@ -6,7 +6,6 @@ seen in its place, it grows old, or the robot leaves.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np

@@ -23,7 +23,7 @@ class PursuitConfig(Config):
     lookahead_time: float = param(0.8, "lookahead as time at the present speed", unit="s", low=0.1, high=5.0)
     lookahead_min: float = param(0.25, "least lookahead", unit="m", low=0.05, high=2.0)
     lookahead_max: float = param(0.55, "greatest lookahead", unit="m", low=0.1, high=5.0)
-    goal_tolerance: float = param(0.10, "distance at which the end counts as reached", unit="m", low=0.01, high=1.0)
+    goal_tolerance: float = param(0.06, "distance at which the end counts as reached", unit="m", low=0.01, high=1.0)
     heading_tolerance: float = param(0.06, "error at which a turn counts as done", unit="rad", low=0.01, high=0.5)
     turn_above: float = param(0.70, "heading error that is turned away on the spot", unit="rad", low=0.1, high=3.2)
     drive_below: float = param(

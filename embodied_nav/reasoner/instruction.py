@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import InputError
 
@@ -22,6 +23,9 @@ ROOM_WORDS = {
     "library": ("library", "reading room"),
     "gym": ("gym", "fitness room", "exercise room"),
 }
+
+#: Routes lead from point to point: standing near a thing means near its middle, less this (m).
+ROUTE_RADIUS = 0.7
 
 #: Other words for categories of objects.
 SYNONYMS = {
@@ -90,6 +94,7 @@ class Target:
         is_room: whether the label is a kind of room.
         relation: word between the target and its anchor ("beside"), "" without one.
         anchor_label, anchor_color: the object (or, for "in", the room) that it stands in relation to.
+        radius: m; being near means near its middle by this much, too: for the points of a route.
     """
 
     label: str
@@ -98,6 +103,7 @@ class Target:
     relation: str = ""
     anchor_label: str = ""
     anchor_color: str = ""
+    radius: float = math.inf
 
     @property
     def name(self) -> str:
@@ -163,11 +169,14 @@ def parse_instruction(text: str) -> Instruction:
         target = waypoints.pop()
     if target is None:
         raise InputError(f"instruction '{text}' names no object and no room; say for example 'find the red sofa'")
-    kind = "route" if waypoints or len(clauses) > 1 and any(_LEAVE.match(c) for c in clauses) else "object"
+    kind = "route" if waypoints or (len(clauses) > 1 and any(_LEAVE.match(c) for c in clauses)) else "object"
     if kind == "object" and target.is_room:
         kind = "room"
     elif kind == "object" and target.anchor_label:
         kind = "relation"
+    if kind == "route":
+        target = replace(target, radius=ROUTE_RADIUS)
+        waypoints = [replace(w, radius=ROUTE_RADIUS) for w in waypoints]
     return Instruction(text, kind, target, tuple(waypoints))
 
 

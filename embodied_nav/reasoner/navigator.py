@@ -1,4 +1,4 @@
-"""From a sentence, a map and a pose to the next path: decides, follows up, decides anew. Knows nothing of pixels and ROS.
+"""From a sentence, a map and a pose to the next path: decides, follows up, decides anew. Knows no pixels and no ROS.
 
 Deterministic: the same sequence of updates gives the same decisions.
 """
@@ -15,24 +15,26 @@ from ..config import Config, param
 from ..frames import Decision, MemoryObject, OccupancyGrid, Option
 from ..geometry import yaw_of
 from ..planning import NearGround, Planner, PlanningConfig, frontiers, is_frontier_near
+from ..planning.geodesic import line_of_sight
 from ..robot import RobotProfile
 from .instruction import Instruction, Target, parse_instruction
-from .options import Context, OptionConfig, Surroundings, build_options
-from .policies import Policy
+from .options import Context, Facts, OptionConfig, Surroundings, build_options, find_stand
+from .places import Surface
+from .policies import Policy, RulesPolicy
 from .prompt import AnswerError, parse_answer
-from .targets import SURE, candidates, gap_from, stand_for
+from .targets import SURE, box_gap, candidates
 
 
 @dataclass(frozen=True)
 class NavigatorConfig(Config):
     """Settings of deciding and following up."""
 
-    stop_gap: float = param(0.80, "gap to the target's surface at which it stops", unit="m", low=0.2, high=3.0)
-    last_gap: float = param(1.1, "gap that will do where it cannot get nearer", unit="m", low=0.2, high=3.0)
+    stop_gap: float = param(0.72, "gap to the target's surface at which it stops", unit="m", low=0.2, high=3.0)
+    last_gap: float = param(0.95, "gap that will do where it cannot get nearer", unit="m", low=0.2, high=3.0)
     pass_gap: float = param(
-        1.2, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0
+        0.65, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0
     )
-    reached: float = param(0.15, "distance to a place at which it counts as reached", unit="m", low=0.05, high=1.0)
+    reached: float = param(0.12, "distance to a place at which it counts as reached", unit="m", low=0.05, high=1.0)
     frontier_reached: float = param(
         0.35, "distance to a frontier at which it counts as reached", unit="m", low=0.05, high=2.0
     )
@@ -42,6 +44,9 @@ class NavigatorConfig(Config):
     replan_every: float = param(1.0, "longest time between new paths to the same place", unit="s", low=0.1, high=60.0)
     patience: float = param(
         12.0, "time without coming nearer after which a place is given up", unit="s", low=2.0, high=300.0
+    )
+    confirm_age: float = param(
+        1.0, "how recently the target must have been seen where it stops", unit="s", low=0.2, high=60.0
     )
     look_radius: float = param(
         3.5, "unseen openings within this distance ask for a look around", unit="m", low=0.5, high=10.0
@@ -69,12 +74,37 @@ class NavigatorOutput:
     reason: str
 
 
+#: How far around a thing nearness is measured, m.
+_NEAR = 1.5
 _NO_PATH = np.empty((0, 2), dtype=np.float64)
 _NO_PATH.setflags(write=False)
 
 
+@dataclass(frozen=True, eq=False)
+class _View:
+    """One update's input, made ready."""
+
+    stamp: int
+    planner: Planner
+    xy: tuple[float, float]
+    yaw: float
+    objects: tuple[MemoryObject, ...]
+
+    def object(self, object_id: int) -> MemoryObject | None:
+        return next((o for o in self.objects if o.id == object_id and o.status == "present"), None)
+
+    def bearing(self, place: Sequence[float]) -> float:
+        """rad from the robot's heading to a place, left positive."""
+        return math.remainder(math.atan2(place[1] - self.xy[1], place[0] - self.xy[0]) - self.yaw, 2.0 * math.pi)
+
+
 class Navigator:
-    """Follows one instruction: options -> policy -> decision -> path, kept up as the map grows."""
+    """Follows one instruction: options -> policy -> decision -> path, kept up as the map grows.
+
+    Attributes:
+        stage: which of the instruction's stages it is at.
+        malformed: answers of the policy that could not be read, since reset.
+    """
 
     def __init__(
         self,
@@ -84,8 +114,6 @@ class Navigator:
         planning: PlanningConfig | None = None,
         options: OptionConfig | None = None,
     ) -> None:
-        from .policies import RulesPolicy
-
         self.config = config or NavigatorConfig()
         self.robot = robot or RobotProfile()
         self.policy = policy or RulesPolicy()
@@ -107,7 +135,7 @@ class Navigator:
     @property
     def target(self) -> Target:
         """The present stage of the instruction."""
-        return self.instruction.stages[min(self.stage, len(self.instruction.stages) - 1)]
+        return self.instruction.stages[self.stage]
 
     def update(
         self, stamp: int, T_map_base: np.ndarray, grid: OccupancyGrid, objects: Sequence[MemoryObject]
@@ -123,19 +151,18 @@ class Navigator:
         if self.instruction is None:
             raise RuntimeError("reset() with an instruction comes first")
         if self._final is not None:
-            return NavigatorOutput(None, _NO_PATH, None, self._final[0], self._final[1])
-        xy, yaw = (float(T_map_base[0, 3]), float(T_map_base[1, 3])), yaw_of(T_map_base)
-        objects = tuple(objects)
+            return NavigatorOutput(None, _NO_PATH, None, *self._final)
+        xy = (float(T_map_base[0, 3]), float(T_map_base[1, 3]))
         planner = Planner(self._near.fill(grid, xy), self.robot, self.planning)
+        view = _View(stamp, planner, xy, yaw_of(T_map_base), tuple(objects))
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
-        if self._pass_waypoint(planner, xy, objects):
+        if self._pass_waypoint(view):
             self._decision = None
-        why = self._needs_decision(stamp, planner, xy, yaw, objects)
+        why = self._needs_decision(view)
         if why:
-            decision = self._decide(stamp, planner, xy, yaw, objects)
-            return self._act(decision, stamp, planner, xy, yaw, objects, why)
-        return self._go_on(stamp, planner, xy, yaw, objects)
+            return self._act(self._decide(view), view, why)
+        return self._go_on(view)
 
     # -- state -----------------------------------------------------------------------------------------------------
 
@@ -143,133 +170,156 @@ class Navigator:
         self._near.clear()
         self.stage = 0
         self.malformed = 0
-        self._decision: Decision | None = None
-        self._decided_at = 0
         self._count = 0
+        self._decision: Decision | None = None
+        self._decided_at = self._planned_at = 0
         self._final: tuple[str, str] | None = None
         self._path = _NO_PATH
-        self._planned_at = 0
-        self._turns: list[float] = []
-        self._opening: tuple[float, float] | None = None
-        self._gap_limit = self.config.stop_gap
+        self._turns: list[float] = []  # headings still to be turned to
+        self._opening: tuple[float, float] | None = None  # of the frontier that it is on its way to
+        self._arrival: tuple[float, str] = (0.0, "")  # how sure it is to have arrived, and why
+        self._believed = self._thorough = False
         self._driven = 0.0
-        self._looked_at = -math.inf
+        self._looked_at = -math.inf  # m driven when it last looked around
         self._last_xy: tuple[float, float] | None = None
-        self._best: tuple[int, float] = (0, math.inf)
+        self._nearest: tuple[int, float] = (0, math.inf)  # when it came nearest to its place, and how near
         self._barred: list[tuple[float, float]] = []
         self._barred_objects: set[int] = set()
-        self._sure: frozenset[int] = frozenset()
-
-    def _pass_waypoint(self, planner: Planner, xy: tuple[float, float], objects: tuple[MemoryObject, ...]) -> bool:
-        """Goes on to the next stage of a route where its way point is passed."""
-        if self.stage >= len(self.instruction.stages) - 1:
-            return False
-        if self._arrived(planner, xy, objects, self.config.pass_gap)[0] < SURE:
-            return False
-        self.stage += 1
-        self._barred_objects.clear()
-        return True
-
-    # -- deciding --------------------------------------------------------------------------------------------------
-
-    def _needs_decision(
-        self,
-        stamp: int,
-        planner: Planner,
-        xy: tuple[float, float],
-        yaw: float,
-        objects: tuple[MemoryObject, ...],
-    ) -> str:
-        """Why a new decision is due, "" where none is."""
-        if self._decision is None:
-            return "start"
-        option = self._decision.option
-        sure = frozenset(
-            c.object.id
-            for c in candidates(self.target, objects)
-            if c.score >= SURE and c.object.id not in self._barred_objects
-        )
-        if sure != self._sure and (option.kind != "object" or option.object_id not in sure):
-            return "evidence"
-        if option.kind == "look_around":
-            return "" if self._turns else "looked"
-        if self._turns:
-            return ""
-        near = self.config.reached if option.kind == "object" else self.config.frontier_reached
-        reached = math.dist(xy, self._goal()) < near
-        if option.kind == "object":
-            if not any(o.id == option.object_id and o.status == "present" for o in objects):
-                return "gone"
-            # At the place itself a gap that is a little too wide must do: nothing nearer can be reached.
-            self._gap_limit = self.config.last_gap if reached else self.config.stop_gap
-            if self._arrived(planner, xy, objects, self._gap_limit)[0] > 0.0:
-                return "arrived"
-        elapsed = (stamp - self._decided_at) * 1e-9
-        if option.kind == "frontier":
-            if elapsed > 0.5 and not is_frontier_near(planner.grid, self._opening, 0.5):
-                return "seen"
-            if elapsed > self.config.decide_every:
-                return "time"
-        if reached:
-            if option.kind == "frontier" and self._turn_to(self._opening, xy, yaw):
-                return ""
-            self._bar(option)
-            return "reached"
-        return self._stuck(stamp, planner, xy, objects)
-
-    def _stuck(self, stamp: int, planner: Planner, xy: tuple[float, float], objects: tuple[MemoryObject, ...]) -> str:
-        """Gives up a place that has not come nearer for long; "" while there is hope."""
-        option = self._decision.option
-        if option.position is None:
-            return ""
-        gap = _remaining(self._path, xy)
-        if gap < self._best[1] - 0.1:
-            self._best = (stamp, gap)
-        if (stamp - self._best[0]) * 1e-9 < self.config.patience:
-            return ""
-        self._gap_limit = self.config.last_gap
-        if option.kind == "object" and self._arrived(planner, xy, objects, self._gap_limit)[0] > 0.0:
-            return "arrived"
-        self._bar(option)
-        return "stuck"
-
-    def _turn_to(self, place: tuple[float, float], xy: tuple[float, float], yaw: float) -> bool:
-        """Starts turning to a place that the camera does not look at; False where it does."""
-        bearing = math.atan2(place[1] - xy[1], place[0] - xy[0])
-        if abs(math.remainder(bearing - yaw, 2.0 * math.pi)) < 0.3 * self.config.field_of_view:
-            return False
-        self._turns, self._path = [bearing], np.array([xy])
-        return True
+        self._sure: frozenset[int] = frozenset()  # objects that fitted when it decided
 
     def _bar(self, option: Option) -> None:
+        """Gives a place up."""
         if option.kind == "object":
             self._barred_objects.add(option.object_id)
         elif self._opening is not None:
             self._barred.append(self._opening)
 
-    def _goal(self) -> tuple[float, float]:
-        """Where the path ends."""
-        if len(self._path):
-            return float(self._path[-1][0]), float(self._path[-1][1])
-        return self._decision.option.position
+    def _sure_now(self, view: _View) -> frozenset[int]:
+        found = candidates(self.target, view.objects)
+        return frozenset(c.object.id for c in found if c.score >= SURE) - self._barred_objects
 
-    def _decide(
-        self,
-        stamp: int,
-        planner: Planner,
-        xy: tuple[float, float],
-        yaw: float,
-        objects: tuple[MemoryObject, ...],
-    ) -> Decision:
+    def _pass_waypoint(self, view: _View) -> bool:
+        """Goes on to the next stage of a route where its way point is passed."""
+        if self.stage >= len(self.instruction.stages) - 1:
+            return False
+        sure = [c.object for c in candidates(self.target, view.objects) if c.score >= SURE]
+        if not any(self._gap(o, view) <= self.config.pass_gap for o in sure):
+            return False
+        self.stage += 1
+        self._barred_objects.clear()
+        return True
+
+    def _gap(self, o: MemoryObject, view: _View) -> float:
+        """m from the robot to an object, inf where it is not near."""
+        if box_gap(o, view.xy) > _NEAR:
+            return math.inf
+        return Surface(o, view.planner, view.objects, _NEAR, self.target.radius).gap(view.xy)
+
+    # -- deciding --------------------------------------------------------------------------------------------------
+
+    def _needs_decision(self, view: _View) -> str:
+        """Why a new decision is due, "" where none is."""
+        if self._decision is None:
+            return "start"
+        option = self._decision.option
+        sure = self._sure_now(view)
+        if sure != self._sure and (option.kind != "object" or option.object_id not in sure):
+            return "evidence"
+        if self._turns:
+            return ""
+        if option.kind == "look_around":
+            return "looked"
+        return self._object_done(view, option) if option.kind == "object" else self._frontier_done(view, option)
+
+    def _object_done(self, view: _View, option: Option) -> str:
+        o = view.object(option.object_id)
+        if o is None:
+            return "gone"
+        reached = self._is_reached(view, self.config.reached)
+        if self._is_at(o, view, reached):
+            return "arrived"
+        if self._turns:
+            return ""
+        if reached or self._is_late(view):
+            self._bar(option)
+            return "reached" if reached else "stuck"
+        return ""
+
+    def _frontier_done(self, view: _View, option: Option) -> str:
+        elapsed = (view.stamp - self._decided_at) * 1e-9
+        if elapsed > 0.5 and not is_frontier_near(view.planner.grid, self._opening, 0.5):
+            return "seen"
+        if self._is_reached(view, self.config.frontier_reached):
+            if self._turn_to(self._opening, view):
+                return ""
+            self._bar(option)
+            return "reached"
+        if self._is_late(view):
+            self._bar(option)
+            return "stuck"
+        return "time" if elapsed > self.config.decide_every else ""
+
+    def _is_reached(self, view: _View, distance: float) -> bool:
+        end = self._path[-1] if len(self._path) else self._decision.option.position
+        return math.dist(view.xy, (float(end[0]), float(end[1]))) < distance
+
+    def _is_late(self, view: _View) -> bool:
+        """Whether the place has not come nearer for long."""
+        left = _remaining(self._path, view.xy)
+        if left < self._nearest[1] - 0.1:
+            self._nearest = (view.stamp, left)
+        return (view.stamp - self._nearest[0]) * 1e-9 > self.config.patience
+
+    def _is_at(self, o: MemoryObject, view: _View, reached: bool) -> bool:
+        """Whether the robot stands where it shall for an object and has just seen it; turns to it where not."""
+        if self.target.is_room:
+            if not reached:
+                return False
+            note = f"this is the {self.target.label}, with the {o.name}"
+        else:
+            gap = self._gap(o, view)
+            # At the place itself a gap that is a little too wide must do: nothing nearer can be reached.
+            if gap > (self.config.last_gap if reached or self._is_late(view) else self.config.stop_gap):
+                return False
+            if (view.stamp - o.last_seen) * 1e-9 > self.config.confirm_age and self._turn_to(o.position, view):
+                return False
+            note = f"the {o.name} is {gap:.1f} m away"
+        score = next((c.score for c in candidates(self.target, view.objects) if c.object.id == o.id), 0.0)
+        self._arrival = (score, note)
+        return score > 0.0
+
+    def _turn_to(self, place: Sequence[float], view: _View) -> bool:
+        """Starts turning to a place that the camera does not look at; False where it does."""
+        bearing = view.bearing(place)
+        if abs(bearing) < 0.3 * self.config.field_of_view:
+            return False
+        self._turns, self._path = [view.yaw + bearing], np.array([view.xy])
+        return True
+
+    def _decide(self, view: _View) -> Decision:
         """Asks the policy."""
-        arrived, note = self._arrived(planner, xy, objects, self._gap_limit)
+        (arrived, note), self._arrival = self._arrival, (0.0, "")
         if self.stage < len(self.instruction.stages) - 1:
             arrived, note = 0.0, ""
-        look = self._look_gain(planner, xy, yaw)
-        here = Surroundings(xy, yaw, arrived, note, look, self._opening, self._barred, self._barred_objects)
-        options, facts = build_options(self.target, objects, planner, here, self.options)
+        self._believed = arrived > 0.0
+        options, facts = self._options(view, arrived, note)
+        if not self._thorough and not self._believed and all(o.kind == "stop" for o in options):
+            # Nothing is worth a visit any more: look into every gap, also those given up before.
+            self._thorough = True
+            self._barred.clear()
+            self._barred_objects.clear()
+            options, facts = self._options(view, arrived, note)
         context = Context(
-            self.instruction, self.target, options, facts, self._notes(), xy, yaw, objects, planner.grid, self._count
+            self.instruction,
+            self.target,
+            options,
+            facts,
+            self._notes(),
+            view.xy,
+            view.yaw,
+            view.objects,
+            view.planner.grid,
+            self._count,
         )
         answer = self.policy.answer(context)
         try:
@@ -278,14 +328,23 @@ class Navigator:
             self.malformed += 1
             chosen, think = 0, f"(unreadable answer: {error})"
         self._opening = facts[chosen].opening
-        decision = Decision(self._count, stamp, options, chosen, think, answer, self.policy.name)
+        self._sure = self._sure_now(view)
         self._count += 1
-        self._sure = frozenset(
-            c.object.id
-            for c in candidates(self.target, objects)
-            if c.score >= SURE and c.object.id not in self._barred_objects
+        return Decision(self._count - 1, view.stamp, options, chosen, think, answer, self.policy.name)
+
+    def _options(self, view: _View, arrived: float, note: str) -> tuple[tuple[Option, ...], tuple[Facts, ...]]:
+        here = Surroundings(
+            view.xy,
+            view.yaw,
+            arrived,
+            note,
+            self._look_gain(view),
+            self._opening,
+            self._barred,
+            self._barred_objects,
+            self._thorough,
         )
-        return decision
+        return build_options(self.target, view.objects, view.planner, here, self.options)
 
     def _notes(self) -> tuple[str, ...]:
         stages = self.instruction.stages
@@ -293,107 +352,73 @@ class Navigator:
             return ()
         return (f"Stage {self.stage + 1} of {len(stages)}: {self.target.name}.",)
 
-    def _arrived(
-        self, planner: Planner, xy: tuple[float, float], objects: tuple[MemoryObject, ...], gap_limit: float
-    ) -> tuple[float, str]:
-        """How sure the robot may be (0 to 1) to stand at the target, and why in words."""
-        best, note = 0.0, ""
-        for candidate in candidates(self.target, objects):
-            if candidate.object.id in self._barred_objects:
-                continue
-            gap = gap_from(candidate.object, planner, xy)
-            if gap <= gap_limit and candidate.score > best:
-                best, note = candidate.score, f"the {candidate.object.name} is {gap:.1f} m away"
-                if self.target.is_room:
-                    note = f"this is the {self.target.label}: {note}"
-        return best, note
-
-    def _look_gain(self, planner: Planner, xy: tuple[float, float], yaw: float) -> float:
+    def _look_gain(self, view: _View) -> float:
         """Openings (m) near by that the camera does not look at now; 0 where it just looked around."""
         if self._driven - self._looked_at < self.config.look_again:
             return 0.0
         if self._count == 0:
             return 2.0 * math.pi
-        travel = planner.field_from(xy)
         gain = 0.0
-        for f in frontiers(planner.grid, self.planning, travel):
-            bearing = math.atan2(f.middle[1] - xy[1], f.middle[0] - xy[0]) - yaw
-            hidden = abs(math.remainder(bearing, 2.0 * math.pi)) > 0.5 * self.config.field_of_view
-            if hidden and math.dist(f.middle, xy) < self.config.look_radius and _in_sight(planner, xy, f.middle):
+        for f in frontiers(view.planner.grid, self.planning, view.planner.field_from(view.xy)):
+            hidden = abs(view.bearing(f.middle)) > 0.5 * self.config.field_of_view
+            if hidden and math.dist(f.middle, view.xy) < self.config.look_radius and _in_sight(view, f.middle):
                 gain += f.length
         return gain
 
     # -- acting ----------------------------------------------------------------------------------------------------
 
-    def _act(
-        self,
-        decision: Decision,
-        stamp: int,
-        planner: Planner,
-        xy: tuple[float, float],
-        yaw: float,
-        objects: tuple[MemoryObject, ...],
-        why: str,
-    ) -> NavigatorOutput:
+    def _act(self, decision: Decision, view: _View, why: str) -> NavigatorOutput:
         """Starts what was decided."""
-        self._decision, self._decided_at, self._turns = decision, stamp, []
-        self._best = (stamp, math.inf)
+        self._decision, self._decided_at, self._turns = decision, view.stamp, []
+        self._nearest = (view.stamp, math.inf)
         option = decision.option
         if option.kind == "stop":
-            believed = self._arrived(planner, xy, objects, self._gap_limit)[0] > 0.0
-            self._final = ("stopped" if believed else "failed", decision.think)
+            self._final = ("stopped" if self._believed else "failed", decision.think)
             return NavigatorOutput(decision, _NO_PATH, None, *self._final)
         if option.kind == "look_around":
             self._looked_at = self._driven
-            self._turns = [math.remainder(yaw + k * 2.0 * math.pi / 3.0, 2.0 * math.pi) for k in (1, 2, 3)]
-            self._path = np.array([xy])
+            self._turns = [math.remainder(view.yaw + k * 2.0 * math.pi / 3.0, 2.0 * math.pi) for k in (1, 2, 3)]
+            self._path = np.array([view.xy])
         else:
-            self._plan(stamp, planner, xy, objects)
-        return self._output(decision, xy, yaw, f"{why}: {option.text}")
+            self._plan(view)
+        return self._output(decision, f"{why}: {option.text}")
 
-    def _go_on(
-        self,
-        stamp: int,
-        planner: Planner,
-        xy: tuple[float, float],
-        yaw: float,
-        objects: tuple[MemoryObject, ...],
-    ) -> NavigatorOutput:
+    def _go_on(self, view: _View) -> NavigatorOutput:
         """Keeps the path up to date."""
-        option = self._decision.option
         if self._turns:
-            if abs(math.remainder(self._turns[0] - yaw, 2.0 * math.pi)) < (0.6 if len(self._turns) > 1 else 0.15):
+            # Between headings it turns on without braking.
+            tolerance = 0.6 if len(self._turns) > 1 else 0.15
+            if abs(math.remainder(self._turns[0] - view.yaw, 2.0 * math.pi)) < tolerance:
                 self._turns.pop(0)
-        elif option.kind != "look_around":
-            age = (stamp - self._planned_at) * 1e-9
-            if age >= self.config.replan_every or not len(self._path) or not planner.is_clear(self._path):
-                self._plan(stamp, planner, xy, objects)
-        return self._output(None, xy, yaw, option.text)
+        elif self._decision.option.kind != "look_around":
+            age = (view.stamp - self._planned_at) * 1e-9
+            if age >= self.config.replan_every or len(self._path) < 2 or not view.planner.is_clear(self._path):
+                self._plan(view)
+        return self._output(None, self._decision.option.text if self._decision else "")
 
-    def _plan(self, stamp: int, planner: Planner, xy: tuple[float, float], objects: tuple[MemoryObject, ...]) -> None:
+    def _plan(self, view: _View) -> None:
         """A new path to the decision's place; an unreachable one is barred and left to the next decision."""
         option = self._decision.option
         goal = option.position
         if option.kind == "object":
-            o = next((o for o in objects if o.id == option.object_id), None)
-            travel = planner.field_from(xy)
-            stand = None if o is None else stand_for(o, planner, travel, self.options.stand_distance)
+            o = view.object(option.object_id)
+            travel = view.planner.field_from(view.xy)
+            stand = o and find_stand(o, self.target, view.objects, view.planner, travel, self.options)
             goal = stand.position if stand else None
-        path = None if goal is None else planner.plan(xy, goal, tolerance=0.6)
+        path = None if goal is None else view.planner.plan(view.xy, goal, tolerance=0.6)
         if path is None:
             self._bar(option)
             self._decision, self._path = None, _NO_PATH
             return
-        self._path, self._planned_at = path, stamp
+        self._path, self._planned_at = path, view.stamp
 
-    def _output(self, decision: Decision | None, xy: tuple[float, float], yaw: float, reason: str) -> NavigatorOutput:
+    def _output(self, decision: Decision | None, reason: str) -> NavigatorOutput:
         if self._decision is None:
             return NavigatorOutput(decision, _NO_PATH, None, "running", "no way there; deciding anew")
         if self._turns:
             return NavigatorOutput(decision, self._path, self._turns[0], "running", reason)
-        if len(self._path) < 2:
-            return NavigatorOutput(decision, _NO_PATH, None, "running", reason)
-        return NavigatorOutput(decision, self._path, None, "running", reason)
+        path = self._path if len(self._path) > 1 else _NO_PATH
+        return NavigatorOutput(decision, path, None, "running", reason)
 
 
 def _remaining(path: np.ndarray, xy: tuple[float, float]) -> float:
@@ -405,8 +430,6 @@ def _remaining(path: np.ndarray, xy: tuple[float, float]) -> float:
     return float((gaps + tail).min())
 
 
-def _in_sight(planner: Planner, a: tuple[float, float], b: tuple[float, float]) -> bool:
-    from ..planning.geodesic import line_of_sight
-
-    cells = planner.grid.cells(np.array([a, b]))
-    return line_of_sight(planner.grid.data > 0, tuple(cells[0]), tuple(cells[1]))
+def _in_sight(view: _View, place: tuple[float, float]) -> bool:
+    cells = view.planner.grid.cells(np.array([view.xy, place]))
+    return line_of_sight(view.planner.grid.data > 0, tuple(cells[0]), tuple(cells[1]))

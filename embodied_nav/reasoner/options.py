@@ -12,9 +12,10 @@ from ..config import Config, param
 from ..frames import MemoryObject, OccupancyGrid, Option
 from ..planning import Frontier, Planner, frontiers, hidden_area, path_length
 from .instruction import Instruction, Target
+from .places import Stand, Surface, stand_beside, stand_inside
 from .priors import affinity
 from .prompt import LETTERS, direction_words
-from .targets import SURE, Candidate, Stand, box_gap, candidates, stand_for
+from .targets import SURE, Candidate, box_gap, candidates
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class OptionConfig(Config):
     """Settings of what is offered."""
 
     max_objects: int = param(3, "remembered objects offered at most", low=1, high=5)
-    stand_distance: float = param(0.60, "gap to an object's surface at which to stand", unit="m", low=0.3, high=2.0)
+    stand_distance: float = param(0.55, "gap to an object's surface at which to stand", unit="m", low=0.3, high=2.0)
+    room_depth: float = param(0.5, "how far inside a room's entry to stand", unit="m", low=0.0, high=3.0)
     seen_radius: float = param(3.0, "things within this distance describe a frontier", unit="m", low=0.5, high=10.0)
     gain_radius: float = param(
         2.0, "unknown floor behind a frontier is counted up to here", unit="m", low=0.5, high=5.0
@@ -90,6 +92,7 @@ class Surroundings:
         heading_for: (x, y) m of the frontier that it is on its way to, or None.
         barred: (x, y) of openings that could not be reached or showed nothing.
         barred_objects: ids of objects that could not be reached or were refuted.
+        thorough: whether even small gaps are offered as frontiers, since nothing else is left.
     """
 
     position: tuple[float, float]
@@ -100,6 +103,7 @@ class Surroundings:
     heading_for: tuple[float, float] | None = None
     barred: list[tuple[float, float]] = field(default_factory=list)
     barred_objects: set[int] = field(default_factory=set)
+    thorough: bool = False
 
 
 def build_options(
@@ -126,6 +130,21 @@ def build_options(
     rows.append(("stop", None, Facts(arrived=here.arrived), words, -1, 0.0))
     options = tuple(_option(k, row, planner, here) for k, row in enumerate(rows))
     return options, tuple(row[2] for row in rows)
+
+
+def find_stand(
+    thing: MemoryObject,
+    target: Target,
+    objects: Sequence[MemoryObject],
+    planner: Planner,
+    travel: np.ndarray,
+    config: OptionConfig,
+) -> Stand | None:
+    """Where to stand for a thing: beside it, or well inside the room that it marks; None where it cannot be reached."""
+    surface = Surface(thing, planner, objects, 2.0 if target.is_room else 1.5, target.radius)
+    if target.is_room:
+        return stand_inside(surface, travel, planner.map.clearance, config.room_depth)
+    return stand_beside(surface, travel, config.stand_distance)
 
 
 def _option(k: int, row: tuple, planner: Planner, here: Surroundings) -> Option:
@@ -156,7 +175,7 @@ def _object_options(
     for candidate in candidates(target, objects)[: 4 * config.max_objects]:
         if candidate.object.id in here.barred_objects:
             continue
-        stand = stand_for(candidate.object, planner, travel, config.stand_distance)
+        stand = find_stand(candidate.object, target, objects, planner, travel, config)
         if stand is not None:
             found.append((candidate, stand))
     # Sure ones by how near they are; the doubtful after them.
@@ -184,7 +203,7 @@ def _frontier_options(
         if any(math.dist(frontier.middle, p) < 0.4 for p in here.barred):
             continue
         gain = hidden_area(grid, clearance, frontier.cells, planner.map.robot.footprint_radius, config.gain_radius)
-        if gain < config.least_gain:
+        if gain < config.least_gain and not here.thorough:
             continue
         current = here.heading_for is not None and math.dist(frontier.middle, here.heading_for) < 0.6
         near = _things_near(frontier.middle, objects, config.seen_radius)

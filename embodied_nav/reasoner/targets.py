@@ -1,4 +1,4 @@
-"""Which remembered things fit a target, where to stand for them, and which room a place is in. Knows nothing of policies."""
+"""Which remembered things fit a target. Knows nothing of maps, paths and policies."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from ..frames import OCCUPIED, MemoryObject
-from ..planning import Planner
-from ..planning.geodesic import fast_marching
+from ..frames import MemoryObject
 from .instruction import ROOM_WORDS, SYNONYMS, Target
 from .priors import KINDS, TYPICAL, room_posterior, rooms_of
 
@@ -37,21 +33,6 @@ class Candidate:
     object: MemoryObject
     score: float
     note: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Stand:
-    """Where to stand for an object.
-
-    Attributes:
-        position: (x, y) m.
-        gap: m from there to the object's surface, along free floor.
-        cost: travel field's value there.
-    """
-
-    position: tuple[float, float]
-    gap: float
-    cost: float
 
 
 def label_score(label: str, wanted: str) -> float:
@@ -107,76 +88,6 @@ def objects_gap(a: MemoryObject, b: MemoryObject) -> float:
     dx = max(abs(a.position[0] - b.position[0]) - 0.5 * (a.extent[0] + b.extent[0]), 0.0)
     dy = max(abs(a.position[1] - b.position[1]) - 0.5 * (a.extent[1] + b.extent[1]), 0.0)
     return math.hypot(dx, dy)
-
-
-def surface_field(o: MemoryObject, planner: Planner, reach: float) -> tuple[np.ndarray, tuple[int, int]]:
-    """Distance (m) from an object's surface over floor that nothing occupies, around the object.
-
-    Distances run along the floor, so what lies behind a wall is far. The surface is what is occupied within the
-    object's box, corners rounded off: a box along the map's axes holds more than a thing that stands at an angle.
-
-    Returns:
-        HxW float32 window, inf beyond obstacles, and the (row, column) of its first cell in the grid.
-    """
-    grid = planner.grid
-    half = np.maximum(o.extent[:2] * 0.5, grid.resolution)
-    low = grid.cells(o.position[:2] - half - reach)
-    high = grid.cells(o.position[:2] + half + reach)
-    r0, c0 = (max(0, int(v)) for v in low)
-    r1, c1 = (max(0, int(v) + 1) for v in high)
-    occupied = grid.data[r0:r1, c0:c1] == OCCUPIED
-    if occupied.size == 0:
-        return np.full((0, 0), np.inf, dtype=np.float32), (r0, c0)
-    rows, columns = np.mgrid[r0 : r0 + occupied.shape[0], c0 : c0 + occupied.shape[1]]
-    centers = grid.centers(np.stack([rows, columns], axis=-1))
-    offset = (centers - o.position[:2]) / (half + grid.resolution)
-    inside = (offset**2).sum(axis=-1) <= 1.3
-    surface = inside & occupied
-    if not surface.any():
-        surface = (offset**2).sum(axis=-1) <= 1.0
-        if not surface.any():
-            surface = offset[..., 0] ** 2 + offset[..., 1] ** 2 <= (offset**2).sum(axis=-1).min()
-    field = fast_marching(~occupied | inside, np.argwhere(surface), grid.resolution)
-    return field, (r0, c0)
-
-
-def stand_for(o: MemoryObject, planner: Planner, field: np.ndarray, distance: float) -> Stand | None:
-    """The cheapest reachable place within ``distance`` (m) of an object's surface; failing that the nearest to it.
-
-    Args:
-        o: the object.
-        planner: of the present grid.
-        field: its travel field from the robot.
-        distance: m.
-
-    Returns:
-        None where no reachable place lies within twice the distance plus half a metre.
-    """
-    reach = 2.0 * distance + 0.5
-    gaps, (r0, c0) = surface_field(o, planner, reach)
-    if gaps.size == 0:
-        return None
-    cost = field[r0 : r0 + gaps.shape[0], c0 : c0 + gaps.shape[1]]
-    usable = np.isfinite(cost) & (gaps <= reach)
-    if not usable.any():
-        return None
-    close = usable & (gaps <= distance)
-    value = np.where(close, cost, np.inf) if close.any() else np.where(usable, gaps + 0.01 * cost, np.inf)
-    best = np.unravel_index(int(np.argmin(value)), value.shape)
-    x, y = planner.grid.centers(np.array([best[0] + r0, best[1] + c0]))
-    return Stand((float(x), float(y)), float(gaps[best]), float(cost[best]))
-
-
-def gap_from(o: MemoryObject, planner: Planner, xy: tuple[float, float], reach: float = 1.5) -> float:
-    """Distance (m) along free floor from a place to an object's surface, inf beyond ``reach``."""
-    if box_gap(o, xy) > reach:
-        return math.inf
-    gaps, (r0, c0) = surface_field(o, planner, reach)
-    row, column = (int(v) for v in planner.grid.cells(np.asarray(xy)))
-    row, column = row - r0, column - c0
-    if not (0 <= row < gaps.shape[0] and 0 <= column < gaps.shape[1]):
-        return math.inf
-    return float(gaps[row, column])
 
 
 def _object_candidates(target: Target, objects: list[MemoryObject]) -> list[Candidate]:
