@@ -45,16 +45,20 @@ class PathFollower:
         self.guard.reset()
         self.recovery.reset()
         self.reason = ""
+        self._plan: tuple[np.ndarray, float | None] | None = None
         self._path: np.ndarray | None = None
         self._heading: float | None = None
         self._last: int | None = None
 
     def follow(self, path: np.ndarray, heading: float | None, T_odom_map: np.ndarray) -> None:
-        """Takes a plan in map (see :class:`NavigatorOutput`); an empty one stops the robot."""
+        """Takes a plan in map (see :class:`NavigatorOutput`); an empty one stops, the same one changes nothing."""
+        if self._plan is not None and heading == self._plan[1] and np.array_equal(path, self._plan[0]):
+            return
         if len(path) == 0:
-            self._path, self._heading = None, None
+            self._plan, self._path, self._heading = None, None, None
             return
         points = np.column_stack([path, np.zeros(len(path))])
+        self._plan = (path, heading)
         self._path = transform_points(T_odom_map, points)[:, :2]
         self._heading = None if heading is None else heading + yaw_of(T_odom_map)
 

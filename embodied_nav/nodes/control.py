@@ -83,7 +83,6 @@ class ControlNode(AgentNode):
         self._T_odom_base: np.ndarray | None = None
         self._odom_stamp = 0
         self._camera: CameraInfo | None = None
-        self._plan: tuple[np.ndarray, float | None] | None = None
         self._plan_at = -1e9
         self._wish, self._wish_at = Velocity(), -1e9
         self._coasting = False
@@ -214,9 +213,7 @@ class ControlNode(AgentNode):
             T_odom_map = self._transforms.at(robot.odom_frame, robot.map_frame, stamp, self.settings.tf_timeout)
         with self._lock:
             self._plan_at = time.monotonic()
-            if self._plan is None or not _same_plan(self._plan, (path, heading)):
-                self._plan = (path, heading)
-                self._follower.follow(path, heading, T_odom_map)
+            self._follower.follow(path, heading, T_odom_map)
         self.report_progress("plan", stamp, bool(len(path)))
 
     def _take_depth(self, arrived: float, message: Image) -> None:
@@ -308,8 +305,7 @@ class ControlNode(AgentNode):
     def _drop_late_plan(self) -> None:
         """A plan that its maker does not repeat is over: the maker is gone."""
         late = time.monotonic() - self._plan_at > self._config.plan_timeout
-        if self._plan is not None and late and not self.settings.lockstep:
-            self._plan = None
+        if not self._follower.idle and late and not self.settings.lockstep:
             self._follower.follow(np.empty((0, 2)), None, np.eye(4))
             self.diagnostics.counts["plans_not_repeated"] += 1
 
@@ -330,10 +326,6 @@ class ControlNode(AgentNode):
             self._cmd_vel.publish(TwistStamped(header=header(stamp, self.robot.base_frame), twist=twist))
         else:
             self._cmd_vel.publish(twist)
-
-
-def _same_plan(a: tuple[np.ndarray, float | None], b: tuple[np.ndarray, float | None]) -> bool:
-    return a[1] == b[1] and a[0].shape == b[0].shape and bool((a[0] == b[0]).all())
 
 
 def main(args: list[str] | None = None) -> int:
