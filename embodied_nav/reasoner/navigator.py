@@ -30,7 +30,7 @@ class NavigatorConfig(Config):
     """Settings of deciding and following up."""
 
     stop_gap: float = param(0.72, "gap to the target's surface at which it stops", unit="m", low=0.2, high=3.0)
-    last_gap: float = param(0.95, "gap that will do where it cannot get nearer", unit="m", low=0.2, high=3.0)
+    last_gap: float = param(1.10, "gap that will do where it cannot get nearer", unit="m", low=0.2, high=3.0)
     pass_gap: float = param(
         0.65, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0
     )
@@ -281,7 +281,9 @@ class Navigator:
             # At the place itself a gap that is a little too wide must do: nothing nearer can be reached.
             if gap > (self.config.last_gap if reached or self._is_late(view) else self.config.stop_gap):
                 return False
-            if (view.stamp - o.last_seen) * 1e-9 > self.config.confirm_age and self._turn_to(o.position, view):
+            if (view.stamp - o.last_seen) * 1e-9 > self.config.confirm_age:
+                # Near, but out of sight: behind a wall, unless it shows once the robot turns to it.
+                self._turn_to(o.position, view)
                 return False
             note = f"the {o.name} is {gap:.1f} m away"
         score = next((c.score for c in candidates(self.target, view.objects) if c.object.id == o.id), 0.0)

@@ -20,6 +20,8 @@ from ..planning.geodesic import fast_marching
 _LOW = 1.15
 #: Clearance (m) that doors do not have and rooms do.
 _ROOMY = 0.47
+#: Where the object has no such ground this near (m), its room is too narrow for that: stand beside the object.
+_BESIDE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +139,13 @@ def stand_inside(surface: Surface, travel: np.ndarray, clearance: np.ndarray, de
     cost = surface.cut(travel)
     usable = np.isfinite(cost) & np.isfinite(surface.gaps)
     roomy = usable & (surface.cut(clearance) >= _ROOMY)
-    if not roomy.any():
+    if not roomy.any() or float(surface.gaps[roomy].min()) > _BESIDE:
         return stand_beside(surface, travel, depth)
     _, pieces = cv2.connectedComponents(roomy.astype(np.uint8), connectivity=4)
     nearest = np.unravel_index(int(np.argmin(np.where(roomy, surface.gaps, np.inf))), roomy.shape)
     piece = pieces == pieces[nearest]
     entered = float(cost[piece].min()) if float(cost[piece].min()) > depth else -math.inf
-    within = piece & (cost >= entered + depth) & (surface.gaps <= max(1.5, float(surface.gaps[nearest]) + 0.5))
+    within = piece & (cost >= entered + depth) & (surface.gaps <= 1.5)
     if not within.any():
         within = piece
     return _stand(surface, cost, np.where(within, cost + 0.5 * surface.gaps, np.inf))
