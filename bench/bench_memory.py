@@ -225,7 +225,10 @@ def run_open3d(python: str, folder: Path, count: int, threads: int) -> dict[str,
     """The peer's figures from an interpreter that has it, or the reason why there are none."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     command = [python, __file__, str(folder), "--frames", str(count), "--only-open3d"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    except OSError as error:
+        return f"{python}: {error.strerror}"
     if done.returncode:
         return done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
     return json.loads(done.stdout.splitlines()[-1])

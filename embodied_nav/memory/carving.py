@@ -39,7 +39,13 @@ class Carver:
         self._lowered = np.empty(1024, np.int64)
 
     def __call__(
-        self, store: VoxelStore, depth: np.ndarray, camera: Camera, T: np.ndarray, stamp: int, voxel_size: float,
+        self,
+        store: VoxelStore,
+        depth: np.ndarray,
+        camera: Camera,
+        T: np.ndarray,
+        stamp: int,
+        voxel_size: float,
         frames: int = 1,
     ) -> Carved:
         """Carves what was last seen before ``stamp``.

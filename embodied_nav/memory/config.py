@@ -16,28 +16,39 @@ class MemoryConfig(Config):
     max_depth: float = param(5.0, "farthest depth that is fused", unit="m", low=0.1, high=100.0)
     stride: int = param(1, "every n-th pixel of every n-th row is fused", unit="px", low=1, high=16)
     max_voxels: int = param(
-        16_777_216, "voxels held at most; address space for them is reserved, memory is used as they come",
-        low=4096, high=268_435_456,
+        16_777_216,
+        "voxels held at most; address space for them is reserved, memory is used as they come",
+        low=4096,
+        high=268_435_456,
     )
     carve: bool = param(True, "remove voxels that the camera sees through")
-    carve_margin: float = param(1.0, "how far before the measured surface a voxel must lie to count as seen through, "
-                                "plus depth_noise", unit="voxel", low=0.5, high=10.0)
+    carve_margin: float = param(
+        1.0,
+        "how far before the measured surface a voxel must lie to count as seen through, plus depth_noise",
+        unit="voxel",
+        low=0.5,
+        high=10.0,
+    )
     carve_frames: int = param(8, "frames that see through a well-seen voxel until it is gone", low=1, high=100)
     depth_noise: float = param(0.01, "depth uncertainty per squared metre of depth", unit="1/m", low=0.0, high=0.2)
-    near_range: float = param(2.0, "a sighting from within counts fully, beyond it with (near_range / range)^2",
-                              unit="m", low=0.2, high=20.0)
+    near_range: float = param(
+        2.0, "a sighting from within counts fully, beyond it with (near_range / range)^2", unit="m", low=0.2, high=20.0
+    )
     full_points: int = param(3, "points in a voxel from which on a sighting counts fully", low=1, high=100)
     max_evidence: float = param(6.0, "sightings that a voxel remembers at most", low=1.0, high=1000.0)
     min_evidence: float = param(1.0, "sightings that make a voxel an obstacle", low=0.0, high=100.0)
     floor_height: float = param(0.0, "the floor's z in map", unit="m", low=-1000.0, high=1000.0)
     min_height: float = param(0.1, "obstacles begin this high above the floor", unit="m", low=0.0, high=1.0)
     robot_height: float = param(1.0, "obstacles end this high above the floor", unit="m", low=0.1, high=3.0)
-    floor_band: float = param(0.15, "a surface this much below the floor still is the floor", unit="m", low=0.0,
-                              high=1.0)
-    clear_radius: float = param(0.3, "cells this near the camera are free: the robot stands there", unit="m", low=0.0,
-                                high=2.0)
+    floor_band: float = param(
+        0.15, "a surface this much below the floor still is the floor", unit="m", low=0.0, high=1.0
+    )
+    clear_radius: float = param(
+        0.3, "cells this near the camera are free: the robot stands there", unit="m", low=0.0, high=2.0
+    )
     local_cell: float = param(0.5, "cell of the clouds kept with each keyframe", unit="voxel", low=0.1, high=2.0)
     keyframe_images: int = param(16, "keyframes whose full images wait for their semantic delta", low=1, high=1000)
     min_object_voxels: int = param(5, "a smaller cluster is no object", low=1, high=1000)
-    background_vote: float = param(0.5, "vote of a pixel that perception leaves unlabelled against all labels",
-                                   low=0.0, high=1.0)
+    background_vote: float = param(
+        0.5, "vote of a pixel that perception leaves unlabelled against all labels", low=0.0, high=1.0
+    )

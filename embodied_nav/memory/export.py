@@ -11,7 +11,8 @@ import numpy as np
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from .spatial_memory import SpatialMemory, VoxelView
+    from .records import VoxelView
+    from .spatial_memory import SpatialMemory
 
 _VERTEX = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("label", "<i4"),

@@ -139,9 +139,7 @@ def _keys_by_division(z, rays, y, T, cell, keys):
             gx = T[0, 0] * x + T[0, 1] * (y * z[i]) + T[0, 2] * z[i] + T[0, 3]
             gy = T[1, 0] * x + T[1, 1] * (y * z[i]) + T[1, 2] * z[i] + T[1, 3]
             gz = T[2, 0] * x + T[2, 1] * (y * z[i]) + T[2, 2] * z[i] + T[2, 3]
-            keys[i] = pack(
-                np.int64(np.floor(gx / cell)), np.int64(np.floor(gy / cell)), np.int64(np.floor(gz / cell))
-            )
+            keys[i] = pack(np.int64(np.floor(gx / cell)), np.int64(np.floor(gy / cell)), np.int64(np.floor(gz / cell)))
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -229,9 +227,7 @@ def sighting_weights(voxels: FrameVoxels, position: np.ndarray, cell: float, nea
     Args:
         position: (3,) of the camera, m. near: m. full_points: number of points that count fully.
     """
-    return _sighting_weights(
-        voxels.keys, voxels.sums, np.asarray(position, np.float64), cell, near, float(full_points)
-    )
+    return _sighting_weights(voxels.keys, voxels.sums, np.asarray(position, np.float64), cell, near, float(full_points))
 
 
 @njit(cache=True, nogil=True)

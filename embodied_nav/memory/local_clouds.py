@@ -243,5 +243,3 @@ def regroup(hits: np.ndarray, T: np.ndarray, cell: float) -> tuple[FrameVoxels, 
     stamps = np.zeros(len(keys), np.int64)
     np.maximum.at(stamps, inverse, hits["last_seen"])
     return FrameVoxels(keys, sums, int(sums[:, 6].sum())), sightings, stamps
-
-

@@ -25,6 +25,7 @@ from .config import MemoryConfig
 from .keys import BLOCK_SIDE, block_corners, pack_array
 from .local_clouds import HIT, VOTE, LocalCloud, View
 from .objects import Sighting
+from .records import KeyframeRecord
 from .schema import APPLICATION_ID, DEPTH, FORMAT, GRID, SCHEMA_VERSION, TABLES, VOXEL
 from .votes import ClassTable
 
@@ -258,8 +259,6 @@ def load(path: str | Path, config: MemoryConfig | None = None) -> SpatialMemory:
 
 
 def _read_keyframes(memory: SpatialMemory, db: sqlite3.Connection) -> None:
-    from .spatial_memory import KeyframeRecord
-
     for i, stamp, pose, reason, overlap, inliers, thumbnail in db.execute("SELECT * FROM keyframes ORDER BY id"):
         overlap = float("nan") if overlap is None else overlap
         memory.keyframes[i] = KeyframeRecord(i, stamp, _pose(pose), reason, overlap, inliers, thumbnail)
@@ -349,4 +348,3 @@ def _pose(blob: bytes) -> np.ndarray:
 
 def _floats(values: Iterable[float]) -> list[float]:
     return [float(v) for v in values]
-

@@ -15,9 +15,11 @@ from ..errors import InputError
 from ..frames import FREE, OCCUPIED, MemoryObject, OccupancyGrid
 
 if TYPE_CHECKING:
-    from .spatial_memory import VoxelView
+    from .records import VoxelView
 
 _WALL, _FREE, _UNKNOWN = (38, 50, 66), (250, 249, 245), (205, 210, 216)
+#: Inches of a panel's side; points of the names' letters.
+_PANEL, _FONT = 9.0, 7
 _NAMED = {
     "red": "#d62728", "green": "#2ca02c", "blue": "#1f77b4", "yellow": "#c9a400", "orange": "#ff7f0e",
     "purple": "#8e44ad", "pink": "#e377c2", "brown": "#8c564b", "black": "#111111", "white": "#7d8790",
@@ -58,7 +60,7 @@ def draw_map(
     points = None if voxels is None or not len(voxels) else voxels.positions.astype(np.float64) @ R.T
     track = None if trajectory is None or not len(trajectory) else _three(trajectory) @ R.T
     panels = 1 + (points is not None) + (camera_view is not None)
-    figure = Figure(figsize=(7.6 * panels, 7.2), dpi=100, layout="constrained")
+    figure = Figure(figsize=(_PANEL * 1.05 * panels, _PANEL), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     _draw_above(axes[0], grid, points, None if voxels is None else voxels.colors, track)
@@ -203,21 +205,29 @@ def _draw_track(ax: Any, track: np.ndarray | None) -> None:
 
 
 def _draw_objects(ax: Any, objects: Sequence[MemoryObject], R: np.ndarray) -> None:
+    """Outlines and names, the largest objects first; a name that finds no room is left out, its outline is not."""
     from matplotlib.patches import Rectangle
 
-    placed: list[tuple[float, float]] = []
-    for o in sorted(objects, key=lambda o: -o.voxels):
+    (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
+    metres_per_point = max(x1 - x0, y1 - y0) / (72 * _PANEL * 0.86)
+    taken: list[tuple[float, float, float, float]] = []
+    for o in sorted(objects, key=lambda o: -float(np.prod(o.extent))):
         if o.status != "present":
             continue
         p, e = R @ o.position, np.abs(R) @ o.extent
         edge = _NAMED.get(o.color, "#444444")
-        ax.add_patch(Rectangle((p[0] - e[0] / 2, p[1] - e[1] / 2), e[0], e[1], fill=False, ec=edge, lw=1.8, zorder=4))
-        x, y = float(p[0]), float(p[1])
-        while any(abs(x - a) < 0.9 and abs(y - b) < 0.22 for a, b in placed):
-            y += 0.23  # names of neighbours stand above each other instead of on each other
-        placed.append((x, y))
-        box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": edge, "lw": 0.8, "alpha": 0.85}
-        ax.text(x, y, o.name, fontsize=8, ha="center", va="center", bbox=box, zorder=7)
+        corner = (p[0] - e[0] / 2, p[1] - e[1] / 2)
+        ax.add_patch(Rectangle(corner, e[0], e[1], fc=edge, ec="none", alpha=0.15, zorder=3))
+        ax.add_patch(Rectangle(corner, e[0], e[1], fill=False, ec=edge, lw=0.9, zorder=4))
+        w, h = (0.56 * _FONT * len(o.name) + 3) * metres_per_point, (_FONT + 4) * metres_per_point
+        for dx, dy in ((0, 0), (0, 1), (0, -1), (0.5, 1), (-0.5, 1), (0.5, -1), (-0.5, -1), (0, 2), (0, -2)):
+            x, y = float(p[0]) + dx * w, float(p[1]) + dy * h
+            if any(abs(x - a) < (w + c) / 2 and abs(y - b) < (h + d) / 2 for a, b, c, d in taken):
+                continue
+            taken.append((x, y, w, h))
+            box = {"boxstyle": "round,pad=0.12", "fc": "white", "ec": edge, "lw": 0.7, "alpha": 0.9}
+            ax.text(x, y, o.name, fontsize=_FONT, ha="center", va="center", bbox=box, zorder=7)
+            break
 
 
 def _draw_slanted(ax: Any, points: np.ndarray, colors: np.ndarray) -> None:

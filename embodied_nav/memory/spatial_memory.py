@@ -11,7 +11,7 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,71 +27,11 @@ from .keys import block_corners, pack_array, unpack_array
 from .local_clouds import VOTE, CloudBuilder, LocalCloud, View, regroup
 from .objects import ObjectIndex, Sighting
 from .query import rank
+from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, VoxelView
 from .store import CLOCK, REFUSED, VoxelStore
 from .votes import ClassTable, cast_votes, count_votes, segments_of, votes_in_frame
 
 THUMBNAIL_WIDTH = 160
-
-
-@dataclass(frozen=True)
-class IntegrationStats:
-    """What one frame did: valid points, voxels made, voxels carved away, voxels now, voxels refused (store full)."""
-
-    points: int
-    new_voxels: int
-    carved: int
-    voxels: int
-    refused: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class VoxelView:
-    """A copy of voxels.
-
-    Attributes:
-        positions: (N, 3) float32, true centroids, m. colors: (N, 3) uint8 RGB. weights: (N,) float32, points.
-        labels: (N,) int32 into class_names, 0 none. last_seen: (N,) int64 ns.
-        class_names: (label, colour) pairs; the first is ("", "").
-    """
-
-    positions: np.ndarray
-    colors: np.ndarray
-    weights: np.ndarray
-    labels: np.ndarray
-    last_seen: np.ndarray
-    class_names: tuple[tuple[str, str], ...]
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-
-@dataclass(frozen=True, eq=False)
-class KeyframeRecord:
-    """A keyframe as the memory keeps it: pose when taken (4x4), stamp ns, why, overlap, inliers, JPEG thumbnail."""
-
-    id: int
-    stamp: int
-    T_map_camera: np.ndarray
-    reason: str
-    overlap: float
-    inliers: int
-    thumbnail: bytes
-
-
-@dataclass(frozen=True, eq=False)
-class ChangedBlocks:
-    """Blocks (8x8x8 voxels) changed since a token.
-
-    Attributes:
-        token: to ask with the next time. corners: (N, 3) float64 lower corners, m; emptied blocks are among them.
-        counts: (N,) int64 voxels now. side: m. voxels: the voxels of these blocks, block by block.
-    """
-
-    token: int
-    corners: np.ndarray
-    counts: np.ndarray
-    side: float
-    voxels: VoxelView
 
 
 class SpatialMemory:
@@ -167,9 +107,7 @@ class SpatialMemory:
         )
         sightings = sighting_weights(voxels, position, c.voxel_size, c.near_range, c.full_points / c.stride**2)
         refused = int(self.store.arrays.counts[REFUSED])
-        done = upsert(
-            self.store, voxels, sightings, np.array([frame.stamp], np.int64), c.max_evidence, c.min_evidence
-        )
+        done = upsert(self.store, voxels, sightings, np.array([frame.stamp], np.int64), c.max_evidence, c.min_evidence)
         self.grid.apply(done.raised, 1)
         self.grid.observe(voxels.keys, voxels.sums, position)
         carved = self._carve(frame.depth, frame.camera, T, frame.stamp) if c.carve else 0
@@ -481,4 +419,3 @@ def _thumbnail(color: np.ndarray | None) -> bytes:
     height = max(1, round(color.shape[0] * THUMBNAIL_WIDTH / color.shape[1]))
     small = cv2.resize(color, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-

@@ -53,8 +53,14 @@ def segments_of(delta: SemanticDelta, depth: np.ndarray, camera: Camera, T: np.n
 
 
 def count_votes(
-    store: VoxelStore, depth: np.ndarray, segments: np.ndarray, camera: Camera, T: np.ndarray,
-    voxel_size: float, near: float, far: float,
+    store: VoxelStore,
+    depth: np.ndarray,
+    segments: np.ndarray,
+    camera: Camera,
+    T: np.ndarray,
+    voxel_size: float,
+    near: float,
+    far: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Per voxel of the store that a labelled image hits: its row, the number of most of its pixels, that share.
 

@@ -139,3 +139,16 @@ def test_other_threads_run_while_a_frame_is_fused(kitchen_frames):
     stop.set()
     thread.join()
     assert during > 1000
+
+
+def test_warming_up_leaves_nothing_to_compile(frame):
+    import time
+
+    from embodied_nav.memory import warm_up
+
+    warm_up()
+    assert warm_up() < 1.0
+    memory, start = SpatialMemory(), time.process_time()
+    memory.integrate(frame)
+    memory.occupancy()
+    assert time.process_time() - start < 0.5

@@ -1,0 +1,68 @@
+"""What the memory gives out: statistics, voxels, keyframes, changed blocks. Knows no algorithms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class IntegrationStats:
+    """What one frame did: valid points, voxels made, voxels carved away, voxels now, voxels refused (store full)."""
+
+    points: int
+    new_voxels: int
+    carved: int
+    voxels: int
+    refused: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelView:
+    """A copy of voxels.
+
+    Attributes:
+        positions: (N, 3) float32, true centroids, m. colors: (N, 3) uint8 RGB. weights: (N,) float32, points.
+        labels: (N,) int32 into class_names, 0 none. last_seen: (N,) int64 ns.
+        class_names: (label, colour) pairs; the first is ("", "").
+    """
+
+    positions: np.ndarray
+    colors: np.ndarray
+    weights: np.ndarray
+    labels: np.ndarray
+    last_seen: np.ndarray
+    class_names: tuple[tuple[str, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True, eq=False)
+class KeyframeRecord:
+    """A keyframe as the memory keeps it: pose when taken (4x4), stamp ns, why, overlap, inliers, JPEG thumbnail."""
+
+    id: int
+    stamp: int
+    T_map_camera: np.ndarray
+    reason: str
+    overlap: float
+    inliers: int
+    thumbnail: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class ChangedBlocks:
+    """Blocks (8x8x8 voxels) changed since a token.
+
+    Attributes:
+        token: to ask with the next time. corners: (N, 3) float64 lower corners, m; emptied blocks are among them.
+        counts: (N,) int64 voxels now. side: m. voxels: the voxels of these blocks, block by block.
+    """
+
+    token: int
+    corners: np.ndarray
+    counts: np.ndarray
+    side: float
+    voxels: VoxelView
