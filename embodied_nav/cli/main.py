@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -39,8 +38,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"embodied-nav {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=OneLineParser)
     for name in COMMANDS:
-        if importlib.util.find_spec(f".{name}", __package__) is None:  # TEMP while the package is being written
-            continue
         importlib.import_module(f".{name}", __package__).add_parser(subparsers)
     return parser
 
