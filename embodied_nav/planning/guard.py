@@ -19,7 +19,7 @@ from .obstacles import LocalObstacles, ObstacleConfig, scan_points
 class GuardConfig(Config):
     """Settings of the collision guard."""
 
-    margin: float = param(0.03, "gap kept between footprint and obstacles", unit="m", low=0.0, high=0.5)
+    margin: float = param(0.02, "gap kept between footprint and obstacles", unit="m", low=0.0, high=0.5)
     reaction_time: float = param(0.20, "time before braking takes effect", unit="s", low=0.0, high=2.0)
     slow_time: float = param(0.9, "time to a collision below which speed is lowered", unit="s", low=0.1, high=5.0)
     blind_reverse: float = param(

@@ -16,7 +16,7 @@ from ..robot import RobotProfile
 class PlanningConfig(Config):
     """Settings of inflation, frontiers and paths."""
 
-    clearance_margin: float = param(0.04, "distance kept beyond the footprint", unit="m", low=0.0, high=0.5)
+    clearance_margin: float = param(0.01, "distance kept beyond the footprint", unit="m", low=0.0, high=0.5)
     comfort_clearance: float = param(
         0.55, "clearance from which driving costs nothing extra", unit="m", low=0.1, high=2.0
     )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from .options import Context, Facts, OptionConfig, Surroundings, build_options, 
 from .places import Surface
 from .policies import Policy, RulesPolicy
 from .prompt import AnswerError, parse_answer
-from .targets import SURE, box_gap, candidates
+from .targets import SURE, Candidate, box_gap, candidates
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ _NO_PATH = np.empty((0, 2), dtype=np.float64)
 _NO_PATH.setflags(write=False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _View:
     """One update's input, made ready."""
 
@@ -89,6 +90,11 @@ class _View:
     xy: tuple[float, float]
     yaw: float
     objects: tuple[MemoryObject, ...]
+    target: Target
+
+    @cached_property
+    def candidates(self) -> list[Candidate]:
+        return candidates(self.target, self.objects, self.planner.grid)
 
     def object(self, object_id: int) -> MemoryObject | None:
         return next((o for o in self.objects if o.id == object_id and o.status == "present"), None)
@@ -154,11 +160,11 @@ class Navigator:
             return NavigatorOutput(None, _NO_PATH, None, *self._final)
         xy = (float(T_map_base[0, 3]), float(T_map_base[1, 3]))
         planner = Planner(self._near.fill(grid, xy), self.robot, self.planning)
-        view = _View(stamp, planner, xy, yaw_of(T_map_base), tuple(objects))
+        view = _View(stamp, planner, xy, yaw_of(T_map_base), tuple(objects), self.target)
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
         if self._pass_waypoint(view):
-            self._decision = None
+            self._decision, view = None, replace(view, target=self.target)
         why = self._needs_decision(view)
         if why:
             return self._act(self._decide(view), view, why)
@@ -195,14 +201,13 @@ class Navigator:
             self._barred.append(self._opening)
 
     def _sure_now(self, view: _View) -> frozenset[int]:
-        found = candidates(self.target, view.objects)
-        return frozenset(c.object.id for c in found if c.score >= SURE) - self._barred_objects
+        return frozenset(c.object.id for c in view.candidates if c.score >= SURE) - self._barred_objects
 
     def _pass_waypoint(self, view: _View) -> bool:
         """Goes on to the next stage of a route where its way point is passed."""
         if self.stage >= len(self.instruction.stages) - 1:
             return False
-        sure = [c.object for c in candidates(self.target, view.objects) if c.score >= SURE]
+        sure = [c.object for c in view.candidates if c.score >= SURE]
         if not any(self._gap(o, view) <= self.config.pass_gap for o in sure):
             return False
         self.stage += 1
@@ -223,7 +228,7 @@ class Navigator:
             return "start"
         option = self._decision.option
         sure = self._sure_now(view)
-        if sure != self._sure and (option.kind != "object" or option.object_id not in sure):
+        if sure - self._sure and (option.kind != "object" or option.object_id not in sure):
             return "evidence"
         if self._turns:
             return ""
@@ -235,6 +240,8 @@ class Navigator:
         o = view.object(option.object_id)
         if o is None:
             return "gone"
+        if option.object_id in self._sure - self._sure_now(view):
+            return "refuted"
         reached = self._is_reached(view, self.config.reached)
         if self._is_at(o, view, reached):
             return "arrived"
@@ -275,6 +282,10 @@ class Navigator:
         if self.target.is_room:
             if not reached:
                 return False
+            if self._driven - self._looked_at > self.config.reached:
+                # A look at the whole room first: it may be another one than it seemed from the door.
+                self._look_around(view)
+                return False
             note = f"this is the {self.target.label}, with the {o.name}"
         else:
             gap = self._gap(o, view)
@@ -286,7 +297,7 @@ class Navigator:
                 self._turn_to(o.position, view)
                 return False
             note = f"the {o.name} is {gap:.1f} m away"
-        score = next((c.score for c in candidates(self.target, view.objects) if c.object.id == o.id), 0.0)
+        score = next((c.score for c in view.candidates if c.object.id == o.id), 0.0)
         self._arrival = (score, note)
         return score > 0.0
 
@@ -346,7 +357,7 @@ class Navigator:
             self._barred_objects,
             self._thorough,
         )
-        return build_options(self.target, view.objects, view.planner, here, self.options)
+        return build_options(self.target, view.candidates, view.objects, view.planner, here, self.options)
 
     def _notes(self) -> tuple[str, ...]:
         stages = self.instruction.stages
@@ -378,12 +389,16 @@ class Navigator:
             self._final = ("stopped" if self._believed else "failed", decision.think)
             return NavigatorOutput(decision, _NO_PATH, None, *self._final)
         if option.kind == "look_around":
-            self._looked_at = self._driven
-            self._turns = [math.remainder(view.yaw + k * 2.0 * math.pi / 3.0, 2.0 * math.pi) for k in (1, 2, 3)]
-            self._path = np.array([view.xy])
+            self._look_around(view)
         else:
             self._plan(view)
         return self._output(decision, f"{why}: {option.text}")
+
+    def _look_around(self, view: _View) -> None:
+        """Starts turning once around."""
+        self._looked_at = self._driven
+        self._turns = [math.remainder(view.yaw + k * 2.0 * math.pi / 3.0, 2.0 * math.pi) for k in (1, 2, 3)]
+        self._path = np.array([view.xy])
 
     def _go_on(self, view: _View) -> NavigatorOutput:
         """Keeps the path up to date."""

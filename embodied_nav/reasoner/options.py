@@ -15,7 +15,7 @@ from .instruction import Instruction, Target
 from .places import Stand, Surface, stand_beside, stand_inside
 from .priors import affinity
 from .prompt import LETTERS, direction_words
-from .targets import SURE, Candidate, box_gap, candidates
+from .targets import SURE, Candidate, box_gap
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Surroundings:
 
 def build_options(
     target: Target,
+    found: Sequence[Candidate],
     objects: Sequence[MemoryObject],
     planner: Planner,
     here: Surroundings,
@@ -116,7 +117,7 @@ def build_options(
     """At most eight options with their facts: objects, frontiers, look around, stop, in this order."""
     travel = planner.field_from(here.position)
     rows: list[tuple[str, tuple[float, float] | None, Facts, str, int, float]] = []
-    for candidate, stand in _object_options(target, objects, planner, travel, here, config):
+    for candidate, stand in _object_options(target, found, objects, planner, travel, here, config):
         words = candidate.object.name + (f" ({candidate.note})" if candidate.note else "")
         facts = Facts(cost=stand.cost, match=candidate.score)
         rows.append(("object", stand.position, facts, words, candidate.object.id, 0.0))
@@ -165,6 +166,7 @@ def _option(k: int, row: tuple, planner: Planner, here: Surroundings) -> Option:
 
 def _object_options(
     target: Target,
+    candidates: Sequence[Candidate],
     objects: Sequence[MemoryObject],
     planner: Planner,
     travel: np.ndarray,
@@ -172,7 +174,7 @@ def _object_options(
     config: OptionConfig,
 ) -> list[tuple[Candidate, Stand]]:
     found = []
-    for candidate in candidates(target, objects)[: 4 * config.max_objects]:
+    for candidate in candidates[: 4 * config.max_objects]:
         if candidate.object.id in here.barred_objects:
             continue
         stand = find_stand(candidate.object, target, objects, planner, travel, config)

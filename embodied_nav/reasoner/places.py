@@ -11,15 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
-from ..frames import OCCUPIED, MemoryObject
+from ..frames import OCCUPIED, MemoryObject, OccupancyGrid
 from ..planning import Planner
 from ..planning.geodesic import fast_marching
 
 #: Things that end below this height (m) are looked over; walls and wardrobes are not.
 _LOW = 1.15
 #: Clearance (m) that doors do not have and rooms do.
-_ROOMY = 0.47
+_ROOMY = 0.52
+#: Horizontal size (m) up to which a box is taken for the surface itself.
+_SMALL = 0.7
 #: Where the object has no such ground this near (m), its room is too narrow for that: stand beside the object.
 _BESIDE = 0.8
 
@@ -73,7 +76,8 @@ class Surface:
         rr, cc = np.mgrid[: occupied.shape[0], : occupied.shape[1]]
         centers = self.grid.centers(np.stack([rr + self.corner[0], cc + self.corner[1]], axis=-1))
         inside = _ellipse(centers, thing)
-        surface = (inside <= 1.1) & occupied
+        # A small thing's box is its surface: of a lamp only the pole stands in the way.
+        surface = inside <= 1.0 if max(thing.extent[:2]) < _SMALL else (inside <= 1.1) & occupied
         if not surface.any():
             surface = inside <= max(1.0, float(inside.min()))
         open_ground = ~occupied | (inside <= 1.1)
@@ -151,6 +155,29 @@ def stand_inside(surface: Surface, travel: np.ndarray, clearance: np.ndarray, de
     return _stand(surface, cost, np.where(within, cost + 0.5 * surface.gaps, np.inf))
 
 
+def together(objects: Sequence[MemoryObject], grid: OccupancyGrid, reach: float) -> np.ndarray:
+    """Which objects stand in one room, as far as the map tells.
+
+    Two do if the line between their middles crosses nothing but floor and remembered furniture: no wall, and nothing
+    unknown, as the inside of a wall is.
+
+    Args:
+        objects: N remembered objects.
+        grid: map with unknown.
+        reach: m; farther apart they do not count as together.
+
+    Returns:
+        NxN bool, symmetric.
+    """
+    count = len(objects)
+    if count == 0:
+        return np.zeros((0, 0), dtype=np.bool_)
+    middles = np.array([o.position[:2] for o in objects], dtype=np.float64)
+    halves = np.array([0.5 * np.asarray(o.extent[:2]) for o in objects], dtype=np.float64) + grid.resolution
+    middles = (middles - np.asarray(grid.origin)) / grid.resolution
+    return _together(grid.data, middles, halves / grid.resolution, reach / grid.resolution)
+
+
 def _stand(surface: Surface, cost: np.ndarray, value: np.ndarray) -> Stand:
     row, column = np.unravel_index(int(np.argmin(value)), value.shape)
     return Stand(surface.place(row, column), float(surface.gaps[row, column]), float(cost[row, column]))
@@ -160,3 +187,38 @@ def _ellipse(centers: np.ndarray, thing: MemoryObject) -> np.ndarray:
     """Squared distance of positions (...x2) from an object's middle, 1 on the ellipse in its box."""
     half = np.maximum(0.5 * np.asarray(thing.extent[:2]), 0.05)
     return (((centers - thing.position[:2]) / half) ** 2).sum(axis=-1)
+
+
+@njit(cache=True, nogil=True)
+def _together(data, middles, halves, reach):
+    """See :func:`together`; ``middles`` and ``halves`` (Nx2, x y) and ``reach`` in cells."""
+    height, width = data.shape
+    count = middles.shape[0]
+    furniture = np.zeros((height, width), dtype=np.bool_)
+    for k in range(count):
+        for r in range(max(0, int(middles[k, 1] - halves[k, 1])), min(height, int(middles[k, 1] + halves[k, 1]) + 1)):
+            for c in range(
+                max(0, int(middles[k, 0] - halves[k, 0])), min(width, int(middles[k, 0] + halves[k, 0]) + 1)
+            ):
+                dx = (c + 0.5 - middles[k, 0]) / halves[k, 0]
+                dy = (r + 0.5 - middles[k, 1]) / halves[k, 1]
+                if dx * dx + dy * dy <= 1.0:
+                    furniture[r, c] = True
+    out = np.zeros((count, count), dtype=np.bool_)
+    for a in range(count):
+        out[a, a] = True
+        for b in range(a):
+            dx, dy = middles[b, 0] - middles[a, 0], middles[b, 1] - middles[a, 1]
+            length = np.sqrt(dx * dx + dy * dy)
+            if length > reach:
+                continue
+            n = int(2.0 * length) + 1
+            clear = True
+            for i in range(n + 1):
+                c, r = int(middles[a, 0] + dx * i / n), int(middles[a, 1] + dy * i / n)
+                inside = 0 <= r < height and 0 <= c < width
+                if not inside or (data[r, c] != 0 and not furniture[r, c]):
+                    clear = False
+                    break
+            out[a, b] = out[b, a] = clear
+    return out

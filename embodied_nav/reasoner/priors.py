@@ -34,13 +34,13 @@ TYPICAL: dict[str, dict[str, float]] = {
     "bookshelf": {"office": 0.45, "living room": 0.4, "bedroom": 0.1, "library": 0.9, "nursery": 0.2},
     "bed": {"bedroom": 0.95, "nursery": 0.15},
     "nightstand": {"bedroom": 0.95},
-    "wardrobe": {"bedroom": 0.85, "hallway": 0.15, "nursery": 0.3},
-    "dresser": {"bedroom": 0.85, "nursery": 0.3},
-    "mirror": {"bathroom": 0.4, "bedroom": 0.3, "hallway": 0.4},
-    "desk": {"office": 0.9, "bedroom": 0.2, "library": 0.2, "nursery": 0.2},
-    "office chair": {"office": 0.95, "bedroom": 0.1},
+    "wardrobe": {"bedroom": 0.75, "hallway": 0.3, "nursery": 0.4},
+    "dresser": {"bedroom": 0.7, "nursery": 0.4, "hallway": 0.3, "dining room": 0.2},
+    "mirror": {"bathroom": 0.4, "bedroom": 0.3, "hallway": 0.45},
+    "desk": {"office": 0.9, "library": 0.45, "bedroom": 0.2, "nursery": 0.2},
+    "office chair": {"office": 0.9, "library": 0.45, "bedroom": 0.15},
     "desk chair": {"office": 0.9, "bedroom": 0.15},
-    "computer": {"office": 0.9},
+    "computer": {"office": 0.9, "library": 0.4, "bedroom": 0.15},
     "monitor": {"office": 0.9},
     "printer": {"office": 0.9},
     "filing cabinet": {"office": 0.9},
@@ -55,7 +55,7 @@ TYPICAL: dict[str, dict[str, float]] = {
     "shoe rack": {"hallway": 0.9},
     "shoe cabinet": {"hallway": 0.9},
     "coat rack": {"hallway": 0.9},
-    "bench": {"hallway": 0.5, "dining room": 0.3, "bedroom": 0.2, "gym": 0.3},
+    "bench": {"hallway": 0.75, "dining room": 0.3, "bedroom": 0.2, "gym": 0.3},
     "umbrella stand": {"hallway": 0.9},
     "console table": {"hallway": 0.7, "living room": 0.2},
     "box": {"storage room": 0.6, "hallway": 0.2},
@@ -77,7 +77,21 @@ KINDS = (
     "laundry room",
 )  # fmt: skip
 
+#: What such a room has nearly always; a room where none of it was seen is less likely to be one.
+DEFINING: dict[str, tuple[str, ...]] = {
+    "living room": ("sofa",),
+    "kitchen": ("oven", "refrigerator", "kitchen counter", "kitchen island"),
+    "bedroom": ("bed",),
+    "bathroom": ("toilet", "bathtub", "shower", "washbasin"),
+    "office": ("desk",),
+    "dining room": ("dining table",),
+    "nursery": ("crib",),
+    "library": ("bookshelf",),
+    "laundry room": ("washing machine",),
+}
+
 _BASE = 0.03
+_WITHOUT_DEFINING = 0.3
 
 
 def rooms_of(label: str) -> dict[str, float]:
@@ -110,7 +124,12 @@ def room_posterior(labels: Iterable[tuple[str, float]], kinds: Iterable[str]) ->
         kinds: room kinds considered.
     """
     kinds = tuple(kinds)
+    labels = tuple(labels)
+    seen = {label for label, _ in labels}
     scores = dict.fromkeys(kinds, 0.0)
+    for kind in kinds:
+        if kind in DEFINING and not seen.intersection(DEFINING[kind]):
+            scores[kind] = math.log(_WITHOUT_DEFINING)
     for label, weight in labels:
         typical = rooms_of(label)
         if not typical:

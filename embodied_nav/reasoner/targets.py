@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..frames import MemoryObject
-from .instruction import ROOM_WORDS, SYNONYMS, Target
+from ..frames import MemoryObject, OccupancyGrid
+from .instruction import SYNONYMS, Target
+from .places import together
 from .priors import KINDS, TYPICAL, room_posterior, rooms_of
 
 #: Colours that cameras and people take for one another.
@@ -18,6 +19,14 @@ _ALIKE = (
 
 #: From this score on a thing counts as what was asked for.
 SURE = 0.5
+#: The same for the probability of a room.
+_ROOM_SURE = 0.6
+#: How typical of a room a thing must be to mark it.
+_TYPICAL = 0.4
+#: Things farther apart (m) say nothing of each other's rooms.
+_ROOM_REACH = 4.5
+#: Gap (m) up to which one thing is beside another.
+_BESIDE = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,23 +66,14 @@ def color_score(color: str, wanted: str) -> float:
     return 0.3 if {color, wanted} in _ALIKE else 0.0
 
 
-def candidates(target: Target, objects: Sequence[MemoryObject]) -> list[Candidate]:
-    """Remembered objects that may be the target, best first."""
+def candidates(target: Target, objects: Sequence[MemoryObject], grid: OccupancyGrid) -> list[Candidate]:
+    """Remembered objects that may be the target, best first; the map tells what stands in one room."""
     present = [o for o in objects if o.status == "present"]
-    found = _room_candidates(target.label, present) if target.is_room else _object_candidates(target, present)
+    if target.is_room:
+        found = _room_candidates(target.label, present, grid)
+    else:
+        found = _object_candidates(target, present, grid)
     return sorted(found, key=lambda c: (-c.score, c.object.id))
-
-
-def room_here(kind: str, xy: tuple[float, float], objects: Sequence[MemoryObject], radius: float = 3.0) -> float:
-    """Probability (0 to 1) that a place is in a room of this kind, from the things around it."""
-    near = []
-    for o in objects:
-        gap = box_gap(o, xy)
-        if gap < radius and o.status == "present":
-            near.append((o.label, math.exp(-gap / 1.5)))
-    if not near:
-        return 0.0
-    return room_posterior(near, KINDS).get(kind, 0.0)
 
 
 def box_gap(o: MemoryObject, xy: tuple[float, float]) -> float:
@@ -90,7 +90,7 @@ def objects_gap(a: MemoryObject, b: MemoryObject) -> float:
     return math.hypot(dx, dy)
 
 
-def _object_candidates(target: Target, objects: list[MemoryObject]) -> list[Candidate]:
+def _object_candidates(target: Target, objects: list[MemoryObject], grid: OccupancyGrid) -> list[Candidate]:
     found = []
     for o in objects:
         score = label_score(o.label, target.label) * color_score(o.color, target.color)
@@ -98,16 +98,18 @@ def _object_candidates(target: Target, objects: list[MemoryObject]) -> list[Cand
             continue
         note = ""
         if target.anchor_label:
-            factor, note = _anchor_factor(target, o, objects)
+            factor, note = _anchor_factor(target, o, objects, grid)
             score *= factor
         found.append(Candidate(o, score, note))
     return found
 
 
-def _anchor_factor(target: Target, o: MemoryObject, objects: list[MemoryObject]) -> tuple[float, str]:
+def _anchor_factor(
+    target: Target, o: MemoryObject, objects: list[MemoryObject], grid: OccupancyGrid
+) -> tuple[float, str]:
     """How well an object stands in its relation: 1 right beside the anchor, below :data:`SURE` far from any."""
     if target.anchor_is_room:
-        p = room_here(target.anchor_label, tuple(o.position[:2]), [x for x in objects if x.id != o.id])
+        p = _room_probabilities([o], target.anchor_label, objects, grid)[0]
         return 0.4 + 0.6 * p, f"in what may be the {target.anchor_label}" if p >= 0.5 else ""
     gaps = [
         objects_gap(o, a)
@@ -119,23 +121,34 @@ def _anchor_factor(target: Target, o: MemoryObject, objects: list[MemoryObject])
         return 0.4, f"no {target.anchor_label} known beside it"
     gap = min(gaps)
     near = f"{gap:.1f} m from the {target.anchor_label}"
-    return (1.0, near) if gap <= 1.2 else (max(0.2, 0.6 - 0.15 * gap), near)
+    return (1.0, near) if gap <= _BESIDE else (max(0.2, 0.6 - 0.15 * gap), near)
 
 
-def _room_candidates(kind: str, objects: list[MemoryObject]) -> list[Candidate]:
-    """Objects that mark a room of this kind; the score is the room's probability given all that stands around."""
-    if kind not in ROOM_WORDS:
-        return []
+def _room_candidates(kind: str, objects: list[MemoryObject], grid: OccupancyGrid) -> list[Candidate]:
+    """Objects that mark a room of this kind; the score is the room's probability given all that stands in it."""
+    marks = [o for o in objects if rooms_of(o.label).get(kind, 0.0) >= _TYPICAL]
     found = []
-    for o in objects:
-        typical = rooms_of(o.label).get(kind, 0.0)
-        if typical < 0.5:
-            continue
-        around = [(o.label, 1.0)]
-        for other in objects:
-            gap = objects_gap(o, other) if other.id != o.id else math.inf
-            if gap < 3.0:
-                around.append((other.label, math.exp(-gap / 1.5)))
-        p = room_posterior(around, KINDS).get(kind, 0.0)
-        found.append(Candidate(o, p, f"marks a {kind}" if p >= SURE else f"may mark a {kind}"))
+    for o, p in zip(marks, _room_probabilities(marks, kind, objects, grid), strict=True):
+        # Rooms are guessed: a bare majority does not make one sure.
+        score = p if p >= _ROOM_SURE else min(p, SURE - 0.01)
+        found.append(Candidate(o, score, f"marks a {kind}" if score >= SURE else f"may mark a {kind}"))
     return found
+
+
+def _room_probabilities(
+    marks: list[MemoryObject], kind: str, objects: list[MemoryObject], grid: OccupancyGrid
+) -> list[float]:
+    """Probability of each object's room being of a kind, from all that stands in the same room, the near ones most."""
+    if not marks:
+        return []
+    row = {o.id: k for k, o in enumerate(objects)}
+    same = together(objects, grid, _ROOM_REACH)
+    out = []
+    for o in marks:
+        around = [
+            (other.label, 1.0 if other.id == o.id else math.exp(-objects_gap(o, other) / 4.0))
+            for k, other in enumerate(objects)
+            if same[row[o.id], k]
+        ]
+        out.append(room_posterior(around, KINDS).get(kind, 0.0))
+    return out
