@@ -83,6 +83,7 @@ class ControlNode(AgentNode):
         self._T_odom_base: np.ndarray | None = None
         self._odom_stamp = 0
         self._camera: CameraInfo | None = None
+        self._held_depth: Image | None = None
         self._plan_at = -1e9
         self._wish, self._wish_at = Velocity(), -1e9
         self._coasting = False
@@ -111,10 +112,10 @@ class ControlNode(AgentNode):
 
     def _make_topics(self) -> None:
         stamped = self._config.enable_stamped_cmd_vel
-        self._cmd_vel = self.create_lifecycle_publisher(TwistStamped if stamped else Twist, "cmd_vel", qos.reliable())
+        self._cmd_vel = self.create_lifecycle_publisher(TwistStamped if stamped else Twist, "cmd_vel", self.handover())
         self._cmd_vel_nav = self.create_lifecycle_publisher(Twist, "cmd_vel_nav", qos.reliable())
         self.create_subscription(Twist, "cmd_vel_nav", self._wished, qos.reliable())
-        self.create_subscription(Path, "plan", self._worker.put, qos.reliable())
+        self.create_subscription(Path, "plan", self._worker.put, self.handover())
         self.create_subscription(Bool, "enable", self._enable, qos.reliable())
         self.create_subscription(Bool, "e_stop", self._e_stop, qos.reliable())
         self._subscribe(Odometry, "odom", self._odometry, best_effort=False)
@@ -161,6 +162,9 @@ class ControlNode(AgentNode):
     def _info(self, message: CameraInfo) -> None:
         self.diagnostics.input(INFO).arrived(self.message_age(message))
         self._camera = message
+        held, self._held_depth = self._held_depth, None
+        if held is not None:
+            self._worker.put((time.monotonic(), held))
 
     def _color(self, serialized: bytes) -> None:
         # Only the stamp is read, straight from the CDR bytes: decoding the pixels would cost a millisecond.
@@ -169,7 +173,11 @@ class ControlNode(AgentNode):
 
     def _depth(self, message: Image) -> None:
         self.diagnostics.input(DEPTH).arrived(self.message_age(message))
-        if self.active and self._camera is not None:
+        if not self.active:
+            return
+        if self._camera is None:
+            self._held_depth = message  # the first one may come ahead of its camera info
+        else:
             self._worker.put((time.monotonic(), message))
 
     def _scanned(self, message: LaserScan) -> None:

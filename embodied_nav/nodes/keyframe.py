@@ -12,7 +12,7 @@ from embodied_nav.msg import Keyframe as KeyframeMsg
 
 from ..frames import RGBDFrame
 from ..keyframes import KeyframeConfig, KeyframeGate
-from . import params, qos, warm_up
+from . import params, warm_up
 from .camera_input import CameraInput
 from .conversions import keyframe_msg
 from .lifecycle import AgentNode, run
@@ -32,7 +32,7 @@ class KeyframeNode(AgentNode):
         for frame in warm_up.frames(self.robot):
             trial.process(frame)
         self._gate = KeyframeGate(config)
-        self._publisher = self.create_lifecycle_publisher(KeyframeMsg, "keyframes", qos.reliable(10))
+        self._publisher = self.create_lifecycle_publisher(KeyframeMsg, "keyframes", self.handover())
         self._camera = CameraInput(self, Transforms(self), self._process, self._refused)
 
     def cleanup(self) -> None:

@@ -18,6 +18,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from embodied_nav.msg import Progress
@@ -61,7 +62,7 @@ class AgentNode(LifecycleNode):
         self.diagnostics = Diagnostics(self, self.settings.input_timeout)
         self.active = False
         self.failure: InputError | None = None
-        self._progress = self.create_publisher(Progress, "progress", qos.reliable(100))
+        self._progress = self.create_publisher(Progress, "progress", self.handover(100))
         self._inputs_done: dict[str, int] = {}
 
     # What a node overrides.
@@ -79,6 +80,10 @@ class AgentNode(LifecycleNode):
         """Ends threads and saves what must be saved."""
 
     # What a node uses.
+
+    def handover(self, depth: int = 10) -> QoSProfile:
+        """The QoS between the agent's nodes."""
+        return qos.handover(self.settings.lockstep, depth)
 
     def report_progress(self, stage: str, stamp: int, taken: bool) -> None:
         """Says on the progress topic that the input with this stamp (ns) is done."""
@@ -192,9 +197,9 @@ def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stopping.set())
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = None
+    executor = SingleThreadedExecutor()
     try:
         node = make()
-        executor = SingleThreadedExecutor()
         executor.add_node(node)
         if hasattr(node, "start"):
             node.start()
@@ -213,6 +218,8 @@ def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
         if node is not None:
             if hasattr(node, "stop"):
                 node.stop()
+                for _ in range(10):  # what stopping has left to be sent: the result of an aborted goal
+                    executor.spin_once(timeout_sec=0.01)
             node.destroy_node()
         rclpy.try_shutdown()
         last_resort.cancel()

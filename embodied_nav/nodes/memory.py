@@ -139,10 +139,10 @@ class MemoryNode(AgentNode):
     def _make_inputs(self) -> None:
         self._camera = CameraInput(self, Transforms(self), self._frame, self._refused)
         self._worker = Worker(self._work, 1000, self.handle_error, name="semantics")
-        self.create_subscription(KeyframeMsg, "keyframes", self._take, qos.reliable(10))
-        self.create_subscription(DeltaMsg, "semantic_delta", self._take, qos.reliable(10))
+        self.create_subscription(KeyframeMsg, "keyframes", self._take, self.handover())
+        self.create_subscription(DeltaMsg, "semantic_delta", self._take, self.handover())
         if self._order is not None:
-            self.create_subscription(Progress, "progress", self._take, qos.reliable(100))
+            self.create_subscription(Progress, "progress", self._take, self.handover(100))
 
     def _make_services(self) -> None:
         self.create_service(QueryMemory, "memory/query", self._query)

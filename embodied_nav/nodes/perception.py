@@ -56,8 +56,8 @@ class PerceptionNode(AgentNode):
         self.diagnostics.facts["backend"] = self._backend.name
         capacity = 1000 if self.settings.lockstep else config.queue
         self._worker = Worker(self._work, capacity, self.handle_error, self._dropped, name="perception")
-        self._publisher = self.create_lifecycle_publisher(DeltaMsg, "semantic_delta", qos.reliable(10))
-        self.create_subscription(KeyframeMsg, "keyframes", self._keyframe, qos.reliable(10))
+        self._publisher = self.create_lifecycle_publisher(DeltaMsg, "semantic_delta", self.handover())
+        self.create_subscription(KeyframeMsg, "keyframes", self._keyframe, self.handover())
         self.create_subscription(String, "instruction", self._instructed, qos.latched())
         self._ids = InstanceIds(self) if config.backend == "simulator" else None
         if self._ids is not None:

@@ -26,6 +26,11 @@ def latched(depth: int = 1) -> QoSProfile:
     return profile
 
 
+def handover(lockstep: bool, depth: int = 10) -> QoSProfile:
+    """From node to node: reliable; in lock-step latched too, so that the first message waits for a late discovery."""
+    return latched(max(depth, 100)) if lockstep else reliable(depth)
+
+
 def overridable() -> QoSOverridingOptions:
     """Lets ``qos_overrides./topic.subscription.reliability`` (and history, depth) change a profile at start."""
     return QoSOverridingOptions.with_default_policies()

@@ -125,7 +125,7 @@ class ReasonerNode(AgentNode):
 
     def _make_topics(self) -> None:
         make = self.create_lifecycle_publisher
-        self._plan_out = make(Path, "plan", qos.reliable())
+        self._plan_out = make(Path, "plan", self.handover())
         self._decision_out = make(DecisionMsg, "decision", qos.reliable())
         self._instruction_out = make(String, "instruction", qos.latched())
         self._options_out = make(MarkerArray, "options", qos.latched())

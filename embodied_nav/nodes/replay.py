@@ -75,7 +75,7 @@ class ReplayNode(Node):
         self._clock = self.create_publisher(Clock, "/clock", qos.reliable(10))
         self._tf = tf2_ros.TransformBroadcaster(self)
         self._static = tf2_ros.StaticTransformBroadcaster(self)
-        self.create_subscription(Progress, "progress", self._ledger.progress, qos.reliable(1000))
+        self.create_subscription(Progress, "progress", self._ledger.progress, qos.handover(self._config.rate == 0.0, 1000))
         self._save = self.create_client(SaveMemory, "memory/save")
         self._told = 0.0
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)

@@ -149,8 +149,8 @@ class SimNode(Node):
         self._tf = tf2_ros.TransformBroadcaster(self)
         self._static = tf2_ros.StaticTransformBroadcaster(self)
         kind = TwistStamped if self.config.enable_stamped_cmd_vel else Twist
-        self.create_subscription(kind, "cmd_vel", self._commanded, qos.reliable(10))
-        self.create_subscription(Progress, "progress", self._progressed, qos.reliable(1000))
+        self.create_subscription(kind, "cmd_vel", self._commanded, qos.handover(self.config.lockstep))
+        self.create_subscription(Progress, "progress", self._progressed, qos.handover(self.config.lockstep, 1000))
         self.create_subscription(String, "instruction", lambda m: m.data and self._instructed.set(), qos.latched())
         self.create_service(Trigger, "sim/finish", self._finish)
 
@@ -219,7 +219,7 @@ class SimNode(Node):
         """One frame, then its plan, then as many motion steps with one command each; no clock but the simulated."""
         config = self.config
         dt = 1.0 / (config.frame_rate * config.steps_per_frame)
-        while not self._instructed.wait(0.05):
+        while not (self._instructed.wait(0.05) and self._is_watched()):
             if self._stopping.is_set():
                 return
         observation, T_odom_base, velocity = self._first, self._first.T_odom_base, Velocity()
@@ -237,6 +237,11 @@ class SimNode(Node):
                 if self._finished.is_set():
                     return
             observation = self._simulator.observe()
+
+    def _is_watched(self) -> bool:
+        """Whether the agent's nodes have found the sensors: keyframe, memory and control the camera."""
+        watched = min(p.get_subscription_count() for p in (self._color, self._depth, self._info)) >= 3
+        return watched and self.count_subscribers("/tf") >= 4 and self._odom.get_subscription_count() >= 2
 
     def _must(self, done: bool, what: str, stamp: int) -> None:
         if not done and not self._stopping.is_set():

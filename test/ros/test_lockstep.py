@@ -52,7 +52,7 @@ def test_same_decisions_as_in_process(start_graph):
     def over():
         return decisions and decisions[-1].options[decisions[-1].chosen].kind == "stop"
 
-    assert graph.until(over, 100.0), f"no STOP after {len(decisions)} decisions"
+    assert graph.until(over, 40.0), f"no STOP after {len(decisions)} decisions"
     got = [decision_from_msg(d) for d in decisions]
     assert [(d.stamp, d.option.kind, d.option.text) for d in got] == [
         (d.stamp, d.option.kind, d.option.text) for d in expected
