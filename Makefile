@@ -14,7 +14,7 @@ pytest := $(threads) $(bin)/python -m pytest
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## make .venv with ROS 2, the messages and the embodied-nav command (EXTRAS="vlm slam" adds extras)
+setup: ## make .venv with ROS 2, the messages and the embodied-nav command (EXTRAS="vlm train" adds extras)
 	@test -n "$(python)" || { echo "embodied-nav: error: no Python found; install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
 	@EXTRAS="$(EXTRAS)" PYTHON="$(PYTHON)" $(python) scripts/set_up.py
 

@@ -22,12 +22,13 @@ extras_require = {
     # Training of the reasoner and of the networks.
     "train": ["torch>=2.4,<3", "transformers>=4.57,<6", "safetensors>=0.4.5,<1", "trl>=1.16,<2", "peft>=0.17,<1"],
     # Own SLAM instead of rtabmap's. gtsam 4.2 crashes with numpy 2.
-    "slam": ["gtsam>=4.3a0,<5", "small-gicp>=1,<2", "evo>=1.29,<2"],
+    "slam": ["gtsam>=4.3,<5"],
     # Meshes and point clouds on a screen; needs libEGL, libGL, libgomp and libusb-1.0 of the system.
     "viewer": ["open3d>=0.18,<1", "trimesh>=4,<6"],
     # Tests and linting. The ROS pytest plugins use an argument that pytest 9 removed.
     "dev": [
         "embreex>=2.17.7.post6,<5",
+        "evo>=1.30,<2",
         "hypothesis>=6.98,<7",
         "psutil>=5.9,<8",
         "pytest>=7.4,<9",

