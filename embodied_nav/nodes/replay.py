@@ -75,7 +75,8 @@ class ReplayNode(Node):
         self._clock = self.create_publisher(Clock, "/clock", qos.reliable(10))
         self._tf = tf2_ros.TransformBroadcaster(self)
         self._static = tf2_ros.StaticTransformBroadcaster(self)
-        self.create_subscription(Progress, "progress", self._ledger.progress, qos.handover(self._config.rate == 0.0, 1000))
+        profile = qos.handover(self._config.rate == 0.0, 1000)
+        self.create_subscription(Progress, "progress", self._ledger.progress, profile)
         self._save = self.create_client(SaveMemory, "memory/save")
         self._told = 0.0
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
@@ -198,7 +199,8 @@ class ReplayNode(Node):
             return
         done = threading.Event()
         self._save.call_async(SaveMemory.Request()).add_done_callback(lambda _: done.set())
-        while not done.wait(0.1) and not self._stopping.is_set():
+        end = time.monotonic() + _SILENCE
+        while not done.wait(0.1) and not self._stopping.is_set() and time.monotonic() < end:
             pass
 
     def _must(self, condition: bool, text: str) -> None:

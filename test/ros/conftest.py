@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy")
+sys.path.append(str(Path(__file__).parent))  # ros_robot
 
 from embodied_nav.bringup import Process, Supervisor, local_environment  # noqa: E402
 

@@ -1,0 +1,130 @@
+"""The control node on a running graph: what stops the robot, how fast, and that it goes on by itself."""
+
+import time
+
+import numpy as np
+import pytest
+
+from embodied_nav.bringup import Process
+
+pytestmark = pytest.mark.ros
+
+#: From the fault to velocity 0: the 0.5 s after which an input is stale and one control period, plus what a busy
+#: machine and the sampling of the fault (10 Hz) take.
+STANDS_WITHIN = 0.5 + 0.05 + 0.25
+
+
+class Driving:
+    """Control alone, a robot that stands still whatever it is told, and a plan straight ahead."""
+
+    def __init__(self, start_graph, parameters=None) -> None:
+        from nav_msgs.msg import Path
+        from std_msgs.msg import Bool
+
+        from embodied_nav.nodes import qos
+
+        # The simulated robot does not move, so recovery would take over: it is given all the time there is.
+        settings = {"recovery.patience": 60.0, **(parameters or {})}
+        self.graph = start_graph([Process("control", "control", settings)])
+        self.diagnostics = self.graph.diagnostics()
+        from ros_robot import TestRobot
+
+        self.robot = TestRobot(self.graph.node)
+        node = self.graph.node
+        self.plan = node.create_publisher(Path, "plan", qos.reliable())
+        self.enable = node.create_publisher(Bool, "enable", qos.reliable())
+        self.e_stop = node.create_publisher(Bool, "e_stop", qos.reliable())
+        self.planning = True
+        node.create_timer(0.25, self._repeat_plan)
+
+    def _repeat_plan(self) -> None:
+        from embodied_nav.nodes.conversions import path_msg
+
+        if self.planning:
+            path = np.array([[0.0, 0.0], [0.4, 0.0], [0.8, 0.0]])
+            self.plan.publish(path_msg(path, time.time_ns() - 150_000_000, "map"))
+
+    def drives(self, timeout=20.0):
+        return self.graph.until(lambda: self.robot.moving, timeout)
+
+    def seconds_until_standing(self, timeout=3.0):
+        start = time.monotonic()
+        assert self.graph.until(lambda: self.robot.commands and self.robot.commands[-1][1:] == (0.0, 0.0), timeout)
+        return time.monotonic() - start
+
+
+@pytest.fixture
+def driving(start_graph):
+    found = Driving(start_graph)
+    assert found.drives(), found.diagnostics("control")
+    return found
+
+
+def test_stands_when_an_input_is_lost_and_goes_on_by_itself(driving):
+    from embodied_nav.nodes.camera_input import COLOR, DEPTH
+
+    for topic, told in ((DEPTH, DEPTH), (COLOR, COLOR), ("tf", "tf"), ("odom", "odom")):
+        driving.robot.off.add(topic)
+        assert driving.seconds_until_standing() < STANDS_WITHIN, topic
+        assert driving.graph.until(lambda told=told: told in driving.diagnostics("control")["message"], 1.5), topic
+        assert driving.diagnostics("control")["level"] == "2"
+        driving.robot.off.clear()
+        assert driving.drives(5.0), f"does not go on after {topic}"
+
+
+def test_old_stamps_are_as_bad_as_silence(driving):
+    driving.robot.shift = -2_000_000_000
+    assert driving.seconds_until_standing() < STANDS_WITHIN
+    driving.robot.shift = 0
+    assert driving.drives(5.0)
+
+
+def test_nan_odometry_is_refused_and_counted(driving):
+    driving.robot.nan_odometry = True
+    assert driving.seconds_until_standing() < STANDS_WITHIN
+    assert driving.graph.until(lambda: int(driving.diagnostics("control").get("refused_nan_odometry", 0)) > 0, 2.0)
+    driving.robot.nan_odometry = False
+    assert driving.drives(5.0)
+
+
+def test_e_stop_enable_and_the_end_of_plans(driving):
+    from std_msgs.msg import Bool
+
+    driving.e_stop.publish(Bool(data=True))
+    assert driving.seconds_until_standing() < 0.3
+    driving.graph.spin(0.5)
+    assert not driving.robot.moving, "e_stop holds"
+    driving.e_stop.publish(Bool(data=False))
+    assert driving.drives(2.0)
+    driving.enable.publish(Bool(data=False))
+    assert driving.seconds_until_standing() < 0.3
+    driving.enable.publish(Bool(data=True))
+    assert driving.drives(2.0)
+    driving.planning = False  # whoever plans has died
+    assert driving.seconds_until_standing(4.0) < 2.5
+    silent_since = len(driving.robot.commands)
+    driving.graph.spin(2.0)
+    count = len(driving.robot.commands)
+    driving.graph.spin(1.0)
+    assert len(driving.robot.commands) == count > silent_since, "falls silent, so that others may drive"
+
+
+def test_guards_the_wishes_of_another_controller(driving):
+    from geometry_msgs.msg import Twist
+    from rclpy.clock import Clock, ClockType
+
+    from embodied_nav.nodes import qos
+
+    driving.planning = False
+    driving.graph.until(lambda: not driving.robot.moving, 4.0)
+    driving.graph.spin(0.5)
+    wishes = driving.graph.node.create_publisher(Twist, "cmd_vel_nav", qos.reliable())
+    wish = Twist()
+    wish.linear.x = -0.4  # backward, where it is blind: the guard lets it creep
+    timer = driving.graph.node.create_timer(
+        0.05, lambda: wishes.publish(wish), clock=Clock(clock_type=ClockType.STEADY_TIME)
+    )
+    assert driving.graph.until(lambda: driving.robot.moving and driving.robot.commands[-1][1] < 0, 3.0)
+    assert driving.robot.commands[-1][1] >= -0.15
+    timer.cancel()
+    assert driving.seconds_until_standing() < 0.6

@@ -1,0 +1,162 @@
+"""Keyframe, perception and memory on a running graph: faults of the camera, services, late listeners, kill -9."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from embodied_nav.bringup import Process
+
+pytestmark = pytest.mark.ros
+
+CAMERA = {"camera/color/image_raw", "camera/depth/image_raw", "camera/color/camera_info"}
+
+
+class Remembering:
+    """The three nodes with a simulated camera; calls services while it spins."""
+
+    def __init__(self, start_graph, file="") -> None:
+        parameters = {"checks.persist": 1000}
+        self.graph = start_graph(
+            [
+                Process("keyframe", "keyframe", parameters),
+                Process("perception", "perception", {"backend": "geometric"}),
+                Process("memory", "memory", {**parameters, "file": file}),
+            ]
+        )
+        self.diagnostics = self.graph.diagnostics()
+        from ros_robot import TestRobot
+
+        self.robot = TestRobot(self.graph.node)
+
+    def count(self, name):
+        """Refused frames of a kind, as keyframe and memory tell it."""
+        return min(int(self.diagnostics(n).get(f"refused_{name}", 0)) for n in ("keyframe", "memory"))
+
+    def voxels(self):
+        return int(self.diagnostics("memory").get("voxels", 0))
+
+    def call(self, kind, name, timeout=10.0, **fields):
+        client = self.graph.node.create_client(kind, name)
+        assert self.graph.until(client.service_is_ready, timeout), f"no service {name}"
+        future = client.call_async(kind.Request(**fields))
+        assert self.graph.until(future.done, timeout), f"no answer from {name}"
+        self.graph.node.destroy_client(client)
+        return future.result()
+
+
+@pytest.fixture
+def remembering(start_graph, tmp_path):
+    found = Remembering(start_graph, str(tmp_path / "memory.db"))
+    assert found.graph.until(lambda: found.voxels() > 1000, 30.0), found.diagnostics("memory")
+    return found
+
+
+def test_bad_frames_are_refused_counted_and_leave_the_memory_alone(remembering):
+    from embodied_nav.srv import QueryMemory
+
+    r, robot = remembering, remembering.robot
+
+    def content():
+        far = {"x": 100.0, "y": 100.0, "z": 100.0}
+        request = {"use_box": True, "include_voxels": True}
+        from geometry_msgs.msg import Point
+
+        answer = r.call(
+            QueryMemory, "memory/query", box_min=Point(**{k: -v for k, v in far.items()}), box_max=Point(**far), **request
+        )
+        assert answer.success
+        return answer.voxels.width
+
+    good = dict(vars(robot))
+    faults = (
+        ("encoding", {"depth_encoding": "16UC1"}),
+        ("encoding", {"color_encoding": "yuv422"}),
+        ("size_changed", {"size": (160, 120)}),
+        ("out_of_order", {"shift": -5_000_000_000}),
+    )
+    robot.off |= CAMERA
+    r.graph.spin(0.5)
+    before = content()
+    for name, fault in faults:
+        count = r.count(name)
+        vars(robot).update(fault)
+        robot.off.clear()
+        assert r.graph.until(lambda name=name, count=count: r.count(name) > count, 5.0), f"{name}: {r.diagnostics('memory')}"
+        robot.off |= CAMERA
+        vars(robot).update({k: good[k] for k in fault})
+        r.graph.spin(0.6)
+        assert content() == before, name
+    robot.off.clear()
+    # A transform that is not a number never gets into TF: the frame has no pose.
+    robot.nan_pose = True
+    total = r.count("no_transform") + r.count("nan_pose")
+    assert r.graph.until(lambda: r.count("no_transform") + r.count("nan_pose") > total, 5.0)
+    robot.nan_pose = False
+    frames = robot.frames
+    rate = lambda: r.diagnostics("memory").get("level")  # noqa: E731
+    assert r.graph.until(lambda: robot.frames > frames + 10 and rate() == "0", 8.0), "goes on by itself"
+
+
+def test_services_and_late_listeners(remembering, tmp_path):
+    from nav_msgs.msg import OccupancyGrid
+    from sensor_msgs.msg import PointCloud2
+    from visualization_msgs.msg import MarkerArray
+
+    from embodied_nav.memory import SpatialMemory
+    from embodied_nav.msg import ObjectArray
+    from embodied_nav.nodes import qos
+    from embodied_nav.nodes.conversions import cloud_arrays
+    from embodied_nav.srv import ClearMemory, LoadMemory, QueryMemory, SaveMemory
+
+    r = remembering
+    latched = {
+        "memory/occupancy": OccupancyGrid,
+        "memory/object_list": ObjectArray,
+        "memory/voxels": PointCloud2,
+        "memory/voxels_by_label": PointCloud2,
+    }
+    heard = {topic: r.graph.listen(kind, topic, qos.latched()) for topic, kind in latched.items()}
+    changes = r.graph.listen(PointCloud2, "memory/voxel_changes", qos.reliable())
+    assert r.graph.until(lambda: all(heard.values()) and changes, 8.0), {k: len(v) for k, v in heard.items()}
+    points = cloud_arrays(heard["memory/voxels"][-1])
+    assert len(points) > 1000 and np.isfinite(points["x"]).all() and (points["weight"] > 0).all()
+    grid = heard["memory/occupancy"][-1]
+    assert grid.header.frame_id == "map" and {0, 100} <= set(grid.data)
+
+    file = tmp_path / "saved.db"
+    saved = r.call(SaveMemory, "memory/save", file_name=str(file))
+    assert saved.success and saved.voxels == len(SpatialMemory.load(file))
+    assert not r.call(SaveMemory, "memory/save", file_name=str(tmp_path / "no" / "such" / "folder.db")).success
+    (tmp_path / "foreign.db").write_text("not a memory")
+    assert not r.call(SaveMemory, "memory/save", file_name=str(tmp_path / "foreign.db")).success
+    assert not r.call(LoadMemory, "memory/load", file_name=str(tmp_path / "foreign.db")).success
+    assert (tmp_path / "foreign.db").read_text() == "not a memory"
+
+    r.robot.off.add("camera/depth/image_raw")
+    r.graph.spin(0.5)
+    assert r.call(ClearMemory, "memory/clear").success
+    assert r.call(QueryMemory, "memory/query", text="").objects == []
+    loaded = r.call(LoadMemory, "memory/load", file_name=str(file))
+    assert loaded.success and loaded.voxels == saved.voxels
+    answer = r.call(QueryMemory, "memory/query", text="", max_results=3)
+    assert answer.success and len(answer.objects) == len(answer.scores) <= 3
+    assert r.graph.listen(MarkerArray, "memory/objects", qos.latched()) is not None
+
+
+def test_comes_back_with_its_last_snapshot_after_kill_9(remembering):
+    from embodied_nav.srv import SaveMemory
+
+    r = remembering
+    saved = r.call(SaveMemory, "memory/save")
+    assert saved.success
+    r.robot.off.add("camera/depth/image_raw")
+    os.kill(r.graph.supervisor.pid("memory"), signal.SIGKILL)
+    assert r.graph.until(lambda: r.graph.supervisor.restarts["memory"] == 1, 3.0)
+    r.graph.spin(5.5)  # until DDS has forgotten the dead server
+    again = r.call(SaveMemory, "memory/save")
+    assert again.success and again.voxels == saved.voxels, "started again from its file"
+    r.robot.off.clear()
+    assert r.graph.until(lambda: r.voxels() >= saved.voxels, 15.0)
+    assert any("memory killed by signal 9" in line for line in r.graph.said)
