@@ -1,4 +1,4 @@
-"""What can be evaluated: the agent with a reasoner, the oracle, a blind random walk. Knows nothing of files and metrics."""
+"""What can be evaluated: the agent with a reasoner, the oracle, a blind random walk. Knows no files and metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..frames import Episode, RGBDFrame, Velocity
 from ..geometry import invert, transform_points
 from ..perception import create as create_perception
-from ..planning import RegulatedPurePursuit
+from ..planning import PursuitConfig, RegulatedPurePursuit
 from ..reasoner import policies
 from ..robot import RobotProfile
 from ..sim.interface import Observation, Simulator
@@ -104,7 +104,8 @@ class Oracle:
     needs_camera = False
 
     def __init__(self, robot: RobotProfile) -> None:
-        self._pursuit = RegulatedPurePursuit(None, robot)
+        # It must get into the goal's first cell, not just near it.
+        self._pursuit = RegulatedPurePursuit(PursuitConfig(goal_tolerance=0.02), robot)
         self.stopped = False
 
     def reset(self, episode: Episode, simulator: Simulator, seed: int) -> None:

@@ -35,7 +35,7 @@ class NavigatorConfig(Config):
     pass_gap: float = param(
         0.65, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0
     )
-    reached: float = param(0.12, "distance to a place at which it counts as reached", unit="m", low=0.05, high=1.0)
+    reached: float = param(0.08, "distance to a place at which it counts as reached", unit="m", low=0.05, high=1.0)
     frontier_reached: float = param(
         0.35, "distance to a frontier at which it counts as reached", unit="m", low=0.05, high=2.0
     )
@@ -282,7 +282,7 @@ class Navigator:
         if self.target.is_room:
             if not reached:
                 return False
-            if self._driven - self._looked_at > self.config.reached:
+            if self._driven - self._looked_at > 2.0 * self.config.reached:
                 # A look at the whole room first: it may be another one than it seemed from the door.
                 self._look_around(view)
                 return False

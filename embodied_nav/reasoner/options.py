@@ -15,7 +15,7 @@ from .instruction import Instruction, Target
 from .places import Stand, Surface, stand_beside, stand_inside
 from .priors import affinity
 from .prompt import LETTERS, direction_words
-from .targets import SURE, Candidate, box_gap
+from .targets import SURE, Candidate, box_gap, room_middle
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class OptionConfig(Config):
 
     max_objects: int = param(3, "remembered objects offered at most", low=1, high=5)
     stand_distance: float = param(0.55, "gap to an object's surface at which to stand", unit="m", low=0.3, high=2.0)
+    middle_distance: float = param(0.9, "distance to the middle of a room's things", unit="m", low=0.1, high=3.0)
     room_depth: float = param(0.5, "how far inside a room's entry to stand", unit="m", low=0.0, high=3.0)
     seen_radius: float = param(3.0, "things within this distance describe a frontier", unit="m", low=0.5, high=10.0)
     gain_radius: float = param(
@@ -142,10 +143,13 @@ def find_stand(
     config: OptionConfig,
 ) -> Stand | None:
     """Where to stand for a thing: beside it, or well inside the room that it marks; None where it cannot be reached."""
-    surface = Surface(thing, planner, objects, 2.0 if target.is_room else 1.5, target.radius)
     if target.is_room:
+        middle = room_middle(thing, target.label, objects, planner.grid)
+        surface = Surface(middle, planner, objects, 2.0)
+        if middle is not thing:
+            return stand_beside(surface, travel, config.middle_distance)
         return stand_inside(surface, travel, planner.map.clearance, config.room_depth)
-    return stand_beside(surface, travel, config.stand_distance)
+    return stand_beside(Surface(thing, planner, objects, 1.5, target.radius), travel, config.stand_distance)
 
 
 def _option(k: int, row: tuple, planner: Planner, here: Surroundings) -> Option:

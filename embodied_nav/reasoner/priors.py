@@ -91,7 +91,7 @@ DEFINING: dict[str, tuple[str, ...]] = {
 }
 
 _BASE = 0.03
-_WITHOUT_DEFINING = 0.3
+_WITHOUT_DEFINING = 0.15
 
 
 def rooms_of(label: str) -> dict[str, float]:

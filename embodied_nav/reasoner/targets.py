@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from ..frames import MemoryObject, OccupancyGrid
 from .instruction import SYNONYMS, Target
@@ -23,6 +25,8 @@ SURE = 0.5
 _ROOM_SURE = 0.6
 #: How typical of a room a thing must be to mark it.
 _TYPICAL = 0.4
+#: How typical of a room a thing must be to tell where it is.
+_SUPPORTS = 0.3
 #: Things farther apart (m) say nothing of each other's rooms.
 _ROOM_REACH = 4.5
 #: Gap (m) up to which one thing is beside another.
@@ -74,6 +78,20 @@ def candidates(target: Target, objects: Sequence[MemoryObject], grid: OccupancyG
     else:
         found = _object_candidates(target, present, grid)
     return sorted(found, key=lambda c: (-c.score, c.object.id))
+
+
+def room_middle(mark: MemoryObject, kind: str, objects: Sequence[MemoryObject], grid: OccupancyGrid) -> MemoryObject:
+    """The middle of all that marks one room, as a small object; the mark itself where it is the only one."""
+    present = [o for o in objects if o.status == "present"]
+    row = next((k for k, o in enumerate(present) if o.id == mark.id), None)
+    if row is None:
+        return mark
+    same = together(present, grid, _ROOM_REACH)[row]
+    marks = [o for k, o in enumerate(present) if same[k] and rooms_of(o.label).get(kind, 0.0) >= _SUPPORTS]
+    if len(marks) < 2:
+        return mark
+    middle = np.mean([o.position for o in marks], axis=0)
+    return replace(mark, position=middle, extent=np.full(3, 0.2))
 
 
 def box_gap(o: MemoryObject, xy: tuple[float, float]) -> float:

@@ -12,9 +12,9 @@ from embodied_nav.planning import (
     clearance_of,
     densify,
     frontiers,
+    hidden_area,
     is_frontier_near,
     path_length,
-    unknown_area,
 )
 from embodied_nav.robot import RobotProfile
 
@@ -168,11 +168,24 @@ def test_frontier_goes_once_seen():
     assert not is_frontier_near(g, (1.0, 2.0), 0.4)
 
 
-def test_unknown_area_counts_beyond_the_map_too():
-    g = half_known()
-    assert unknown_area(g, (1.5, 2.0), 1.0) == 0.0
-    assert unknown_area(g, (59.5 * 0.05, 2.0), 1.0) == pytest.approx(np.pi / 2, rel=0.05)
-    assert unknown_area(g, (-30.0, 2.0), 1.0) == pytest.approx(np.pi, rel=0.02)
+def test_hidden_area_is_large_behind_a_door_and_nothing_behind_a_gap_too_narrow_for_the_robot():
+    areas = {}
+    for door in ((30, 48), (30, 36)):
+        g = two_rooms(door)
+        data = g.data.copy()
+        data[:, 62:] = UNKNOWN
+        g = grid(data)
+        cells = np.array([[r, 61] for r in range(*door)])
+        areas[door] = hidden_area(g, clearance_of(g), cells, ROBOT.footprint_radius, 1.5)
+    assert areas[(30, 48)] > 2.0
+    assert areas[(30, 36)] == 0.0
+
+
+def test_hidden_area_goes_on_beyond_the_map_but_not_beyond_the_radius():
+    data = np.full((40, 40), FREE, np.int8)
+    g = grid(data)
+    cells = np.array([[r, 39] for r in range(10, 30)])
+    assert hidden_area(g, clearance_of(g), cells, 0.18, 1.0) == pytest.approx(np.pi / 2, rel=0.06)
 
 
 def test_near_ground_is_filled_but_not_through_walls():

@@ -1,0 +1,100 @@
+"""The whole agent in the embedded simulator, and the path follower alone."""
+
+import math
+
+import numpy as np
+import pytest
+
+from embodied_nav.agent import Agent, PathFollower
+from embodied_nav.evaluation.drivers import AgentDriver
+from embodied_nav.evaluation.runner import run_episode
+from embodied_nav.frames import RGBDFrame, Velocity
+from embodied_nav.geometry import Camera, pose2d
+from embodied_nav.perception import create as create_perception
+from embodied_nav.reasoner import create
+from embodied_nav.robot import RobotProfile
+from embodied_nav.sim.embedded import EmbeddedSimulator
+from embodied_nav.sim.episodes import make_episode
+
+ROBOT = RobotProfile()
+
+
+@pytest.fixture(scope="module")
+def simulator():
+    return EmbeddedSimulator(robot=ROBOT)
+
+
+def agent() -> Agent:
+    return Agent(ROBOT, create_perception("simulator"), create("rules"))
+
+
+def near_episode():
+    """The object episode with the shortest way among the first apartments."""
+    return min((make_episode(seed, "object", 0) for seed in range(6)), key=lambda e: e.geodesic_distance)
+
+
+def test_one_episode_from_frames_to_stop_twice_the_same(simulator):
+    episode, runs = near_episode(), []
+    for _ in range(2):
+        driver = AgentDriver(agent())
+        row = run_episode(simulator, driver, episode)
+        row.pop("wall_s")
+        runs.append((row, [(d.stamp, d.answer) for d in driver.agent.decisions]))
+        assert driver.agent.status in ("stopped", "failed")
+        assert driver.agent.keyframes == driver.agent.perception_calls > 3
+        assert len(driver.agent.memory) > 1000
+        assert {"memory", "keyframe", "navigator", "control", "guard"} <= set(driver.agent.seconds)
+    assert runs[0] == runs[1]
+
+
+def test_reset_forgets_the_last_building(simulator):
+    a = agent()
+    observation = simulator.reset(near_episode())
+    driver = AgentDriver(a)
+    driver.reset(simulator.episode, simulator, 0)
+    driver.see(observation, np.eye(4))
+    assert len(a.memory) > 0
+    a.reset("find the red sofa")
+    assert len(a.memory) == 0
+    assert a.decisions == []
+    assert a.status == "running"
+    assert a.control(10**9, np.eye(4)) == Velocity()
+
+
+def test_agent_without_depth_stands():
+    a = agent()
+    a.reset("find the red sofa")
+    camera = Camera.from_hfov(64, 48, math.pi / 2)
+    frame = RGBDFrame(10**9, camera, ROBOT.T_base_camera(), color=np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(Exception, match="depth"):
+        a.observe(frame, np.eye(4))
+
+
+def test_follower_keeps_its_plan_when_the_map_is_corrected():
+    follower = PathFollower(ROBOT)
+    follower.follow(np.array([[0.0, 0.0], [2.0, 0.0]]), None, pose2d(1.0, 0.0, math.pi / 2))
+    x, y, yaw = 1.0, 0.0, math.pi / 2
+    for k in range(160):
+        v = follower.command(k * 50_000_000, pose2d(x, y, yaw))
+        x, y, yaw = x + v.linear * math.cos(yaw) * 0.05, y + v.linear * math.sin(yaw) * 0.05, yaw + v.angular * 0.05
+    assert (x, y) == pytest.approx((1.0, 2.0), abs=0.1)
+
+
+def test_follower_stops_for_an_empty_plan_and_turns_for_a_single_point():
+    follower = PathFollower(ROBOT)
+    follower.follow(np.empty((0, 2)), None, np.eye(4))
+    assert follower.command(0, np.eye(4)) == Velocity()
+    follower.follow(np.array([[0.0, 0.0]]), 1.0, np.eye(4))
+    v = follower.command(50_000_000, np.eye(4))
+    assert v.linear == 0.0
+    assert v.angular > 0.0
+
+
+def test_guard_has_the_last_word_over_recovery_too():
+    follower = PathFollower(ROBOT)
+    follower.guard.obstacles.add_points(1, np.array([[0.17, 0.0], [-0.19, 0.0]]))
+    follower.follow(np.array([[0.0, 0.0], [2.0, 0.0]]), None, np.eye(4))
+    for k in range(200):
+        v = follower.command(k * 50_000_000, np.eye(4))
+        assert v.linear == 0.0
+    assert follower.recovery.count >= 1

@@ -1,0 +1,195 @@
+"""The navigator on a hand-made flat that is discovered as an ideal robot drives through it."""
+
+import math
+
+import numpy as np
+import pytest
+
+from embodied_nav.errors import InputError
+from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN, MemoryObject, OccupancyGrid
+from embodied_nav.geometry import pose2d
+from embodied_nav.reasoner import Navigator, create
+
+RES = 0.05
+
+
+class Flat:
+    """Two rooms of 4 x 4 m with a door; things appear in the memory once the robot has seen them."""
+
+    def __init__(self, things, start=(1.0, 2.0)):
+        self.truth = np.full((80, 162), FREE, np.int8)
+        self.truth[[0, -1]] = OCCUPIED
+        self.truth[:, [0, 80, 81, -1]] = OCCUPIED
+        self.truth[30:48, 80:82] = FREE
+        self.things = things
+        for o in things:
+            half = 0.5 * o.extent[:2]
+            low, high = ((o.position[:2] - half) / RES).astype(int), ((o.position[:2] + half) / RES).astype(int)
+            self.truth[low[1] : high[1], low[0] : high[0]] = OCCUPIED
+        self.known = np.full(self.truth.shape, UNKNOWN, np.int8)
+        self.x, self.y, self.yaw, self.stamp = *start, 0.0, 10**9
+        self.seen = {}
+        self.path_length = 0.0
+
+    def look(self):
+        """Rays over 90 degrees until they hit something."""
+        angles = np.linspace(-math.pi / 4, math.pi / 4, 181) + self.yaw
+        r = np.arange(0.0, 5.0, 0.025)
+        columns = ((self.x + r * np.cos(angles)[:, None]) / RES).astype(int).clip(0, self.truth.shape[1] - 1)
+        rows = ((self.y + r * np.sin(angles)[:, None]) / RES).astype(int).clip(0, self.truth.shape[0] - 1)
+        hit = self.truth[rows, columns] == OCCUPIED
+        shown = np.cumsum(hit, axis=1) - hit == 0
+        self.known[rows[shown], columns[shown]] = self.truth[rows[shown], columns[shown]]
+        ends = (np.stack([columns, rows], axis=-1)[shown & hit] + 0.5) * RES
+        for o in self.things:
+            if (np.abs(ends - o.position[:2]) - 0.5 * o.extent[:2] < RES).all(axis=1).any():
+                self.seen[o.id] = MemoryObject(**{**o.__dict__, "last_seen": self.stamp})
+
+    def run(self, navigator, seconds=120.0):
+        """Drives exactly along the plans; returns the last output and all decisions."""
+        decisions = []
+        for _ in range(int(seconds * 5)):
+            self.look()
+            grid = OccupancyGrid(self.known.copy(), RES, (0.0, 0.0), self.stamp)
+            objects = tuple(self.seen[k] for k in sorted(self.seen))
+            out = navigator.update(self.stamp, pose2d(self.x, self.y, self.yaw), grid, objects)
+            if out.decision is not None:
+                decisions.append(out.decision)
+            if out.status != "running":
+                break
+            self.drive(out)
+            self.stamp += 200_000_000
+        return out, decisions
+
+    def drive(self, out):
+        if out.heading is not None:
+            error = math.remainder(out.heading - self.yaw, 2 * math.pi)
+            self.yaw += max(-0.3, min(0.3, error))
+            return
+        left = 0.1
+        for a, b in zip(out.path[:-1], out.path[1:], strict=True):
+            gap = math.dist((self.x, self.y), b)
+            if gap < 1e-6 or (math.dist((self.x, self.y), a) > 0.11 and a is not out.path[0]):
+                continue
+            step = min(left, gap)
+            self.yaw = math.atan2(b[1] - self.y, b[0] - self.x)
+            self.x, self.y = self.x + step * math.cos(self.yaw), self.y + step * math.sin(self.yaw)
+            self.path_length += step
+            left -= step
+            if left <= 1e-9:
+                return
+
+
+def thing(i, label, color, x, y, size=(0.6, 0.6), height=0.8):
+    extent = np.array([*size, height])
+    return MemoryObject(i, label, color, np.array([x, y, height / 2]), extent, 1.0, 100, 1, 1, 0)
+
+
+def things():
+    return [
+        thing(1, "sofa", "blue", 2.0, 3.4, (1.6, 0.8)),
+        thing(2, "oven", "black", 7.6, 0.5),
+        thing(3, "refrigerator", "white", 7.6, 1.5),
+        thing(4, "plant", "green", 4.7, 3.5, (0.4, 0.4)),
+    ]
+
+
+@pytest.mark.parametrize("policy", ["rules", "frontier"])
+def test_finds_an_object_in_another_room_and_stops_beside_it(policy):
+    flat, navigator = Flat(things()), Navigator(policy=create(policy))
+    navigator.reset("find the black oven")
+    out, decisions = flat.run(navigator)
+    assert out.status == "stopped"
+    assert math.dist((flat.x, flat.y), (7.3, 0.5)) < 1.0
+    assert decisions[0].option.kind == "look_around"
+    assert decisions[-1].option.kind == "stop"
+    assert [d.id for d in decisions] == list(range(len(decisions)))
+    assert flat.path_length < 14.0
+
+
+def test_goes_into_a_room_not_just_to_its_door():
+    flat, navigator = Flat(things()), Navigator()
+    navigator.reset("go to the kitchen")
+    out, _ = flat.run(navigator)
+    assert out.status == "stopped"
+    assert flat.x > 4.4
+
+
+def test_passes_way_points_before_the_end_of_a_route():
+    flat, navigator = Flat(things()), Navigator()
+    navigator.reset("leave this room, pass the plant, stop at the oven")
+    trace, drive = [], flat.drive
+    flat.drive = lambda out: (drive(out), trace.append((flat.x, flat.y)))
+    out, _ = flat.run(navigator)
+    assert out.status == "stopped"
+    assert navigator.stage == 1
+    assert min(math.dist(p, (4.7, 3.5)) for p in trace) < 1.5
+    assert math.dist((flat.x, flat.y), (7.6, 0.5)) < 1.5
+
+
+def test_wrong_colour_is_not_the_target_and_the_search_ends_as_failed():
+    flat, navigator = Flat(things()), Navigator()
+    navigator.reset("find the yellow piano")
+    out, decisions = flat.run(navigator)
+    assert out.status == "failed"
+    assert "Nothing" in out.reason
+    assert (flat.known[1:-1, 83:-1] != UNKNOWN).mean() > 0.9
+    assert len(decisions[-1].options) >= 1
+
+
+def test_same_updates_give_the_same_decisions():
+    answers = []
+    for _ in range(2):
+        flat, navigator = Flat(things()), Navigator()
+        navigator.reset("find the black oven")
+        answers.append([(d.answer, d.stamp) for d in flat.run(navigator)[1]])
+    assert answers[0] == answers[1]
+
+
+def test_stays_stopped_after_stop():
+    flat, navigator = Flat(things()), Navigator()
+    navigator.reset("find the blue sofa")
+    out, _ = flat.run(navigator)
+    again = navigator.update(flat.stamp + 1, pose2d(0, 0, 0), OccupancyGrid(flat.known, RES, (0.0, 0.0)), ())
+    assert (again.status, again.reason, again.decision) == (out.status, out.reason, None)
+    navigator.reset("find the black oven")
+    assert flat.run(navigator, 1.0)[0].status == "running"
+
+
+def test_options_are_at_most_eight_with_stop_last_and_texts_that_tell():
+    flat, navigator = Flat(things()), Navigator()
+    navigator.reset("find the black oven")
+    for decision in flat.run(navigator)[1]:
+        assert 1 <= len(decision.options) <= 8
+        assert decision.options[-1].kind == "stop"
+        assert [o.letter for o in decision.options] == list("ABCDEFGH"[: len(decision.options)])
+        assert all(len(o.text) > 8 for o in decision.options)
+
+
+class Babbler:
+    name = "babbler"
+
+    def answer(self, context):
+        return "I would say A or B"
+
+
+def test_unreadable_answers_are_counted_and_never_stop_the_robot_from_choosing():
+    flat, navigator = Flat(things()), Navigator(policy=Babbler())
+    navigator.reset("find the black oven")
+    _, decisions = flat.run(navigator, 20.0)
+    assert navigator.malformed == len(decisions) > 0
+    assert all(d.chosen == 0 for d in decisions)
+
+
+def test_blocked_way_is_given_up_and_another_one_taken():
+    flat, navigator = Flat(things()), Navigator()
+    flat.truth[30:48, 80:82] = OCCUPIED
+    navigator.reset("find the black oven")
+    assert flat.run(navigator)[0].status == "failed"
+
+
+def test_update_before_reset_and_bad_instruction():
+    with pytest.raises(RuntimeError):
+        Navigator().update(1, np.eye(4), OccupancyGrid(np.zeros((4, 4), np.int8), RES, (0, 0)), ())
+    with pytest.raises(InputError):
+        Navigator().reset("  ")

@@ -1,0 +1,194 @@
+"""Answers as text, matching and priors, and what the policies choose."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from embodied_nav.errors import InputError
+from embodied_nav.frames import FREE, OCCUPIED, MemoryObject, OccupancyGrid, Option
+from embodied_nav.reasoner import (
+    NAMES,
+    AnswerError,
+    Context,
+    Facts,
+    create,
+    format_answer,
+    parse_answer,
+    parse_instruction,
+    prompt,
+)
+from embodied_nav.reasoner.places import together
+from embodied_nav.reasoner.priors import affinity, room_posterior
+from embodied_nav.reasoner.prompt import direction_words
+from embodied_nav.reasoner.targets import SURE, candidates, color_score, label_score
+
+
+def option(letter, kind="frontier", distance=1.0):
+    position = None if kind in ("stop", "look_around") else (distance, 0.0)
+    return Option(letter, kind, position, distance, 0.0, f"{kind} {letter}")
+
+
+def thing(i, label, color, x, y, size=0.5, z=0.4):
+    extent = np.array([size, size, 2 * z])
+    return MemoryObject(i, label, color, np.array([x, y, z]), extent, 1.0, 100, 1, 1, 0)
+
+
+OPEN = OccupancyGrid(np.full((200, 200), FREE, np.int8), 0.05, (-5.0, -5.0))
+
+
+def context(facts, kinds, text="find the red sofa", seed=1):
+    options = tuple(option("ABCDEFGH"[k], kind, facts[k].cost) for k, kind in enumerate(kinds))
+    instruction = parse_instruction(text)
+    return Context(instruction, instruction.target, options, tuple(facts), (), (0, 0), 0.0, (), OPEN, seed)
+
+
+def choice(policy, c):
+    return parse_answer(create(policy).answer(c), c.options)[0]
+
+
+def test_letters_in_the_reasoning_choose_nothing():
+    options = (option("A"), option("B"), option("C"))
+    assert parse_answer("<think>Option A is near, C is far</think><answer>B</answer>", options) == (
+        1,
+        "Option A is near, C is far",
+    )
+    assert parse_answer("<think>x</think>\n<answer> option c. </answer>", options)[0] == 2
+
+
+@pytest.mark.parametrize("text", ["B", "<think>B</think>", "<answer></answer>", "<answer>Z</answer>", "<answer>A B</answer>"])
+def test_answers_without_exactly_one_known_letter_are_refused(text):
+    with pytest.raises(AnswerError):
+        parse_answer(text, (option("A"), option("B")))
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="<>"), max_size=60), st.integers(0, 7))
+def test_what_is_formatted_is_read_back(think, k):
+    options = tuple(option(letter) for letter in "ABCDEFGH")
+    assert parse_answer(format_answer(think, options[k].letter), options) == (k, think.strip())
+
+
+def test_prompt_holds_every_option_and_the_instruction():
+    options = (option("A"), option("B", "stop"))
+    text = prompt("find the red sofa", options, ("Stage 1 of 2: plant.",))
+    assert "find the red sofa" in text
+    assert all(f"{o.letter}. {o.text}" in text for o in options)
+    assert "Stage 1 of 2" in text
+
+
+@pytest.mark.parametrize(
+    "bearing, words", [(0.1, "ahead"), (math.pi / 2, "left"), (-math.pi / 4, "ahead right"), (math.pi, "behind"), (-3.1, "behind")]
+)
+def test_directions(bearing, words):
+    assert direction_words(bearing) == words
+
+
+def test_unknown_policy_names_the_known_ones():
+    with pytest.raises(InputError, match="rules"):
+        create("oracle-of-delphi")
+    assert set(NAMES) == {"rules", "frontier", "random"}
+
+
+def test_labels_and_colours_match_by_category_not_by_letters():
+    assert label_score("couch", "sofa") == 1.0
+    assert label_score("dining table", "table") >= SURE
+    assert label_score("office chair", "chair") < SURE
+    assert label_score("tv stand", "tv") < SURE
+    assert color_score("red", "red") == 1.0
+    assert color_score("blue", "red") == 0.0
+    assert SURE <= color_score("", "red") < 1.0
+    assert 0 < color_score("orange", "red") < SURE
+
+
+def test_colour_decides_between_two_sofas():
+    objects = [thing(1, "sofa", "blue", 1, 0), thing(2, "sofa", "red", 3, 0)]
+    found = candidates(parse_instruction("find the red sofa").target, objects, OPEN)
+    assert [c.object.id for c in found] == [2]
+
+
+def test_gone_objects_are_no_candidates():
+    o = thing(1, "sofa", "red", 1, 0)
+    gone = MemoryObject(**{**o.__dict__, "status": "gone"})
+    assert candidates(parse_instruction("find the red sofa").target, [gone], OPEN) == []
+
+
+def test_relation_prefers_the_one_beside_the_anchor():
+    objects = [thing(1, "lamp", "white", 4, 4), thing(2, "lamp", "white", 0.8, 0), thing(3, "bed", "blue", 0, 0)]
+    found = candidates(parse_instruction("go to the lamp beside the bed").target, objects, OPEN)
+    assert found[0].object.id == 2
+    assert found[0].score >= SURE
+    assert found[1].score < SURE
+
+
+def test_room_is_told_by_what_stands_in_it():
+    kitchen = [thing(1, "oven", "black", 0, 0), thing(2, "refrigerator", "white", 1, 0)]
+    target = parse_instruction("go to the kitchen").target
+    assert candidates(target, kitchen, OPEN)[0].score > 0.9
+    bathroom = parse_instruction("go to the bathroom").target
+    assert candidates(bathroom, kitchen, OPEN) == []
+
+
+def test_walls_keep_rooms_apart():
+    data = OPEN.data.copy()
+    data[:, 110:112] = OCCUPIED
+    walled = OccupancyGrid(data, 0.05, (-5.0, -5.0))
+    objects = [thing(1, "desk", "brown", 0.0, 0), thing(2, "bed", "red", 1.1, 0)]
+    assert together(objects, OPEN, 4.0)[0, 1]
+    assert not together(objects, walled, 4.0)[0, 1]
+    office = parse_instruction("go to the office").target
+    assert candidates(office, objects, walled)[0].score > candidates(office, objects, OPEN)[0].score
+
+
+def test_posterior_sums_to_one_and_follows_the_evidence():
+    kinds = ("kitchen", "bathroom", "bedroom")
+    p = room_posterior([("toilet", 1.0), ("washing machine", 1.0)], kinds)
+    assert sum(p.values()) == pytest.approx(1.0)
+    assert max(p, key=p.get) == "bathroom"
+
+
+def test_priors_of_places():
+    assert affinity("refrigerator", "oven", False) > 0.8
+    assert affinity("bed", "oven", False) == 0.0
+    assert affinity("toilet", "bathroom", True) > 0.9
+
+
+def test_rules_stop_where_they_arrived():
+    c = context([Facts(cost=1, gain=9), Facts(arrived=0.9)], ["frontier", "stop"])
+    assert choice("rules", c) == 1
+    assert choice("frontier", c) == 1
+
+
+def test_known_target_comes_before_exploring():
+    c = context([Facts(cost=9, match=1.0), Facts(cost=1, gain=9), Facts()], ["object", "frontier", "stop"])
+    assert choice("rules", c) == 0
+    assert choice("frontier", c) == 0
+
+
+def test_rules_weigh_priors_gain_and_distance_where_frontier_takes_the_nearest():
+    facts = [Facts(cost=2, gain=3), Facts(cost=3, gain=3, affinity=0.9), Facts()]
+    c = context(facts, ["frontier", "frontier", "stop"])
+    assert choice("rules", c) == 1
+    assert choice("frontier", c) == 0
+    far = context([Facts(cost=2, gain=3), Facts(cost=12, gain=3), Facts()], ["frontier", "frontier", "stop"])
+    assert choice("rules", far) == 0
+
+
+def test_rules_stay_on_their_way():
+    facts = [Facts(cost=2.0, gain=3), Facts(cost=2.2, gain=3, current=True), Facts()]
+    assert choice("rules", context(facts, ["frontier", "frontier", "stop"])) == 1
+
+
+def test_doubtful_match_is_the_last_resort():
+    facts = [Facts(cost=2, match=0.4), Facts(cost=5, gain=0.3), Facts()]
+    assert choice("rules", context(facts, ["object", "frontier", "stop"])) == 1
+    assert choice("rules", context([facts[0], facts[2]], ["object", "stop"])) == 0
+    assert choice("rules", context([Facts(cost=2, match=0.1), Facts()], ["object", "stop"])) == 1
+
+
+def test_random_is_repeatable_and_varies():
+    kinds = ["frontier"] * 6 + ["stop"]
+    draws = [choice("random", context([Facts(cost=1, gain=1)] * 7, kinds, seed=k)) for k in range(40)]
+    assert draws == [choice("random", context([Facts(cost=1, gain=1)] * 7, kinds, seed=k)) for k in range(40)]
+    assert len(set(draws)) > 3
