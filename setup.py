@@ -25,13 +25,13 @@ extras_require = {
     "slam": ["gtsam>=4.3,<5"],
     # Meshes and point clouds on a screen; needs libEGL, libGL, libgomp and libusb-1.0 of the system.
     "viewer": ["open3d>=0.18,<1", "trimesh>=4,<6"],
-    # Tests and linting. The ROS pytest plugins use an argument that pytest 9 removed.
+    # Tests and linting.
     "dev": [
         "embreex>=2.17.7.post6,<5",
         "evo>=1.30,<2",
         "hypothesis>=6.98,<7",
         "psutil>=5.9,<8",
-        "pytest>=7.4,<9",
+        "pytest>=7.4,<10",
         "pytest-timeout>=2.2,<3",
         "ruff>=0.11,<1",
         "trimesh>=4,<6",

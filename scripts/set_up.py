@@ -32,6 +32,9 @@ MESSAGES = ("compat/tf2_msgs", *INTERFACES)
 BUILD_FILES = ("package.xml", "CMakeLists.txt", "embodied_nav/__init__.py", "scripts/node.in", "scripts/embodied-nav")
 VERSIONS = ((3, 12), (3, 11), (3, 13))  # 3.12 is what ROS 2 Jazzy itself runs on
 
+#: Installed without what they ask for: gtsam asks for pytest 9, which ROS's pytest plugins cannot stand.
+ALONE = ("gtsam",)
+
 HINT = """\
   Debian, Ubuntu: sudo apt install python3 python3-venv python3-dev g++ make cmake
   Fedora:         sudo dnf install python3.12 python3.12-devel gcc-c++ make cmake
@@ -143,7 +146,12 @@ def install_packages(libraries: list[str]) -> None:
     BUSY.touch()
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--prefer-binary"]
     try:
-        run([*pip, "-r", str(REQUIREMENTS), *libraries], on_error="check the network connection and try again")
+        alone = [library for library in libraries if library.startswith(ALONE)]
+        together = [library for library in libraries if library not in alone]
+        hint = "check the network connection and try again"
+        run([*pip, "-r", str(REQUIREMENTS), *together], on_error=hint)
+        if alone:
+            run([*pip, "--no-deps", *alone], on_error=hint)
     except SetUpError:
         BUSY.unlink()
         raise
