@@ -12,10 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from ..geometry import Camera
+from ..geometry import Camera, invert
 
 #: (largest distance of a pair in m, pixel stride, iterations), coarse to fine.
 _LEVELS = ((0.30, 4, 6), (0.10, 2, 6), (0.05, 2, 6))
+#: Distance (px) to the neighbours that give a normal: quantised depth has steps that nearer neighbours take for slopes.
+_NORMAL_REACH = 2
+#: Depth differences (m, and part of the depth) that count as the same surface in :func:`agreement`.
+_SAME_SURFACE, _SAME_SURFACE_RELATIVE = 0.05, 0.04
 #: Depth noise: sigma = _NOISE_FLOOR + _NOISE_SQUARE * z^2 (m); the shape of structured light and stereo sensors.
 _NOISE_FLOOR, _NOISE_SQUARE = 0.002, 0.0012
 #: Pairs are correlated (neighbouring pixels share their error): so many of them count as one independent measurement.
@@ -40,7 +44,7 @@ class DepthView:
     @classmethod
     def of(cls, depth: np.ndarray, camera: Camera) -> DepthView:
         """Computes the normals of a depth image."""
-        return cls(depth, camera, _normals(depth, _intrinsics(camera)))
+        return cls(depth, camera, _normals(depth, _intrinsics(camera), _NORMAL_REACH))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +78,7 @@ def register(
     reference: DepthView,
     T: np.ndarray,
     prior: np.ndarray | None = None,
+    reach: float = 0.30,
 ) -> Registration:
     """Registers a depth image to a reference.
 
@@ -82,6 +87,7 @@ def register(
         camera: its intrinsics.
         T: 4x4 first guess of reference from camera; the prior pulls towards it.
         prior: 6x6 information (1/m^2, 1/rad^2) of the guess, or None for none.
+        reach: largest distance (m) of a pair; near a good guess a short one keeps wrong pairs out.
 
     Returns:
         The registration; ``pairs`` is 0 where too few points met and ``T`` is then the guess.
@@ -92,22 +98,40 @@ def register(
     k, kr = _intrinsics(camera), _intrinsics(reference.camera)
     pairs = tried = 0
     error = 0.0
-    for reach, stride, iterations in _LEVELS:
+    for widest, stride, iterations in _LEVELS:
+        if widest > max(reach, _LEVELS[-1][0]):
+            continue
         for _ in range(iterations):
-            pairs, tried, error = _accumulate(
-                depth, k, reference.depth, reference.normals, kr, T, reach, stride, A, b
-            )
+            pairs, tried, error = _accumulate(depth, k, reference.depth, reference.normals, kr, T, widest, stride, A, b)
             if pairs < _MIN_PAIRS:
                 return Registration(guess, 0, 0.0, float("inf"), np.zeros((6, 6)))
             scale = 1.0 / _PAIRS_PER_MEASUREMENT
             system = A * scale + prior + 1e-9 * np.trace(A) * np.eye(6)
-            step = np.linalg.solve(system, b * scale - prior @ logarithm(T @ _inverse(guess)))
+            step = np.linalg.solve(system, b * scale - prior @ logarithm(T @ invert(guess)))
             T = exponential(step) @ T
             if np.abs(step).max() < 1e-5:
                 break
     T[:3, :3] = _orthonormal(T[:3, :3])
     share = pairs / max(tried, 1)
     return Registration(T, pairs, share, float(np.sqrt(error / pairs)), A / _PAIRS_PER_MEASUREMENT)
+
+
+def agreement(depth: np.ndarray, camera: Camera, other: np.ndarray, other_camera: Camera, T: np.ndarray) -> float:
+    """How well two depth images go together, 0 to 1: the share of points that lie on the other's surfaces.
+
+    Points in the other's free space contradict, in both directions; what the other cannot see behind its surfaces says
+    nothing. Where nothing is comparable the result is 0.
+
+    Args:
+        depth, other: HxW float32 m, NaN invalid.
+        T: 4x4, other optical frame from this one.
+    """
+    k, ko = _intrinsics(camera), _intrinsics(other_camera)
+    shares = []
+    for a, ka, b, kb, T_b_a in ((depth, k, other, ko, T), (other, ko, depth, k, invert(T))):
+        same, through = _compare(a, ka, b, kb, np.ascontiguousarray(T_b_a), 4)
+        shares.append(same / max(same + through, 1))
+    return min(shares)
 
 
 def exponential(x: np.ndarray) -> np.ndarray:
@@ -138,37 +162,30 @@ def _orthonormal(R: np.ndarray) -> np.ndarray:
     return U @ Vt
 
 
-def _inverse(T: np.ndarray) -> np.ndarray:
-    out = np.eye(4)
-    out[:3, :3] = T[:3, :3].T
-    out[:3, 3] = -T[:3, :3].T @ T[:3, 3]
-    return out
-
-
 def _intrinsics(camera: Camera) -> np.ndarray:
     return np.array([camera.fx, camera.fy, camera.cx, camera.cy])
 
 
 @njit(cache=True, nogil=True)
-def _normals(depth, k):
-    """Normals by central differences, NaN across depth jumps."""
+def _normals(depth, k, h):
+    """Normals by central differences over ``h`` pixels, NaN across depth jumps."""
     height, width = depth.shape
     normals = np.full((height, width, 3), np.nan, np.float32)
     fx, fy, cx, cy = k[0], k[1], k[2], k[3]
-    for v in range(1, height - 1):
-        for u in range(1, width - 1):
+    for v in range(h, height - h):
+        for u in range(h, width - h):
             z = depth[v, u]
-            zl, zr = depth[v, u - 1], depth[v, u + 1]
-            zu, zd = depth[v - 1, u], depth[v + 1, u]
+            zl, zr = depth[v, u - h], depth[v, u + h]
+            zu, zd = depth[v - h, u], depth[v + h, u]
             jump = 0.05 * z
             smooth = abs(zl - z) < jump and abs(zr - z) < jump and abs(zu - z) < jump and abs(zd - z) < jump
             if not (z > 0.0 and smooth):
                 continue
-            ax = ((u + 1 - cx) * zr - (u - 1 - cx) * zl) / fx
+            ax = ((u + h - cx) * zr - (u - h - cx) * zl) / fx
             ay = (v - cy) * (zr - zl) / fy
             az = zr - zl
             bx = (u - cx) * (zd - zu) / fx
-            by = ((v + 1 - cy) * zd - (v - 1 - cy) * zu) / fy
+            by = ((v + h - cy) * zd - (v - h - cy) * zu) / fy
             bz = zd - zu
             nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
             length = np.sqrt(nx * nx + ny * ny + nz * nz)
@@ -230,3 +247,34 @@ def _accumulate(depth, k, ref_depth, ref_normals, kr, T, reach, stride, A, b):
         for j in range(i):
             A[i, j] = A[j, i]
     return pairs, tried, error
+
+
+@njit(cache=True, nogil=True)
+def _compare(depth, k, other, ko, T, stride):
+    """Points on the other's surfaces, and points in what the other saw to be free."""
+    height, width = depth.shape
+    other_height, other_width = other.shape
+    same = 0
+    through = 0
+    for v in range(0, height, stride):
+        for u in range(0, width, stride):
+            z = depth[v, u]
+            if not z > 0.0:
+                continue
+            x, y = (u - k[2]) / k[0] * z, (v - k[3]) / k[1] * z
+            pz = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+            if pz < 0.05:
+                continue
+            px = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
+            py = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
+            uo = int(np.floor(px / pz * ko[0] + ko[2] + 0.5))
+            vo = int(np.floor(py / pz * ko[1] + ko[3] + 0.5))
+            if uo < 0 or vo < 0 or uo >= other_width or vo >= other_height:
+                continue
+            allowed = _SAME_SURFACE + _SAME_SURFACE_RELATIVE * pz
+            ahead = other[vo, uo] - pz
+            if abs(ahead) < allowed:
+                same += 1
+            elif ahead > 0.0:
+                through += 1
+    return same, through

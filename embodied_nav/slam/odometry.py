@@ -1,4 +1,4 @@
-"""RGB-D odometry, frame to keyframe: depth registration, features where geometry is weak. Knows nothing of loops and ROS.
+"""RGB-D odometry, frame to keyframe: depth, and features where depth is weak. Knows nothing of loops and ROS.
 
 Drift grows with keyframes, not with frames. Wheel odometry, where there is any, is a prior on every frame's motion.
 """
@@ -12,8 +12,17 @@ import numpy as np
 from ..config import Config, param
 from ..geometry import Camera, invert, rotation_angle
 from ..keyframes import Features, extract
-from .icp import DepthView, Registration, register
+from .icp import Registration, logarithm, register
 from .places import View, locate
+
+#: Largest distance (m) of point pairs at the start: with wheels the guess is good, and far pairs are wrong pairs.
+_WHEELS_REACH, _BLIND_REACH = 0.10, 0.30
+#: Depth alone is believed with this share of the view and this certainty (m) in its weakest direction.
+_GOOD_SHARE, _GOOD_WEAKEST = 0.5, 0.02
+#: A motion farther from the expected one than this is doubted; what it may always differ (m, rad).
+_MOST_SIGMAS, _ALWAYS = 4.0, (0.01, 0.005)
+#: Depth and features that agree within this (m) overrule wheels.
+_SLIP_AGREEMENT = 0.05
 
 
 @dataclass(frozen=True)
@@ -81,43 +90,51 @@ class RGBDOdometry:
             return OdometryStep(np.eye(4), 0, np.zeros((6, 6)), "first", self._view)
         motion = self._velocity if wheels is None else wheels
         guess = self._T @ motion
-        prior = self._prior(motion, wheels is not None)
-        result, source, features = self._register(depth, camera, color, guess, prior)
+        sigma = self._sigma(motion, wheels is not None)
+        result, source, features = self._register(depth, camera, color, guess, sigma, wheels is not None)
         self.lost = self.lost + 1 if source == "prior" else 0
         self._velocity, self._T = invert(self._T) @ result.T, result.T
-        step = OdometryStep(result.T, self._count - 1, result.information + prior, source)
+        step = OdometryStep(result.T, self._count - 1, result.information + _information(sigma), source)
         if not self._keyframe_due(result, source):
             return step
         self._new_keyframe(depth, camera, color, features)
         return OdometryStep(step.T_keyframe_camera, step.keyframe, step.information, source, self._view)
 
-    def _register(self, depth, camera, color, guess, prior) -> tuple[Registration, str, Features | None]:
-        """Depth from the guess; where that is weak, from where the features put the camera."""
-        result = register(depth, camera, self._view.depth_view, guess, prior)
-        if result.share >= 0.5 and result.weakest < 0.02:
+    def _register(self, depth, camera, color, guess, sigma, wheels) -> tuple[Registration, str, Features | None]:
+        """Depth from the guess; where that is weak or unlikely, depth from where the features put the camera."""
+        reach = _WHEELS_REACH if wheels else _BLIND_REACH
+        prior = _information(sigma)
+        result = register(depth, camera, self._view.depth_view, guess, prior, reach)
+        likely = _innovation(result, guess, sigma) < _MOST_SIGMAS
+        if likely and result.share >= _GOOD_SHARE and result.weakest < _GOOD_WEAKEST:
             return result, "depth", None
         features = None if color is None else extract(color)
+        found = None
         if features is not None and self._view.features is not None:
             found = locate(View.of(depth, camera, features), self._view)
-            if found is not None:
-                again = register(depth, camera, self._view.depth_view, found.T, prior=found.information)
-                if again.share > max(result.share, self.config.min_share) and again.residual < 1.3 * result.residual:
-                    return again, "features", features
-                if result.share < self.config.min_share:
-                    return Registration(found.T, found.inliers, 0.0, 1.0, found.information), "features", features
-        if result.share >= self.config.min_share:
-            return result, "depth", features
-        return Registration(guess, 0, 0.0, float("inf"), np.zeros((6, 6))), "prior", features
-
-    def _prior(self, motion: np.ndarray, wheels: bool) -> np.ndarray:
-        """6x6 information of a frame's motion: tight for wheels, loose for constant velocity."""
+        options = [(result, "depth")] if result.share >= self.config.min_share else []
+        if found is not None:
+            again = register(depth, camera, self._view.depth_view, found.T, found.information, _WHEELS_REACH)
+            if again.share >= self.config.min_share:
+                options.append((again, "features"))
+            options.append((Registration(found.T, found.inliers, 0.0, 1.0, found.information), "features"))
         if wheels:
-            distance, turn = float(np.linalg.norm(motion[:3, 3])), rotation_angle(motion)
-            sigma_t = 0.002 + self.config.wheel_translation * distance
-            sigma_r = 0.001 + self.config.wheel_rotation * distance + self.config.wheel_turn * turn
-        else:
-            sigma_t, sigma_r = 0.03, 0.03
-        return np.diag([sigma_t**-2] * 3 + [sigma_r**-2] * 3)
+            probable = [o for o in options if _innovation(o[0], guess, sigma) < _MOST_SIGMAS]
+            # Wheels slip; then depth and features, which know nothing of each other, agree.
+            slipped = len(options) > 1 and _apart(result.T, found.T) < _SLIP_AGREEMENT
+            options = probable or (options if slipped else [])
+        if not options:
+            return Registration(guess, 0, 0.0, float("inf"), np.zeros((6, 6))), "prior", features
+        best = min(options, key=lambda option: option[0].residual / max(option[0].share, 0.05))
+        return *best, features
+
+    def _sigma(self, motion: np.ndarray, wheels: bool) -> tuple[float, float]:
+        """Standard deviations (m, rad) of a frame's motion: small for wheels, large for constant velocity."""
+        if not wheels:
+            return 0.03, 0.03
+        distance, turn = float(np.linalg.norm(motion[:3, 3])), rotation_angle(motion)
+        sigma_t = 0.002 + self.config.wheel_translation * distance
+        return sigma_t, 0.001 + self.config.wheel_rotation * distance + self.config.wheel_turn * turn
 
     def _keyframe_due(self, result: Registration, source: str) -> bool:
         config = self.config
@@ -134,6 +151,22 @@ class RGBDOdometry:
         self._view = View.of(depth, camera, features, normals=True)
         self._T = np.eye(4)
         self._count += 1
+
+
+def _information(sigma: tuple[float, float]) -> np.ndarray:
+    return np.diag([sigma[0] ** -2] * 3 + [sigma[1] ** -2] * 3)
+
+
+def _innovation(result: Registration, guess: np.ndarray, sigma: tuple[float, float]) -> float:
+    """How many standard deviations a result lies from the guess."""
+    x = logarithm(result.T @ invert(guess))
+    off_t = max(0.0, _apart(result.T, guess) - _ALWAYS[0])
+    off_r = max(0.0, float(np.linalg.norm(x[3:])) - _ALWAYS[1])
+    return max(off_t / sigma[0], off_r / sigma[1])
+
+
+def _apart(T: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(T[:3, 3] - other[:3, 3]))
 
 
 def thinned(depth: np.ndarray, camera: Camera, width: int, max_depth: float) -> tuple[np.ndarray, Camera]:

@@ -1,4 +1,4 @@
-"""Recognising a place: ORB words propose, 3D-2D RANSAC and depth registration confirm. Knows nothing of graphs and ROS."""
+"""Recognising a place: ORB words propose, 3D-2D RANSAC and depth confirm. Knows nothing of graphs and ROS."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import numpy as np
 
 from ..geometry import Camera, invert
 from ..keyframes import Features
-from .icp import DepthView, register
+from .icp import DepthView, agreement, register
 
 #: Bits of a word and number of words a descriptor: two ORB descriptors of one corner (some 30 of 256 bits differ) share
 #: at least one word in half of the cases, two of different corners almost never. No vocabulary to train or ship.
 _WORD_BITS, _WORDS = 14, 4
 _BITS = np.random.default_rng(7).permutation(256)[: _WORD_BITS * _WORDS].reshape(_WORDS, _WORD_BITS)
+#: What depth must say of a place that features recognised: part of the view that fits, normalised residual, how far (m)
+#: it may move the features' pose, and how little may lie in what the other view saw to be free. Of 855 true pairs in
+#: simulated apartments one in a hundred agreed less than 0.92; of look-alikes metres apart a third agreed more.
+_MIN_SHARE, _MAX_RESIDUAL, _MAX_MOVE, _MIN_AGREEMENT = 0.45, 2.0, 0.25, 0.88
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +54,13 @@ class Location:
         T: 4x4, other optical frame from this one.
         inliers: matches that RANSAC kept.
         information: 6x6, as in :class:`.icp.Registration`.
+        weakest: m, how well depth alone holds the weakest direction; infinite where depth was not asked.
     """
 
     T: np.ndarray
     inliers: int
     information: np.ndarray
+    weakest: float = float("inf")
 
 
 def locate(view: View, other: View, min_inliers: int = 20, ratio: float = 0.8) -> Location | None:
@@ -93,10 +99,13 @@ def locate(view: View, other: View, min_inliers: int = 20, ratio: float = 0.8) -
 
 
 class Places:
-    """Remembers views and finds those that show the same place as a new one."""
+    """Remembers views and finds those that show the same place as a new one.
 
-    def __init__(self, min_inliers: int = 25, min_share: float = 0.45, max_residual: float = 2.5) -> None:
-        self.min_inliers, self.min_share, self.max_residual = min_inliers, min_share, max_residual
+    What it confirms looks the same and has the same shape; whether two alike places are one only the pose graph knows.
+    """
+
+    def __init__(self, min_inliers: int = 25) -> None:
+        self.min_inliers = min_inliers
         self.views: list[View] = []
         self._index: dict[int, list[int]] = defaultdict(list)
 
@@ -108,27 +117,38 @@ class Places:
             self._index[word].append(number)
         return number
 
-    def candidates(self, view: View, before: int, most: int = 5) -> list[int]:
-        """Earlier views (number below ``before``) that share the most rare words with this one, best first."""
-        scores: dict[int, float] = defaultdict(float)
+    def candidates(self, view: View, allowed: np.ndarray | None = None, most: int = 5) -> list[int]:
+        """Views that share the most rare words with this one, best first; ``allowed`` (N bool) leaves the rest out."""
+        hits: list[int] = []
+        counts: list[int] = []
         for word in _words(view):
-            holders = self._index.get(word, ())
-            for number in holders:
-                if number < before:
-                    scores[number] += 1.0 / len(holders)
-        return sorted(scores, key=scores.get, reverse=True)[:most]
+            holders = self._index.get(word)
+            if holders:
+                hits += holders
+                counts.append(len(holders))
+        weights = np.repeat(1.0 / np.array(counts, dtype=np.float64), counts) if counts else None
+        scores = np.bincount(np.array(hits, dtype=np.int64), weights, len(self.views))
+        if allowed is not None:
+            scores = np.where(allowed, scores, 0.0)
+        best = np.argsort(-scores, kind="stable")[:most]
+        return [int(number) for number in best if scores[number] > 0.0]
 
     def confirm(self, view: View, number: int) -> Location | None:
-        """Whether a view truly shows an earlier one's place: features, then depth, must agree."""
+        """Whether a view shows what an earlier one shows: features, then depth, must agree."""
+        found = locate(view, self.views[number], self.min_inliers)
+        return None if found is None else self.fit(view, number, found)
+
+    def fit(self, view: View, number: int, guess: Location) -> Location | None:
+        """Refines a guess by depth; None where the two views contradict each other."""
         other = self.views[number]
-        found = locate(view, other, self.min_inliers)
-        if found is None:
+        fitted = register(view.depth, view.camera, other.depth_view, guess.T, guess.information)
+        if fitted.share < _MIN_SHARE or fitted.residual > _MAX_RESIDUAL:
             return None
-        fitted = register(view.depth, view.camera, other.depth_view, found.T, found.information)
-        moved = float(np.linalg.norm(fitted.T[:3, 3] - found.T[:3, 3]))
-        if fitted.share < self.min_share or fitted.residual > self.max_residual or moved > 0.25:
+        if float(np.linalg.norm(fitted.T[:3, 3] - guess.T[:3, 3])) > _MAX_MOVE:
             return None
-        return Location(fitted.T, found.inliers, fitted.information + found.information)
+        if agreement(view.depth, view.camera, other.depth, other.camera, fitted.T) < _MIN_AGREEMENT:
+            return None
+        return Location(fitted.T, guess.inliers, fitted.information + guess.information, fitted.weakest)
 
 
 def _words(view: View) -> set[int]:
@@ -148,7 +168,7 @@ def _points(depth: np.ndarray, camera: Camera, features: Features) -> np.ndarray
     around = np.where(np.isnan(around), np.float32(np.inf), around)
     z = around.min(axis=0)
     farthest = np.where(np.isfinite(around), around, -np.inf).max(axis=0)
-    z = np.where(farthest < 1.1 * z, z, np.nan).astype(np.float32)
+    z = np.where(np.isfinite(z) & (farthest < 1.1 * z), z, np.nan).astype(np.float32)
     rays = np.column_stack(
         [(pixels[:, 0] - camera.cx) / camera.fx, (pixels[:, 1] - camera.cy) / camera.fy, np.ones(len(pixels))]
     )
