@@ -65,6 +65,9 @@ class SevenScenes:
                 if part not in names[number]:
                     raise InputError(f"{folder}: frame-{number:06d} has no {part} file")
         self._files = [names[n] for n in numbers]
+        for files in self._files:  # a bad file in the middle is found now, not after minutes
+            _check_signature(files["color"])
+            _check_signature(files["depth"])
         self.stamps = [n * 1_000_000_000 // _SEVEN_SCENES_RATE for n in numbers]
         self.poses = [_read_pose(files["pose"]) for files in self._files]
         first = self._read_images(0)
@@ -113,6 +116,18 @@ def open_recording(folder: str | Path, format: str, max_frames: int | None = Non
     return SevenScenes(folder, max_frames)
 
 
+def _check_signature(path: Path) -> None:
+    """Whether a file begins as PNG and JPEG files do."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        what = "is empty" if not start else "is no PNG or JPEG image"
+        raise InputError(f"{path}: {what}; replace this frame or remove its three files")
+
+
 def _decode(path: Path, flags: int) -> np.ndarray:
     import cv2
 
@@ -122,7 +137,7 @@ def _decode(path: Path, flags: int) -> np.ndarray:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     image = cv2.imdecode(data, flags) if len(data) else None
     if image is None:
-        raise InputError(f"{path}: {'is empty' if not len(data) else 'is no image'}; replace or remove this frame")
+        raise InputError(f"{path}: cannot be decoded; replace this frame or remove its three files")
     return image
 
 

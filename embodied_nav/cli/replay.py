@@ -10,6 +10,8 @@ from pathlib import Path
 from ..errors import InputError
 
 OUTPUTS = ("report.json", "map.png", "map.ply", "memory.db")
+#: Objects named on the map: without a model all are "gray object" and the like, and names hide the picture.
+_NAMED = 10
 CAMERA_TOPICS = ("/camera/color/image_raw", "/camera/depth/image_raw", "/camera/color/camera_info")
 
 
@@ -117,10 +119,11 @@ def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restar
     memory = SpatialMemory.load(out / "memory.db")
     write_ply(out / "map.ply", memory)
     poses = np.array(recording.poses)
+    largest = sorted(memory.objects(), key=lambda o: -o.voxels)[:_NAMED]
     draw_map(
         out / "map.png",
         trajectory=poses[:, :3, 3],
-        objects=memory.objects(),
+        objects=largest,
         voxels=memory.voxels(),
         up=-poses[:, :3, 1].mean(axis=0),  # cameras are held upright: their image's up is the room's
         camera_view=recording.read(len(recording) // 2).color,

@@ -1,4 +1,4 @@
-"""A running graph beside the test: nodes in processes of their own, and a node of the test's to listen and talk with."""
+"""A running graph beside the test: nodes in processes of their own, and a node of the test's that listens and talks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("rclpy")
 sys.path.append(str(Path(__file__).parent))  # ros_robot
 
-from embodied_nav.bringup import Process, Supervisor, local_environment  # noqa: E402
+from embodied_nav.bringup import Process, Supervisor, local_environment
 
 
 class Graph:

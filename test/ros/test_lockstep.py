@@ -37,9 +37,9 @@ def processes(instruction):
 
 @pytest.mark.ros
 def test_same_decisions_as_in_process(start_graph):
+    from embodied_nav.msg import Decision
     from geometry_msgs.msg import PoseStamped
 
-    from embodied_nav.msg import Decision
     from embodied_nav.nodes import qos
     from embodied_nav.nodes.conversions import decision_from_msg
 

@@ -64,7 +64,11 @@ def test_bad_frames_are_refused_counted_and_leave_the_memory_alone(remembering):
         from geometry_msgs.msg import Point
 
         answer = r.call(
-            QueryMemory, "memory/query", box_min=Point(**{k: -v for k, v in far.items()}), box_max=Point(**far), **request
+            QueryMemory,
+            "memory/query",
+            box_min=Point(**{k: -v for k, v in far.items()}),
+            box_max=Point(**far),
+            **request,
         )
         assert answer.success
         return answer.voxels.width
@@ -83,7 +87,9 @@ def test_bad_frames_are_refused_counted_and_leave_the_memory_alone(remembering):
         count = r.count(name)
         vars(robot).update(fault)
         robot.off.clear()
-        assert r.graph.until(lambda name=name, count=count: r.count(name) > count, 5.0), f"{name}: {r.diagnostics('memory')}"
+        assert r.graph.until(lambda name=name, count=count: r.count(name) > count, 5.0), (
+            f"{name}: {r.diagnostics('memory')}"
+        )
         robot.off |= CAMERA
         vars(robot).update({k: good[k] for k in fault})
         r.graph.spin(0.6)
@@ -100,15 +106,15 @@ def test_bad_frames_are_refused_counted_and_leave_the_memory_alone(remembering):
 
 
 def test_services_and_late_listeners(remembering, tmp_path):
+    from embodied_nav.msg import ObjectArray
+    from embodied_nav.srv import ClearMemory, LoadMemory, QueryMemory, SaveMemory
     from nav_msgs.msg import OccupancyGrid
     from sensor_msgs.msg import PointCloud2
     from visualization_msgs.msg import MarkerArray
 
     from embodied_nav.memory import SpatialMemory
-    from embodied_nav.msg import ObjectArray
     from embodied_nav.nodes import qos
     from embodied_nav.nodes.conversions import cloud_arrays
-    from embodied_nav.srv import ClearMemory, LoadMemory, QueryMemory, SaveMemory
 
     r = remembering
     latched = {
