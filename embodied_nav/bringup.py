@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import Config, read_yaml
-from .errors import InputError
+from .errors import AlreadyTold, InputError
 from .resources import share_path
 from .robot import RobotProfile
 
@@ -290,7 +290,8 @@ class Supervisor:
             Exit codes of ended processes that are not started again.
 
         Raises:
-            ChildError: a child cannot start; it has said on stderr why.
+            AlreadyTold: a child cannot start; it has said on stderr why.
+            InputError: a child crashes again and again.
         """
         ended = {}
         for name, process in self._processes.items():
@@ -298,7 +299,7 @@ class Supervisor:
             if code is None:
                 continue
             if code == 2:
-                raise ChildError(f"{name} could not start, see above")
+                raise AlreadyTold(f"{name} could not start")
             if not process.respawn:
                 ended[name] = code
             elif name not in self._due:
@@ -330,7 +331,7 @@ class Supervisor:
         crashes = self._crashes[name] = 1 if healthy else self._crashes.get(name, 0) + 1
         how = f"killed by signal {-code}" if code < 0 else f"ended with {code}"
         if crashes >= _CRASHES:
-            raise ChildError(f"{name} {how}, {crashes} times in a row; see its messages above")
+            raise InputError(f"{name} {how}, {crashes} times in a row; see its messages above")
         pause = min(_FIRST_PAUSE * 2 ** (crashes - 1), _LONGEST_PAUSE)
         self._due[name] = now + pause
         self._say(f"{name} {how}; starting it again in {pause:.1f} s")
@@ -349,13 +350,12 @@ class Supervisor:
     def _params_file(self, process: Process) -> str:
         import yaml
 
+        # Under the full name: rcl applies files by node key in the order in which the keys first appear, so that a
+        # "/**" here would be joined to that of an earlier file and lose against its more particular keys.
+        full_name = "/".join(("", *filter(None, (process.namespace.strip("/"), process.name))))
         path = Path(self._folder.name, f"{process.name}.yaml")
-        path.write_text(yaml.safe_dump({"/**": {"ros__parameters": _nested(process.parameters)}}), encoding="utf-8")
+        path.write_text(yaml.safe_dump({full_name: {"ros__parameters": _nested(process.parameters)}}), encoding="utf-8")
         return str(path)
-
-
-class ChildError(InputError):
-    """A node cannot run; what the user must mend stands on stderr already."""
 
 
 def _interrupt(*_: object) -> None:

@@ -7,3 +7,7 @@ line and exits with 2.
 
 class InputError(ValueError):
     """Bad input (file, argument, parameter): one line, what and how to mend it."""
+
+
+class AlreadyTold(InputError):
+    """Bad input that a child process has put into its line on stderr already: nothing more is printed."""

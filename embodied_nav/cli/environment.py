@@ -17,6 +17,7 @@ def complete_environment() -> None:
     home = os.environ.setdefault("HOME", os.path.expanduser("~"))
     if "ROS_LOG_DIR" not in os.environ and "ROS_HOME" not in os.environ and not _writable(Path(home, ".ros", "log")):
         os.environ["ROS_LOG_DIR"] = str(Path(tempfile.gettempdir(), f"embodied_nav-{os.getuid()}", "log"))
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # a bad image is ours to report, in one line
     if Path(sys.prefix, "share", "ament_index").is_dir():
         os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 

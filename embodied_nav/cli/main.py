@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import AlreadyTold, InputError
 from .environment import complete_environment
 
 #: Subcommands in the order of the help; each is the module of the same name beside this one.
@@ -54,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = importlib.import_module(f".{args.command}", __package__).run(args)
         sys.stdout.flush()
         return code
+    except AlreadyTold:
+        return 2
     except InputError as error:
         line = " ".join(str(error).split())
         print(f"embodied-nav {args.command}: error: {line}", file=sys.stderr)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import time
+
+from ..errors import InputError
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
 
@@ -33,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import bringup
     from ..resources import share_path
 
+    _check(args)
     files = [str(share_path(f"config/{name}.yaml")) for name in ("robot", "agent")]
     if args.config:
         bringup.check_params_file(args.config)
@@ -59,3 +63,29 @@ def run(args: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print("up: ending the nodes", flush=True)
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuses here, in one line, what every node would refuse on its own."""
+    from .. import perception, reasoner
+
+    if not re.fullmatch(r"(/?[A-Za-z_][A-Za-z0-9_]*)(/[A-Za-z_][A-Za-z0-9_]*)*/?|", args.namespace):
+        raise InputError(f"--namespace '{args.namespace}': give letters, digits and _, with / between names")
+    if args.reasoner is not None and args.reasoner not in reasoner.NAMES:
+        raise InputError(f"--reasoner {args.reasoner}: unknown; give one of {', '.join(reasoner.NAMES)}")
+    if args.perception is not None and args.perception not in perception.BACKENDS:
+        raise InputError(f"--perception {args.perception}: unknown; give one of {', '.join(perception.BACKENDS)}")
+    if args.memory_file:
+        _check_memory_file(os.path.abspath(args.memory_file))
+
+
+def _check_memory_file(path: str) -> None:
+    """A memory file, or a place for one."""
+    from ..memory.persistence import open_file
+
+    if os.path.lexists(path):
+        with open_file(path):
+            return
+    folder = os.path.dirname(path)
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        raise InputError(f"--memory-file {path}: there is no folder {folder} to write to; make it or give another")

@@ -138,7 +138,8 @@ class AgentNode(LifecycleNode):
             params.refuse_unknown(self, bringup.SHARED_SETTINGS)
         except InputError as error:
             self.failure = error
-            self.get_logger().error(str(error))
+            if not self.settings.autostart:  # else ``run`` ends with this very line
+                self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self.handle_error(error)

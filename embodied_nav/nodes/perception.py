@@ -23,7 +23,7 @@ from embodied_nav.msg import SemanticDelta as DeltaMsg
 from .. import perception
 from ..config import Config, param
 from ..frames import Keyframe, SemanticDelta
-from ..perception import PerceptionConfig, PerceptionError
+from ..perception import BACKENDS, PerceptionConfig, PerceptionError
 from . import params, qos, warm_up
 from .conversions import BadMessage, delta_msg, image_array, keyframe_from_msg, stamp_ns
 from .lifecycle import AgentNode, run
@@ -34,7 +34,7 @@ from .worker import Worker
 class PerceptionNodeConfig(Config):
     """Settings of the perception node."""
 
-    backend: str = param("geometric", "perception back end: simulator, geometric")
+    backend: str = param("geometric", "perception back end", choices=BACKENDS)
     queue: int = param(4, "keyframes that wait at most; beyond it the oldest is dropped", low=1, high=1000)
 
 

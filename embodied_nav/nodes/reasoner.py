@@ -32,7 +32,7 @@ from ..config import Config, param
 from ..errors import InputError
 from ..frames import OccupancyGrid
 from ..planning import PlanningConfig, path_length
-from ..reasoner import Navigator, NavigatorConfig, NavigatorOutput, OptionConfig
+from ..reasoner import NAMES, Navigator, NavigatorConfig, NavigatorOutput, OptionConfig
 from . import markers, params, qos
 from .conversions import (
     BadMessage,
@@ -56,7 +56,7 @@ _MAP_STALE = 1.0
 class ReasonerNodeConfig(Config):
     """Settings of the reasoner node."""
 
-    policy: str = param("rules", "who decides: rules, frontier, random")
+    policy: str = param("rules", "who decides", choices=NAMES)
     map_patience: float = param(
         15.0, "a goal is aborted after so long without a map (the memory is started again meanwhile)",
         unit="s", low=1.0, high=600.0,
