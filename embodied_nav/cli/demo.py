@@ -38,15 +38,32 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs one episode; writes the results."""
-    from .. import bringup
-    from ..sim.episodes import save_episodes
     from . import episode_choice, run_folder
 
     _check(args)
     started = time.monotonic()
     episode = episode_choice.choose(args.seed, args.instruction)
-    out = run_folder.prepare(args.out, OUTPUTS)
-    print(f'demo: apartment {args.seed}, "{episode.instruction}" -> {out}', flush=True)
+    with run_folder.prepared(args.out, OUTPUTS) as out:
+        print(f'demo: apartment {args.seed}, "{episode.instruction}" -> {out}', flush=True)
+        report = _drive(args, episode, out)
+        report["wall_time_s"] = round(time.monotonic() - started, 3)
+        run_folder.write_report(out, report)
+    print(
+        f"demo: success {str(report['success']).lower()}, SPL {report['spl']:.2f}, {report['path_length_m']:.1f} m in "
+        f"{report['sim_time_s']:.0f} s, {report['distance_to_goal_m']:.1f} m to the goal, "
+        f"{report['collisions']} collisions",
+        flush=True,
+    )
+    return 0
+
+
+def _drive(args: argparse.Namespace, episode, out: Path) -> dict:
+    """The episode on the ROS graph; memory.db and map.png stand in ``out`` afterwards, the report comes back."""
+    import numpy as np
+
+    from .. import bringup
+    from ..sim.episodes import save_episodes
+
     with tempfile.TemporaryDirectory(prefix="embodied_nav-") as folder:
         scratch = Path(folder)
         save_episodes(scratch / "episode.json.gz", [episode])
@@ -55,19 +72,9 @@ def run(args: argparse.Namespace) -> int:
         sim, goal = (_read(scratch / name) for name in ("sim.json", "goal.json"))
         if code != 0 or sim is None or goal is None:
             raise InputError(f"the demo ended early (exit code {code}), see above")
-        import numpy as np
-
         report = _report(args, episode, sim, goal, supervisor.restarts)
-        report["wall_time_s"] = round(time.monotonic() - started, 3)
         report["voxels"] = _draw(out, episode, sim, np.load(scratch / "sim.npy"))
-    run_folder.write_report(out, report)
-    print(
-        f"demo: success {str(report['success']).lower()}, SPL {report['spl']:.2f}, {report['path_length_m']:.1f} m in "
-        f"{report['sim_time_s']:.0f} s, {report['distance_to_goal_m']:.1f} m to the goal, "
-        f"{report['collisions']} collisions",
-        flush=True,
-    )
-    return 0
+    return report
 
 
 def _check(args: argparse.Namespace) -> None:

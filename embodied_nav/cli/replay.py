@@ -42,35 +42,40 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the graph until the recording has passed; writes the results."""
-    from .. import bringup
     from ..recordings import open_recording
     from . import run_folder
 
     _check(args)
     recording = open_recording(args.folder, args.format, args.max_frames or None)
-    out = run_folder.prepare(args.out, OUTPUTS)
-    started = time.monotonic()
-    print(f"replay: {len(recording)} frames of {args.folder} -> {out}", flush=True)
-    result = out / ".replay.json"
-    processes = _processes(args, out, result)
-    try:
-        with bringup.Supervisor(processes, bringup.local_environment()) as supervisor:
-            while not (ended := supervisor.poll()):
-                time.sleep(0.05)
-        if ended["replay"] != 0 or not result.exists():
-            raise InputError(f"the replay ended early (exit code {ended['replay']}), see above")
-        counts = json.loads(result.read_text(encoding="utf-8"))
-    finally:
-        result.unlink(missing_ok=True)
-    report = _finish(args, out, recording, counts, supervisor.restarts)
-    report["total_time_s"] = round(time.monotonic() - started, 3)
-    run_folder.write_report(out, report)
+    with run_folder.prepared(args.out, OUTPUTS) as out:
+        started = time.monotonic()
+        print(f"replay: {len(recording)} frames of {args.folder} -> {out}", flush=True)
+        counts, restarts = _play(args, out)
+        report = _finish(args, out, recording, counts, restarts)
+        report["total_time_s"] = round(time.monotonic() - started, 3)
+        run_folder.write_report(out, report)
     print(
         f"replay: {report['frames']} frames, {report['dropped']} dropped, {report['keyframes']} keyframes, "
         f"{report['voxels']} voxels in {report['wall_time_s']:.1f} s",
         flush=True,
     )
     return 0
+
+
+def _play(args: argparse.Namespace, out: Path) -> tuple[dict, dict[str, int]]:
+    """The recording through the ROS graph; what was counted, and how often each node was started again."""
+    from .. import bringup
+
+    result = out / ".replay.json"
+    try:
+        with bringup.Supervisor(_processes(args, out, result), bringup.local_environment()) as supervisor:
+            while not (ended := supervisor.poll()):
+                time.sleep(0.05)
+        if ended["replay"] != 0 or not result.exists():
+            raise InputError(f"the replay ended early (exit code {ended['replay']}), see above")
+        return json.loads(result.read_text(encoding="utf-8")), supervisor.restarts
+    finally:
+        result.unlink(missing_ok=True)
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -1,20 +1,27 @@
-"""The folder that demo and replay write into: replaces their own earlier files, never another's. Knows no ROS."""
+"""The folder that demo and replay write into: replaces their own earlier files, never another's. Knows no ROS.
+
+Earlier files wait in a hidden folder beside the new ones and come back where the run fails over its input.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError
 
 REPORT, MEMORY, MAP, CLOUD = "report.json", "memory.db", "map.png", "map.ply"
+_EARLIER = ".embodied_nav-earlier"
 
 
-def prepare(folder: str, names: Sequence[str]) -> Path:
-    """Makes the folder ready: its earlier outputs are removed, what is not ours stops everything.
+@contextmanager
+def prepared(folder: str, names: Sequence[str]) -> Iterator[Path]:
+    """The folder, ready for outputs of these names; what an earlier run wrote is put back on an InputError.
 
     Raises:
         InputError: the folder cannot be made or written, or holds a file of these names that is not ours.
@@ -33,9 +40,21 @@ def prepare(folder: str, names: Sequence[str]) -> Path:
             raise InputError(
                 f"--out {folder}: {p.name} there is not from an earlier run; move it or give another folder"
             )
+    earlier = path / _EARLIER
+    shutil.rmtree(earlier, ignore_errors=True)  # of a run that was killed
+    earlier.mkdir()
     for p in there:
-        p.unlink()
-    return path
+        p.replace(earlier / p.name)
+    try:
+        yield path
+    except InputError:
+        for name in names:
+            (path / name).unlink(missing_ok=True)
+        for p in earlier.iterdir():
+            p.replace(path / p.name)
+        raise
+    finally:
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def write_report(path: Path, report: dict) -> None:
