@@ -1,4 +1,4 @@
-"""The whole graph in real time: nodes are killed in the middle of a goal, parents are killed, nothing is left behind."""
+"""The whole graph in real time: nodes are killed in the middle of a goal, parents are killed, and nothing is left."""
 
 import math
 import os

@@ -1,0 +1,60 @@
+"""``embodied-nav demo`` from any folder with an empty environment: one episode over real ROS, and what it writes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embodied_nav.memory import SpatialMemory
+
+pytestmark = pytest.mark.ros
+KEYS = {
+    "success", "spl", "distance_to_goal_m", "path_length_m", "collisions", "sim_time_s", "wall_time_s", "keyframes",
+    "frames", "voxels", "perception_calls", "latency_ms", "instruction", "seed", "localization", "perception",
+}  # fmt: skip
+
+
+def demo(*arguments, cwd):
+    command = Path(sys.prefix, "bin", "embodied-nav")
+    start = [str(command)] if command.exists() else [sys.executable, "-m", "embodied_nav"]
+    return subprocess.run(
+        [*start, "demo", *map(str, arguments)], cwd=cwd, env={}, capture_output=True, text=True, timeout=115
+    )
+
+
+@pytest.mark.timeout(130)
+def test_demo_finds_what_it_is_told_to(tmp_path):
+    done = demo("--seed", 1003, "--out", "here", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "here" / "report.json").read_text())
+    assert set(report) >= KEYS
+    assert report["success"] is True and 0 < report["spl"] <= 1, done.stdout
+    assert report["localization"] == "truth" and report["perception"] == "simulator" and report["seed"] == 1003
+    assert report["latency_ms"]["image_to_control"]["p95"] < 100, "camera to cmd_vel by the guard"
+    assert report["latency_ms"]["image_to_memory"]["p95"] < 250
+    assert report["frames"] > 50 and report["keyframes"] > 3 and report["restarts"] == 0
+    assert (tmp_path / "here" / "map.png").stat().st_size > 20_000
+    assert len(SpatialMemory.load(tmp_path / "here" / "memory.db")) == report["voxels"]
+    assert "STOP" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--instruction", "find the purple elephant"], "purple elephant"),
+        (["--instruction", "..."], "names no object"),
+        (["--reasoner", "oracle9"], "oracle9"),
+        (["--perception", "sonar"], "sonar"),
+        (["--localization", "slam"], "slam"),
+        (["--seed", "-1"], "--seed"),
+        (["--seed", "x"], "--seed"),
+        (["--out", "/proc/nowhere"], "--out"),
+    ],
+)
+def test_bad_arguments_are_refused_in_one_line(tmp_path, arguments, told):
+    done = demo(*arguments, cwd=tmp_path)
+    assert done.returncode == 2 and told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []

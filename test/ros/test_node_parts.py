@@ -1,0 +1,184 @@
+"""The parts of nodes that need no graph: worker, lock-step order, parameters, table of nodes, registration."""
+
+import threading
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytestmark = pytest.mark.ros
+
+from embodied_nav import bringup  # noqa: E402
+from embodied_nav.config import Config, param  # noqa: E402
+from embodied_nav.errors import AlreadyTold, InputError  # noqa: E402
+from embodied_nav.frames import Keyframe, RGBDFrame, SemanticDelta  # noqa: E402
+from embodied_nav.geometry import Camera  # noqa: E402
+from embodied_nav.geometry.registration import Registration, RegistrationConfig  # noqa: E402
+from embodied_nav.nodes import markers  # noqa: E402
+from embodied_nav.nodes.diagnostics import Input, percentiles_ms  # noqa: E402
+from embodied_nav.nodes.lockstep import FusionOrder  # noqa: E402
+from embodied_nav.nodes.worker import Worker  # noqa: E402
+
+
+def test_a_worker_that_falls_behind_drops_the_oldest_and_counts():
+    gate, done, dropped, errors = threading.Event(), [], [], []
+
+    def handle(item):
+        gate.wait(5)
+        if item == 7:
+            raise ValueError("seven")
+        done.append(item)
+
+    worker = Worker(handle, 3, errors.append, dropped.append)
+    worker.put(0)
+    time.sleep(0.05)  # 0 is in hand, 1 to 8 wait
+    for item in range(1, 9):
+        worker.put(item)
+    gate.set()
+    assert worker.drain(2.0)
+    assert done == [0, 6, 8] and dropped == [1, 2, 3, 4, 5] and worker.dropped == 5
+    assert [str(e) for e in errors] == ["seven"]
+    worker.close()
+    worker.put(9)
+    assert worker.drain(0.1) and done[-1] == 8
+
+
+def frame(stamp):
+    return RGBDFrame(stamp, Camera.from_hfov(4, 3, 1.0), np.eye(4))
+
+
+def test_lockstep_waits_for_verdict_and_delta():
+    fused = []
+    order = FusionOrder(lambda f, k, d: fused.append((f.stamp, k is not None, d is not None)))
+    order.frame(frame(1))
+    assert fused == []
+    order.progress("keyframe", "frame", 1, False)
+    assert fused == [(1, False, False)]
+    order.progress("keyframe", "frame", 2, True)
+    order.delta(SemanticDelta(0, -1, 2, "x", ""))
+    order.frame(frame(2))
+    assert len(fused) == 1
+    order.keyframe(Keyframe(0, frame(2), 1.0, 0, "first"))
+    assert fused[1:] == [(2, True, True)]
+    order.frame(frame(3))
+    order.progress("keyframe", "frame", 3, True)
+    order.progress("perception", "keyframe", 3, False)  # refused there
+    order.keyframe(Keyframe(1, frame(3), 1.0, 0, "moved"))
+    assert fused[2:] == [(3, True, False)]
+
+
+def test_an_input_is_as_old_as_its_stamp_or_its_silence():
+    watch = Input("x", 0.1)
+    assert watch.stale and watch.age == float("inf")
+    watch.arrived(0.0)
+    assert not watch.stale
+    watch.arrived(0.2)
+    assert watch.stale, "old when it came"
+    watch.arrived(0.0)
+    time.sleep(0.15)
+    assert watch.stale, "silent since"
+    assert percentiles_ms([]) is None and percentiles_ms([0.001] * 10) == {"p50": 1.0, "p95": 1.0}
+
+
+@dataclass(frozen=True)
+class Sample(Config):
+    number: float = param(1.0, "a number", unit="m", low=0.0, high=2.0)
+    count: int = param(3, "a count", low=0)
+    name: str = param("a", "a name", choices=("a", "b"))
+    yes: bool = param(True, "a flag")
+    values: tuple = param((1.0, 2.0), "numbers")
+
+
+@pytest.fixture
+def node_with():
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.parameter import Parameter
+
+    context = Context()
+    rclpy.init(context=context, domain_id=101)
+    nodes = []
+
+    def make(**overrides):
+        given = [Parameter(name.replace("__", "."), value=value) for name, value in overrides.items()]
+        nodes.append(rclpy.create_node("sample", context=context, parameter_overrides=given))
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_settings_become_parameters(node_with):
+    from embodied_nav.nodes import params
+
+    node = node_with(part__number=1, part__values=[4.0, 5.0, 6.0])  # an integer for a float is fine
+    settings = params.declare(node, Sample, "part")
+    assert settings == Sample(number=1.0, values=(4.0, 5.0, 6.0))
+    assert node.get_parameter("part.number").value == 1.0
+    descriptor = node.describe_parameter("part.number")
+    assert descriptor.description == "a number [m]" and descriptor.read_only
+    assert (descriptor.floating_point_range[0].from_value, descriptor.floating_point_range[0].to_value) == (0.0, 2.0)
+    assert "a, b" in node.describe_parameter("part.name").additional_constraints
+    params.refuse_unknown(node)
+    with pytest.raises(InputError, match=r"number = 3.0.*\[0.0, 2.0\]"):
+        params.declare(node_with(number=3.0), Sample)
+    stray = node_with(numbr=1.0)
+    params.declare(stray, Sample)
+    with pytest.raises(InputError, match="numbr"):
+        params.refuse_unknown(stray)
+
+
+def test_the_table_names_every_parameter_file_entry_and_the_files_are_good():
+    root = Path(bringup.__file__).parent.parent
+    for name in ("robot", "agent"):
+        bringup.check_params_file(root / "config" / f"{name}.yaml")
+    for spec in (*bringup.AGENT_NODES, bringup.SIM_NODE):
+        settings = bringup.node_settings(spec)
+        names = [f"{prefix}.{f.name}" for kind, prefix in settings for f in fields(kind)]
+        assert len(names) == len(set(names)), f"{spec.name}: a parameter twice"
+
+
+def test_free_domains_differ_and_local_environments_stay_on_this_machine():
+    environment = bringup.local_environment(42)
+    assert environment["ROS_DOMAIN_ID"] == "42" and environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    assert Path(environment["FASTRTPS_DEFAULT_PROFILES_FILE"]).is_file()
+    assert 1 <= bringup.free_domain_id() <= 100
+
+
+def test_supervisor_gives_up_on_a_node_that_cannot_start():
+    bad = bringup.Process("keyframe", "keyframe", {"camera.queue": 0})
+    supervisor = bringup.Supervisor([bad], bringup.local_environment(), print)
+    with supervisor, pytest.raises(AlreadyTold, match="keyframe could not start"):
+        for _ in range(300):
+            supervisor.poll()
+            time.sleep(0.1)
+
+
+def test_registration_takes_colour_where_depth_was_seen():
+    camera = Camera(8, 6, 6.0, 6.0, 3.5, 2.5)
+    color = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+    depth = np.full((6, 8), 2.0, np.float32)
+    depth[0, 0] = np.nan
+    same = Registration(RegistrationConfig(registered=False)).apply(camera, color, depth)
+    assert same[0] == camera
+    np.testing.assert_array_equal(same[1][1:], color[1:])
+    assert (same[1][0, 0] == 0).all(), "no depth, no colour"
+    # A colour camera 1/3 m to the right sees everything at 2 m one pixel further left.
+    shifted = RegistrationConfig(registered=False, translation=(-1.0 / 3.0, 0.0, 0.0))
+    moved = Registration(shifted).apply(camera, color, depth)[1]
+    np.testing.assert_array_equal(moved[1:, 1:], color[1:, :-1])
+    assert (moved[1:, 0] == 0).all()
+    assert Registration().apply(camera, color, depth)[1] is color
+    with pytest.raises(InputError, match="translation"):
+        Registration(RegistrationConfig(translation=(1.0, 2.0)))
+
+
+def test_labels_keep_their_colours():
+    names = (("", ""), ("sofa", "red"), ("chair", "blue"), ("sofa", "green"))
+    colors = markers.label_colors(np.array([0, 1, 2, 3]), names)
+    assert colors.dtype == np.uint8 and (colors[1] == colors[3]).all() and (colors[1] != colors[2]).any()
