@@ -8,6 +8,7 @@ n / 30 s.
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from .geometry import Camera, is_rigid
 _SEVEN_SCENES = (585.0, 585.0, 320.0, 240.0)
 #: Frames a second of 7-Scenes' numbering.
 _SEVEN_SCENES_RATE = 30
+#: How images begin and what stands near their end: PNG's last chunk, JPEG's end marker (padding may follow it).
+_IMAGE_ENDS = ((b"\x89PNG\r\n\x1a\n", b"IEND"), (b"\xff\xd8\xff", b"\xff\xd9"))
+_TAIL = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +70,8 @@ class SevenScenes:
                     raise InputError(f"{folder}: frame-{number:06d} has no {part} file")
         self._files = [names[n] for n in numbers]
         for files in self._files:  # a bad file in the middle is found now, not after minutes
-            _check_signature(files["color"])
-            _check_signature(files["depth"])
+            _check_ends(files["color"])
+            _check_ends(files["depth"])
         self.stamps = [n * 1_000_000_000 // _SEVEN_SCENES_RATE for n in numbers]
         self.poses = [_read_pose(files["pose"]) for files in self._files]
         first = self._read_images(0)
@@ -88,7 +92,8 @@ class SevenScenes:
         for name, image in (("color", color), ("depth", depth)):
             if (image.shape[1], image.shape[0]) != size:
                 path = self._files[index][name]
-                raise InputError(f"{path}: {image.shape[1]}x{image.shape[0]}, the first depth is {size[0]}x{size[1]}")
+                found = f"{image.shape[1]}x{image.shape[0]}"
+                raise InputError(f"{path}: {found}, the first depth is {size[0]}x{size[1]}; mend this frame")
         return RecordedFrame(self.stamps[index], color, depth, self.poses[index])
 
     def _read_images(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -116,15 +121,18 @@ def open_recording(folder: str | Path, format: str, max_frames: int | None = Non
     return SevenScenes(folder, max_frames)
 
 
-def _check_signature(path: Path) -> None:
-    """Whether a file begins as PNG and JPEG files do."""
+def _check_ends(path: Path) -> None:
+    """Whether a file begins and ends as PNG and JPEG files do: neither another kind of file nor cut short."""
     try:
         with path.open("rb") as file:
             start = file.read(8)
+            file.seek(max(0, path.stat().st_size - _TAIL))
+            tail = file.read()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    if not start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
-        what = "is empty" if not start else "is no PNG or JPEG image"
+    ends = [end for first, end in _IMAGE_ENDS if start.startswith(first)]
+    if not ends or ends[0] not in tail:
+        what = "is cut short" if ends else "is no PNG or JPEG image" if start else "is empty"
         raise InputError(f"{path}: {what}; replace this frame or remove its three files")
 
 
@@ -143,7 +151,9 @@ def _decode(path: Path, flags: int) -> np.ndarray:
 
 def _read_numbers(path: Path, shape: tuple[int, int]) -> np.ndarray:
     try:
-        values = np.loadtxt(path, dtype=np.float64, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty file: said below
+            values = np.loadtxt(path, dtype=np.float64, ndmin=2)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, UnicodeDecodeError):
