@@ -218,8 +218,10 @@ class SpatialMemory:
             text: label, colour, or both; "" for anything. box: (low, high), m. near: (3,) m, nearer ones first.
 
         Raises:
-            InputError: a feature is given: this memory holds none.
+            InputError: a feature is given: this memory holds none; or a box that is none.
         """
+        if box is not None and not (np.asarray(box[0]) <= np.asarray(box[1])).all():
+            raise InputError("the box is none: give its lower corner first, and finite numbers")
         if feature is not None and np.size(feature):
             raise InputError("this memory holds no features; ask by text or box")
         return rank(self.objects(), text, box, near)[:max_results]

@@ -90,6 +90,7 @@ class CameraInput:
         self._given = GivenPoses(node) if config.given_poses else None
         self._checker = FrameChecker(params.declare(node, FrameCheckConfig, "checks"))
         self._encodings: tuple[str, str] | None = None
+        node.diagnostics.counts["dropped_frames"] += 0  # told from the start
         self.worker = Worker(self._work, config.queue, node.handle_error, self._dropped, name="camera")
         self._subscribers = [self._subscribe(kind, topic) for kind, topic in ((Image, COLOR), (Image, DEPTH))]
         self._subscribers.append(self._subscribe(CameraInfo, INFO))

@@ -89,7 +89,8 @@ class ControlNode(AgentNode):
         self._coasting = False
         self._why = ""
         self._transforms = Transforms(self)
-        self._worker = Worker(self._work, 8, self.handle_error, name="obstacles")
+        self.diagnostics.counts["dropped_inputs"] += 0
+        self._worker = Worker(self._work, 8, self.handle_error, self._dropped, name="obstacles")
         self._make_topics()
 
     def deactivate(self) -> None:
@@ -197,6 +198,9 @@ class ControlNode(AgentNode):
             self._command()
 
     # -- what comes in (worker's thread) -------------------------------------------------------------------------------
+
+    def _dropped(self, _: Path | LaserScan | tuple) -> None:
+        self.diagnostics.counts["dropped_inputs"] += 1
 
     def _work(self, item: Path | LaserScan | tuple) -> None:
         try:

@@ -75,12 +75,12 @@ class Diagnostics:
 
     Attributes:
         counts: refusals and drops by name; a rise since the last status makes it a warning.
-        facts: what else is told (back end, device, ...).
+        facts: what else is told: the model in use, its device, and what the node adds.
     """
 
     def __init__(self, node: Node, timeout: float) -> None:
         self.counts: Counter[str] = Counter()
-        self.facts: dict[str, object] = {}
+        self.facts: dict[str, object] = {"model": "none", "device": "cpu"}
         self.errors: dict[str, str] = {}
         self._node, self._timeout = node, timeout
         self._inputs: dict[str, Input] = {}

@@ -23,11 +23,14 @@ from embodied_nav.msg import SemanticDelta as DeltaMsg
 from .. import perception
 from ..config import Config, param
 from ..frames import Keyframe, SemanticDelta
-from ..perception import BACKENDS, PerceptionConfig, PerceptionError
+from ..perception import BACKENDS, PerceptionConfig, ResilientPerception
 from . import params, qos, warm_up
 from .conversions import BadMessage, delta_msg, image_array, keyframe_from_msg, stamp_ns
 from .lifecycle import AgentNode, run
 from .worker import Worker
+
+#: Longest wait for the back end in lock-step (s).
+_LOCKSTEP_TIMEOUT = 50.0
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,17 @@ class PerceptionNode(AgentNode):
         """Makes the back end and the topics."""
         config = params.declare(self, PerceptionNodeConfig)
         settings = params.declare(self, PerceptionConfig, "perception")
-        self._try(perception.create(config.backend, settings))
-        self._backend = perception.create(config.backend, settings)
+        for name in {config.backend, "geometric"}:
+            self._try(perception.create(name, settings))
+        self._asked = perception.create(config.backend, settings)
+        # In lock-step nobody waits in vain, and no answer may hang on how busy the machine is.
+        timeout = _LOCKSTEP_TIMEOUT if self.settings.lockstep else None
+        self._backend = ResilientPerception(self._asked, timeout, config=settings)
         self._instruction = ""
         self._previous: Keyframe | None = None
         self._calls = 0
-        self.diagnostics.facts["backend"] = self._backend.name
+        self.diagnostics.facts.update(backend=self._backend.name, model=self._backend.name)
+        self.diagnostics.counts["dropped_keyframes"] += 0
         capacity = 1000 if self.settings.lockstep else config.queue
         self._worker = Worker(self._work, capacity, self.handle_error, self._dropped, name="perception")
         self._publisher = self.create_lifecycle_publisher(DeltaMsg, "semantic_delta", self.handover())
@@ -80,7 +88,7 @@ class PerceptionNode(AgentNode):
         self._instruction = message.data
 
     def _instances(self, message: ObjectArray) -> None:
-        self._backend.set_instances({o.id: (o.label, o.color) for o in message.objects})
+        self._asked.set_instances({o.id: (o.label, o.color) for o in message.objects})
         self._ids.described.set()
 
     def _keyframe(self, message: KeyframeMsg) -> None:
@@ -98,7 +106,7 @@ class PerceptionNode(AgentNode):
         try:
             ids = self._ids.at(stamp, 5.0 if self.settings.lockstep else 0.3) if self._ids else None
             current = keyframe_from_msg(message, ids)
-            delta = self._perceive(current, message)
+            delta = self._perceive(current)
         except BadMessage as error:
             self.diagnostics.refuse(error.fault, str(error))
             self.report_progress("keyframe", stamp, False)
@@ -108,20 +116,17 @@ class PerceptionNode(AgentNode):
         self.diagnostics.latency("perception").add(time.monotonic() - arrived)
         self.report_progress("keyframe", stamp, True)
 
-    def _perceive(self, current: Keyframe, message: KeyframeMsg) -> SemanticDelta:
-        """The back end's delta, or a stale one that says nothing where it failed."""
+    def _perceive(self, current: Keyframe) -> SemanticDelta:
+        """The back end's delta, or the geometry's marked stale where it failed."""
         self._calls += 1
         self.diagnostics.facts["calls"] = self._calls
-        try:
-            delta = self._backend.perceive(self._previous, current, self._instruction)
-            self.diagnostics.errors.pop("backend", None)
-            return delta
-        except PerceptionError as error:
+        delta = self._backend.perceive(self._previous, current, self._instruction)
+        if delta.stale:
             self.diagnostics.counts["backend_failures"] += 1
-            self.diagnostics.errors["backend"] = f"{self._backend.name}: {error}"
-            previous = -1 if self._previous is None else self._previous.id
-            stamp = stamp_ns(message.header.stamp)
-            return SemanticDelta(current.id, previous, stamp, self._backend.name, "", stale=True)
+            self.diagnostics.errors["backend"] = f"{self._backend.name}: {self._backend.last_error}"
+        else:
+            self.diagnostics.errors.pop("backend", None)
+        return delta
 
 
 class InstanceIds:

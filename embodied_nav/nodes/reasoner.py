@@ -93,7 +93,7 @@ class ReasonerNode(AgentNode):
         self._try(Navigator(settings, self.robot, reasoner.create(self._config.policy), planning, options))
         self._navigator = Navigator(settings, self.robot, policy, planning, options)
         self._navigating = threading.Lock()
-        self.diagnostics.facts["reasoner"] = policy.name
+        self.diagnostics.facts.update(reasoner=policy.name, model=policy.name)
         self._goal: Goal | None = None
         self._objects, self._held_map = ObjectArray(), None
         self._map_at = -1e9

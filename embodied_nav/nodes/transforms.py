@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import tf2_ros
+from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
@@ -19,6 +20,9 @@ class Transforms:
 
     def __init__(self, node: Node) -> None:
         self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=30))
+        # What a buffer of its own clock does: a bag that begins anew must not meet the future of its last run.
+        jump = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=False)
+        self._jump = node.get_clock().create_jump_callback(jump, post_callback=lambda _: self._buffer.clear())
         self._listener = tf2_ros.TransformListener(self._buffer, node)
 
     def at(self, target: str, source: str, stamp: int, timeout: float = 0.0) -> np.ndarray:
