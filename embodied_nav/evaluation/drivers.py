@@ -99,32 +99,49 @@ class AgentDriver:
 
 
 class Oracle:
-    """Follows the shortest path that only the simulator knows: what is the best that this controller could do."""
+    """Follows the shortest path that only the simulator knows: what is the best that this robot could do."""
 
     needs_camera = False
+    #: The shortest path touches every corner: follow it closely, and ask anew so as not to be pushed off it.
+    _CLOSELY = PursuitConfig(
+        goal_tolerance=0.02, lookahead_min=0.1, lookahead_max=0.15, turn_above=0.35, drive_below=0.05
+    )
+    _ASK_EVERY = 10  # commands
 
     def __init__(self, robot: RobotProfile) -> None:
-        # It must get into the goal's first cell, not just near it.
-        self._pursuit = RegulatedPurePursuit(PursuitConfig(goal_tolerance=0.02), robot)
+        self._pursuit = RegulatedPurePursuit(self._CLOSELY, robot)
         self.stopped = False
 
     def reset(self, episode: Episode, simulator: Simulator, seed: int) -> None:
-        """Asks for the path."""
+        """Asks for the way."""
         self._privileged = simulator.privileged()
-        path = np.asarray(self._privileged.shortest_path(), dtype=np.float64)
-        flat = np.column_stack([path[:, :2], np.zeros(len(path))])
-        self._path = transform_points(invert(self._privileged.T_scene_map()), flat)[:, :2]
         self._pursuit.reset()
+        self._path, self._count = self._way(), 0
         self.stopped = False
 
     def see(self, observation: Observation, T_map_odom: np.ndarray) -> None:
         """It needs no eyes."""
 
     def command(self, stamp: int, T_odom_base: np.ndarray, T_map_odom: np.ndarray) -> Velocity:
-        """Along the path; STOP where that is a success, or at its end."""
-        T_map_base = self._privileged.T_map_odom() @ T_odom_base
-        self.stopped = self._privileged.goal_reached() or self._pursuit.arrived(T_map_base, self._path)
-        return self._pursuit.command(T_map_base, self._path, 0.05)
+        """Along the path; STOP where that is a success."""
+        self.stopped = self._privileged.goal_reached()
+        self._count += 1
+        if self._count % self._ASK_EVERY == 0:
+            self._path = self._way()
+        return self._pursuit.command(self._privileged.T_map_odom() @ T_odom_base, self._path, 0.05)
+
+    def _way(self) -> np.ndarray | None:
+        """Nx2 path in map, or None."""
+        path = np.asarray(self._privileged.shortest_path(), dtype=np.float64)
+        if len(path) == 0:
+            return None
+        legs = np.diff(path[:, :2], axis=0)
+        back = np.flatnonzero((legs[1:] * legs[:-1]).sum(axis=1) < 0.0)
+        if len(back):
+            # At a way point the path turns back: a follower that looks ahead would turn before it is reached.
+            path = path[: back[0] + 2]
+        flat = np.column_stack([path[:, :2], np.zeros(len(path))])
+        return transform_points(invert(self._privileged.T_scene_map()), flat)[:, :2]
 
 
 class RandomWalk:

@@ -24,7 +24,7 @@ SURE = 0.5
 #: The same for the probability of a room.
 _ROOM_SURE = 0.6
 #: How typical of a room a thing must be to mark it.
-_TYPICAL = 0.4
+_TYPICAL = 0.6
 #: How typical of a room a thing must be to tell where it is.
 _SUPPORTS = 0.3
 #: Things farther apart (m) say nothing of each other's rooms.
