@@ -36,8 +36,10 @@ _PR_SET_PDEATHSIG = 1
 _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY = 0.2, 5.0, 30.0
 #: A node that dies this often in a row, each time before it was healthy, will not do better.
 _CRASHES = 6
-#: From SIGTERM to SIGKILL (s).
-_PATIENCE = 2.6
+#: From SIGTERM to SIGKILL (s); all must be gone after 3 s, on a busy machine too.
+_PATIENCE = 2.2
+#: What ends a command, and must not come between a child's start and its being known.
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,12 @@ AGENT_NODES: tuple[NodeSpec, ...] = (
     NodeSpec(
         "memory",
         "fuses every frame into voxels and objects",
-        settings=(*_CAMERA, ("nodes.memory", "MemoryNodeConfig", ""), ("memory", "MemoryConfig", "memory")),
+        settings=(
+            *_CAMERA,
+            ("nodes.memory", "MemoryNodeConfig", ""),
+            ("memory", "MemoryConfig", "memory"),
+            ("planning.scan_layer", "ScanLayerConfig", "scan_layer"),
+        ),
     ),
     NodeSpec(
         "reasoner",
@@ -311,7 +318,7 @@ class Supervisor:
         return ended
 
     def stop(self) -> None:
-        """SIGTERM to all, SIGKILL to those that are still there after 2.6 s."""
+        """SIGTERM to all, SIGKILL to those that are still there after 2.2 s."""
         running = [c for c in self._children.values() if c.poll() is None]
         for child in running:
             with contextlib.suppress(ProcessLookupError):
@@ -342,9 +349,13 @@ class Supervisor:
         if process.parameters:
             command += ["--params-file", self._params_file(process)]
         parent = os.getpid()
-        self._children[name] = subprocess.Popen(
-            command, env=self._environment, stdin=subprocess.DEVNULL, preexec_fn=lambda: _die_with(parent)
-        )
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        try:
+            self._children[name] = subprocess.Popen(
+                command, env=self._environment, stdin=subprocess.DEVNULL, preexec_fn=lambda: _die_with(parent)
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._started[name] = time.monotonic()
 
     def _params_file(self, process: Process) -> str:
@@ -392,6 +403,7 @@ def _die_with(parent: int) -> None:
     Ctrl-C is ignored until the node has a handler for it: no traceback out of half-done imports.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     if sys.platform.startswith("linux"):
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

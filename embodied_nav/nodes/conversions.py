@@ -484,9 +484,12 @@ def velocity_from_twist(twist: Twist) -> Velocity:
     return Velocity(v, w)
 
 
-def scan_points(scan: LaserScan) -> np.ndarray:
-    """Nx2 float32 points (m) of a laser scan in its own frame, invalid ranges left out."""
-    ranges = np.asarray(scan.ranges, dtype=np.float32)
-    angles = scan.angle_min + scan.angle_increment * np.arange(len(ranges), dtype=np.float32)
-    good = np.isfinite(ranges) & (ranges >= scan.range_min) & (ranges <= scan.range_max)
-    return np.stack([ranges * np.cos(angles), ranges * np.sin(angles)], axis=1)[good]
+def scan_beams(scan: LaserScan) -> tuple[np.ndarray, np.ndarray]:
+    """Ranges (N float64, m) and angles (N, rad) of a laser scan; inf where nothing is near, NaN where nothing is known.
+
+    REP-117: +inf is no return within range_max, NaN and out-of-range values are no measurement.
+    """
+    ranges = np.asarray(scan.ranges, dtype=np.float64)
+    angles = scan.angle_min + scan.angle_increment * np.arange(len(ranges))
+    valid = (ranges >= scan.range_min) & (ranges <= scan.range_max)
+    return np.where(valid | np.isposinf(ranges), ranges, np.nan), angles

@@ -32,7 +32,7 @@ from .conversions import header, stamp_ns
 from .diagnostics import Diagnostics
 
 #: A node that has not ended this long after it was told to is ended the hard way (s).
-_LAST_RESORT = 2.5
+_LAST_RESORT = 2.0
 
 
 @dataclass(frozen=True)
@@ -194,8 +194,10 @@ def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
         Exit status: 0, or 2 where the user must mend something (one line on stderr says what).
     """
     stopping = threading.Event()
+    # Until the node has started there is nothing to save, and a handler in Python would wait for kernels to compile.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = None
     executor = SingleThreadedExecutor()
@@ -204,6 +206,8 @@ def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
         executor.add_node(node)
         if hasattr(node, "start"):
             node.start()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopping.set())
         while not stopping.is_set() and not getattr(node, "finished", False):
             executor.spin_once(timeout_sec=0.1)
         if getattr(node, "error", None) is not None:

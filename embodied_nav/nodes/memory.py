@@ -1,9 +1,10 @@
 """The memory node: frames, keyframes, semantic deltas in; map, objects, answers out. Knows not how they are kept.
 
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static, keyframes,
-semantic_delta; in lock-step also progress. Publishes memory/object_list (embodied_nav/ObjectArray), memory/occupancy,
-memory/voxels (whole map), memory/voxels_by_label (the same, coloured by label), memory/voxel_changes (changed blocks),
-memory/objects (markers), progress, /diagnostics. Serves memory/query, memory/save, memory/load, memory/clear.
+semantic_delta; scan (LaserScan, by parameter) for the grid; in lock-step also progress. Publishes memory/object_list
+(embodied_nav/ObjectArray), memory/occupancy, memory/voxels (whole map), memory/voxels_by_label (the same, coloured by
+label), memory/voxel_changes (changed blocks), memory/objects (markers), progress, /diagnostics. Serves memory/query,
+memory/save, memory/load, memory/clear.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from rclpy.clock import Clock, ClockType
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import LaserScan, PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from embodied_nav.msg import Keyframe as KeyframeMsg
@@ -29,6 +30,7 @@ from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, RGBDFrame, SemanticDelta
 from ..memory import MemoryConfig, SpatialMemory
+from ..planning.scan_layer import ScanLayer, ScanLayerConfig
 from . import markers, params, qos, warm_up
 from .camera_input import CameraInput
 from .conversions import (
@@ -40,6 +42,7 @@ from .conversions import (
     keyframe_from_msg,
     object_msg,
     objects_msg,
+    scan_beams,
     stamp_ns,
     xyz,
 )
@@ -56,6 +59,7 @@ class MemoryNodeConfig(Config):
     file: str = param("", "snapshot that is loaded at start where it exists and saved at the end; empty: none")
     map_rate: float = param(5.0, "occupancy and object list, at most", unit="Hz", low=0.1, high=30.0)
     voxel_rate: float = param(2.0, "changed voxels, at most", unit="Hz", low=0.1, high=30.0)
+    scan: bool = param(False, "lay what a laser scan on 'scan' says over the occupancy")
     whole_map_period: float = param(
         5.0, "whole map for late viewers, at most this often", unit="s", low=0.5, high=600.0
     )
@@ -74,6 +78,8 @@ class MemoryNode(AgentNode):
         self._try(SpatialMemory(self._memory_config))
         self._lock = threading.Lock()
         self._memory = self._open()
+        scan_layer = params.declare(self, ScanLayerConfig, "scan_layer")
+        self._scan_layer = ScanLayer(self._memory_config.voxel_size, scan_layer)
         self._ids = KeyframeIds()
         self._stamp = 0
         self._saved: tuple[str, int] | None = None
@@ -137,10 +143,15 @@ class MemoryNode(AgentNode):
         self._fused = 0
 
     def _make_inputs(self) -> None:
-        self._camera = CameraInput(self, Transforms(self), self._frame, self._refused)
+        self._transforms = Transforms(self)
+        self._camera = CameraInput(self, self._transforms, self._frame, self._refused)
         self._worker = Worker(self._work, 1000, self.handle_error, name="semantics")
         self.create_subscription(KeyframeMsg, "keyframes", self._take, self.handover())
         self.create_subscription(DeltaMsg, "semantic_delta", self._take, self.handover())
+        if self._config.scan:
+            self.create_subscription(
+                LaserScan, "scan", self._take, qos.sensor(), qos_overriding_options=qos.overridable()
+            )
         if self._order is not None:
             self.create_subscription(Progress, "progress", self._take, self.handover(100))
 
@@ -152,7 +163,7 @@ class MemoryNode(AgentNode):
 
     # -- fusing (worker threads) ---------------------------------------------------------------------------------------
 
-    def _take(self, message: KeyframeMsg | DeltaMsg | Progress) -> None:
+    def _take(self, message: KeyframeMsg | DeltaMsg | LaserScan | Progress) -> None:
         if self.active:
             self._worker.put(message)
 
@@ -167,10 +178,12 @@ class MemoryNode(AgentNode):
             self._order.refused(stamp)
         self.report_progress("frame", stamp, False)
 
-    def _work(self, message: KeyframeMsg | DeltaMsg | Progress) -> None:
+    def _work(self, message: KeyframeMsg | DeltaMsg | LaserScan | Progress) -> None:
         try:
             if isinstance(message, Progress):
                 self._order.progress(message.node, message.stage, stamp_ns(message.header.stamp), message.taken)
+            elif isinstance(message, LaserScan):
+                self._scan(message)
             elif isinstance(message, KeyframeMsg):
                 keyframe = self._ids.renumbered(keyframe_from_msg(message), self._memory)
                 self._order.keyframe(keyframe) if self._order is not None else self._fuse(None, keyframe, None)
@@ -181,6 +194,15 @@ class MemoryNode(AgentNode):
             self.diagnostics.refuse(error.fault, str(error))
         except InputError as error:
             self.diagnostics.refuse("semantics", str(error))
+
+    def _scan(self, message: LaserScan) -> None:
+        stamp, wait = stamp_ns(message.header.stamp), self.settings.tf_timeout
+        T = self._transforms.at(self.robot.map_frame, message.header.frame_id, stamp, wait)
+        if not np.isfinite(T).all():
+            raise BadMessage("nan_pose", "the laser's pose is not finite")
+        ranges, angles = scan_beams(message)
+        with self._lock:
+            self._scan_layer.add(ranges, angles, T)
 
     def _fuse(self, frame: RGBDFrame | None, keyframe: Keyframe | None, delta: SemanticDelta | None) -> None:
         """Takes in what is given, in this order: frame, keyframe, delta."""
@@ -212,7 +234,7 @@ class MemoryNode(AgentNode):
         with self._lock:
             stamp, self._published_map = self._stamp, self._fused
             objects = self._memory.objects()
-            grid = self._memory.occupancy(robot_height=self.robot.height)
+            grid = self._scan_layer.over(self._memory.occupancy(robot_height=self.robot.height))
             self.diagnostics.facts.update(voxels=len(self._memory), objects=len(objects))
         head = header(stamp, self.robot.map_frame)
         self._objects.publish(objects_msg(objects, head))
@@ -307,6 +329,7 @@ class MemoryNode(AgentNode):
     def _replace(self, memory: SpatialMemory) -> None:
         with self._lock:
             self._memory, self._ids = memory, KeyframeIds()
+            self._scan_layer = ScanLayer(self._memory_config.voxel_size, self._scan_layer.config)
             self._fused += 1
             self._change_token = 0
 

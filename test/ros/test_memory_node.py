@@ -22,7 +22,7 @@ class Remembering:
             [
                 Process("keyframe", "keyframe", parameters),
                 Process("perception", "perception", {"backend": "geometric"}),
-                Process("memory", "memory", {**parameters, "file": file}),
+                Process("memory", "memory", {**parameters, "file": file, "scan": True}),
             ]
         )
         self.diagnostics = self.graph.diagnostics()
@@ -149,6 +149,40 @@ def test_services_and_late_listeners(remembering, tmp_path):
     answer = r.call(QueryMemory, "memory/query", text="", max_results=3)
     assert answer.success and len(answer.objects) == len(answer.scores) <= 3
     assert r.graph.listen(MarkerArray, "memory/objects", qos.latched()) is not None
+
+
+def test_a_laser_scan_is_laid_over_the_occupancy(remembering):
+    import time
+
+    from nav_msgs.msg import OccupancyGrid
+    from sensor_msgs.msg import LaserScan
+
+    from embodied_nav.nodes import qos
+    from embodied_nav.nodes.conversions import grid_from_msg, header
+
+    r = remembering
+    grids = r.graph.listen(OccupancyGrid, "memory/occupancy", qos.latched())
+    behind = np.array([[-1.0, 0.0], [-2.0, 0.0]])  # a way back where the camera never looked, and a wall
+
+    def seen():
+        if not grids:
+            return None
+        grid = grid_from_msg(grids[-1])
+        cells = grid.cells(behind)
+        return [int(grid.data[tuple(c)]) if grid.inside(c) else -1 for c in cells]
+
+    assert r.graph.until(lambda: seen() == [-1, -1], 5.0)
+    scans = r.graph.node.create_publisher(LaserScan, "scan", qos.sensor())
+    message = LaserScan(angle_min=-np.pi, angle_increment=np.pi / 180, range_min=0.1, range_max=8.0)
+    message.ranges = [2.0] * 360
+
+    def scan():
+        message.header = header(time.time_ns() - 50_000_000, "base_link")
+        scans.publish(message)
+
+    timer = r.graph.node.create_timer(0.1, scan)
+    assert r.graph.until(lambda: seen() == [0, 100], 5.0), seen()
+    timer.cancel()
 
 
 def test_comes_back_with_its_last_snapshot_after_kill_9(remembering):
