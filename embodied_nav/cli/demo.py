@@ -114,12 +114,8 @@ def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path) -> l
 
 def _wait(supervisor) -> int:
     """Looks after the graph until the goal is over; the exit code of who ended first."""
-    begun, told = time.monotonic(), False
     while not (ended := supervisor.poll()):
         time.sleep(0.05)
-        if not told and time.monotonic() - begun > 15.0:
-            told = True
-            print("demo: starting; on a new machine the kernels are compiled once, which takes a minute", flush=True)
     if "navigate_client" not in ended:
         raise InputError(f"{', '.join(ended)} ended early, see above")
     return ended["navigate_client"]

@@ -110,6 +110,7 @@ class NavigateNode(Node):
         params.refuse_unknown(self)
         self.finished, self.exit_code = False, 0
         self._client = NavigateClient(self, self._on_feedback, self._on_done)
+        self._begun, self._told_to_wait = time.monotonic(), False
         self._sent_at: int | None = None
         self._told = -1
         self._outcome: dict = {}
@@ -127,6 +128,9 @@ class NavigateNode(Node):
             if self._client.ready() and self._save.service_is_ready() and simulator_ready:
                 self._sent_at = now
                 self._client.send(self._config.instruction)
+            elif not self._told_to_wait and time.monotonic() - self._begun > 10.0:
+                self._told_to_wait = True
+                print("waiting for the nodes; on a new machine they compile their kernels, once", flush=True)
         elif self._outcome == {} and (now - self._sent_at) * 1e-9 > self._config.time_limit:
             self._client.cancel()
 

@@ -177,13 +177,17 @@ class ReplayNode(Node):
 
     def _wait_for_listeners(self) -> bool:
         """Waits until as many nodes as are named listen to every topic."""
-        wanted = len(self._config.nodes)
-        end = time.monotonic() + _SILENCE
+        wanted, told = len(self._config.nodes), False
+        begun = time.monotonic()
         while not self._stopping.is_set():
             counts = [p.get_subscription_count() for p in (self._color, self._depth, self._info)]
             if min(counts) >= wanted and self.count_subscribers("/tf") >= wanted:
                 return True
-            self._must(time.monotonic() < end, f"waited {_SILENCE:.0f} s for {', '.join(self._config.nodes)} to listen")
+            waited = time.monotonic() - begun
+            if not told and waited > 10.0:
+                told = True
+                print("waiting for the nodes; on a new machine they compile their kernels, once", flush=True)
+            self._must(waited < _FIRST, f"waited {_FIRST:.0f} s for {', '.join(self._config.nodes)} to listen")
             time.sleep(0.02)
         return False
 
