@@ -16,7 +16,7 @@ from .geometry import invert, transform_points, yaw_of
 from .keyframes import KeyframeConfig, KeyframeGate
 from .memory import MemoryConfig, SpatialMemory
 from .perception import PerceptionBackend
-from .planning import CollisionGuard, PursuitConfig, Recovery, RegulatedPurePursuit
+from .planning import CollisionGuard, Contact, PursuitConfig, Recovery, RegulatedPurePursuit
 from .reasoner import Navigator, NavigatorOutput, Policy
 from .robot import RobotProfile
 
@@ -37,6 +37,7 @@ class PathFollower:
         self.pursuit = RegulatedPurePursuit(pursuit, robot)
         self.guard = guard or CollisionGuard(robot=robot)
         self.recovery = recovery or Recovery()
+        self._contact = Contact()
         self.reset()
 
     def reset(self) -> None:
@@ -44,6 +45,7 @@ class PathFollower:
         self.pursuit.reset()
         self.guard.reset()
         self.recovery.reset()
+        self._contact.reset()
         self.reason = ""
         self._plan: tuple[np.ndarray, float | None] | None = None
         self._path: np.ndarray | None = None
@@ -74,7 +76,10 @@ class PathFollower:
         dt = 0.05 if self._last is None else min(max((stamp - self._last) * 1e-9, 0.0), 0.5)
         self._last = stamp
         wanted = self.pursuit.command(T_odom_base, self._path, dt, self._heading, self.guard.clearance)
-        return self.recovery.update(stamp, T_odom_base, wanted) or wanted
+        held = self._contact.update(stamp, T_odom_base, self.guard.passed)
+        if held:
+            self.guard.touched(stamp, T_odom_base)
+        return self.recovery.update(stamp, T_odom_base, wanted, held) or wanted
 
     @property
     def idle(self) -> bool:

@@ -5,11 +5,13 @@ from .guard import CollisionGuard, GuardConfig
 from .obstacles import LocalObstacles, ObstacleConfig, scan_points
 from .planner import Planner, densify, path_length
 from .pursuit import PursuitConfig, RegulatedPurePursuit
-from .recovery import Recovery, RecoveryConfig
+from .recovery import Contact, ContactConfig, Recovery, RecoveryConfig
 from .traversal import NearGround, PlanningConfig, TraversalMap, clearance_of
 
 __all__ = [
     "CollisionGuard",
+    "Contact",
+    "ContactConfig",
     "Frontier",
     "GuardConfig",
     "LocalObstacles",

@@ -19,7 +19,7 @@ from .obstacles import LocalObstacles, ObstacleConfig, scan_points
 class GuardConfig(Config):
     """Settings of the collision guard."""
 
-    margin: float = param(0.02, "gap kept between footprint and obstacles", unit="m", low=0.0, high=0.5)
+    margin: float = param(0.015, "gap kept between footprint and obstacles", unit="m", low=0.0, high=0.5)
     reaction_time: float = param(0.20, "time before braking takes effect", unit="s", low=0.0, high=2.0)
     slow_time: float = param(0.9, "time to a collision below which speed is lowered", unit="s", low=0.1, high=5.0)
     blind_reverse: float = param(
@@ -34,6 +34,10 @@ class CollisionGuard:
     Feed it every depth image (and laser scan, where there is one), then let every command pass :meth:`filter`.
     Rotation of a round robot in place sweeps nothing new and always passes. Behind it the robot is blind: it may
     back along where it came from, or :attr:`GuardConfig.blind_reverse` beyond that, slowly.
+
+    Attributes:
+        clearance: m from the footprint to the nearest obstacle, at the last command.
+        passed: the velocity that :meth:`filter` let through last.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class CollisionGuard:
         """Forgets obstacles and the way driven."""
         self.obstacles.clear()
         self.clearance = math.inf
+        self.passed = Velocity()
         self._previous: np.ndarray | None = None
         self._backed = 0.0
         self._has_seen_behind = False
@@ -84,6 +89,12 @@ class CollisionGuard:
         self.obstacles.add_points(stamp, points[near])
         self._has_seen_behind = abs(angle_increment) * len(ranges) > 1.5 * math.pi
 
+    def touched(self, stamp: int, T_odom_base: np.ndarray) -> None:
+        """Remembers an obstacle right ahead: the base was held there and no sensor saw why."""
+        angles = np.linspace(-0.6, 0.6, 9) + yaw_of(T_odom_base)
+        ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        self.obstacles.add_points(stamp, T_odom_base[:2, 3] + (self.robot.footprint_radius + 0.04) * ring)
+
     def filter(self, velocity: Velocity, T_odom_base: np.ndarray) -> tuple[Velocity, str]:
         """The velocity that may be driven now.
 
@@ -96,6 +107,10 @@ class CollisionGuard:
             ``obstacle_ahead``, ``obstacle_behind``, ``blind_behind`` or ``not_finite``.
         """
         self._track(T_odom_base)
+        self.passed, reason = self._filtered(velocity, T_odom_base)
+        return self.passed, reason
+
+    def _filtered(self, velocity: Velocity, T_odom_base: np.ndarray) -> tuple[Velocity, str]:
         v, w = float(velocity.linear), float(velocity.angular)
         if not (math.isfinite(v) and math.isfinite(w)):
             return Velocity(), "not_finite"
@@ -167,7 +182,10 @@ def _free_distance(points, v, curvature, radius, horizon):
         if d2 > (horizon + radius) ** 2:
             continue
         if d2 < radius * radius:
-            if px * sign > 0.35 * radius:
+            # Touched already: only motion away from it, or past it, is free.
+            heading = 0.5 * curvature * step
+            dx, dy = px - sign * step * np.cos(heading), py - sign * step * np.sin(heading)
+            if dx * dx + dy * dy < d2:
                 return 0.0
             continue
         for i in range(1, steps + 1):

@@ -38,7 +38,7 @@ class LocalObstacles:
         self.config = config or ObstacleConfig()
         self.robot = robot or RobotProfile()
         self._seen = np.full((_SIZE, _SIZE), _NEVER, dtype=np.int64)
-        self._owner = np.zeros((_SIZE, _SIZE, 2), dtype=np.int64)
+        self._place = np.zeros((_SIZE, _SIZE, 2), dtype=np.float64)
         self._stamp = _NEVER
 
     @property
@@ -70,7 +70,7 @@ class LocalObstacles:
             self.config.min_hits,
             stamp,
             self._seen,
-            self._owner,
+            self._place,
         )
         self._stamp = max(self._stamp, stamp)
 
@@ -78,18 +78,18 @@ class LocalObstacles:
         """Takes in obstacle points (Nx2, x y in odom, m), of a laser scan say."""
         if len(points) == 0:
             return
-        cells = np.floor(np.asarray(points, dtype=np.float64)[:, :2] / self.config.resolution).astype(np.int64)
-        slots = cells % _SIZE
+        places = np.asarray(points, dtype=np.float64)[:, :2]
+        slots = np.floor(places / self.config.resolution).astype(np.int64) % _SIZE
         self._seen[slots[:, 0], slots[:, 1]] = stamp
-        self._owner[slots[:, 0], slots[:, 1]] = cells
+        self._place[slots[:, 0], slots[:, 1]] = places
         self._stamp = max(self._stamp, stamp)
 
     def points(self, T_odom_base: np.ndarray, radius: float | None = None) -> np.ndarray:
-        """Nx2 float64 obstacle cells within ``radius`` (m) of the robot, as (x, y) in base_link."""
+        """Nx2 float64 obstacle points, one a cell, within ``radius`` (m) of the robot, as (x, y) in base_link."""
         pose = np.array([T_odom_base[0, 3], T_odom_base[1, 3], T_odom_base[0, 0], T_odom_base[1, 0]])
         oldest = self._stamp - int(self.config.memory * 1e9)
         reach = self.reach if radius is None else min(radius, self.reach)
-        return _nearby(self._seen, self._owner, pose, oldest, reach, self.config.resolution)
+        return _nearby(self._seen, self._place, pose, oldest, reach)
 
 
 def scan_points(
@@ -109,7 +109,7 @@ def scan_points(
 
 
 @njit(cache=True, nogil=True)
-def _add_depth(depth, stride, K, T, robot, limits, min_hits, stamp, seen, owner):
+def _add_depth(depth, stride, K, T, robot, limits, min_hits, stamp, seen, place):
     low, high, reach, resolution = limits[0], limits[1], limits[2], limits[3]
     n = seen.shape[0]
     hits = np.zeros((n, n), dtype=np.int32)
@@ -135,8 +135,8 @@ def _add_depth(depth, stride, K, T, robot, limits, min_hits, stamp, seen, owner)
                 hits[i % n, j % n] += 1
                 if hits[i % n, j % n] >= min_hits:
                     seen[i % n, j % n] = stamp
-                    owner[i % n, j % n, 0] = i
-                    owner[i % n, j % n, 1] = j
+                    place[i % n, j % n, 0] = x
+                    place[i % n, j % n, 1] = y
     for i in range(n):
         for j in range(n):
             if floor[i, j] > 0 and hits[i, j] == 0:
@@ -144,7 +144,7 @@ def _add_depth(depth, stride, K, T, robot, limits, min_hits, stamp, seen, owner)
 
 
 @njit(cache=True, nogil=True)
-def _nearby(seen, owner, pose, oldest, reach, resolution):
+def _nearby(seen, place, pose, oldest, reach):
     n = seen.shape[0]
     out = np.empty((n * n, 2), dtype=np.float64)
     count = 0
@@ -152,8 +152,8 @@ def _nearby(seen, owner, pose, oldest, reach, resolution):
         for j in range(n):
             if seen[i, j] < oldest or seen[i, j] == _NEVER:
                 continue
-            dx = (owner[i, j, 0] + 0.5) * resolution - pose[0]
-            dy = (owner[i, j, 1] + 0.5) * resolution - pose[1]
+            dx = place[i, j, 0] - pose[0]
+            dy = place[i, j, 1] - pose[1]
             if dx * dx + dy * dy > reach * reach:
                 continue
             out[count, 0] = pose[2] * dx + pose[3] * dy

@@ -1,4 +1,4 @@
-"""Frees a robot that is told to move and does not: backs off, then turns. Knows nothing of goals and of maps."""
+"""Notices contact by odometry; frees a robot that is told to move and does not. Knows nothing of goals and of maps."""
 
 from __future__ import annotations
 
@@ -25,6 +25,53 @@ class RecoveryConfig(Config):
     turn_speed: float = param(0.8, "turning rate", unit="rad/s", low=0.05, high=3.0)
 
 
+@dataclass(frozen=True)
+class ContactConfig(Config):
+    """Settings of contact by odometry."""
+
+    window: float = param(0.4, "time over which command and odometry are compared", unit="s", low=0.1, high=5.0)
+    min_speed: float = param(0.08, "slower commands tell nothing", unit="m/s", low=0.01, high=1.0)
+    progress: float = param(0.25, "share of the commanded way below which something is in the way", low=0.0, high=0.9)
+
+
+class Contact:
+    """Tells from commands and odometry that the base pushes against something that no sensor saw."""
+
+    def __init__(self, config: ContactConfig | None = None) -> None:
+        self.config = config or ContactConfig()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the motion so far."""
+        self._since: int | None = None
+        self._start = np.zeros(2)
+        self._told = 0.0
+        self._last = 0
+
+    def update(self, stamp: int, T_odom_base: np.ndarray, driven: Velocity) -> bool:
+        """Whether the robot is held.
+
+        Args:
+            stamp: ns.
+            T_odom_base: 4x4 odometry now.
+            driven: what was sent to the base last.
+        """
+        if driven.linear < self.config.min_speed:
+            self._since = None
+            return False
+        position = T_odom_base[:2, 3]
+        if self._since is None:
+            self._since, self._start, self._told, self._last = stamp, position.copy(), 0.0, stamp
+            return False
+        self._told += driven.linear * (stamp - self._last) * 1e-9
+        self._last = stamp
+        if (stamp - self._since) * 1e-9 < self.config.window - 1e-6:
+            return False
+        held = float(np.linalg.norm(position - self._start)) < self.config.progress * self._told
+        self._since = None
+        return held
+
+
 class Recovery:
     """Watches commands and odometry; takes over when nothing moves. Its commands pass the guard like all others.
 
@@ -47,13 +94,16 @@ class Recovery:
         """Whether it is driving."""
         return self._since is not None
 
-    def update(self, stamp: int, T_odom_base: np.ndarray, wanted: Velocity) -> Velocity | None:
+    def update(
+        self, stamp: int, T_odom_base: np.ndarray, wanted: Velocity, held: bool = False
+    ) -> Velocity | None:
         """Its own command while it recovers, else None.
 
         Args:
             stamp: ns.
             T_odom_base: 4x4.
             wanted: what the controller wants, before the guard: a robot that is blocked wants to move and does not.
+            held: it pushes against something; then there is no patience.
         """
         if self._since is not None:
             command = self._recover((stamp - self._since) * 1e-9)
@@ -61,6 +111,10 @@ class Recovery:
                 self._since, self._mark = None, None
             return command
         x, y, yaw = float(T_odom_base[0, 3]), float(T_odom_base[1, 3]), yaw_of(T_odom_base)
+        if held:
+            self.count += 1
+            self._since = stamp
+            return self._recover(0.0)
         idle = abs(wanted.linear) < 0.01 and abs(wanted.angular) < 0.05
         if idle or self._mark is None or self._moved(x, y, yaw):
             self._mark = (stamp, x, y, yaw)

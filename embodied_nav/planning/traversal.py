@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numba import njit
@@ -16,7 +17,7 @@ from ..robot import RobotProfile
 class PlanningConfig(Config):
     """Settings of inflation, frontiers and paths."""
 
-    clearance_margin: float = param(0.01, "distance kept beyond the footprint", unit="m", low=0.0, high=0.5)
+    clearance_margin: float = param(0.02, "distance kept beyond the footprint", unit="m", low=0.0, high=0.5)
     comfort_clearance: float = param(
         0.55, "clearance from which driving costs nothing extra", unit="m", low=0.1, high=2.0
     )
@@ -33,30 +34,44 @@ class PlanningConfig(Config):
 
 
 class TraversalMap:
-    """One occupancy grid seen with the robot's size.
-
-    Attributes:
-        grid: the grid it was made from.
-        clearance: HxW float32, m to the nearest occupied cell's border.
-        passable: HxW bool, where the robot's centre may be (known floor, or unknown within a short hop of it).
-        speed: HxW float32, relative speed in (0, 1] for fast marching: slow near obstacles and over the unknown.
-        comfortable: HxW bool, passable with full clearance on known floor; shortcuts keep to it.
-    """
+    """One occupancy grid seen with the robot's size."""
 
     def __init__(self, grid: OccupancyGrid, robot: RobotProfile, config: PlanningConfig | None = None) -> None:
-        config = config or PlanningConfig()
-        self.grid, self.robot, self.config = grid, robot, config
-        radius = robot.footprint_radius + config.clearance_margin
-        self.clearance = clearance_of(grid)
-        known = grid.data == FREE
-        near_known = known
-        if config.unknown_hop > 0:
-            near_known = _distance_to(known, grid.resolution) <= config.unknown_hop
-        self.passable = near_known & (grid.data != OCCUPIED) & (self.clearance >= radius)
-        comfort = np.clip((self.clearance - radius) / max(config.comfort_clearance - radius, 1e-3), 0.0, 1.0)
-        self.speed = (config.tight_speed + (1.0 - config.tight_speed) * comfort).astype(np.float32)
-        self.speed[~known] *= config.unknown_speed
-        self.comfortable = self.passable & known & (self.clearance >= min(config.comfort_clearance, radius + 0.15))
+        self.grid, self.robot, self.config = grid, robot, config or PlanningConfig()
+        self._radius = robot.footprint_radius + self.config.clearance_margin
+        self._known = grid.data == FREE
+
+    # Made when first asked for: most updates of a map only check a path against the clearance.
+
+    @cached_property
+    def clearance(self) -> np.ndarray:
+        """HxW float32, m to the nearest occupied cell's border."""
+        return clearance_of(self.grid)
+
+    @cached_property
+    def passable(self) -> np.ndarray:
+        """HxW bool, where the robot's centre may be: known floor, or unknown within a short hop of it."""
+        import cv2
+
+        hop = int(self.config.unknown_hop / self.grid.resolution)
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * hop + 1, 2 * hop + 1))
+        near_known = cv2.dilate(self._known.view(np.uint8), disc).view(np.bool_)
+        return near_known & (self.grid.data != OCCUPIED) & (self.clearance >= self._radius)
+
+    @cached_property
+    def speed(self) -> np.ndarray:
+        """HxW float32, relative speed in (0, 1] for fast marching: slow near obstacles and over the unknown."""
+        c = self.config
+        comfort = np.clip((self.clearance - self._radius) / max(c.comfort_clearance - self._radius, 1e-3), 0.0, 1.0)
+        speed = (c.tight_speed + (1.0 - c.tight_speed) * comfort).astype(np.float32)
+        speed[~self._known] *= c.unknown_speed
+        return speed
+
+    @cached_property
+    def comfortable(self) -> np.ndarray:
+        """HxW bool, passable with ample clearance on known floor; shortcuts keep to it."""
+        ample = min(self.config.comfort_clearance, self._radius + 0.15)
+        return self.passable & self._known & (self.clearance >= ample)
 
     def around(self, xy: tuple[float, float]) -> np.ndarray:
         """``passable`` (copy) with the ground around a robot at ``xy`` opened: it stands there, so it fits there."""
