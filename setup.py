@@ -62,6 +62,6 @@ setup(
     data_files=data_files(),
     install_requires=install_requires,
     extras_require=extras_require,
-    entry_points={"console_scripts": ["embodied-nav = embodied_nav.cli.main:main"]},
+    entry_points={"console_scripts": ["embodied-nav = embodied_nav.cli.main:entry"]},
     zip_safe=False,
 )

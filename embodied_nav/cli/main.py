@@ -17,6 +17,7 @@ from .environment import complete_environment
 
 #: Subcommands in the order of the help; each is the module of the same name beside this one.
 COMMANDS = ("demo", "replay", "eval", "memory", "up", "doctor")
+INTERRUPTED = 130
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -70,11 +71,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (head, say) has seen enough. Keep the interpreter's last flush from complaining.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def entry() -> None:
+    """Runs one command and ends the process with its exit code.
+
+    An interrupted one ends at once: to take the interpreter apart with compiled kernels in it can take a second or more.
+    """
+    code = main()
+    if code == INTERRUPTED:
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _can_be_installed(module: str) -> bool:
