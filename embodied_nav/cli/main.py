@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def entry() -> None:
     """Runs one command and ends the process with its exit code.
 
-    An interrupted one ends at once: to take the interpreter apart with compiled kernels in it can take a second or more.
+    An interrupted one ends at once: taking the interpreter apart with compiled kernels in it can take seconds.
     """
     code = main()
     if code == INTERRUPTED:

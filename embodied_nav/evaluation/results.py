@@ -104,7 +104,7 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.partial, "w", encoding="utf-8")
         except OSError as error:
-            raise InputError(f"--out {self.path}: cannot be written ({error.strerror})") from None
+            raise InputError(f"--out {self.path}: cannot be written ({error.strerror}); give another file") from None
         self._file.write(json.dumps(self.settings) + "\n")
         for row in self.rows.values():
             self._file.write(json.dumps(row) + "\n")
