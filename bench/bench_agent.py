@@ -19,11 +19,13 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from embodied_nav.evaluation.drivers import AgentDriver, create_driver
-from embodied_nav.evaluation.runner import CONTROL_PERIOD, run_episode
-from embodied_nav.robot import RobotProfile
-from embodied_nav.sim.embedded import EmbeddedSimulator
-from embodied_nav.sim.episodes import make_episode
+import cv2  # noqa: E402
+
+from embodied_nav.evaluation.drivers import AgentDriver, create_driver  # noqa: E402
+from embodied_nav.evaluation.runner import CONTROL_PERIOD, run_episode  # noqa: E402
+from embodied_nav.robot import RobotProfile  # noqa: E402
+from embodied_nav.sim.embedded import EmbeddedSimulator  # noqa: E402
+from embodied_nav.sim.episodes import make_episode  # noqa: E402
 
 
 class Timed:
@@ -48,6 +50,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=4)
     parser.add_argument("--agent", default="rules")
     args = parser.parse_args()
+    cv2.setNumThreads(1)
     robot = RobotProfile()
     simulator = EmbeddedSimulator(robot=robot)
     driver = create_driver(args.agent, "simulator", robot)

@@ -46,7 +46,7 @@ def _rows(jobs: Sequence[Job], processes: int) -> Iterator[dict[str, Any]]:
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:
-        with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs)), _one_thread) as pool:
+        with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs)), _deaf_to_interrupts) as pool:
             yield from pool.imap_unordered(run_job, jobs)
     finally:
         for name, value in before.items():
@@ -61,6 +61,8 @@ _workers: dict[tuple[str, str, str], Any] = {}
 
 def run_job(job: Job) -> dict[str, Any]:
     """Runs one episode; simulator and driver are kept for the next of the same settings."""
+    import cv2
+
     from ..robot import RobotProfile
     from ..sim.embedded import EmbeddedSimulator
     from ..sim.episodes import episode_at
@@ -69,6 +71,7 @@ def run_job(job: Job) -> dict[str, Any]:
 
     key = (job.agent, job.perception, job.localization)
     if key not in _workers:
+        cv2.setNumThreads(1)  # an episode is worth one core; threads that wait for work would take more
         robot = RobotProfile()
         _workers[key] = (EmbeddedSimulator(robot=robot), create_driver(job.agent, job.perception, robot))
     simulator, driver = _workers[key]
@@ -76,10 +79,8 @@ def run_job(job: Job) -> dict[str, Any]:
     return run_episode(simulator, driver, episode, localization=job.localization, seed=job.seed)
 
 
-def _one_thread() -> None:
+def _deaf_to_interrupts() -> None:
+    """The parent hears Ctrl-C and ends its children."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
-    import cv2
-
-    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -102,7 +102,7 @@ class Journal:
     def _open(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.partial, "w", encoding="utf-8")
+            self._file = open(self.partial, "w", encoding="utf-8")  # noqa: SIM115 (open as long as the run)
         except OSError as error:
             raise InputError(f"--out {self.path}: cannot be written ({error.strerror}); give another file") from None
         self._file.write(json.dumps(self.settings) + "\n")

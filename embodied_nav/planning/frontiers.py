@@ -216,7 +216,7 @@ def _components(mask):
 
 @njit(cache=True, nogil=True)
 def _flood(data, clearance, width, seeds, reach):
-    """Unknown cells connected to the seeds over unknown ground, no farther than ``reach`` cells from the seeds' mean."""
+    """Unknown cells connected to the seeds over unknown ground, at most ``reach`` cells from their mean."""
     height, columns = data.shape
     side = 2 * reach + 1
     middle_r = int(np.floor(seeds[:, 0].sum() / seeds.shape[0]))

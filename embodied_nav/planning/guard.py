@@ -83,7 +83,7 @@ class CollisionGuard:
         range_min: float = 0.05,
         range_max: float = 10.0,
     ) -> None:
-        """Takes in a laser scan. One that looks behind (its angles span more than 270 degrees) lifts the limit there."""
+        """Takes in a laser scan; one over more than 270 degrees sees behind and lifts the limit there."""
         points = scan_points(ranges, angle_min, angle_increment, T_odom_base @ T_base_laser, range_min, range_max)
         near = np.hypot(points[:, 0] - T_odom_base[0, 3], points[:, 1] - T_odom_base[1, 3]) <= self.obstacles.reach
         self.obstacles.add_points(stamp, points[near])
@@ -147,7 +147,7 @@ class CollisionGuard:
         return min(speed, stops, max(free, 0.0) / self.config.slow_time + 0.05 * (free > 0.02))
 
     def _track(self, T_odom_base: np.ndarray) -> None:
-        """Keeps count of ground backed over; ground just driven forward is known, until the robot turns away from it."""
+        """Counts ground backed over; what was just driven forward is known until the robot turns away."""
         T = np.array(T_odom_base)
         if self._previous is not None:
             ahead = float((T[:2, 3] - self._previous[:2, 3]) @ self._previous[:2, 0])

@@ -78,7 +78,7 @@ class Planner:
         return int(rows[best] + r0), int(columns[best] + c0)
 
     def is_clear(self, path: np.ndarray, margin: float = 0.0) -> bool:
-        """Whether a path (Nx2, m) still keeps the footprint plus ``margin`` (m) off everything now known to be occupied.
+        """Whether a path (Nx2, m) still keeps the footprint plus ``margin`` (m) off all that is known by now.
 
         The ground around the path's first point is left out: the robot stands there.
         """

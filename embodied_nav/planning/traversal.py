@@ -1,4 +1,4 @@
-"""Where the robot fits and how gladly: an occupancy grid inflated by the footprint. Knows nothing of goals and paths."""
+"""Where the robot fits and how gladly: occupancy inflated by the footprint. Knows nothing of goals and paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies that choose among options: rules, the nearest frontier, chance. Knows nothing of pixels, paths and velocities.
+"""Policies that choose among options: rules, the nearest frontier, chance. Knows no pixels, paths and velocities.
 
 A policy answers in text, ``<think>...</think><answer>B</answer>``, whatever it is made of; the navigator reads the
 answer with :func:`prompt.parse_answer` and so treats all of them alike.

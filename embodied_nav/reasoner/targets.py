@@ -62,7 +62,7 @@ def label_score(label: str, wanted: str) -> float:
 
 
 def color_score(color: str, wanted: str) -> float:
-    """1 where no colour is asked or it is the same, 0.6 where the thing's is not known, 0.3 for an alike one, else 0."""
+    """1 where no colour is asked or it is the same, 0.6 where it is not known, 0.3 for an alike one, else 0."""
     if not wanted or color == wanted:
         return 1.0
     if not color:

@@ -58,7 +58,9 @@ def test_letters_in_the_reasoning_choose_nothing():
     assert parse_answer("<think>x</think>\n<answer> option c. </answer>", options)[0] == 2
 
 
-@pytest.mark.parametrize("text", ["B", "<think>B</think>", "<answer></answer>", "<answer>Z</answer>", "<answer>A B</answer>"])
+@pytest.mark.parametrize(
+    "text", ["B", "<think>B</think>", "<answer></answer>", "<answer>Z</answer>", "<answer>A B</answer>"]
+)
 def test_answers_without_exactly_one_known_letter_are_refused(text):
     with pytest.raises(AnswerError):
         parse_answer(text, (option("A"), option("B")))
@@ -79,7 +81,8 @@ def test_prompt_holds_every_option_and_the_instruction():
 
 
 @pytest.mark.parametrize(
-    "bearing, words", [(0.1, "ahead"), (math.pi / 2, "left"), (-math.pi / 4, "ahead right"), (math.pi, "behind"), (-3.1, "behind")]
+    "bearing, words",
+    [(0.1, "ahead"), (math.pi / 2, "left"), (-math.pi / 4, "ahead right"), (math.pi, "behind"), (-3.1, "behind")],
 )
 def test_directions(bearing, words):
     assert direction_words(bearing) == words
