@@ -21,6 +21,10 @@ _WHEELS_REACH, _BLIND_REACH = 0.10, 0.30
 _GOOD_SHARE, _GOOD_WEAKEST = 0.5, 0.02
 #: A motion farther from the expected one than this is doubted; what it may always differ (m, rad).
 _MOST_SIGMAS, _ALWAYS = 4.0, (0.01, 0.005)
+#: Without wheels a sudden motion is as likely as a wrong minimum: features are asked soon.
+_BLIND_SIGMAS = 1.0
+#: Motion (m, rad) that a frame without wheels, depth and features may hide.
+_LOST_SIGMA = (0.2, 0.3)
 #: Depth and features that agree within this (m) overrule wheels.
 _SLIP_AGREEMENT = 0.05
 
@@ -93,8 +97,11 @@ class RGBDOdometry:
         sigma = self._sigma(motion, wheels is not None)
         result, source, features = self._register(depth, camera, color, guess, sigma, wheels is not None)
         self.lost = self.lost + 1 if source == "prior" else 0
-        self._velocity, self._T = invert(self._T) @ result.T, result.T
-        step = OdometryStep(result.T, self._count - 1, result.information + _information(sigma), source)
+        blind = source == "prior" and wheels is None
+        # Who sees nothing does not go on turning; and knows next to nothing of where it came.
+        self._velocity, self._T = np.eye(4) if blind else invert(self._T) @ result.T, result.T
+        information = result.information + _information(_LOST_SIGMA if blind else sigma)
+        step = OdometryStep(result.T, self._count - 1, information, source)
         if not self._keyframe_due(result, source):
             return step
         self._new_keyframe(depth, camera, color, features)
@@ -105,7 +112,7 @@ class RGBDOdometry:
         reach = _WHEELS_REACH if wheels else _BLIND_REACH
         prior = _information(sigma)
         result = register(depth, camera, self._view.depth_view, guess, prior, reach)
-        likely = _innovation(result, guess, sigma) < _MOST_SIGMAS
+        likely = _innovation(result, guess, sigma) < (_MOST_SIGMAS if wheels else _BLIND_SIGMAS)
         if likely and result.share >= _GOOD_SHARE and result.weakest < _GOOD_WEAKEST:
             return result, "depth", None
         features = None if color is None else extract(color)

@@ -1,0 +1,104 @@
+"""The whole of SLAM: tours with revisits, rooms that look alike, real frames, and finding itself again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embodied_nav.geometry import invert, pose2d, rotation_angle
+from embodied_nav.geometry.registration import Registration, RegistrationConfig
+from embodied_nav.recordings import SevenScenes
+from embodied_nav.slam import SlamConfig, ate_rmse
+
+from .conftest import CAMERA
+
+ROUND = [(1.4, 1.2), (3.2, 1.3), (3.2, 3.6), (1.4, 3.6), (1.4, 1.2)]
+
+
+def _tour(slam, studio, waypoints, seed):
+    """Drives; returns stamps, true poses, odometry, and the true pose of each of SLAM's keyframes."""
+    stamps, truth, odometry, keyframes = [], [], [], []
+    for shot in studio.drive(waypoints, seed):
+        slam.process(shot.stamp, shot.depth, CAMERA, shot.color, shot.T_odom_camera)
+        stamps.append(shot.stamp)
+        truth.append(shot.T_true_camera)
+        odometry.append(shot.T_odom_camera)
+        keyframes += [shot.T_true_camera] * (len(slam.keyframe_poses()) - len(keyframes))
+    return np.array(stamps), np.array(truth), np.array(odometry), np.array(keyframes)
+
+
+@pytest.fixture(scope="module")
+def toured(slam_of, room):
+    slam = slam_of()
+    return slam, *_tour(slam, room, ROUND * 2, seed=5)
+
+
+def test_a_tour_with_revisits_beats_odometry_four_times(toured):
+    slam, stamps, truth, odometry, _ = toured
+    own = ate_rmse(*slam.trajectory(), stamps, truth)
+    assert slam.loops
+    assert own < ate_rmse(stamps, odometry, stamps, truth) / 4
+    assert own < 0.03
+
+
+def test_the_trajectory_holds_every_frame_under_the_newest_correction(toured):
+    slam, stamps, truth, _, _ = toured
+    found, poses = slam.trajectory()
+    np.testing.assert_array_equal(found, stamps)
+    off = np.linalg.norm((poses - truth)[:, :3, 3], axis=1)
+    assert off.max() < 0.08  # without any alignment: the map is odometry's frame at the start
+    assert np.abs(poses[:, :3, :3] @ poses[:, :3, :3].transpose(0, 2, 1) - np.eye(3)).max() < 1e-6
+
+
+def test_it_finds_itself_and_refuses_what_it_never_saw(toured, room, blank_wall):
+    slam = toured[0]
+    T = pose2d(2.9, 2.2, 1.7)
+    color, depth = room.shoot(T)
+    found = slam.relocalise(depth, CAMERA, color)
+    error = invert(T @ room.T_base_camera) @ found.T_map_camera
+    assert np.linalg.norm(error[:3, 3]) < 0.06 and rotation_angle(error) < 0.03
+    color, depth = blank_wall.shoot(pose2d(0.0, 0.0, 0.0))
+    assert slam.relocalise(depth, CAMERA, color) is None
+
+
+def test_rooms_that_look_alike_are_never_taken_for_one(slam_of, twin_rooms):
+    first, passage = [(1.4, 1.2), (3.2, 1.3), (3.0, 3.4), (1.4, 3.0), (3.0, 2.5)], [(4.5, 2.5)]
+    second = [(x + 5, y) for x, y in [(1.0, 2.5), (1.4, 1.2), (3.2, 1.3), (3.0, 3.4), (1.4, 3.0), (1.0, 2.5)]]
+    slam = slam_of()
+    stamps, truth, odometry, keyframes = _tour(slam, twin_rooms, first + passage + second + passage + first, seed=1)
+    for earlier, later in slam.loops:
+        assert np.linalg.norm(keyframes[earlier][:3, 3] - keyframes[later][:3, 3]) < 2.5
+    assert slam.loops
+    assert ate_rmse(*slam.trajectory(), stamps, truth) < max(0.05, ate_rmse(stamps, odometry, stamps, truth) / 4)
+    # One view of them cannot say which it is.
+    color, depth = twin_rooms.shoot(pose2d(2.0, 1.2, 1.8))
+    assert slam.relocalise(depth, CAMERA, color) is None
+
+
+def test_twins_do_propose_each_other(slam_of, twin_rooms):
+    """The guard of the test above: without the graph's word the rooms would be taken for one."""
+    slam = slam_of()
+    color, depth = twin_rooms.shoot(pose2d(2.0, 1.2, 1.8))
+    slam.process(0, depth, CAMERA, color)
+    color, depth = twin_rooms.shoot(pose2d(7.0, 1.2, 1.8))
+    assert slam.relocalise(depth, CAMERA, color) is not None
+
+
+@pytest.mark.parametrize("focal", [525.0, 0.0], ids=["colour registered", "as recorded"])
+def test_real_frames_stay_within_five_centimetres(slam_of, kitchen, focal):
+    recording = SevenScenes(kitchen)
+    intrinsics = (focal, focal, 320.0, 240.0) if focal else (0.0,) * 4
+    registration = Registration(RegistrationConfig(registered=not focal, color_intrinsics=intrinsics))
+    slam = slam_of(SlamConfig())
+    for index in range(0, len(recording), 2):
+        frame = recording.read(index)
+        depth = frame.depth.astype(np.float32) / 1000
+        depth[frame.depth == 0] = np.nan
+        camera, color = registration.apply(recording.camera, frame.color, depth)
+        slam.process(frame.stamp, depth, camera, color)
+    assert ate_rmse(*slam.trajectory(), np.array(recording.stamps), np.array(recording.poses)) < 0.05
+
+
+def test_no_frames_no_trajectory(slam_of):
+    stamps, poses = slam_of().trajectory()
+    assert stamps.shape == (0,) and poses.shape == (0, 4, 4)
