@@ -1,5 +1,7 @@
 """The parts of nodes that need no graph: worker, lock-step order, parameters, table of nodes, registration."""
 
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, fields
@@ -148,6 +150,26 @@ def test_free_domains_differ_and_local_environments_stay_on_this_machine():
     assert environment["ROS_DOMAIN_ID"] == "42" and environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert Path(environment["FASTRTPS_DEFAULT_PROFILES_FILE"]).is_file()
     assert 1 <= bringup.free_domain_id() <= 100
+
+
+def test_control_loads_nothing_heavy():
+    code = "import sys, embodied_nav.nodes.control; print(*({'torch', 'cv2', 'matplotlib', 'open3d'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_only_segments_that_nobody_holds_are_swept(tmp_path):
+    import fcntl
+
+    for name in ("fastrtps_dead", "fastrtps_held", "other"):
+        (tmp_path / name).write_text("segment")
+        (tmp_path / f"{name}_el").write_text("")
+    with (tmp_path / "fastrtps_held_el").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert bringup.sweep_shared_memory(str(tmp_path), least_age=3600.0) == 0, "too young to judge"
+        assert bringup.sweep_shared_memory(str(tmp_path), least_age=0.0) == 1
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"fastrtps_held", "fastrtps_held_el", "other", "other_el"}
 
 
 def test_supervisor_gives_up_on_a_node_that_cannot_start():
