@@ -98,9 +98,9 @@ class Diagnostics:
         """The watch of an input, made when first asked for."""
         return self._inputs.setdefault(name, Input(name, self._timeout, required))
 
-    def forget_input(self, name: str) -> None:
-        """Ends the watch of an input that is not expected any more."""
-        self._inputs.pop(name, None)
+    def forget_inputs(self) -> None:
+        """Ends the watch of all inputs: none is expected any more."""
+        self._inputs.clear()
 
     def latency(self, stage: str) -> Latency:
         """The durations of a stage, made when first asked for."""

@@ -13,8 +13,10 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 import rclpy
+from rclpy.action import ActionServer
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.node import Node
@@ -64,6 +66,8 @@ class AgentNode(LifecycleNode):
         self.failure: InputError | None = None
         self._progress = self.create_publisher(Progress, "progress", self.handover(100))
         self._inputs_done: dict[str, int] = {}
+        self._permanent: set[int] = set()
+        self._ending = False
 
     # What a node overrides.
 
@@ -122,7 +126,8 @@ class AgentNode(LifecycleNode):
                 raise self.failure or SystemExit(1)
 
     def stop(self) -> None:
-        """Deactivates and cleans up, whatever the state."""
+        """Deactivates and cleans up, whatever the state; what is still to be sent can be sent afterwards."""
+        self._ending = True
         if self.active:
             self.trigger_deactivate()
         if self._configured:
@@ -133,6 +138,7 @@ class AgentNode(LifecycleNode):
     def on_configure(self, state):
         """Lifecycle transition; see :meth:`configure`."""
         self.failure = None
+        self._permanent = {id(entity) for entity in self._entities()}
         try:
             self.configure()
             params.refuse_unknown(self, bringup.SHARED_SETTINGS)
@@ -164,6 +170,8 @@ class AgentNode(LifecycleNode):
         """Lifecycle transition; see :meth:`cleanup`."""
         self._guarded(self.cleanup)
         self._configured = False
+        if not self._ending:
+            self._release()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state):
@@ -176,6 +184,25 @@ class AgentNode(LifecycleNode):
             self._configured = False
         return super().on_shutdown(state)
 
+    def _entities(self) -> list:
+        kinds = (self.waitables, self.publishers, self.subscriptions, self.services, self.clients, self.timers)
+        return [entity for kind in kinds for entity in kind]
+
+    def _release(self) -> None:
+        """Destroys what ``configure`` has made, so that it can make it anew."""
+        self.diagnostics.forget_inputs()
+        for server in [w for w in self.waitables if isinstance(w, ActionServer)]:
+            server.destroy()
+        for kind, destroy in (
+            (self.publishers, self.destroy_lifecycle_publisher),
+            (self.subscriptions, self.destroy_subscription),
+            (self.services, self.destroy_service),
+            (self.clients, self.destroy_client),
+            (self.timers, self.destroy_timer),
+        ):
+            for entity in [e for e in kind if id(e) not in self._permanent]:
+                destroy(entity)
+
     def _guarded(self, action: Callable[[], None]) -> None:
         try:
             action()
@@ -184,15 +211,23 @@ class AgentNode(LifecycleNode):
             raise
 
 
-def run(make: Callable[[], Node], args: list[str] | None = None) -> int:
-    """Runs one node in this process until SIGINT or SIGTERM.
+def run(make: Callable[[], Node], args: list[str] | None = None) -> NoReturn:
+    """Runs one node in this process until SIGINT or SIGTERM, and ends the process.
+
+    It ends without taking the interpreter apart, which can take seconds with compiled kernels in it.
 
     The node may have ``start()`` and ``stop()``, called in this thread with publishers still alive, and the attributes
     ``finished`` (ends the loop), ``error`` (an InputError to end with) and ``exit_code``.
 
-    Returns:
-        Exit status: 0, or 2 where the user must mend something (one line on stderr says what).
+    Exit status: 0, or 2 where the user must mend something (one line on stderr says what).
     """
+    code = _spin(make, args)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _spin(make: Callable[[], Node], args: list[str] | None) -> int:
     stopping = threading.Event()
     # Until the node has started there is nothing to save, and a handler in Python would wait for kernels to compile.
     for number in (signal.SIGINT, signal.SIGTERM):

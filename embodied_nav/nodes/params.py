@@ -40,6 +40,8 @@ def declare(node: Node, kind: type[C], prefix: str = "") -> C:
         name = f"{prefix}.{field.name}" if prefix else field.name
         value = getattr(settings, field.name)
         value = list(value) if isinstance(value, tuple) else value
+        if node.has_parameter(name):  # a lifecycle manager configures anew; what was set from outside is the same
+            continue
         node.declare_parameter(name, value, _descriptor(field, value), ignore_override=True)
     return settings
 
