@@ -77,7 +77,8 @@ def draw_map(
         axes[-1].set_title("robot's view")
         axes[-1].axis("off")
     try:
-        figure.savefig(path)
+        # The tight box keeps titles that the equal aspect pushes over the edge.
+        figure.savefig(path, bbox_inches="tight", pad_inches=0.15)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); give a writable place with room") from None
 
