@@ -125,7 +125,10 @@ class CameraInput:
         try:
             frame = self._frame(stamp, color, depth, info)
         except BadMessage as error:
-            diagnostics.refuse(error.fault, str(error))
+            if not self._node.active:
+                return  # the source has ended together with this node: nothing to complain of
+            if self._node.active:  # else the rest is worked off at the end, when TF comes no more
+                diagnostics.refuse(error.fault, str(error))
             self._refused(stamp)
             return
         self._handle(frame)
