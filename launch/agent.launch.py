@@ -2,6 +2,7 @@
 the arguments. Sets no DDS profile and no discovery range: RViz on another machine sees the graph.
 """
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -10,7 +11,6 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from embodied_nav import bringup
-from launch import LaunchContext, LaunchDescription
 
 SHARE = FindPackageShare("embodied_nav")
 
