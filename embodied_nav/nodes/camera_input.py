@@ -127,8 +127,7 @@ class CameraInput:
         except BadMessage as error:
             if not self._node.active:
                 return  # the source has ended together with this node: nothing to complain of
-            if self._node.active:  # else the rest is worked off at the end, when TF comes no more
-                diagnostics.refuse(error.fault, str(error))
+            diagnostics.refuse(error.fault, str(error))
             self._refused(stamp)
             return
         self._handle(frame)
