@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 _WALL, _FREE, _UNKNOWN = (38, 50, 66), (250, 249, 245), (205, 210, 216)
 #: Inches of a panel's side; points of the names' letters.
-_PANEL, _FONT = 9.0, 7
+_PANEL, #: Larger boxes (m) are outlined only: filled, a counter along two walls would veil the room between them.
+_LARGEST_FILLED = 2.5
+_FONT = 9.0, 7
 _NAMED = {
     "red": "#d62728", "green": "#2ca02c", "blue": "#1f77b4", "yellow": "#c9a400", "orange": "#ff7f0e",
     "purple": "#8e44ad", "pink": "#e377c2", "brown": "#8c564b", "black": "#111111", "white": "#7d8790",
@@ -218,7 +220,8 @@ def _draw_objects(ax: Any, objects: Sequence[MemoryObject], R: np.ndarray) -> No
         p, e = R @ o.position, np.abs(R) @ o.extent
         edge = _NAMED.get(o.color, "#444444")
         corner = (p[0] - e[0] / 2, p[1] - e[1] / 2)
-        ax.add_patch(Rectangle(corner, e[0], e[1], fc=edge, ec="none", alpha=0.15, zorder=3))
+        if max(e[:2]) < _LARGEST_FILLED:
+            ax.add_patch(Rectangle(corner, e[0], e[1], fc=edge, ec="none", alpha=0.15, zorder=3))
         ax.add_patch(Rectangle(corner, e[0], e[1], fill=False, ec=edge, lw=0.9, zorder=4))
         w, h = (0.56 * _FONT * len(o.name) + 3) * metres_per_point, (_FONT + 4) * metres_per_point
         for dx, dy in ((0, 0), (0, 1), (0, -1), (0.5, 1), (-0.5, 1), (0.5, -1), (-0.5, -1), (0, 2), (0, -2)):
