@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 _WALL, _FREE, _UNKNOWN = (38, 50, 66), (250, 249, 245), (205, 210, 216)
 #: Inches of a panel's side; points of the names' letters.
-_PANEL, #: Larger boxes (m) are outlined only: filled, a counter along two walls would veil the room between them.
+_PANEL, _FONT = 9.0, 7
+#: Larger boxes (m) are outlined only: filled, a counter along two walls would veil the room between them.
 _LARGEST_FILLED = 2.5
-_FONT = 9.0, 7
 _NAMED = {
     "red": "#d62728", "green": "#2ca02c", "blue": "#1f77b4", "yellow": "#c9a400", "orange": "#ff7f0e",
     "purple": "#8e44ad", "pink": "#e377c2", "brown": "#8c564b", "black": "#111111", "white": "#7d8790",
