@@ -136,11 +136,10 @@ def _approach(present, target, change):
 def _advance(state, distance, angle, radius, sliding, clearance, grid):
     """One short arc; True where the footprint touched something."""
     yaw = state[YAW]
-    if abs(angle) > 1e-9:  # a chord of the exact arc
-        along, aside = math.sin(angle) / angle * distance, (1.0 - math.cos(angle)) / angle * distance
-    else:
-        along, aside = distance, 0.5 * angle * distance
-    dx, dy = math.cos(yaw) * along - math.sin(yaw) * aside, math.sin(yaw) * along + math.cos(yaw) * aside
+    # The exact arc's chord lies half the turn off the heading; unlike 1 - cos, sin(x) / x is exact for small turns too.
+    half = 0.5 * angle
+    chord = distance if half == 0.0 else math.sin(half) / half * distance
+    dx, dy = math.cos(yaw + half) * chord, math.sin(yaw + half) * chord
     state[YAW] = yaw + angle
     if distance == 0.0:
         return False

@@ -73,7 +73,8 @@ def load_episodes(path: str | Path) -> list[Episode]:
 
 
 def _to_habitat(episode: Episode) -> dict[str, Any]:
-    x, y, yaw = episode.start
+    # + 0.0 here and below: -0.0 equals 0.0, but is written otherwise.
+    x, y, yaw = (float(v) + 0.0 for v in episode.start)
     start = _habitat((x, y, 0.0))
     row: dict[str, Any] = {
         "episode_id": episode.id,
@@ -87,13 +88,15 @@ def _to_habitat(episode: Episode) -> dict[str, Any]:
             for g in episode.goals
         ],
         "info": {
-            "geodesic_distance": episode.geodesic_distance,
             "kind": episode.kind,
-            "start": list(episode.start),
+            "start": [x, y, yaw],
             "goals": [{"kind": g.kind, "instance": g.instance, "room": g.room} for g in episode.goals],
             "waypoints": [_habitat(p) for p in episode.waypoints],
         },
     }
+    # Unknown (nan) for another's episodes that do not name it; JSON has no such number.
+    if not math.isnan(episode.geodesic_distance):
+        row["info"]["geodesic_distance"] = float(episode.geodesic_distance) + 0.0
     if episode.kind == "route":
         row["reference_path"] = [start, *row["info"]["waypoints"], *(g["position"] for g in row["goals"][:1])]
     return row

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from embodied_nav.errors import InputError
@@ -194,6 +194,8 @@ any_episode = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(any_episode, max_size=4))
+@example([Episode("0", "1", "object", "", (-0.0, -0.0, -0.0), (Goal("point", (-0.0, 0.0, -0.0)),), -0.0)])
+@example([Episode("0", "1", "object", "", (1, 2, -math.pi), (), 3)])
 def test_round_trip(tmp_path_factory, episodes):
     path = tmp_path_factory.mktemp("round") / "episodes.json.gz"
     save_episodes(path, episodes)
@@ -201,6 +203,13 @@ def test_round_trip(tmp_path_factory, episodes):
     first = path.read_bytes()
     save_episodes(path, load_episodes(path))
     assert path.read_bytes() == first
+
+
+def test_an_unknown_length_stays_unknown(tmp_path):
+    episode = Episode("7", "3", "object", "find the red sofa", (1.0, 2.0, 0.0), (), math.nan)
+    save_episodes(tmp_path / "e.json.gz", [episode])
+    (loaded,) = load_episodes(tmp_path / "e.json.gz")
+    assert math.isnan(loaded.geodesic_distance)
 
 
 def test_written_in_habitats_axes(tmp_path):
