@@ -12,7 +12,6 @@ install_requires = [
     "numpy>=1.26,<3",
     "opencv-python-headless>=4.10,<5",
     "pillow>=10,<14",
-    "pydantic>=1.10,<3",
     "pyyaml>=6,<7",
     "scipy>=1.11,<2",
 ]

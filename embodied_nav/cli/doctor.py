@@ -40,7 +40,6 @@ ROS = (
     Library("embodied_nav.action", "our action, built by colcon"),
     Library("tf2_msgs.msg", "transforms", "ros-jazzy-tf2-msgs"),
     Library("tf2_ros", "transforms", "ros-jazzy-tf2-ros-py"),
-    Library("tf_transformations", "rotations", "ros-jazzy-tf-transformations"),
     Library("message_filters", "colour and depth by stamp", "ros-jazzy-message-filters"),
 )
 LIBRARIES = (
@@ -51,7 +50,6 @@ LIBRARIES = (
     Library("matplotlib", "pictures of the map", "python3-matplotlib"),
     Library("PIL", "pictures", "python3-pil"),
     Library("yaml", "parameter files", "python3-yaml"),
-    Library("pydantic", "checked model answers", "python3-pydantic"),
 )
 EXTRAS = (
     Library("torch", "networks", extra="vlm"),
@@ -61,7 +59,7 @@ EXTRAS = (
     Library("open3d", "viewer; needs libEGL, libGL, libgomp, libusb-1.0 of the system", extra="viewer"),
     Library("pytest", "tests", extra="dev"),
 )
-STAND_INS = ("tf2_ros", "tf_transformations", "message_filters")
+STAND_INS = ("tf2_ros", "message_filters")
 MIB = 1 << 20
 
 

@@ -19,8 +19,7 @@ def memory(walk_frames):
 
 
 def test_trimesh_reads_the_ply(memory, tmp_path):
-    import trimesh
-
+    trimesh = pytest.importorskip("trimesh")
     assert write_ply(tmp_path / "map.ply", memory) == len(memory)
     cloud = trimesh.load(tmp_path / "map.ply")
     v = memory.voxels()
