@@ -4,7 +4,8 @@ Distances solve the eikonal equation |grad D| = 1 / speed by fast marching (Seth
 differences (Sethian 1999, "Level Set Methods and Fast Marching Methods", ch. 8), which stays within 1% of the true
 distance in the open where an 8-connected search runs 3 to 5% long. Around sources and around the corners where
 shortest paths bend, distances are set along straight lines first: within a third of a cell. Paths bend at cells'
-centres, not at obstacles' very corners, so the two directions of one path may differ by a quarter of a cell a bend.
+centres beside a corner, not at the corner itself: behind several, distances run up to a cell longer than ways along
+lines of sight, and the two directions of one path may differ by a quarter of a cell a bend.
 Cells are (row, column).
 """
 
