@@ -54,7 +54,9 @@ class Config:
         known = [f.name for f in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
-                raise InputError(f"{where + ': ' if where else ''}unknown parameter '{name}'; known: {', '.join(known)}")
+                raise InputError(
+                    f"{where + ': ' if where else ''}unknown parameter '{name}'; known: {', '.join(known)}"
+                )
         return cls(**values)
 
     @classmethod
@@ -114,8 +116,10 @@ def _checked(field: dataclasses.Field, value: Any) -> Any:
     if choices and value not in choices:
         raise InputError(f"{field.name} = {value!r}: must be one of {', '.join(choices)}")
     for v in value if isinstance(value, tuple) else (value,):
-        outside = isinstance(v, (int, float)) and not isinstance(v, bool) and not (
-            math.isfinite(v) and (low is None or v >= low) and (high is None or v <= high)
+        outside = (
+            isinstance(v, (int, float))
+            and not isinstance(v, bool)
+            and not (math.isfinite(v) and (low is None or v >= low) and (high is None or v <= high))
         )
         if outside:
             bounds = f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"

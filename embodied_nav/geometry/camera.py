@@ -66,9 +66,7 @@ class Camera:
     def resized(self, width: int, height: int) -> Camera:
         """The same camera with its image resampled to another size (pixel centres stay at integers)."""
         sx, sy = width / self.width, height / self.height
-        return Camera(
-            width, height, self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5
-        )
+        return Camera(width, height, self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5)
 
     def rays(self) -> np.ndarray:
         """HxWx3 float32 rays with z = 1 in the optical frame (cached, read-only)."""

@@ -7,9 +7,7 @@ import math
 import numpy as np
 
 #: Camera link (x forward, y left, z up) from camera optical (x right, y down, z forward), REP-103.
-T_LINK_OPTICAL = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
+T_LINK_OPTICAL = np.array([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 T_LINK_OPTICAL.setflags(write=False)
 
 

@@ -94,9 +94,7 @@ class Recovery:
         """Whether it is driving."""
         return self._since is not None
 
-    def update(
-        self, stamp: int, T_odom_base: np.ndarray, wanted: Velocity, held: bool = False
-    ) -> Velocity | None:
+    def update(self, stamp: int, T_odom_base: np.ndarray, wanted: Velocity, held: bool = False) -> Velocity | None:
         """Its own command while it recovers, else None.
 
         Args:

@@ -1,4 +1,4 @@
-"""What a simulator is to the rest: the embedded one and Habitat stand behind it. Knows nothing of either, nor of agents.
+"""What a simulator is to the rest: the embedded one and Habitat stand behind it. Knows nothing of either or of agents.
 
 The scene's frame is ROS-like (x, y on the floor, z up, floor at 0). Odometry starts at the identity at reset; the map
 frame that agents see is odometry's start, so nobody learns the scene's frame from a pose. What a real robot could not

@@ -58,7 +58,7 @@ def test_paired_difference_pairs_by_id_and_beats_the_unpaired_interval():
     rng = np.random.default_rng(2)
     base = rng.random(80)
     a = [row(i, spl=b + 0.05) for i, b in enumerate(base)]
-    b = [row(i, spl=b) for i, b in enumerate(base)][::-1] + [row(999)]
+    b = [*(row(i, spl=b) for i, b in reversed(list(enumerate(base)))), row(999)]
     d = paired_difference(a, b)["all"]
     assert d["episodes"] == 80
     assert d["spl"]["low"] == pytest.approx(0.05)
@@ -99,7 +99,7 @@ def test_results_of_other_settings_are_not_touched(tmp_path):
 def test_bad_results_files_are_named(tmp_path, text):
     path = tmp_path / "bad.json"
     path.write_text(text)
-    with pytest.raises(InputError, match="bad.json"):
+    with pytest.raises(InputError, match=r"bad\.json"):
         load_results(path)
 
 

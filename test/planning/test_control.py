@@ -122,9 +122,7 @@ def test_no_path_brakes_within_limits():
     line = np.array([[0, 0], [3.0, 0]])
     for _ in range(30):
         v = pursuit.command(pose2d(0, 0, 0), line, DT)
-    speeds = [v.linear]
-    for _ in range(20):
-        speeds.append(pursuit.command(pose2d(0, 0, 0), None, DT).linear)
+    speeds = [v.linear, *(pursuit.command(pose2d(0, 0, 0), None, DT).linear for _ in range(20))]
     assert speeds[-1] == 0.0
     assert min(np.diff(speeds)) >= -ROBOT.linear_deceleration * DT - 1e-9
 
