@@ -220,31 +220,28 @@ def table_bits(store):
 
 
 @njit(cache=True, nogil=True)
-def find_block(store, key, bits):
-    """Block number of a block key, or -1."""
+def _slot(store, key, bits):
+    """Where the block table holds a block key, or the empty slot where it belongs."""
     mask = store.table_keys.size - 1
     h = hash_key(key, bits)
-    while True:
-        k = store.table_keys[h]
-        if k == key:
-            return np.int64(store.table_blocks[h])
-        if k == NO_KEY:
-            return np.int64(-1)
+    while store.table_keys[h] != key and store.table_keys[h] != NO_KEY:
         h = (h + 1) & mask
+    return h
+
+
+@njit(cache=True, nogil=True)
+def find_block(store, key, bits):
+    """Block number of a block key, or -1."""
+    h = _slot(store, key, bits)
+    return np.int64(store.table_blocks[h]) if store.table_keys[h] == key else np.int64(-1)
 
 
 @njit(cache=True, nogil=True)
 def find_or_add_block(store, key, bits):
     """Block number of a block key, made where there is none; -1 where the store is full."""
-    mask = store.table_keys.size - 1
-    h = hash_key(key, bits)
-    while True:
-        k = store.table_keys[h]
-        if k == key:
-            return np.int64(store.table_blocks[h])
-        if k == NO_KEY:
-            break
-        h = (h + 1) & mask
+    h = _slot(store, key, bits)
+    if store.table_keys[h] == key:
+        return np.int64(store.table_blocks[h])
     b = store.counts[BLOCKS]
     if b >= store.block_keys.size:
         return np.int64(-1)
