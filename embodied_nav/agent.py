@@ -33,11 +33,12 @@ class PathFollower:
         pursuit: PursuitConfig | None = None,
         guard: CollisionGuard | None = None,
         recovery: Recovery | None = None,
+        contact: Contact | None = None,
     ) -> None:
         self.pursuit = RegulatedPurePursuit(pursuit, robot)
         self.guard = guard or CollisionGuard(robot=robot)
         self.recovery = recovery or Recovery()
-        self._contact = Contact()
+        self._contact = contact or Contact()
         self.reset()
 
     def reset(self) -> None:

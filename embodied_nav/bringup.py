@@ -106,6 +106,7 @@ AGENT_NODES: tuple[NodeSpec, ...] = (
             ("planning", "GuardConfig", "guard"),
             ("planning", "ObstacleConfig", "obstacles"),
             ("planning", "RecoveryConfig", "recovery"),
+            ("planning", "ContactConfig", "contact"),
         ),
     ),
 )

@@ -25,7 +25,16 @@ from ..agent import PathFollower
 from ..config import Config, param
 from ..frames import Velocity
 from ..geometry import yaw_of
-from ..planning import CollisionGuard, GuardConfig, ObstacleConfig, PursuitConfig, Recovery, RecoveryConfig
+from ..planning import (
+    CollisionGuard,
+    Contact,
+    ContactConfig,
+    GuardConfig,
+    ObstacleConfig,
+    PursuitConfig,
+    Recovery,
+    RecoveryConfig,
+)
 from . import params, qos, warm_up
 from .camera_input import COLOR, DEPTH, INFO
 from .conversions import (
@@ -74,8 +83,13 @@ class ControlNode(AgentNode):
         obstacles = params.declare(self, ObstacleConfig, "obstacles")
         pursuit = params.declare(self, PursuitConfig, "pursuit")
         recovery = params.declare(self, RecoveryConfig, "recovery")
+        contact = params.declare(self, ContactConfig, "contact")
         self._follower = PathFollower(
-            self.robot, pursuit, CollisionGuard(guard, self.robot, obstacles), Recovery(recovery)
+            self.robot,
+            pursuit,
+            CollisionGuard(guard, self.robot, obstacles),
+            Recovery(recovery),
+            Contact(contact),
         )
         self._try(PathFollower(self.robot, pursuit, CollisionGuard(guard, self.robot, obstacles)))
         self._lock = threading.RLock()
