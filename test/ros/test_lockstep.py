@@ -36,6 +36,7 @@ def processes(instruction):
 
 
 @pytest.mark.ros
+@pytest.mark.timeout(200)
 def test_same_decisions_as_in_process(start_graph):
     from embodied_nav.msg import Decision
     from geometry_msgs.msg import PoseStamped
@@ -53,8 +54,8 @@ def test_same_decisions_as_in_process(start_graph):
         over = graph.until(lambda: decisions and decisions[-1].options[decisions[-1].chosen].kind == "stop", 40.0)
         return over, decisions, poses
 
-    # Seen once, cause unknown: lock-step, which waits for everybody, stood still. What is compared here is what an agent
-    # decides, so a graph that does not get going is started once more.
+    # Seen once, cause unknown: lock-step, which waits for everybody, stood still. What is compared here are decisions,
+    # so a graph that does not get going is started once more.
     over, decisions, poses = drive()
     if not over:
         over, decisions, poses = drive()
