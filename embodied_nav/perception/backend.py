@@ -30,6 +30,11 @@ class PerceptionConfig(Config):
     timeout: float = param(10.0, "time after which an answer is late", unit="s", low=0.05, high=600.0)
     retry_first: float = param(1.0, "wait after the first failure; doubles with each", unit="s", low=0.0, high=600.0)
     retry_longest: float = param(60.0, "longest wait between retries", unit="s", low=0.0, high=3600.0)
+    wrong_labels: float = param(
+        0.0, "share of the detections of 'simulator' that get another label of the scene", low=0.0, high=1.0
+    )
+    missed: float = param(0.0, "share of the detections that 'simulator' leaves out", low=0.0, high=1.0)
+    noise_seed: int = param(0, "what wrong and missed detections are drawn from", low=0, high=2**31 - 1)
 
 
 @runtime_checkable

@@ -1,7 +1,8 @@
 """Perception by the simulator's instance ids: named things without a model, for development. Knows no simulator.
 
-It sees only what the frame's instance image and depth show; labels and colours come from a table of ids. Reports name
-it as what it is: ``simulator``.
+It sees only what the frame's instance image and depth show; labels and colours come from a table of ids. By
+configuration it errs like a detector does: other labels, detections left out, drawn anew for every keyframe and
+the same in every run. Reports name it as what it is: ``simulator``.
 """
 
 from __future__ import annotations
@@ -41,11 +42,13 @@ class SimulatorPerception:
     def __init__(self, config: PerceptionConfig | None = None) -> None:
         self.config = config or PerceptionConfig()
         self._names: dict[int, tuple[str, str]] = {}
+        self._labels: list[str] = []
         self._history: OrderedDict[int, _Remembered] = OrderedDict()
 
     def set_instances(self, instances: Mapping[int, tuple[str, str]]) -> None:
         """Sets what each instance id is: ``{id: (category, colour)}``; ids that are not in it are not reported."""
         self._names = {int(i): (str(label), str(color)) for i, (label, color) in instances.items() if int(i) > 0}
+        self._labels = sorted({label for label, _ in self._names.values()})
         self._history.clear()
 
     def perceive(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta:
@@ -109,21 +112,39 @@ class SimulatorPerception:
             own = points[offsets[slot] : offsets[slot + 1]]
             if pixels[slot] < least or len(own) < 0.5 * least:
                 continue
-            observation = self._observation(instance, own, int(pixels[slot]), least, boxes[slot])
+            name = self._detected_as(instance, frame.stamp)
+            if name is None:
+                continue
+            observation = self._observation(name, own, int(pixels[slot]), least, boxes[slot])
             seen[instance] = (observation, own)
             lut[instance] = len(seen)
         ids = frame.instance_ids
         segments = lut[np.where((ids >= 0) & (ids < len(slots)), ids, len(slots))]
         return seen, segments
 
-    def _observation(self, instance: int, points: np.ndarray, pixels: int, least: float, box) -> ObjectObservation:
+    def _detected_as(self, instance: int, stamp: int) -> tuple[str, str] | None:
+        """(label, colour) that this detection gets; None where it is missed."""
+        label, color = self._names[instance]
+        if not (self.config.missed or self.config.wrong_labels):
+            return label, color
+        rng = np.random.default_rng([self.config.noise_seed, instance, stamp])
+        missed, wrong, which = rng.random(3)
+        if missed < self.config.missed:
+            return None
+        others = [other for other in self._labels if other != label]
+        if wrong < self.config.wrong_labels and others:
+            label = others[int(which * len(others))]
+        return label, color
+
+    def _observation(
+        self, name: tuple[str, str], points: np.ndarray, pixels: int, least: float, box
+    ) -> ObjectObservation:
         sample = points[:: max(1, len(points) // _MOST_POINTS)]
         # Pixels at the silhouette carry depth of what is behind: the outer 3% on each side are left out.
         low, high = np.percentile(sample, (3.0, 97.0), axis=0).astype(np.float64)
-        label, color = self._names[instance]
         return ObjectObservation(
-            label=label,
-            color=color,
+            label=name[0],
+            color=name[1],
             confidence=float(pixels / (pixels + 2.0 * least)),
             position=(low + high) / 2.0,
             extent=high - low,

@@ -152,3 +152,32 @@ def test_fast_enough(backend):
         backend.perceive(keys[i % 4], keys[(i + 1) % 4], "find the chair")
         times.append(time.process_time() - start)
     assert np.median(times) < 0.010
+
+
+def _errs(seed, wrong=0.0, missed=0.0, count=150):
+    """Names that the three things of the scene get in many keyframes."""
+    backend = perception.create("simulator", PerceptionConfig(wrong_labels=wrong, missed=missed, noise_seed=seed))
+    backend.set_instances(NAMES)
+    first = keyframe(0, camera_pose())
+    keyframes = (replace(first, id=k, frame=replace(first.frame, stamp=k + 1)) for k in range(count))
+    return [backend.perceive(None, k, "") for k in keyframes]
+
+
+def test_wrong_and_missed_detections_come_as_often_as_asked_and_the_same_in_every_run():
+    deltas = _errs(3, wrong=0.2, missed=0.1)
+    shown = [o.name for d in deltas for o in d.objects]
+    right = sum(name in ("blue chair", "green plant", "red sofa") for name in shown)
+    assert 0.06 < 1 - len(shown) / 450 < 0.14
+    assert 0.15 < 1 - right / len(shown) < 0.25
+    assert {o.label for d in deltas for o in d.objects} == {label for label, _ in NAMES.values()}
+    assert [names(d.objects) for d in _errs(3, wrong=0.2, missed=0.1)] == [names(d.objects) for d in deltas]
+    assert [names(d.objects) for d in _errs(4, wrong=0.2, missed=0.1)] != [names(d.objects) for d in deltas]
+
+
+def test_a_missed_thing_has_no_segment_and_a_wrong_one_keeps_its_colour():
+    for delta in _errs(1, missed=0.5, count=20):
+        assert set(np.unique(delta.segments)) - {0} == set(range(1, len(delta.objects) + 1))
+    assert not any(d.objects for d in _errs(1, missed=1.0, count=5))
+    for delta in _errs(1, wrong=1.0, count=5):
+        assert not {o.name for o in delta.objects} & {"blue chair", "green plant", "red sofa"}
+        assert {o.color for o in delta.objects} == {"blue", "green", "red"}
