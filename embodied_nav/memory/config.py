@@ -21,6 +21,11 @@ class MemoryConfig(Config):
         low=4096,
         high=268_435_456,
     )
+    feature_dim: int = param(0, "components of a voxel's feature, 0 for none", low=0, high=4096)
+    feature_type: str = param("bf16", "how features are stored", choices=("bf16", "f32"))
+    feature_pooling: str = param(
+        "mean", "how the features that a voxel gets become one: weighted mean or maximum", choices=("mean", "max")
+    )
     carve: bool = param(True, "remove voxels that the camera sees through")
     carve_margin: float = param(
         1.0,

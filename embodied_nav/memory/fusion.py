@@ -245,10 +245,14 @@ def _sighting_weights(keys, sums, position, cell, near, full_points):
 
 
 class Upserted(NamedTuple):
-    """What an upsert did: ``new`` voxels, and keys of those whose evidence rose over the obstacle threshold."""
+    """What an upsert did: ``new`` voxels, keys of those whose evidence rose over the obstacle threshold, rows of all.
+
+    Rows are int64, -1 for a voxel that was refused.
+    """
 
     new: int
     raised: np.ndarray
+    rows: np.ndarray
 
 
 def upsert(
@@ -266,20 +270,25 @@ def upsert(
     """
     store.make_room(len(voxels.keys))
     store.tick()
-    raised = np.empty(len(voxels.keys), np.int64)
-    new, n = _upsert(
-        store.arrays, voxels.keys, voxels.sums, sightings, stamps, np.float32(max_evidence), np.float32(min_evidence),
-        raised,
+    raised, rows = np.empty(len(voxels.keys), np.int64), np.empty(len(voxels.keys), np.int64)
+    new = _find_or_add(store.arrays, voxels.keys, rows)
+    n = _fuse(
+        store.arrays, rows, voxels.keys, voxels.sums, sightings, stamps, np.float32(max_evidence),
+        np.float32(min_evidence), raised,
     )  # fmt: skip
-    return Upserted(new, raised[:n])
+    return Upserted(new, raised[:n], rows)
 
 
 @njit(cache=True, nogil=True)
-def _upsert(store: Arrays, keys, sums, sightings, stamps, max_evidence, min_evidence, raised):
+def _find_or_add(store: Arrays, keys, rows):
+    """Rows of the keys, made where there are none, -1 where the store is full; returns how many are new.
+
+    A pass of its own: the processor waits for many pages at once here, and for many rows at once in the next.
+    """
     bits = table_bits(store)
     clock = store.counts[CLOCK]
     last_block_key, block = np.int64(NO_KEY), np.int64(-1)
-    new, n_raised = 0, 0
+    new = 0
     for e in range(keys.size):
         key = keys[e]
         bk = block_key(key)
@@ -294,9 +303,20 @@ def _upsert(store: Arrays, keys, sums, sightings, stamps, max_evidence, min_evid
                 new += r >= 0
         if r < 0:
             store.counts[REFUSED] += 1
+        else:
+            store.block_clock[block] = clock
+        rows[e] = r
+    return new
+
+
+@njit(cache=True, nogil=True)
+def _fuse(store: Arrays, rows, keys, sums, sightings, stamps, max_evidence, min_evidence, raised):
+    """Adds the voxels to their rows; returns how many keys it put into ``raised``."""
+    n_raised = 0
+    for e in range(rows.size):
+        if rows[e] < 0:
             continue
-        store.block_clock[block] = clock
-        row = store.rows[r]
+        row = store.rows[rows[e]]
         n = sums[e, 6]
         total = row.weight + n
         share = n / total
@@ -311,6 +331,6 @@ def _upsert(store: Arrays, keys, sums, sightings, stamps, max_evidence, min_evid
         before = row.evidence
         row.evidence = min(max_evidence, before + sightings[e])
         if before < min_evidence <= row.evidence:
-            raised[n_raised] = key
+            raised[n_raised] = keys[e]
             n_raised += 1
-    return new, n_raised
+    return n_raised

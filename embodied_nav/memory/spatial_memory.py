@@ -21,6 +21,7 @@ from ..frames import Keyframe, MemoryObject, OccupancyGrid, RGBDFrame, SemanticD
 from ..geometry import invert, is_rigid
 from .carving import Carver
 from .config import MemoryConfig
+from .features import check_grid, decode, fuse_frame
 from .fusion import FrameHasher, sighting_weights, upsert
 from .grid import ColumnGrid
 from .keys import block_corners, pack_array, unpack_array
@@ -47,7 +48,7 @@ class SpatialMemory:
             raise InputError(f"min_depth = {c.min_depth}: must be below max_depth = {c.max_depth}")
         if c.min_height >= c.robot_height:
             raise InputError(f"min_height = {c.min_height}: must be below robot_height = {c.robot_height}")
-        self.store = VoxelStore(c.max_voxels)
+        self.store = VoxelStore(c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type)
         self._hasher = FrameHasher()
         self._carver = Carver(
             c.carve_margin * c.voxel_size, c.depth_noise, c.max_evidence / c.carve_frames, c.min_depth, c.max_depth,
@@ -91,13 +92,17 @@ class SpatialMemory:
 
     # ---- in ----
 
-    def integrate(self, frame: RGBDFrame) -> IntegrationStats:
+    def integrate(self, frame: RGBDFrame, features: np.ndarray | None = None) -> IntegrationStats:
         """Fuses one frame; call it with every frame, keyframe or not.
 
+        Args:
+            features: (h, w, D) float32, a grid of patches over the whole image, with D the configured feature_dim.
+
         Raises:
-            InputError: images that do not fit the camera, a pose that is not rigid or not finite.
+            InputError: images or features that do not fit, a pose that is not rigid or not finite.
         """
         _check(frame)
+        features = None if features is None else check_grid(features, self.config.feature_dim)
         if frame.depth is None:
             return IntegrationStats(0, 0, 0, len(self))
         c, T = self.config, np.asarray(frame.T_map_camera, np.float64)
@@ -108,6 +113,10 @@ class SpatialMemory:
         sightings = sighting_weights(voxels, position, c.voxel_size, c.near_range, c.full_points / c.stride**2)
         refused = int(self.store.arrays.counts[REFUSED])
         done = upsert(self.store, voxels, sightings, np.array([frame.stamp], np.int64), c.max_evidence, c.min_evidence)
+        if features is not None:
+            fuse_frame(
+                self.store, voxels, done.rows, sightings, features, frame.camera, T, c.voxel_size, c.feature_pooling
+            )
         self.grid.apply(done.raised, 1)
         self.grid.observe(voxels.keys, voxels.sums, position)
         carved = self._carve(frame.depth, frame.camera, T, frame.stamp) if c.carve else 0
@@ -188,6 +197,15 @@ class SpatialMemory:
             return view
         inside = (view.positions >= np.asarray(box[0])).all(1) & (view.positions <= np.asarray(box[1])).all(1)
         return self._view(rows[inside])
+
+    def features(self, positions: np.ndarray) -> np.ndarray:
+        """N x feature_dim float32, the features of the voxels that N x 3 positions (m) lie in; zeros where none is."""
+        if not self.config.feature_dim:
+            return np.zeros((len(positions), 0), np.float32)
+        rows = self.store.find(pack_array(np.floor(np.asarray(positions, np.float64) / self.config.voxel_size)))
+        found = decode(self.store.feature_table[np.maximum(rows, 0)])
+        found[rows < 0] = 0
+        return found
 
     def changed_blocks(self, since_token: int = 0) -> ChangedBlocks:
         """Blocks that got, lost or changed voxels since a token; 0, or a token from before a clear, asks for all."""

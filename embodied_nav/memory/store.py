@@ -48,7 +48,8 @@ class Arrays(NamedTuple):
     ``rows`` (N ROW); ``labels`` (N int16, winning class, 0 none); ``owner`` (N int32, object id, 0 none);
     ``free`` (N int32 stack of freed rows); ``pages`` (B x 512 int32, row + 1, 0 empty); ``block_keys``, ``block_live``
     (voxels), ``block_clock`` (clock of the last change); ``table_keys``, ``table_blocks`` (open addressing, -1 empty);
-    ``counts`` (int64, see the constants above).
+    ``counts`` (int64, see the constants above); ``feature_bits`` (N x uint16, a row's feature as bf16, or as float32 in
+    twice as many columns; 0 x 0 without features), ``feature_weight`` (N float32, 0 none).
     """
 
     rows: np.ndarray
@@ -62,6 +63,8 @@ class Arrays(NamedTuple):
     table_keys: np.ndarray
     table_blocks: np.ndarray
     counts: np.ndarray
+    feature_bits: np.ndarray
+    feature_weight: np.ndarray
 
 
 def reserve(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
@@ -85,10 +88,14 @@ class VoxelStore:
 
     Args:
         max_voxels: rows reserved; where the system limits address space, fewer, halved until it fits.
+        feature_dim: components of a voxel's feature, 0 for none. feature_type: "bf16" or "f32".
     """
 
-    def __init__(self, max_voxels: int = 1 << 24, table_bits: int = 12) -> None:
+    def __init__(
+        self, max_voxels: int = 1 << 24, table_bits: int = 12, feature_dim: int = 0, feature_type: str = "bf16"
+    ) -> None:
         self.max_voxels = max_voxels
+        self.feature_dim, self.feature_type = feature_dim, feature_type
         self._first_bits = table_bits
         self.clear()
 
@@ -101,6 +108,7 @@ class VoxelStore:
                 rows, free = reserve((n,), ROW), reserve((n,), np.int32)
                 labels, owner = reserve((n,), np.int16), reserve((n,), np.int32)
                 pages = reserve((blocks, BLOCK_VOXELS), np.int32)
+                bits, weight = self._reserve_features(n)
                 break
             except MemoryError:
                 if n <= 1 << 16:
@@ -108,8 +116,15 @@ class VoxelStore:
                 n //= 2
         keys, live, clock = (reserve((blocks,), t) for t in (np.int64, np.int32, np.int64))
         self.arrays = Arrays(
-            rows, labels, owner, free, pages, keys, live, clock, *_empty_table(self._first_bits), np.zeros(8, np.int64)
-        )
+            rows, labels, owner, free, pages, keys, live, clock, *_empty_table(self._first_bits), np.zeros(8, np.int64),
+            bits, weight,
+        )  # fmt: skip
+
+    def _reserve_features(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        if not self.feature_dim:
+            return np.zeros((0, 0), np.uint16), np.zeros(0, np.float32)
+        columns = self.feature_dim * (2 if self.feature_type == "f32" else 1)
+        return reserve((n, columns), np.uint16), reserve((n,), np.float32)
 
     def __len__(self) -> int:
         return int(self.arrays.counts[LIVE])
@@ -120,15 +135,38 @@ class VoxelStore:
         return self.arrays.rows[: self.arrays.counts[ROWS]]
 
     @property
+    def feature_table(self) -> np.ndarray:
+        """Features of all rows reserved, N x D: uint16 (bf16) or float32; a view."""
+        bits = self.arrays.feature_bits
+        return bits.view(np.float32) if self.feature_type == "f32" and self.feature_dim else bits
+
+    @property
+    def features(self) -> np.ndarray:
+        """Features of all rows ever used, N x D: uint16 (bf16) or float32, zeros for none; a view."""
+        return self.feature_table[: self.arrays.counts[ROWS]]
+
+    @property
+    def feature_weights(self) -> np.ndarray:
+        """Weights of all rows' features, N float32, 0 for none; a view."""
+        return self.arrays.feature_weight[: self.arrays.counts[ROWS]]
+
+    @property
     def blocks(self) -> int:
         """Blocks in use."""
         return int(self.arrays.counts[BLOCKS])
 
     @property
+    def row_bytes(self) -> int:
+        """Memory of a row with all that belongs to it, its share of the block table left out, bytes."""
+        a = self.arrays
+        feature = a.feature_bits.shape[1] * 2 + 4 if self.feature_dim else 0
+        return ROW.itemsize + sum(x.itemsize for x in (a.labels, a.owner, a.free)) + feature
+
+    @property
     def nbytes(self) -> int:
         """Memory taken, bytes."""
         a = self.arrays
-        rows = int(a.counts[ROWS]) * (ROW.itemsize + 2 + 4 + 4)
+        rows = int(a.counts[ROWS]) * self.row_bytes
         return rows + self.blocks * (BLOCK_VOXELS * 4 + 20) + a.table_keys.nbytes + a.table_blocks.nbytes
 
     def tick(self) -> int:
@@ -152,8 +190,17 @@ class VoxelStore:
         """Row numbers of N int64 keys, -1 where there is none."""
         return _find_many(self.arrays, np.ascontiguousarray(keys, dtype=np.int64))
 
-    def insert(self, keys: np.ndarray, voxels: np.ndarray) -> None:
+    def insert(
+        self,
+        keys: np.ndarray,
+        voxels: np.ndarray,
+        features: np.ndarray | None = None,
+        feature_weights: np.ndarray | None = None,
+    ) -> None:
         """Puts N new voxels with all their fields (``schema.VOXEL``) into the store, as a file holds them.
+
+        Args:
+            features, feature_weights: N x D of the store's type and N float32, where the store holds features.
 
         Raises:
             ValueError: a voxel is there already, or there is no room.
@@ -172,6 +219,8 @@ class VoxelStore:
             target[name][rows] = voxels[name]
         winner = np.where(voxels["votes_a"] >= voxels["votes_b"], voxels["class_a"], voxels["class_b"])
         self.arrays.labels[rows], self.arrays.owner[rows] = winner, voxels["object"]
+        if features is not None and self.feature_dim:
+            self.feature_table[rows], self.arrays.feature_weight[rows] = features, feature_weights
 
     def probe_lengths(self) -> np.ndarray:
         """Slots looked at to find each block; 1 is ideal. For tests of the hash."""
@@ -284,6 +333,9 @@ def remove_row(store, block, r):
     store.rows[r].key = NO_KEY
     store.labels[r] = 0
     store.owner[r] = 0
+    if store.feature_weight.size > 0:
+        store.feature_bits[r, :] = 0
+        store.feature_weight[r] = 0
     store.free[store.counts[FREE_ROWS]] = r
     store.counts[FREE_ROWS] += 1
     store.block_live[block] -= 1

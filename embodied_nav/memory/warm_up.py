@@ -25,6 +25,9 @@ def warm_up() -> float:
         seen = (ObjectObservation("thing", "", 1.0, np.zeros(3), np.ones(3)),)
         memory.add_delta(SemanticDelta(i, i - 1, i + 1, "warm-up", "", seen, segments=np.ones((24, 32), np.uint16)))
         memory.objects()
+    for kind in ("bf16", "f32"):
+        rich = SpatialMemory(MemoryConfig(max_voxels=1 << 16, feature_dim=2, feature_type=kind))
+        rich.integrate(frames[0], np.zeros((2, 2, 2), np.float32))
     memory.occupancy()
     memory.rebuild_from_keyframes({})
     return time.monotonic() - start

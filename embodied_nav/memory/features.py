@@ -1,0 +1,203 @@
+"""Feature rows: one a voxel, in bf16 or float32, pooled over frames. Knows nothing of what the features mean.
+
+A frame brings its features as a grid of patches. Each voxel of the frame takes one patch, the one under its mean point:
+nothing is scattered pixel by pixel, so that a frame costs a few thousand rows and not a few hundred thousand.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+from ..errors import InputError
+from ..geometry import Camera, invert
+from .fusion import FrameVoxels
+from .keys import unpack
+from .store import VoxelStore
+
+
+class FeatureHits(NamedTuple):
+    """The features that one frame gave, for whoever has to give them again.
+
+    Attributes:
+        points: (N, 3) float32 m, mean points of the voxels. patches: (N,) int32, rows of ``grid``.
+        weights: (N,) float32, above 0. grid: (P, D) of the store's type, bf16 as uint16.
+    """
+
+    points: np.ndarray
+    patches: np.ndarray
+    weights: np.ndarray
+    grid: np.ndarray
+
+
+def encode(values: np.ndarray) -> np.ndarray:
+    """bf16 bits (uint16) of float32 values, rounded to nearest, ties to even; NaN stays NaN."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
+    return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
+
+
+def decode(bits: np.ndarray) -> np.ndarray:
+    """float32 values of bf16 bits (uint16); float32 stays as it is."""
+    if bits.dtype == np.float32:
+        return bits
+    return (np.asarray(bits, np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def check_grid(grid: np.ndarray, dim: int) -> np.ndarray:
+    """A frame's features as contiguous float32.
+
+    Raises:
+        InputError: not (h, w, D) of the memory's D, empty, or not finite.
+    """
+    grid = np.ascontiguousarray(grid, np.float32)
+    if dim == 0:
+        raise InputError("this memory holds no features; set feature_dim to their number of components")
+    if grid.ndim != 3 or grid.shape[2] != dim or not grid.size:
+        raise InputError(f"features are {grid.shape}, expected (rows, columns, {dim}); set feature_dim to their size")
+    if not np.isfinite(grid).all():
+        raise InputError("features are not finite; leave the frame's features out")
+    return grid
+
+
+def fuse_frame(
+    store: VoxelStore,
+    voxels: FrameVoxels,
+    rows: np.ndarray,
+    weights: np.ndarray,
+    grid: np.ndarray,
+    camera: Camera,
+    T: np.ndarray,
+    cell: float,
+    pooling: str,
+) -> FeatureHits:
+    """Gives the voxels of a frame its features.
+
+    Args:
+        voxels: of the frame. rows: (N,) int64, theirs in the store, -1 for none. weights: (N,) float32, above 0.
+        grid: (h, w, D) float32 over the whole image, as :func:`check_grid` returns it. T: 4x4, map from optical frame.
+
+    Returns:
+        What was given, points in map.
+    """
+    K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+    size = np.array([camera.width, camera.height, grid.shape[1], grid.shape[0]])
+    points, patches = _patches(voxels.keys, voxels.sums, invert(np.asarray(T, np.float64)), cell, K, size)
+    flat = grid.reshape(-1, grid.shape[2])
+    stored = flat if store.feature_type == "f32" else encode(flat)
+    add(store, rows, patches, weights, stored, pooling)
+    given = rows >= 0
+    return FeatureHits(points[given], patches[given], weights[given], stored)
+
+
+def add(
+    store: VoxelStore, rows: np.ndarray, patches: np.ndarray, weights: np.ndarray, grid: np.ndarray, pooling: str
+) -> None:
+    """Pools row ``patches[i]`` of ``grid`` into the feature of row ``rows[i]`` of the store; -1 is left out.
+
+    Args:
+        weights: (N,) float32, above 0. grid: (P, D) of the store's type. pooling: "mean" (weighted) or "max".
+    """
+    _add(store.feature_table, store.arrays.feature_weight, rows, patches, weights, grid, pooling == "max")
+
+
+def take_out(store: VoxelStore, rows: np.ndarray, patches: np.ndarray, weights: np.ndarray, grid: np.ndarray) -> None:
+    """Undoes :func:`add` of a mean, up to rounding; a row whose weight is used up is cleared."""
+    _take_out(store.feature_table, store.arrays.feature_weight, rows, patches, weights, grid)
+
+
+def clear(store: VoxelStore, rows: np.ndarray) -> None:
+    """Makes rows have no feature."""
+    store.feature_table[rows] = 0
+    store.arrays.feature_weight[rows] = 0
+
+
+def _widen(bits):
+    """float32 of a stored component."""
+    return bits
+
+
+def _narrow(value, like):
+    """A float32 as the component type of ``like``."""
+    return value
+
+
+@overload(_widen, inline="always")
+def _widen_compiled(bits):
+    if bits == types.uint16:
+        return lambda bits: np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)
+    return lambda bits: bits
+
+
+@overload(_narrow, inline="always")
+def _narrow_compiled(value, like):
+    if like == types.uint16:
+        return lambda value, like: _to_bf16(value)
+    return lambda value, like: value
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _to_bf16(value):
+    bits = np.float32(value).view(np.uint32)
+    return np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+
+@njit(cache=True, nogil=True)
+def _patches(keys, sums, R, cell, K, size):
+    """Mean points (N x 3 float32, map) and patch numbers of a frame's voxels; R is the 4x4 optical frame from map."""
+    points, patches = np.empty((keys.size, 3), np.float32), np.empty(keys.size, np.int32)
+    for e in range(keys.size):
+        ix, iy, iz = unpack(keys[e])
+        n = sums[e, 6]
+        gx, gy, gz = ix * cell + sums[e, 0] / n, iy * cell + sums[e, 1] / n, iz * cell + sums[e, 2] / n
+        points[e, 0], points[e, 1], points[e, 2] = gx, gy, gz
+        x = R[0, 0] * gx + R[0, 1] * gy + R[0, 2] * gz + R[0, 3]
+        y = R[1, 0] * gx + R[1, 1] * gy + R[1, 2] * gz + R[1, 3]
+        z = R[2, 0] * gx + R[2, 1] * gy + R[2, 2] * gz + R[2, 3]
+        column = int(np.floor((K[0] * x / z + K[2] + 0.5) * size[2] / size[0]))
+        row = int(np.floor((K[1] * y / z + K[3] + 0.5) * size[3] / size[1]))
+        patches[e] = min(max(row, 0), size[3] - 1) * size[2] + min(max(column, 0), size[2] - 1)
+    return points, patches
+
+
+@njit(cache=True, nogil=True)
+def _add(table, total, rows, patches, weights, grid, take_max):
+    for i in range(rows.size):
+        r = rows[i]
+        if r < 0:
+            continue
+        old, new = table[r], grid[patches[i]]
+        if total[r] == 0:
+            old[:] = new
+        elif take_max:
+            for j in range(old.size):
+                old[j] = _narrow(max(_widen(old[j]), _widen(new[j])), old[j])
+        else:
+            share = np.float32(weights[i] / (total[r] + weights[i]))
+            for j in range(old.size):
+                was = _widen(old[j])
+                old[j] = _narrow(was + (_widen(new[j]) - was) * share, old[j])
+        total[r] += weights[i]
+
+
+@njit(cache=True, nogil=True)
+def _take_out(table, total, rows, patches, weights, grid):
+    for i in range(rows.size):
+        r = rows[i]
+        if r < 0 or total[r] == 0:
+            continue
+        left = total[r] - weights[i]
+        old, gone = table[r], grid[patches[i]]
+        # What rounding leaves of a weight that was taken out in full is no observation.
+        if left <= 1e-4 * total[r]:
+            old[:] = 0
+            total[r] = 0
+            continue
+        share = np.float32(weights[i] / left)
+        for j in range(old.size):
+            was = _widen(old[j])
+            old[j] = _narrow(was + (was - _widen(gone[j])) * share, old[j])
+        total[r] = left
