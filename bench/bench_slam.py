@@ -120,14 +120,15 @@ def bench_kitchen(folder: Path) -> None:
         (525, 1, 0.4), (540, 1, 0.4), (525, 2, 0.4), (525, 1, 0.2), (525, 1, 0.6), (0, 1, 0.4),
     ):  # fmt: skip
         intrinsics = (float(focal), float(focal), 320.0, 240.0) if focal else (0.0,) * 4
-        registration = Registration(RegistrationConfig(registered=not focal, color_intrinsics=intrinsics))
+        registration = Registration(RegistrationConfig(color_intrinsics=intrinsics))
+        camera = registration.color_camera(recording.camera)
         slam, spent = Slam(odometry=OdometryConfig(keyframe_translation=distance)), 0.0
         for index in range(0, len(recording), every):
             frame = recording.read(index)
             depth = np.where(frame.depth > 0, frame.depth.astype(np.float32) / 1000, np.float32(np.nan))
-            camera, color = registration.apply(recording.camera, frame.color, depth)
+            depth = registration.apply(depth, camera, recording.camera) if focal else depth
             started = time.process_time()
-            slam.process(frame.stamp, depth, camera, color)
+            slam.process(frame.stamp, depth, camera, frame.color)
             spent += time.process_time() - started
         stamps, count = np.array(recording.stamps)[::every], len(slam.trajectory()[0])
         ate = ate_rmse(*slam.trajectory(), stamps, truth[::every])

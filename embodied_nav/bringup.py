@@ -62,6 +62,7 @@ class NodeSpec:
 
 _CAMERA = (
     ("nodes.camera_input", "CameraInputConfig", "camera"),
+    ("nodes.camera_input", "TransportConfig", "camera"),
     ("geometry.registration", "RegistrationConfig", "registration"),
     ("frame_checks", "FrameCheckConfig", "checks"),
 )
@@ -102,6 +103,8 @@ AGENT_NODES: tuple[NodeSpec, ...] = (
         "drives along the plan; its collision guard has the last word",
         settings=(
             ("nodes.control", "ControlNodeConfig", ""),
+            ("nodes.camera_input", "TransportConfig", "camera"),
+            ("geometry.registration", "RegistrationConfig", "registration"),
             ("planning", "PursuitConfig", "pursuit"),
             ("planning", "GuardConfig", "guard"),
             ("planning", "ObstacleConfig", "obstacles"),

@@ -1,8 +1,8 @@
-"""Brings colour to the pixels of a depth image from another camera. Knows nothing of where the images come from.
+"""Brings depth to the pixels of a colour image from another camera. Knows nothing of where the images come from.
 
 Cameras that publish registered (aligned) depth need none of this. Where colour and depth come from two cameras whose
-calibration is known, every valid depth pixel is projected into the colour image and takes the colour found there; the
-geometry stays that of the depth camera.
+calibration is known, every depth pixel is carried into the colour image; what is nearer hides what is farther, and what
+the depth camera did not see stays without depth.
 """
 
 from __future__ import annotations
@@ -10,28 +10,49 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from ..config import Config, param
 from ..errors import InputError
 from .camera import Camera
-from .transforms import matrix_from_quaternion
+from .transforms import invert, is_rigid, matrix_from_quaternion
+
+#: A depth pixel covers this much more than its tile, so that turned cameras leave no cracks between tiles.
+_MARGIN = 1.1
+#: Neighbours whose depths differ by more (m, and part of the depth) lie on different surfaces.
+_STEP, _RELATIVE_STEP = 0.02, 0.03
+#: A depth that moves by less than this part of it does not move where the other camera sees it.
+_SETTLED = 0.005
 
 
 @dataclass(frozen=True)
 class RegistrationConfig(Config):
     """Calibration between the colour and the depth camera."""
 
-    registered: bool = param(True, "depth is aligned to colour by the driver; the rest is then not used")
+    mode: str = param(
+        "auto",
+        "registered: depth lies on colour's pixels; register: it is brought there; auto: brought there where its "
+        "frame, its size or its own camera info differ from colour's",
+        choices=("auto", "registered", "register"),
+    )
     color_intrinsics: tuple = param(
         (0.0, 0.0, 0.0, 0.0), "fx, fy, cx, cy of the colour image; zeros: as in camera info"
     )
-    depth_intrinsics: tuple = param((0.0, 0.0, 0.0, 0.0), "fx, fy, cx, cy of the depth image; zeros: as in camera info")
-    translation: tuple = param((0.0, 0.0, 0.0), "the depth camera's origin in the colour camera's frame", unit="m")
+    depth_intrinsics: tuple = param(
+        (0.0, 0.0, 0.0, 0.0), "fx, fy, cx, cy of the depth image; zeros: as in depth's camera info, or else as colour's"
+    )
+    translation: tuple = param(
+        (0.0, 0.0, 0.0), "the depth camera's origin in the colour camera's frame; zeros, with no rotation: from TF",
+        unit="m",
+    )  # fmt: skip
     rotation: tuple = param((0.0, 0.0, 0.0, 1.0), "quaternion x, y, z, w, colour camera's frame from depth camera's")
 
 
 class Registration:
     """Applies a :class:`RegistrationConfig`.
+
+    Attributes:
+        T_color_depth: 4x4 float64 where the settings give it, else None.
 
     Raises:
         InputError: a tuple of the wrong length, or a rotation without a direction.
@@ -43,48 +64,171 @@ class Registration:
             if len(getattr(config, name)) != n:
                 raise InputError(f"registration.{name} = {getattr(config, name)}: expected {n} numbers")
         try:
-            self._T_color_depth = matrix_from_quaternion(config.rotation, config.translation)
+            T = matrix_from_quaternion(config.rotation, config.translation)
         except ValueError as error:
             raise InputError(f"registration.rotation: {error}") from None
+        self.T_color_depth = None if np.allclose(T, np.eye(4), atol=1e-12) else T
 
-    def apply(self, camera: Camera, color: np.ndarray, depth: np.ndarray) -> tuple[Camera, np.ndarray]:
-        """The depth image's camera and the colour at its pixels.
+    @property
+    def calibrated(self) -> bool:
+        """Whether the settings say something of the cameras themselves."""
+        return self.T_color_depth is not None or any(self.config.color_intrinsics + self.config.depth_intrinsics)
+
+    def needed(self, color_camera: Camera, depth_camera: Camera | None, depth_shape: tuple, same_frame: bool) -> bool:
+        """Whether depth must be brought to colour's pixels.
 
         Args:
-            camera: intrinsics of camera info.
-            color: HxWx3 uint8, may have another size than depth.
-            depth: HxW float32, m, NaN invalid.
-
-        Returns:
-            The camera of ``depth``, and HxWx3 uint8 colours, black where the colour camera saw nothing.
+            color_camera: of colour's camera info. depth_camera: of depth's own, or None where there is none.
+            depth_shape: (height, width) of the depth image. same_frame: both images name one frame.
         """
-        if self.config.registered:
-            return camera, color
-        height, width = depth.shape
-        depth_camera = _camera(self.config.depth_intrinsics, camera, width, height)
-        color_camera = _camera(self.config.color_intrinsics, camera, color.shape[1], color.shape[0])
-        return depth_camera, color_at_depth(color, depth, color_camera, depth_camera, self._T_color_depth)
+        if self.config.mode != "auto":
+            return self.config.mode == "register"
+        if any(self.config.depth_intrinsics) or self.T_color_depth is not None or not same_frame:
+            return True
+        if depth_shape != (color_camera.height, color_camera.width):
+            return True
+        return depth_camera is not None and not np.allclose(depth_camera.K, color_camera.K, rtol=1e-4, atol=0.01)
+
+    def color_camera(self, camera: Camera) -> Camera:
+        """The colour image's camera: that of camera info with the intrinsics of the settings, where they give any."""
+        return _with_intrinsics(camera, self.config.color_intrinsics)
+
+    def depth_camera(self, camera: Camera, shape: tuple[int, int]) -> Camera:
+        """The camera of a depth image of ``shape`` (height, width): ``camera``, or what the settings say."""
+        return _with_intrinsics(camera, self.config.depth_intrinsics, shape)
+
+    def apply(
+        self,
+        depth: np.ndarray,
+        color_camera: Camera,
+        depth_camera: Camera | None = None,
+        T_color_depth: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Depth at the pixels of ``color_camera``, see :func:`registered_depth`.
+
+        Args:
+            depth: HxW float32, m, NaN invalid.
+            depth_camera: of depth's camera info; default ``color_camera``. Intrinsics of the settings rule.
+            T_color_depth: 4x4; the settings' rules; default: one origin and direction.
+
+        Raises:
+            InputError: depth of another size than its camera.
+        """
+        depth_camera = self.depth_camera(depth_camera or color_camera, depth.shape)
+        T = self.T_color_depth if self.T_color_depth is not None else T_color_depth
+        return registered_depth(depth, depth_camera, color_camera, np.eye(4) if T is None else T)
 
 
-def color_at_depth(
-    color: np.ndarray, depth: np.ndarray, color_camera: Camera, depth_camera: Camera, T_color_depth: np.ndarray
+def registered_depth(
+    depth: np.ndarray, depth_camera: Camera, color_camera: Camera, T_color_depth: np.ndarray
 ) -> np.ndarray:
-    """HxWx3 uint8: for each depth pixel the nearest colour pixel, black where there is none; blind to occlusion."""
-    T = T_color_depth.astype(np.float32)
-    rays = depth_camera.rays()
-    turned = rays @ T[:3, :3].T
-    z = turned[..., 2] * depth + T[2, 3]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        u = (turned[..., 0] * depth + T[0, 3]) / z * np.float32(color_camera.fx) + np.float32(color_camera.cx + 0.5)
-        v = (turned[..., 1] * depth + T[1, 3]) / z * np.float32(color_camera.fy) + np.float32(color_camera.cy + 0.5)
-        seen = (z > 0) & (u >= 0) & (u < color_camera.width) & (v >= 0) & (v < color_camera.height)
-    out = np.zeros((*depth.shape, 3), np.uint8)
-    out[seen] = color[v[seen].astype(np.intp), u[seen].astype(np.intp)]
+    """Depth as the colour camera would have measured it.
+
+    Args:
+        depth: HxW float32, m along the depth camera's axis, NaN invalid.
+        T_color_depth: 4x4 float64, rigid.
+
+    Returns:
+        float32 of the colour camera's size, m along its axis, NaN where the depth camera saw nothing.
+
+    Raises:
+        InputError: depth of another size than its camera, or a transform that is none.
+    """
+    if depth.shape != (depth_camera.height, depth_camera.width):
+        size = f"{depth.shape[1]}x{depth.shape[0]}"
+        raise InputError(f"depth is {size}, its camera {depth_camera.width}x{depth_camera.height}")
+    if not is_rigid(T_color_depth):
+        raise InputError("the transform between the colour and the depth camera is not rigid")
+    forth = _homography(color_camera, T_color_depth, depth_camera)
+    back = _homography(depth_camera, invert(T_color_depth), color_camera)
+    out = np.full((color_camera.height, color_camera.width), np.inf, np.float32)
+    scale = (color_camera.fx / depth_camera.fx, color_camera.fy / depth_camera.fy)
+    _splat(np.ascontiguousarray(depth, dtype=np.float32), *forth, np.float32(scale[0]), np.float32(scale[1]), out)
+    _refine(np.ascontiguousarray(depth, dtype=np.float32), *forth, *back, out)
     return out
 
 
-def _camera(values: tuple, camera: Camera, width: int, height: int) -> Camera:
-    """A camera of the given image size: explicit intrinsics, or those of camera info, scaled where the sizes differ."""
-    if any(values):
-        return Camera(width, height, *values)
-    return camera if (camera.width, camera.height) == (width, height) else camera.resized(width, height)
+def _homography(to: Camera, T: np.ndarray, of: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """A (3x3), b (3) float32: a pixel (u, v) of one camera at depth z lies at z A (u, v, 1) + b of the other."""
+    A = to.K @ T[:3, :3] @ np.linalg.inv(of.K)
+    return A.astype(np.float32), (to.K @ T[:3, 3]).astype(np.float32)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "arcp"})
+def _splat(depth, A, b, scale_u, scale_v, out):
+    """The nearest of the depth pixels that cover each colour pixel."""
+    height, width = depth.shape
+    rows, columns = out.shape
+    half_u, half_v = np.float32(0.5 * _MARGIN) * scale_u, np.float32(0.5 * _MARGIN) * scale_v
+    for v in range(height):
+        a0 = A[0, 1] * np.float32(v) + A[0, 2]
+        a1 = A[1, 1] * np.float32(v) + A[1, 2]
+        a2 = A[2, 1] * np.float32(v) + A[2, 2]
+        for u in range(width):
+            z = depth[v, u]
+            if not (z > np.float32(0.0)) or z == np.inf:
+                continue
+            w = z * (A[2, 0] * np.float32(u) + a2) + b[2]
+            if w <= np.float32(1e-3):
+                continue
+            inverse = np.float32(1.0) / w
+            x = (z * (A[0, 0] * np.float32(u) + a0) + b[0]) * inverse
+            y = (z * (A[1, 0] * np.float32(u) + a1) + b[1]) * inverse
+            shrink = z * inverse
+            du, dv = half_u * shrink, half_v * shrink
+            if not (x + du >= 0 and x - du < columns and y + dv >= 0 and y - dv < rows):
+                continue
+            left, right = max(0, int(np.ceil(x - du))), min(columns - 1, int(np.floor(x + du)))
+            top, bottom = max(0, int(np.ceil(y - dv))), min(rows - 1, int(np.floor(y + dv)))
+            for j in range(top, bottom + 1):
+                for i in range(left, right + 1):
+                    if w < out[j, i]:
+                        out[j, i] = w
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "arcp"})
+def _refine(depth, A, b, B, c, out):
+    """Replaces each depth by the surface between four depth pixels along the colour pixel's own ray; inf by NaN."""
+    height, width = depth.shape
+    rows, columns = out.shape
+    for j in range(rows):
+        b0 = B[0, 1] * np.float32(j) + B[0, 2]
+        b1 = B[1, 1] * np.float32(j) + B[1, 2]
+        b2 = B[2, 1] * np.float32(j) + B[2, 2]
+        for i in range(columns):
+            w = out[j, i]
+            if w == np.inf:
+                out[j, i] = np.nan
+                continue
+            r0, r1, r2 = B[0, 0] * np.float32(i) + b0, B[1, 0] * np.float32(i) + b1, B[2, 0] * np.float32(i) + b2
+            for _ in range(2):
+                z = w * r2 + c[2]
+                inverse = np.float32(1.0) / z
+                x, y = (w * r0 + c[0]) * inverse, (w * r1 + c[1]) * inverse
+                if not (x >= 0 and y >= 0 and x < width - 1 and y < height - 1):
+                    break
+                u, v = int(x), int(y)
+                z00, z01, z10, z11 = depth[v, u], depth[v, u + 1], depth[v + 1, u], depth[v + 1, u + 1]
+                allowed = np.float32(_STEP) + np.float32(_RELATIVE_STEP) * z
+                low, high = z - allowed, z + allowed
+                # A NaN or another surface among the four: what was splatted stays.
+                if not (
+                    z00 > low and z01 > low and z10 > low and z11 > low
+                    and z00 < high and z01 < high and z10 < high and z11 < high
+                ):  # fmt: skip
+                    break
+                p, q = x - np.float32(u), y - np.float32(v)
+                upper, lower = z00 + p * (z01 - z00), z10 + p * (z11 - z10)
+                z = upper + q * (lower - upper)
+                before, w = w, z * (A[2, 0] * x + A[2, 1] * y + A[2, 2]) + b[2]
+                if abs(w - before) < np.float32(_SETTLED) * w:
+                    break
+            out[j, i] = w
+
+
+def _with_intrinsics(camera: Camera, values: tuple, shape: tuple[int, int] | None = None) -> Camera:
+    """Explicit intrinsics for an image of ``shape`` (default: the camera's), or the camera as it is."""
+    if not any(values):
+        return camera
+    height, width = shape or (camera.height, camera.width)
+    return Camera(width, height, *values)

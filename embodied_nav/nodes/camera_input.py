@@ -10,22 +10,48 @@ from dataclasses import dataclass
 
 import message_filters
 import numpy as np
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from embodied_nav.msg import CameraPose
 
 from ..config import Config, param
+from ..errors import InputError
 from ..frame_checks import FrameCheckConfig, FrameChecker
 from ..frames import RGBDFrame
+from ..geometry import Camera
 from ..geometry.registration import Registration, RegistrationConfig
 from . import params, qos
+from .compressed import color_from_compressed, depth_from_compressed
 from .conversions import BadMessage, camera_from_msg, color_array, depth_array, stamp_ns
 from .lifecycle import AgentNode
 from .transforms import Transforms
 from .worker import Worker
 
 COLOR, DEPTH, INFO = "camera/color/image_raw", "camera/depth/image_raw", "camera/color/camera_info"
+DEPTH_INFO = "camera/depth/camera_info"
 POSE = "camera/pose"
+
+
+@dataclass(frozen=True)
+class TransportConfig(Config):
+    """How the camera's images come, by the names of image_transport."""
+
+    color_transport: str = param(
+        "raw", f"{COLOR}, or compressed (JPEG, PNG): {COLOR}/compressed", choices=("raw", "compressed")
+    )
+    depth_transport: str = param(
+        "raw", f"{DEPTH}, or compressedDepth (PNG): {DEPTH}/compressedDepth", choices=("raw", "compressedDepth")
+    )
+
+    @property
+    def color(self) -> tuple[type, str]:
+        """Message class and topic of the colour image."""
+        return (Image, COLOR) if self.color_transport == "raw" else (CompressedImage, f"{COLOR}/{self.color_transport}")
+
+    @property
+    def depth(self) -> tuple[type, str]:
+        """Message class and topic of the depth image."""
+        return (Image, DEPTH) if self.depth_transport == "raw" else (CompressedImage, f"{DEPTH}/{self.depth_transport}")
 
 
 @dataclass(frozen=True)
@@ -37,6 +63,43 @@ class CameraInputConfig(Config):
     )
     queue: int = param(5, "frames that wait for the worker at most; beyond it the oldest is dropped", low=1, high=100)
     given_poses: bool = param(False, "take poses from camera/pose, as a recording gives them, instead of TF")
+
+
+def color_pixels(message: Image | CompressedImage) -> np.ndarray:
+    """HxWx3 uint8 RGB, whatever the transport.
+
+    Raises:
+        BadMessage: it cannot be read.
+    """
+    return color_array(message) if isinstance(message, Image) else color_from_compressed(message)
+
+
+def depth_metres(message: Image | CompressedImage) -> np.ndarray:
+    """HxW float32 metres, NaN invalid, whatever the transport.
+
+    Raises:
+        BadMessage: it cannot be read.
+    """
+    return depth_array(message) if isinstance(message, Image) else depth_from_compressed(message)
+
+
+class DepthInfo:
+    """The depth camera's own camera info, where there is one: unaligned depth has another camera than colour."""
+
+    def __init__(self, node: AgentNode) -> None:
+        self._last: CameraInfo | None = None
+        node.create_subscription(CameraInfo, DEPTH_INFO, self._arrived, qos.sensor())
+
+    def of(self, depth: Image | CompressedImage) -> CameraInfo | None:
+        """What belongs to a depth image. That of another frame does not: drivers that align depth go on telling about
+        the raw depth's camera under this name."""
+        info = self._last
+        if info is None or _differ(info.header.frame_id, depth.header.frame_id):
+            return None
+        return info
+
+    def _arrived(self, message: CameraInfo) -> None:
+        self._last = message
 
 
 class GivenPoses:
@@ -71,7 +134,7 @@ class CameraInput:
 
     Args:
         node: whose topics, parameters (``camera.*``, ``registration.*``) and diagnostics are used.
-        transforms: where the pose at the image's stamp comes from.
+        transforms: where the pose at the image's stamp, and what lies between the cameras, come from.
         handle: called in the worker thread with each good frame.
         refused: called in the worker thread with the stamp of each frame that was not.
     """
@@ -86,13 +149,15 @@ class CameraInput:
         self._node, self._transforms = node, transforms
         self._handle, self._refused = handle, refused
         config = params.declare(node, CameraInputConfig, "camera")
+        transport = params.declare(node, TransportConfig, "camera")
         self._registration = Registration(params.declare(node, RegistrationConfig, "registration"))
+        self._depth_info = DepthInfo(node)
         self._given = GivenPoses(node) if config.given_poses else None
         self._checker = FrameChecker(params.declare(node, FrameCheckConfig, "checks"))
         self._encodings: tuple[str, str] | None = None
         node.diagnostics.counts["dropped_frames"] += 0  # told from the start
         self.worker = Worker(self._work, config.queue, node.handle_error, self._dropped, name="camera")
-        self._subscribers = [self._subscribe(kind, topic) for kind, topic in ((Image, COLOR), (Image, DEPTH))]
+        self._subscribers = [self._subscribe(kind, topic) for kind, topic in (transport.color, transport.depth)]
         self._subscribers.append(self._subscribe(CameraInfo, INFO))
         self._synchronizer = message_filters.ApproximateTimeSynchronizer(self._subscribers, 10, config.sync_slop)
         self._synchronizer.registerCallback(self._arrived)
@@ -133,13 +198,23 @@ class CameraInput:
         self._handle(frame)
         diagnostics.latency("frame").add(time.monotonic() - arrived)
 
-    def _frame(self, stamp: int, color: Image, depth: Image, info: CameraInfo) -> RGBDFrame:
-        self._check_encodings(color.encoding, depth.encoding)
-        camera = camera_from_msg(info)
-        pixels, metres = color_array(color), depth_array(depth)
-        camera, pixels = self._registration.apply(camera, pixels, metres)
+    def _frame(
+        self, stamp: int, color: Image | CompressedImage, depth: Image | CompressedImage, info: CameraInfo
+    ) -> RGBDFrame:
+        self._check_encodings(_encoding(color), _encoding(depth))
+        info_camera = camera_from_msg(info)
+        camera = self._registration.color_camera(info_camera)
+        pixels, metres = color_pixels(color), depth_metres(depth)
         robot, settings = self._node.robot, self._node.settings
         frame_id = depth.header.frame_id or robot.camera_frame
+        own = self._depth_info.of(depth)
+        own_camera = None if own is None else camera_from_msg(own)
+        same_frame = not _differ(color.header.frame_id, depth.header.frame_id)
+        if self._registration.needed(info_camera, own_camera, metres.shape, same_frame):
+            color_frame = color.header.frame_id or frame_id
+            T_color_depth = None if same_frame else self._between(color_frame, frame_id, stamp)
+            metres = self._register(metres, camera, own_camera, info_camera, T_color_depth)
+            frame_id = color_frame
         if self._given is not None:
             T = self._given.at(stamp, settings.tf_timeout)
         else:
@@ -150,9 +225,36 @@ class CameraInput:
             raise BadMessage(fault, f"frame at {stamp * 1e-9:.3f} s")
         return frame
 
+    def _between(self, color_frame: str, depth_frame: str, stamp: int) -> np.ndarray | None:
+        """What lies between the cameras, from TF unless the settings say."""
+        if self._registration.T_color_depth is not None:
+            return None
+        return self._transforms.at(color_frame, depth_frame, stamp, self._node.settings.tf_timeout)
+
+    def _register(
+        self, depth: np.ndarray, camera: Camera, own: Camera | None, info: Camera, T_color_depth: np.ndarray | None
+    ) -> np.ndarray:
+        """Depth at colour's pixels."""
+        if own is None and not self._registration.calibrated:
+            raise BadMessage("no_depth_info", f"depth is not colour's, and nothing came on {DEPTH_INFO}")
+        own = own or info
+        try:
+            return self._registration.apply(depth, camera, own, T_color_depth)
+        except InputError as error:
+            raise BadMessage("size_mismatch", str(error)) from None
+
     def _check_encodings(self, color: str, depth: str) -> None:
         if self._encodings is None:
             self._encodings = (color, depth)
         elif self._encodings != (color, depth):
             text = f"colour {color}, depth {depth} after {self._encodings[0]}, {self._encodings[1]}"
             raise BadMessage("encoding", text)
+
+
+def _encoding(message: Image | CompressedImage) -> str:
+    return message.encoding if isinstance(message, Image) else message.format
+
+
+def _differ(a: str, b: str) -> bool:
+    """Whether two frames are named and not the same."""
+    return bool(a and b and a != b)

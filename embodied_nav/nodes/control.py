@@ -18,13 +18,14 @@ import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.clock import Clock, ClockType
-from sensor_msgs.msg import CameraInfo, Image, LaserScan
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan
 from std_msgs.msg import Bool
 
 from ..agent import PathFollower
 from ..config import Config, param
 from ..frames import Velocity
 from ..geometry import yaw_of
+from ..geometry.registration import Registration, RegistrationConfig
 from ..planning import (
     CollisionGuard,
     Contact,
@@ -36,11 +37,10 @@ from ..planning import (
     RecoveryConfig,
 )
 from . import params, qos, warm_up
-from .camera_input import COLOR, DEPTH, INFO
+from .camera_input import COLOR, DEPTH, INFO, DepthInfo, TransportConfig, depth_metres
 from .conversions import (
     BadMessage,
     camera_from_msg,
-    depth_array,
     header,
     matrix_from_pose,
     path_array,
@@ -79,6 +79,8 @@ class ControlNode(AgentNode):
     def configure(self) -> None:
         """Makes follower, guard and topics."""
         self._config = params.declare(self, ControlNodeConfig)
+        self._transport = params.declare(self, TransportConfig, "camera")
+        self._registration = Registration(params.declare(self, RegistrationConfig, "registration"))
         guard = params.declare(self, GuardConfig, "guard")
         obstacles = params.declare(self, ObstacleConfig, "obstacles")
         pursuit = params.declare(self, PursuitConfig, "pursuit")
@@ -97,7 +99,7 @@ class ControlNode(AgentNode):
         self._T_odom_base: np.ndarray | None = None
         self._odom_stamp = 0
         self._camera: CameraInfo | None = None
-        self._held_depth: Image | None = None
+        self._held_depth: Image | CompressedImage | None = None
         self._plan_at = -1e9
         self._wish, self._wish_at = Velocity(), -1e9
         self._coasting = False
@@ -134,22 +136,32 @@ class ControlNode(AgentNode):
         self.create_subscription(Bool, "enable", self._enable, qos.reliable())
         self.create_subscription(Bool, "e_stop", self._e_stop, qos.reliable())
         self._subscribe(Odometry, "odom", self._odometry, best_effort=False)
-        self._subscribe(Image, DEPTH, self._depth)
+        self._depth_info = DepthInfo(self)
+        kind, topic = self._transport.depth
+        self._subscribe(kind, DEPTH, self._depth, topic=topic)
         self._subscribe(CameraInfo, INFO, self._info)
         self.diagnostics.input("tf")
         if self._config.watch_color:
-            self._subscribe(Image, COLOR, self._color, raw=True)
+            kind, topic = self._transport.color
+            self._subscribe(kind, COLOR, self._color, raw=True, topic=topic)
         if self._config.scan:
             self._subscribe(LaserScan, "scan", self._scanned)
         if not self.settings.lockstep:
             steady = Clock(clock_type=ClockType.STEADY_TIME)
             self.create_timer(1.0 / self._config.control_rate, self._tick, clock=steady)
 
-    def _subscribe(self, kind: type, topic: str, callback, best_effort: bool = True, raw: bool = False) -> None:
-        self.diagnostics.input(topic)
+    def _subscribe(
+        self, kind: type, name: str, callback, best_effort: bool = True, raw: bool = False, topic: str = ""
+    ) -> None:
+        self.diagnostics.input(name)
         profile = qos.sensor() if best_effort else qos.reliable(10)
         self.create_subscription(
-            kind, topic, callback, profile, raw=raw, qos_overriding_options=qos.overridable() if best_effort else None
+            kind,
+            topic or name,
+            callback,
+            profile,
+            raw=raw,
+            qos_overriding_options=qos.overridable() if best_effort else None,
         )
 
     # -- what comes in (executor's thread) -----------------------------------------------------------------------------
@@ -186,7 +198,7 @@ class ControlNode(AgentNode):
         seconds, nanoseconds = struct.unpack_from("<iI", serialized, 4)
         self.diagnostics.input(COLOR).arrived(self.stamp_age(seconds * 1_000_000_000 + nanoseconds))
 
-    def _depth(self, message: Image) -> None:
+    def _depth(self, message: Image | CompressedImage) -> None:
         self.diagnostics.input(DEPTH).arrived(self.message_age(message))
         if not self.active:
             return
@@ -242,9 +254,12 @@ class ControlNode(AgentNode):
             self._follower.follow(path, heading, T_odom_map)
         self.report_progress("plan", stamp, bool(len(path)))
 
-    def _take_depth(self, arrived: float, message: Image) -> None:
+    def _take_depth(self, arrived: float, message: Image | CompressedImage) -> None:
         robot, stamp, wait = self.robot, stamp_ns(message.header.stamp), self.settings.tf_timeout
-        depth, camera = depth_array(message), camera_from_msg(self._camera)
+        depth = depth_metres(message)
+        # Unaligned depth is looked at as it is, from its own camera: the guard needs no colour.
+        info = camera_from_msg(self._depth_info.of(message) or self._camera)
+        camera = self._registration.depth_camera(info, depth.shape)
         if depth.shape != (camera.height, camera.width):
             raise BadMessage(
                 "size", f"depth is {depth.shape[1]}x{depth.shape[0]}, camera info {camera.width}x{camera.height}"

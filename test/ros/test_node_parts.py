@@ -1,4 +1,4 @@
-"""The parts of nodes that need no graph: worker, lock-step order, parameters, table of nodes, registration."""
+"""The parts of nodes that need no graph: worker, lock-step order, parameters, table of nodes."""
 
 import subprocess
 import sys
@@ -18,7 +18,6 @@ from embodied_nav.config import Config, param  # noqa: E402
 from embodied_nav.errors import AlreadyTold, InputError  # noqa: E402
 from embodied_nav.frames import Keyframe, RGBDFrame, SemanticDelta  # noqa: E402
 from embodied_nav.geometry import Camera  # noqa: E402
-from embodied_nav.geometry.registration import Registration, RegistrationConfig  # noqa: E402
 from embodied_nav.nodes import markers  # noqa: E402
 from embodied_nav.nodes.diagnostics import Input, percentiles_ms  # noqa: E402
 from embodied_nav.nodes.lockstep import FusionOrder  # noqa: E402
@@ -179,25 +178,6 @@ def test_supervisor_gives_up_on_a_node_that_cannot_start():
         for _ in range(300):
             supervisor.poll()
             time.sleep(0.1)
-
-
-def test_registration_takes_colour_where_depth_was_seen():
-    camera = Camera(8, 6, 6.0, 6.0, 3.5, 2.5)
-    color = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
-    depth = np.full((6, 8), 2.0, np.float32)
-    depth[0, 0] = np.nan
-    same = Registration(RegistrationConfig(registered=False)).apply(camera, color, depth)
-    assert same[0] == camera
-    np.testing.assert_array_equal(same[1][1:], color[1:])
-    assert (same[1][0, 0] == 0).all(), "no depth, no colour"
-    # A colour camera 1/3 m to the right sees everything at 2 m one pixel further left.
-    shifted = RegistrationConfig(registered=False, translation=(-1.0 / 3.0, 0.0, 0.0))
-    moved = Registration(shifted).apply(camera, color, depth)[1]
-    np.testing.assert_array_equal(moved[1:, 1:], color[1:, :-1])
-    assert (moved[1:, 0] == 0).all()
-    assert Registration().apply(camera, color, depth)[1] is color
-    with pytest.raises(InputError, match="translation"):
-        Registration(RegistrationConfig(translation=(1.0, 2.0)))
 
 
 def test_labels_keep_their_colours():

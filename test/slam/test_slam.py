@@ -88,14 +88,15 @@ def test_twins_do_propose_each_other(slam_of, twin_rooms):
 def test_real_frames_stay_within_five_centimetres(slam_of, kitchen, focal):
     recording = SevenScenes(kitchen)
     intrinsics = (focal, focal, 320.0, 240.0) if focal else (0.0,) * 4
-    registration = Registration(RegistrationConfig(registered=not focal, color_intrinsics=intrinsics))
+    registration = Registration(RegistrationConfig(color_intrinsics=intrinsics))
+    camera = registration.color_camera(recording.camera)
     slam = slam_of(SlamConfig())
     for index in range(0, len(recording), 2):
         frame = recording.read(index)
         depth = frame.depth.astype(np.float32) / 1000
         depth[frame.depth == 0] = np.nan
-        camera, color = registration.apply(recording.camera, frame.color, depth)
-        slam.process(frame.stamp, depth, camera, color)
+        depth = registration.apply(depth, camera, recording.camera) if focal else depth
+        slam.process(frame.stamp, depth, camera, frame.color)
     assert ate_rmse(*slam.trajectory(), np.array(recording.stamps), np.array(recording.poses)) < 0.05
 
 

@@ -1,0 +1,237 @@
+"""What comes on the camera's topics becomes frames: unaligned depth, compressed images, and what must be refused."""
+
+import array
+import struct
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.ros
+
+rclpy = pytest.importorskip("rclpy")
+
+from sensor_msgs.msg import CompressedImage  # noqa: E402
+
+from embodied_nav.geometry import Camera, matrix_from_quaternion  # noqa: E402
+from embodied_nav.geometry.registration import registered_depth  # noqa: E402
+from embodied_nav.nodes import camera_input, qos  # noqa: E402
+from embodied_nav.nodes.compressed import color_from_compressed, depth_from_compressed  # noqa: E402
+from embodied_nav.nodes.conversions import (  # noqa: E402
+    BadMessage,
+    camera_info_msg,
+    color_array,
+    header,
+    image_msg,
+    transform_msg,
+)
+
+COLOR = Camera(160, 120, 130.0, 130.0, 80.5, 59.0)
+DEPTH = Camera(128, 96, 115.0, 115.0, 63.0, 48.5)
+T_COLOR_DEPTH = matrix_from_quaternion((0.0, 0.01, 0.0, 1.0), (-0.04, 0.0, 0.005))
+T_MAP_COLOR = matrix_from_quaternion((-0.5, 0.5, -0.5, 0.5), (1.0, 2.0, 0.6))
+
+
+@pytest.fixture
+def listen(ros_domain):
+    """Starts a node with a camera input of the given parameters; gives it, what it made of frames, and a driver."""
+    from rclpy.executors import SingleThreadedExecutor
+
+    from embodied_nav.nodes.lifecycle import AgentNode
+    from embodied_nav.nodes.transforms import Transforms
+
+    class Listener(AgentNode):
+        def __init__(self):
+            super().__init__("listener")
+
+        def configure(self):
+            self.frames, self.refused = [], []
+            self.camera = camera_input.CameraInput(self, Transforms(self), self.frames.append, self.refused.append)
+
+        def cleanup(self):
+            self.camera.close()
+
+    made = []
+
+    def start(**parameters):
+        given = [f"{name.replace('__', '.')}:={value}" for name, value in parameters.items()]
+        rclpy.init(args=["--ros-args", *(word for value in given for word in ("-p", value))])
+        listener, driver = Listener(), rclpy.create_node("driver")
+        listener.start()
+        executor = SingleThreadedExecutor()
+        executor.add_node(listener)
+        executor.add_node(driver)
+        made.append((executor, listener, driver))
+        return listener, Driver(driver, executor)
+
+    yield start
+    for executor, listener, driver in made:
+        listener.stop()
+        executor.shutdown()
+        listener.destroy_node()
+        driver.destroy_node()
+    rclpy.try_shutdown()
+
+
+class Driver:
+    """A camera driver with whatever topics; sends until it is heard."""
+
+    def __init__(self, node, executor):
+        import tf2_ros
+
+        self.node, self.executor, self.publishers = node, executor, {}
+        self.tf = tf2_ros.StaticTransformBroadcaster(node)
+        self.stamp = time.time_ns()
+
+    def transforms(self, *transforms):
+        self.tf.sendTransform([transform_msg(T, 0, parent, child) for T, parent, child in transforms])
+
+    def head(self, frame="color"):
+        return header(self.stamp, frame)
+
+    def until(self, done, *messages, timeout=15.0):
+        """Sends (message, topic) pairs with ever newer stamps until something is so."""
+        end = time.monotonic() + timeout
+        while not done() and time.monotonic() < end:
+            self.stamp = time.time_ns()
+            for message, topic in messages:
+                if topic not in self.publishers:
+                    self.publishers[topic] = self.node.create_publisher(type(message), topic, qos.sensor())
+                message.header.stamp = header(self.stamp, "").stamp
+                self.publishers[topic].publish(message)
+            for _ in range(10):
+                self.executor.spin_once(timeout_sec=0.01)
+        return done()
+
+
+def scene():
+    """Something to see: colour of the colour camera, depth of the depth camera, a box before a slanted wall."""
+    color = np.random.default_rng(1).integers(0, 256, (12, 16, 3), np.uint8).repeat(10, 0).repeat(10, 1)
+    depth = np.tile(np.linspace(2.0, 2.4, DEPTH.width, dtype=np.float32), (DEPTH.height, 1))
+    depth[30:60, 40:80] = 1.2
+    depth[0, 0] = np.nan
+    return color, depth
+
+
+def compressed(image, format, suffix, settings=b"", frame="color"):
+    message = CompressedImage(format=format)
+    message.header.frame_id = frame
+    message.data = array.array("B", settings + cv2.imencode(suffix, image)[1].tobytes())
+    return message
+
+
+def test_unaligned_depth_is_brought_to_colour_by_its_info_and_tf(listen):
+    listener, driver = listen()
+    color, depth = scene()
+    pair = [
+        (image_msg(color, "rgb8", driver.head("color")), camera_input.COLOR),
+        (camera_info_msg(COLOR, driver.head("color")), camera_input.INFO),
+        (image_msg(depth, "32FC1", driver.head("depth")), camera_input.DEPTH),
+    ]
+    driver.transforms((T_MAP_COLOR, "map", "color"), (T_COLOR_DEPTH, "color", "depth"))
+    counts = listener.diagnostics.counts
+    assert driver.until(lambda: counts["refused_no_depth_info"] >= 2, *pair), "never guessed"
+    assert listener.frames == [] and len(listener.refused) >= 2
+    # Somebody else's camera info under this name does not count.
+    foreign = camera_info_msg(COLOR, driver.head("infrared"))
+    before = counts["refused_no_depth_info"]
+    assert driver.until(
+        lambda: counts["refused_no_depth_info"] >= before + 3, *pair, (foreign, camera_input.DEPTH_INFO)
+    )
+    own = camera_info_msg(DEPTH, driver.head("depth"))
+    assert driver.until(lambda: listener.frames, *pair, (own, camera_input.DEPTH_INFO))
+    frame = listener.frames[-1]
+    assert frame.camera == COLOR
+    np.testing.assert_allclose(frame.T_map_camera, T_MAP_COLOR, atol=1e-12)
+    np.testing.assert_array_equal(frame.color, color)
+    np.testing.assert_array_equal(frame.depth, registered_depth(depth, DEPTH, COLOR, T_COLOR_DEPTH))
+
+
+def test_the_settings_can_say_it_without_tf_and_info(listen):
+    listener, driver = listen(
+        registration__translation=[-0.04, 0.0, 0.0], registration__depth_intrinsics=[115.0, 115.0, 63.0, 48.5]
+    )
+    color, depth = scene()
+    driver.transforms((T_MAP_COLOR, "map", "color"))
+    messages = [
+        (image_msg(color, "rgb8", driver.head("color")), camera_input.COLOR),
+        (camera_info_msg(COLOR, driver.head("color")), camera_input.INFO),
+        (image_msg(depth, "32FC1", driver.head("depth")), camera_input.DEPTH),
+    ]
+    assert driver.until(lambda: listener.frames, *messages)
+    T = matrix_from_quaternion((0, 0, 0, 1), (-0.04, 0, 0))
+    np.testing.assert_array_equal(listener.frames[0].depth, registered_depth(depth, DEPTH, COLOR, T))
+
+
+def test_registered_depth_is_left_alone_beside_the_raw_cameras_info(listen):
+    """A driver that aligns depth and goes on telling about the raw depth's camera."""
+    listener, driver = listen()
+    color, _ = scene()
+    depth = np.full((COLOR.height, COLOR.width), 1.5, np.float32)
+    driver.transforms((T_MAP_COLOR, "map", "color"))
+    messages = [
+        (camera_info_msg(DEPTH, driver.head("depth")), camera_input.DEPTH_INFO),
+        (image_msg(color, "rgb8", driver.head("color")), camera_input.COLOR),
+        (camera_info_msg(COLOR, driver.head("color")), camera_input.INFO),
+        (image_msg(depth, "32FC1", driver.head("color")), camera_input.DEPTH),
+    ]
+    assert driver.until(lambda: len(listener.frames) >= 3, *messages)
+    np.testing.assert_array_equal(listener.frames[-1].depth, depth)
+
+
+def test_compressed_images_over_dds_and_their_faults(listen):
+    listener, driver = listen(camera__color_transport="compressed", camera__depth_transport="compressedDepth")
+    color, _ = scene()
+    millimetres = np.random.default_rng(2).integers(500, 4000, (COLOR.height, COLOR.width)).astype(np.uint16)
+    millimetres[5, 5] = 0
+    driver.transforms((T_MAP_COLOR, "map", "color"))
+    info = (camera_info_msg(COLOR, driver.head()), camera_input.INFO)
+    color_topic, depth_topic = f"{camera_input.COLOR}/compressed", f"{camera_input.DEPTH}/compressedDepth"
+    good_color = (compressed(color[..., ::-1], "rgb8; png compressed bgr8", ".png"), color_topic)
+    good_depth = (compressed(millimetres, "16UC1; compressedDepth png", ".png", bytes(12)), depth_topic)
+    assert driver.until(lambda: listener.frames, info, good_color, good_depth)
+    frame = listener.frames[-1]
+    np.testing.assert_array_equal(frame.color, color)
+    np.testing.assert_allclose(frame.depth, np.where(millimetres, millimetres / 1000, np.nan), rtol=1e-6)
+    counts = listener.diagnostics.counts
+    for spoil in (lambda data: data[: len(data) // 2], lambda data: data[:7], lambda data: array.array("B")):
+        for whole, other in ((good_color, good_depth), (good_depth, good_color)):
+            bad = CompressedImage(header=whole[0].header, format=whole[0].format, data=spoil(whole[0].data))
+            before = counts["refused_undecodable"]
+            assert driver.until(
+                lambda before=before: counts["refused_undecodable"] > before, info, (bad, whole[1]), other
+            )
+    driver.until(lambda: False, timeout=0.3)  # what is still on its way
+    taken = len(listener.frames)
+    assert driver.until(lambda: len(listener.frames) > taken, info, good_color, good_depth), "good ones go on"
+
+
+def test_jpeg_and_quantised_depth_come_out_as_they_went_in():
+    smooth = np.stack(np.broadcast_arrays(np.arange(160)[None, :], np.arange(120)[:, None], 90), -1).astype(np.uint8)
+    jpeg = compressed(smooth[..., ::-1], "rgb8; jpeg compressed bgr8", ".jpg")
+    assert np.abs(color_from_compressed(jpeg).astype(int) - smooth).max() < 12
+    swapped = compressed(smooth, "rgb8; png compressed rgb8", ".png")
+    np.testing.assert_array_equal(color_from_compressed(swapped), smooth)
+    # image_transport's 32FC1: value = A / depth + B with A = z0 (z0 + 1), B = 1 - A / far.
+    depth = np.linspace(0.4, 9.0, 160 * 120, dtype=np.float32).reshape(120, 160)
+    a, far = 100.0 * 101.0, 10.0
+    b = 1.0 - a / far
+    values = (a / depth + b).astype(np.uint16)
+    values[3, 3] = 0
+    message = compressed(values, "32FC1; compressedDepth png", ".png", struct.pack("<iff", 0, a, b))
+    found = depth_from_compressed(message)
+    assert np.isnan(found[3, 3]) and np.isfinite(found).sum() == found.size - 1
+    step = depth**2 / a  # what one count is worth
+    assert (np.abs(found - depth) <= 1.01 * step + 1e-4)[np.isfinite(found)].all()
+    for format in ("16UC1; compressedDepth rvl", "mono16; compressedDepth png", "16UC1; png compressed "):
+        with pytest.raises(BadMessage) as refused:
+            depth_from_compressed(CompressedImage(format=format, data=message.data))
+        assert refused.value.fault == "encoding"
+    with pytest.raises(BadMessage) as refused:
+        depth_from_compressed(compressed(smooth, "16UC1; compressedDepth png", ".png", bytes(12)))
+    assert refused.value.fault == "undecodable"
+    with pytest.raises(BadMessage) as refused:
+        color_from_compressed(CompressedImage(format="jpeg", data=jpeg.data[: len(jpeg.data) - 300]))
+    assert refused.value.fault == "undecodable", "half a JPEG decodes to half a picture"
+    assert color_array(image_msg(smooth, "rgb8", header(0, ""))).shape == smooth.shape
