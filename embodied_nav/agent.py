@@ -12,13 +12,16 @@ from collections import defaultdict
 import numpy as np
 
 from .frames import Decision, RGBDFrame, Velocity
-from .geometry import invert, transform_points, yaw_of
+from .geometry import invert, rotation_angle, transform_points, yaw_of
 from .keyframes import KeyframeConfig, KeyframeGate
 from .memory import MemoryConfig, SpatialMemory
 from .perception import PerceptionBackend
 from .planning import CollisionGuard, Contact, PursuitConfig, Recovery, RegulatedPurePursuit
 from .reasoner import Navigator, NavigatorOutput, Policy
 from .robot import RobotProfile
+
+#: A keyframe that SLAM moves less (m, rad) stays: a fifth of a voxel.
+_MOVED = (0.01, 0.004)
 
 
 class PathFollower:
@@ -188,6 +191,25 @@ class Agent:
         self._output = output
         return output
 
+    def correct(self, stamps: np.ndarray, poses: np.ndarray) -> int:
+        """SLAM has moved past poses: what hangs on moved keyframes moves with them. Call it before the next frame.
+
+        Args:
+            stamps: N int64 ns, ascending. poses: Nx4x4 T_map_camera of the frames of these stamps.
+
+        Returns:
+            How many keyframes moved.
+        """
+        with _Clock(self.seconds["correction"]):
+            moved = {}
+            for keyframe in self.memory.keyframes.values():
+                i = int(np.searchsorted(stamps, keyframe.stamp))
+                if i < len(stamps) and stamps[i] == keyframe.stamp and _is_moved(keyframe.T_map_camera, poses[i]):
+                    moved[keyframe.id] = poses[i]
+            if moved:
+                self.memory.rebuild_from_keyframes(moved)
+        return len(moved)
+
     def control(self, stamp: int, T_odom_base: np.ndarray) -> Velocity:
         """The velocity to drive now (20 Hz)."""
         with _Clock(self.seconds["control"]):
@@ -207,6 +229,11 @@ class Agent:
         self._previous = keyframe
         self.keyframes += 1
         self.perception_calls += 1
+
+
+def _is_moved(T: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a correction is worth moving a keyframe for."""
+    return bool(np.linalg.norm(T[:3, 3] - other[:3, 3]) > _MOVED[0] or rotation_angle(invert(T) @ other) > _MOVED[1])
 
 
 class _Clock:

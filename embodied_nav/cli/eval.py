@@ -24,7 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--agent", default="rules", help="rules, frontier, random or oracle (default: rules)")
     parser.add_argument("--perception", default="simulator", help="simulator or geometric (default: simulator)")
     parser.add_argument(
-        "--localization", default="truth", help="truth (the simulator's pose) or odom (drifts) (default: truth)"
+        "--localization",
+        default="truth",
+        help="truth (the simulator's pose), slam (this package's own) or odom (drifts) (default: truth)",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of sensor noise and chance (default: 0)")
@@ -162,7 +164,7 @@ def _compare_files(paths: Sequence[str]) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Refuses bad arguments before anything is written."""
     from ..evaluation.drivers import NAMES
-    from ..evaluation.runner import LOCALIZATIONS
+    from ..evaluation.localization import NAMES as LOCALIZATIONS
     from ..perception import create
 
     if args.episodes < 1:

@@ -16,6 +16,7 @@ from ..planning import PursuitConfig, RegulatedPurePursuit
 from ..reasoner import policies
 from ..robot import RobotProfile
 from ..sim.interface import Observation, Simulator
+from .localization import Correction
 
 
 class Driver(Protocol):
@@ -31,6 +32,9 @@ class Driver(Protocol):
 
     def reset(self, episode: Episode, simulator: Simulator, seed: int) -> None:
         """Starts an episode; the simulator was reset before."""
+
+    def correct(self, correction: Correction) -> None:
+        """Moves what it remembers: SLAM has moved past poses. Comes before the frame that showed it is seen."""
 
     def see(self, observation: Observation, T_map_odom: np.ndarray) -> None:
         """Takes in a camera frame."""
@@ -80,6 +84,10 @@ class AgentDriver:
             self.agent.perception.set_instances({o.instance: (o.category, o.color) for o in objects})
         self.agent.reset(episode.instruction)
 
+    def correct(self, correction: Correction) -> None:
+        """Moves the agent's keyframes."""
+        self.agent.correct(correction.stamps, correction.poses)
+
     def see(self, observation: Observation, T_map_odom: np.ndarray) -> None:
         """Passes the observation on as a frame in map."""
         T_map_base = T_map_odom @ observation.T_odom_base
@@ -118,6 +126,9 @@ class Oracle:
         self._pursuit.reset()
         self._path, self._count = self._way(), 0
         self.stopped = False
+
+    def correct(self, correction: Correction) -> None:
+        """It remembers nothing."""
 
     def see(self, observation: Observation, T_map_odom: np.ndarray) -> None:
         """It needs no eyes."""
@@ -160,6 +171,9 @@ class RandomWalk:
         self.stopped = False
         self._until = 0
         self._velocity = Velocity()
+
+    def correct(self, correction: Correction) -> None:
+        """It remembers nothing."""
 
     def see(self, observation: Observation, T_map_odom: np.ndarray) -> None:
         """It does not look."""

@@ -13,15 +13,11 @@ from ..frames import Episode
 from ..sim.interface import Simulator
 from ..sim.metrics import EpisodeMetrics
 from .drivers import Driver
-
-#: Where the robot's pose in map comes from.
-LOCALIZATIONS = ("truth", "odom")
+from .localization import create_localization
 
 CONTROL_PERIOD = 0.05  # s
 TICKS_PER_FRAME = 4
 TIME_LIMIT = 180.0  # s
-
-_IDENTITY = np.eye(4)
 
 
 def run_episode(
@@ -39,7 +35,7 @@ def run_episode(
         simulator: any; it is reset here.
         driver: any; it is reset here.
         episode: what to do.
-        localization: ``truth`` or ``odom``.
+        localization: where the pose in map comes from: ``truth``, ``odom`` or ``slam``. Goals are judged on the truth.
         seed: of sensor noise and of drivers that draw.
         on_frame: called after every camera frame, for maps and films.
 
@@ -50,8 +46,6 @@ def run_episode(
     Raises:
         InputError: unknown localization, or an episode whose goal cannot be reached.
     """
-    if localization not in LOCALIZATIONS:
-        raise InputError(f"localization '{localization}' does not exist here; known: {', '.join(LOCALIZATIONS)}")
     started = time.perf_counter()
     observation = simulator.reset(episode, seed)
     privileged = simulator.privileged()
@@ -62,18 +56,22 @@ def run_episode(
     metrics = EpisodeMetrics(
         position, shortest, privileged.goal_reached(), shortest=episode.geodesic_distance or shortest
     )
+    where = create_localization(localization, simulator)
     driver.reset(episode, simulator, seed)
     stamp, T_odom_base = observation.stamp, observation.T_odom_base
     end = stamp + int(TIME_LIMIT * 1e9)
     while stamp < end and not driver.stopped:
         if driver.needs_camera:
-            driver.see(observation, _T_map_odom(simulator, localization))
+            correction = where.see(observation)
+            if correction is not None:
+                driver.correct(correction)
+            driver.see(observation, where.T_map_odom)
             if on_frame is not None:
                 on_frame(simulator, driver)
             if driver.stopped:
                 break
         for _ in range(TICKS_PER_FRAME):
-            velocity = driver.command(stamp, T_odom_base, _T_map_odom(simulator, localization))
+            velocity = driver.command(stamp, T_odom_base, where.T_map_odom)
             if driver.stopped:
                 break
             result = simulator.step(velocity.linear, velocity.angular, CONTROL_PERIOD)
@@ -82,10 +80,6 @@ def run_episode(
         if driver.needs_camera and not driver.stopped:
             observation = simulator.observe()
     return _row(episode, metrics, driver.stopped, time.perf_counter() - started)
-
-
-def _T_map_odom(simulator: Simulator, localization: str) -> np.ndarray:
-    return simulator.privileged().T_map_odom() if localization == "truth" else _IDENTITY
 
 
 def _row(episode: Episode, metrics: EpisodeMetrics, stopped: bool, seconds: float) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def test_unknown_agent_and_localization():
     simulator = EmbeddedSimulator()
     with pytest.raises(InputError, match="truth"):
         run_episode(simulator, create_driver("random", "simulator", RobotProfile()), make_episode(0, "object", 0),
-                    localization="slam")  # fmt: skip
+                    localization="stars")  # fmt: skip
     assert {"rules", "frontier", "random", "oracle"} <= set(NAMES)
 
 
