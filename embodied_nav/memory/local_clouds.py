@@ -62,7 +62,9 @@ class LocalCloud:
         keyframe_id: -1 for what came before the first keyframe.
         T_map_cloud: 4x4, the keyframe's pose as it was then.
         stamp: ns. hits: (N,) HIT. views: evidence of free space. votes: (M,) VOTE.
-        frames: how many went in.
+        frames: how many went in. number: the cloud's name in a memory file, -1 before it is written.
+
+    An array in it is never written to, only replaced: who saved it tells by its identity what changed.
     """
 
     keyframe_id: int
@@ -72,6 +74,7 @@ class LocalCloud:
     views: list[View] = field(default_factory=list)
     votes: np.ndarray = field(default_factory=lambda: np.empty(0, VOTE))
     frames: int = 0
+    number: int = -1
 
 
 class CloudBuilder:
@@ -95,6 +98,7 @@ class CloudBuilder:
         self._T_cloud_map = invert(self.cloud.T_map_cloud)
         # What the cloud before needed, this one will need too.
         self._count = 0
+        self._stamps: list[int] = []
         self._resize(self._bits)
 
     def add(self, voxels: FrameVoxels, sightings: np.ndarray, frame: RGBDFrame) -> None:
@@ -107,24 +111,33 @@ class CloudBuilder:
             self.voxel_size, self.cell,
         )  # fmt: skip
         cloud.frames += 1
+        self._stamps.append(int(frame.stamp))
         self._look(frame.depth, frame.camera, self._T_cloud_map @ frame.T_map_camera, int(frame.stamp))
 
     def close(self) -> LocalCloud:
         """The cloud so far, compact; adding may go on."""
-        self.cloud.hits = self._hits()
+        self.cloud.hits = self.hits(self._cells[: self._count])
         return self.cloud
 
-    def _hits(self) -> np.ndarray:
-        cells = self._cells[: self._count]
-        hits = np.empty(len(cells), HIT)
-        corners = unpack_array(cells["key"]) * self.cell
-        means = np.stack([cells[k] for k in "xyz"], axis=1) / cells["weight"][:, None]
-        hits["p"] = (corners + means) @ self._T_cloud_map[:3, :3].T + self._T_cloud_map[:3, 3]
-        for k in range(3):
-            hits["rgb"][:, k] = np.rint(cells["rgb"[k]] / cells["weight"])
-        for name in ("weight", "sightings", "last_seen"):
-            hits[name] = cells[name]
-        return hits
+    @property
+    def count(self) -> int:
+        """Cells so far; hits come in their order."""
+        return self._count
+
+    def changed(self, size: int, frames: int) -> list[tuple[int, np.ndarray]]:
+        """Copies of the cells (for :meth:`hits`) that changed after the cloud's first ``frames`` frames.
+
+        Cells come ``size`` together; returned are the (number, cells) of those among which one changed.
+        """
+        newest = min(self._stamps[frames:], default=None)
+        if newest is None:
+            return []
+        cells = [(k // size, self._cells[k : min(k + size, self._count)]) for k in range(0, self._count, size)]
+        return [(i, part.copy()) for i, part in cells if part["last_seen"].max() >= newest]
+
+    def hits(self, cells: np.ndarray) -> np.ndarray:
+        """Cells of the current cloud as HIT records."""
+        return hits_of(cells, self.cell, self._T_cloud_map)
 
     def _resize(self, bits: int) -> None:
         """Takes a hash of 2^bits; one keyframe's cloud is small, so copying it costs well under a millisecond."""
@@ -146,6 +159,19 @@ class CloudBuilder:
                 last.frames += 1
                 return
         views.append(View(T, small_camera, small, stamp, stamp))
+
+
+def hits_of(cells: np.ndarray, size: float, T_cloud_map: np.ndarray) -> np.ndarray:
+    """Cells of a growing cloud, ``size`` wide (m), as HIT records in the cloud's frame."""
+    hits = np.empty(len(cells), HIT)
+    corners = unpack_array(cells["key"]) * size
+    means = np.stack([cells[k] for k in "xyz"], axis=1) / cells["weight"][:, None]
+    hits["p"] = (corners + means) @ T_cloud_map[:3, :3].T + T_cloud_map[:3, 3]
+    for k in range(3):
+        hits["rgb"][:, k] = np.rint(cells["rgb"[k]] / cells["weight"])
+    for name in ("weight", "sightings", "last_seen"):
+        hits[name] = cells[name]
+    return hits
 
 
 def shrink_depth(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]:
