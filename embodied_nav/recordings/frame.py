@@ -1,0 +1,107 @@
+"""One recorded frame, and what is known of the cameras that took it. Knows no file format of frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..config import read_yaml
+from ..errors import InputError
+from ..geometry import Camera, matrix_from_quaternion
+
+_IDENTITY = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedFrame:
+    """One frame as it was recorded.
+
+    Attributes:
+        stamp: ns.
+        color: HxWx3 uint8 RGB.
+        depth: HxW, uint16 mm (0 invalid) or float32 m (NaN invalid).
+        T_map_camera: 4x4 float64, map from the colour camera's optical frame; None where the recording does not say.
+        T_odom_camera: 4x4 float64 by wheel odometry, or None.
+    """
+
+    stamp: int
+    color: np.ndarray
+    depth: np.ndarray
+    T_map_camera: np.ndarray | None
+    T_odom_camera: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the user knows better than the recording.
+
+    Attributes:
+        color, depth: fx, fy, cx, cy of the images, or None for what the recording says; ``depth`` given means that
+            depth was taken by a camera of its own and does not lie on colour's pixels.
+        translation, rotation: the depth camera's pose in the colour camera's optical frame (m; quaternion x, y, z, w).
+
+    Raises:
+        InputError: numbers that are no calibration.
+    """
+
+    color: tuple[float, ...] | None = None
+    depth: tuple[float, ...] | None = None
+    translation: tuple[float, ...] = _IDENTITY[0]
+    rotation: tuple[float, ...] = _IDENTITY[1]
+
+    def __post_init__(self) -> None:
+        for name, n in (("color", 4), ("depth", 4), ("translation", 3), ("rotation", 4)):
+            values = getattr(self, name)
+            if values is not None and (len(values) != n or not np.isfinite(values).all()):
+                raise InputError(f"{name}: {values}, expected {n} numbers{' (fx, fy, cx, cy)' * (n == 4)}")
+        try:
+            matrix_from_quaternion(self.rotation)
+        except ValueError as error:
+            raise InputError(f"rotation: {error}") from None
+
+    @classmethod
+    def read(cls, text: str) -> Calibration:
+        """From ``fx,fy,cx,cy`` of images that lie on each other, or from a YAML file with the fields' names.
+
+        Raises:
+            InputError: neither.
+        """
+        try:
+            return cls(color=tuple(float(v) for v in text.split(",")))
+        except ValueError:
+            pass
+        except InputError as error:
+            raise InputError(f"'{text}': {error}") from None
+        if not Path(text).is_file():
+            raise InputError(f"'{text}': neither fx,fy,cx,cy nor a YAML file with color, depth, translation, rotation")
+        values = read_yaml(text)
+        unknown = set(values) - set(cls.__dataclass_fields__)
+        if unknown or not values:
+            raise InputError(f"{text}: {', '.join(sorted(unknown)) or 'empty'}; it may hold color, depth, translation, "
+                             "rotation")  # fmt: skip
+        try:
+            return cls(**{name: tuple(float(v) for v in value) for name, value in values.items()})
+        except (TypeError, ValueError):
+            raise InputError(f"{text}: each of {', '.join(values)} must be a list of numbers") from None
+        except InputError as error:
+            raise InputError(f"{text}: {error}") from None
+
+    @property
+    def T_color_depth(self) -> np.ndarray:
+        """4x4 float64."""
+        return matrix_from_quaternion(self.rotation, self.translation)
+
+    @property
+    def registered(self) -> bool:
+        """Whether depth lies on colour's pixels as far as this says."""
+        return self.depth is None and (self.translation, self.rotation) == _IDENTITY
+
+    def color_camera(self, recorded: Camera) -> Camera:
+        """The colour camera."""
+        return recorded if self.color is None else Camera(recorded.width, recorded.height, *self.color)
+
+    def depth_camera(self, recorded: Camera) -> Camera:
+        """The depth camera."""
+        return recorded if self.depth is None else Camera(recorded.width, recorded.height, *self.depth)
