@@ -122,6 +122,11 @@ class MemoryObject:
         first_seen, last_seen: ns.
         keyframe_id: the keyframe that shows it best.
         status: ``present`` or ``gone``.
+        label_distribution: (label, share of its sightings), most frequent first.
+        confirmed: keyframes in which perception found it.
+        missed: keyframes in which it, or its empty place, was in view and perception did not find it.
+        moves: times it was found elsewhere.
+        feature: (D,) float32, unit length, mean of its voxels' features; or None.
     """
 
     id: int
@@ -135,6 +140,11 @@ class MemoryObject:
     last_seen: int
     keyframe_id: int
     status: str = "present"
+    label_distribution: tuple[tuple[str, float], ...] = ()
+    confirmed: int = 0
+    missed: int = 0
+    moves: int = 0
+    feature: np.ndarray | None = None
 
     @property
     def name(self) -> str:

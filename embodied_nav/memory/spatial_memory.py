@@ -26,11 +26,12 @@ from .fusion import FrameHasher, sighting_weights, upsert
 from .grid import ColumnGrid
 from .keys import block_corners, pack_array, unpack_array
 from .local_clouds import VOTE, CloudBuilder, LocalCloud, View, regroup
-from .objects import ObjectIndex, Sighting
+from .objects import ObjectIndex
 from .query import rank
 from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, VoxelView
+from .sight import is_empty
 from .store import CLOCK, REFUSED, VoxelStore
-from .votes import ClassTable, cast_votes, count_votes, segments_of, votes_in_frame
+from .votes import ClassTable, cast_votes, count_votes, move_votes, segments_of, votes_in_frame
 
 THUMBNAIL_WIDTH = 160
 
@@ -57,7 +58,7 @@ class SpatialMemory:
         self.grid = ColumnGrid(
             c.voxel_size, c.floor_height, c.min_height, c.robot_height, c.floor_band, c.clear_radius, c.max_depth
         )
-        self.object_index = ObjectIndex(c.voxel_size, c.min_object_voxels)
+        self.object_index = ObjectIndex(c.voxel_size, c.min_object_voxels, self._relabel)
         self._builder = CloudBuilder(c.voxel_size, c.local_cell * c.voxel_size)
         self._reset()
 
@@ -308,7 +309,8 @@ class SpatialMemory:
         rows = self.store.find(pack_array(np.floor(p / c.voxel_size)))
         hit = rows >= 0
         if hit.any():
-            self.object_index.touch(cast_votes(self.store, rows[hit], v["class"][hit], v["votes"][hit]))
+            classes = self.classes.roots(v["class"][hit])
+            self.object_index.touch(cast_votes(self.store, rows[hit], classes, v["votes"][hit]))
 
     def _replay_view(self, view: View, T: np.ndarray) -> None:
         c = self.config
@@ -338,19 +340,19 @@ class SpatialMemory:
             )
         if segments.max(initial=0) > len(delta.objects):
             raise InputError(f"segments name object {segments.max()}, the delta holds {len(delta.objects)}")
-        classes = np.array([0] + [self.classes.number(o.label, o.color) for o in delta.objects], np.int16)
         values = np.array([c.background_vote] + [max(float(o.confidence), 1e-3) for o in delta.objects], np.float32)
         rows, numbers, shares = count_votes(
             self.store, frame.depth, segments, frame.camera, T, c.voxel_size, c.min_depth, c.max_depth
         )
+        self.objects()  # what was removed since must not be taken for what is there
+        pixels = np.bincount(segments.ravel(), minlength=len(values))
+        classes = self.object_index.see(
+            self.store, self.classes, delta.keyframe_id, delta.objects, pixels, rows, numbers,
+            lambda o: is_empty(o, frame.depth, frame.camera, T, c.voxel_size, c.depth_noise),
+        )  # fmt: skip
         votes = (values[numbers] * shares).astype(np.float32)
         keep = votes > 0
         rows, numbers, votes = rows[keep], numbers[keep], votes[keep]
-        pixels = np.bincount(segments.ravel(), minlength=len(classes))
-        for i, o in enumerate(delta.objects):
-            self.object_index.sightings.append(
-                Sighting(delta.keyframe_id, int(classes[i + 1]), np.array(o.position, np.float64), int(pixels[i + 1]))
-            )
         self.object_index.touch(cast_votes(self.store, rows, classes[numbers], votes))
         # A voxel with only "nothing" votes is what a rebuilt map has anyway, but they outvote errors: keep them all.
         cloud = self._cloud_of(delta.keyframe_id)
@@ -358,7 +360,20 @@ class SpatialMemory:
         kept["p"] = votes_in_frame(self.store, rows, c.voxel_size, cloud.T_map_cloud)
         kept["class"], kept["votes"] = classes[numbers], votes
         cloud.votes = np.concatenate([cloud.votes, kept])
-        self.object_index.touch(np.unique(classes[1:]))
+
+    def _relabel(self, keyframe_ids: set[int], old: int, new: int, only: np.ndarray | None) -> None:
+        """Votes of some keyframes for one instance become another's; only those in rows ``only`` unless it is None."""
+        growing = [] if self._builder.cloud is None else [self._builder.cloud]
+        for cloud in (c for c in (*self.clouds, *growing) if c.keyframe_id in keyframe_ids):
+            mine = np.flatnonzero(cloud.votes["class"] == old)
+            p = cloud.votes["p"][mine].astype(np.float64) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
+            rows = self.store.find(pack_array(np.floor(p / self.config.voxel_size)))
+            if only is not None:
+                chosen = np.isin(rows, only)
+                mine, rows = mine[chosen], rows[chosen]
+            cloud.votes = cloud.votes.copy()
+            cloud.votes["class"][mine] = new
+            move_votes(self.store, rows[rows >= 0], old, new)
 
     def _memory_id(self, keyframe_id: int) -> int:
         """A session counts its keyframes from 0, a memory over all its sessions."""

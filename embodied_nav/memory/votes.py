@@ -1,7 +1,8 @@
 """Label votes: what perception says of a keyframe's pixels, counted into the voxels they hit.
 
-A class is a (label, colour) pair; class 0 is "nothing". A voxel gets one vote a keyframe, for the class of most of its
-pixels, with that observation's confidence. Knows nothing of objects.
+A class is one thing told apart from others, with the label and colour that it is taken for; class 0 is "nothing". A
+voxel gets one vote a keyframe, for the class of most of its pixels, with that observation's confidence. Knows nothing
+of objects.
 """
 
 from __future__ import annotations
@@ -11,29 +12,44 @@ from numba import njit
 
 from ..frames import ObjectObservation, SemanticDelta
 from ..geometry import Camera, invert
-from .fusion import column_rays, row_keys
-from .keys import NO_KEY, block_key, hash_key, slot_in_block, unpack_array
-from .store import CLOCK, VoxelStore, find_block, table_bits
+from .fusion import NO_CELL, key_of_cell, make_caster, row_cells
+from .keys import NO_KEY, block_key, hash_key, unpack_array
+from .store import CLOCK, VoxelStore, find_block, find_row, table_bits
 
 Class = tuple[str, str]
 
 
 class ClassTable:
-    """Numbers of (label, colour) pairs, in order of first appearance; 0 is ("", "")."""
+    """Numbers of what is told apart (instances), each with the (label, colour) it is taken for now; 0 is ("", "").
 
-    def __init__(self, classes: list[Class] | None = None) -> None:
-        self.names: list[Class] = list(classes or [("", "")])
-        self._index = {c: i for i, c in enumerate(self.names)}
+    Attributes:
+        names: (label, colour) by number.
+        merged: by number, the one that it was merged into; its own where it was not.
+    """
 
-    def number(self, label: str, color: str) -> int:
-        """The pair's number, a new one where it is new; 0 for an empty label or beyond 32,767 pairs."""
-        pair = (label, color)
-        if not label or (pair not in self._index and len(self.names) > np.iinfo(np.int16).max):
+    def __init__(self, names: list[Class] | None = None, merged: list[int] | None = None) -> None:
+        self.names: list[Class] = list(names or [("", "")])
+        self.merged: list[int] = list(range(len(self.names))) if merged is None else list(merged)
+
+    def new(self, label: str, color: str) -> int:
+        """Another number; 0 for an empty label or beyond 32,767."""
+        if not label or len(self.names) > np.iinfo(np.int16).max:
             return 0
-        if pair not in self._index:
-            self._index[pair] = len(self.names)
-            self.names.append(pair)
-        return self._index[pair]
+        self.names.append((label, color))
+        self.merged.append(len(self.merged))
+        return len(self.names) - 1
+
+    def rename(self, number: int, label: str, color: str) -> None:
+        """Takes an instance for something else."""
+        self.names[number] = (label, color)
+
+    def merge(self, number: int, into: int) -> None:
+        """Notes that two instances are one; votes for the first are the second's from then on."""
+        self.merged = [into if m == number else m for m in self.merged]
+
+    def roots(self, numbers: np.ndarray) -> np.ndarray:
+        """Numbers (N int16) with those merged replaced by what they were merged into."""
+        return np.array(self.merged, np.int16)[numbers]
 
 
 def segments_of(delta: SemanticDelta, depth: np.ndarray, camera: Camera, T: np.ndarray) -> np.ndarray:
@@ -93,24 +109,22 @@ def count_votes(
 @njit(cache=True, nogil=True)
 def _count_pairs(store, depth, segments, K, T, voxel_size, near, far, bits):
     height, width = depth.shape
-    rays = column_rays(width, 0, 1, K)
-    z, xz = np.empty(width), np.empty(width)
-    keys = np.empty(width, np.int64)
+    caster = make_caster(width, 0, 1, K, T, voxel_size, near, far)
+    z, xz, cells = np.empty(width), np.empty(width), np.empty(width)
     slots = np.full(1 << bits, -1, np.int32)
     pairs, counts = np.empty(1 << (bits - 1), np.int64), np.zeros(1 << (bits - 1), np.int64)
     mask, table = slots.size - 1, table_bits(store)
     n = 0
-    last_key, row = np.int64(NO_KEY), np.int64(-1)
+    last, row = NO_CELL, np.int64(-1)
     for v in range(height):
-        y = (v - K[3]) / K[1]
-        row_keys(depth[v], 0, 1, near, far, rays, y, T, voxel_size, z, xz, keys)
+        row_cells(caster, depth[v], (v - K[3]) / K[1], z, xz, cells)
         for u in range(width):
-            if keys[u] == NO_KEY:
+            if cells[u] == NO_CELL:
                 continue
-            if keys[u] != last_key:
-                last_key = keys[u]
-                block = find_block(store, block_key(last_key), table)
-                row = np.int64(store.pages[block, slot_in_block(last_key)]) - 1 if block >= 0 else np.int64(-1)
+            if cells[u] != last:
+                last = cells[u]
+                key = key_of_cell(last, caster.base)
+                row = find_row(store, key, table) if key != NO_KEY else np.int64(-1)
             if row < 0:
                 continue
             pair = (row << 16) | np.int64(segments[v, u])
@@ -179,3 +193,28 @@ def votes_in_frame(store: VoxelStore, rows: np.ndarray, voxel_size: float, T_map
     p = unpack_array(r["key"]) * voxel_size + np.stack([r["x"], r["y"], r["z"]], axis=1)
     T = invert(T_map_cloud)
     return (p @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
+
+
+def move_votes(store: VoxelStore, rows: np.ndarray, old: int, new: int) -> None:
+    """Votes of N rows (int64) for one class become another's."""
+    store.tick()
+    _move(store.arrays, rows, np.int16(old), np.int16(new))
+
+
+@njit(cache=True, nogil=True)
+def _move(store, rows, old, new):
+    bits = table_bits(store)
+    for i in range(rows.size):
+        r = rows[i]
+        row = store.rows[r]
+        if row.votes_a > 0 and row.class_a == old:
+            row.class_a = new
+        if row.votes_b > 0 and row.class_b == old:
+            row.class_b = new
+        if row.votes_a > 0 and row.votes_b > 0 and row.class_a == row.class_b:
+            row.votes_a += row.votes_b
+            row.class_b, row.votes_b = 0, 0.0
+        label = row.class_a if row.votes_a >= row.votes_b else row.class_b
+        if label != store.labels[r]:
+            store.labels[r] = label
+            store.block_clock[find_block(store, block_key(row.key), bits)] = store.counts[CLOCK]
