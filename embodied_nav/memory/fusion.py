@@ -1,8 +1,8 @@
 """From a depth image to voxels: a frame-local hash finds the unique voxels, then each is upserted once.
 
-Knows nothing of keyframes, labels or grids. One pass over the pixels computes positions in float64 row by row (the
-compiler makes vector code of it) and joins runs of neighbouring pixels in the same voxel before any hashing: at 5 cm a
-run is some ten pixels long.
+Knows nothing of keyframes, labels or grids. Row by row, positions are computed in float64 (the compiler makes vector
+code of it), then runs of neighbouring pixels in the same voxel are found and summed without a branch: at 5 cm a run is
+some seven pixels long, and only runs are hashed.
 """
 
 from __future__ import annotations
@@ -13,17 +13,28 @@ import numpy as np
 from numba import njit
 
 from ..geometry import Camera
-from .keys import NO_KEY, OFFSET, block_key, hash_key, pack, slot_in_block, unpack
+from .keys import NO_KEY, OFFSET, block_key, pack, slot_in_block, unpack
 from .store import CLOCK, REFUSED, Arrays, VoxelStore, add_row, find_or_add_block, table_bits
 
 # Columns of ``sums``: sums over a voxel's points of position less the voxel's corner (m), colour, and their number.
 SUM_X, SUM_R, SUM_N, SUM_COLUMNS = 0, 3, 6, 8
 
 
+#: A frame counts cells from the camera's: each number within +-65,535, three of them in one float64 without rounding.
+_SIDE = 1 << 17
+_REACH = _SIDE // 2 - 1
+#: The cell of a pixel that is not used, and the one after a row's last.
+NO_CELL, _END = 1e16, -1e16
+#: A sum of 8-bit colours over a run of pixels fits.
+_COLOR_BITS = 21
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
 class Dedupe(NamedTuple):
-    """Frame-local hash: ``slots`` (entry number, -1 empty), ``keys`` and ``sums`` (one an entry)."""
+    """Frame-local hash: ``slots`` (entry number, -1 empty); ``cells``, ``keys`` and ``sums`` (one an entry)."""
 
     slots: np.ndarray
+    cells: np.ndarray
     keys: np.ndarray
     sums: np.ndarray
 
@@ -31,7 +42,9 @@ class Dedupe(NamedTuple):
 def make_dedupe(bits: int) -> Dedupe:
     """A hash of 2^bits slots for half as many entries."""
     n = 1 << bits
-    return Dedupe(np.empty(n, np.int32), np.empty(n // 2, np.int64), np.empty((n // 2, SUM_COLUMNS), np.float64))
+    return Dedupe(
+        np.empty(n, np.int32), np.empty(n // 2), np.empty(n // 2, np.int64), np.empty((n // 2, SUM_COLUMNS))
+    )  # fmt: skip
 
 
 class FrameVoxels(NamedTuple):
@@ -61,7 +74,7 @@ class FrameHasher:
         stride: int = 1,
         phase: tuple[int, int] = (0, 0),
     ) -> FrameVoxels:
-        """Unique cells of the pixels with depth in [near, far].
+        """Unique cells of the pixels with depth in [near, far] and within 65,535 cells of the camera.
 
         Args:
             depth: HxW float32 m. color: HxWx3 uint8, or None (black).
@@ -89,125 +102,219 @@ class FrameHasher:
 _NO_COLOR = np.zeros((0, 0, 3), np.uint8)
 
 
-@njit(cache=True, nogil=True)
-def column_rays(width, u_first, stride, K):
-    """(u - cx) / fx of the used columns."""
-    n = (width - u_first + stride - 1) // stride
-    return (u_first + stride * np.arange(n) - K[2]) / K[0]
+class Caster(NamedTuple):
+    """What turns the pixels of an image's used columns into cells.
 
-
-@njit(cache=True, nogil=True)
-def row_keys(depth_row, u_first, stride, near, far, rays, y, T, cell, z, xz, keys):
-    """Voxel keys of one image row, -1 where a pixel is not used, with z and ray * z in float64 for its sums.
-
-    ``y`` is (v - cy) / fy. The operations and their order are those of T[:3, :3] @ p + T[:3, 3] with p unprojected in
-    float64, divided by the cell and floored; the division is a multiplication, unless a quotient of this row comes so
-    near to an integer that the two could differ.
+    ``rays`` ((u - cx) / fx); ``slopes`` (3 x columns: cells a metre of depth along each axis, without the row's part);
+    ``base`` (3 int64: the camera's cell); ``start`` (the camera in its cell, less half a cell); ``T``, ``cell``, ``K``;
+    ``near``, ``far``.
     """
-    for i in range(z.size):
-        d = depth_row[u_first + i * stride]
-        z[i] = np.float64(d) if (d >= near) & (d <= far) & (d > 0) else 0.0
-    if _keys(z, rays, y, T, 1.0 / cell, xz, keys):
-        _keys_by_division(z, rays, y, T, cell, keys)
+
+    rays: np.ndarray
+    slopes: np.ndarray
+    base: np.ndarray
+    start: np.ndarray
+    T: np.ndarray
+    cell: float
+    K: np.ndarray
+    near: np.float32
+    far: np.float32
 
 
 @njit(cache=True, nogil=True)
-def _keys(z, rays, y, T, scale, xz, keys):
-    """Keys by multiplication; returns whether a quotient was too near to an integer for that."""
-    limit = np.float64(OFFSET - 1)
+def make_caster(width, u_first, stride, K, T, cell, near, far):
+    """A :class:`Caster`; ``far`` (float32, m) is brought within what a frame can count."""
+    n = (width - u_first + stride - 1) // stride
+    rays = (u_first + stride * np.arange(n) - K[2]) / K[0]
+    slopes, base, start = np.empty((3, n)), np.empty(3, np.int64), np.empty(3)
+    for k in range(3):
+        slopes[k] = T[k, 0] / cell * rays
+        # A camera beyond the keys' range stays beyond it.
+        here = min(max(T[k, 3] / cell, -1e12), 1e12)
+        base[k] = np.int64(np.floor(here))
+        start[k] = here - base[k] - 0.5
+    return Caster(rays, slopes, base, start, T, cell, K, near, far)
+
+
+@njit(cache=True, nogil=True)
+def row_cells(caster, depth, y, z, xz, cells):
+    """Cells of one image row, NO_CELL where a pixel is not used, with z and ray * z in float64 for its sums.
+
+    ``y`` is (v - cy) / fy. A cell is what T[:3, :3] @ p + T[:3, 3], with p unprojected in float64, divided by the cell
+    and floored, gives. That is computed literally only for a row in which a coordinate comes so near to a cell's face
+    that a shorter way could end on its other side.
+    """
+    if _cells(caster, depth, y, z, xz, cells):
+        _cells_by_division(caster, y, z, cells)
+
+
+@njit(cache=True, nogil=True)
+def _cells(caster, depth, y, z, xz, cells):
+    """The short way; returns whether a coordinate was too near to a face for that."""
+    slopes, rays, near, far, T = caster.slopes, caster.rays, caster.near, caster.far, caster.T
+    bx, by, bz = (
+        (T[0, 1] * y + T[0, 2]) / caster.cell,
+        (T[1, 1] * y + T[1, 2]) / caster.cell,
+        (T[2, 1] * y + T[2, 2]) / caster.cell,
+    )
+    sx, sy, sz = caster.start[0], caster.start[1], caster.start[2]
     doubt = False
     for i in range(z.size):
-        x = rays[i] * z[i]
-        xz[i] = x
-        qx = (T[0, 0] * x + T[0, 1] * (y * z[i]) + T[0, 2] * z[i] + T[0, 3]) * scale
-        qy = (T[1, 0] * x + T[1, 1] * (y * z[i]) + T[1, 2] * z[i] + T[1, 3]) * scale
-        qz = (T[2, 0] * x + T[2, 1] * (y * z[i]) + T[2, 2] * z[i] + T[2, 3]) * scale
-        ix, iy, iz = np.floor(qx), np.floor(qy), np.floor(qz)
-        inside = (z[i] > 0) & (abs(ix) < limit) & (abs(iy) < limit) & (abs(iz) < limit)
-        edge = max(abs(qx - ix - 0.5), abs(qy - iy - 0.5), abs(qz - iz - 0.5))
-        doubt |= inside & (edge > 0.5 - 1e-8)
-        key = pack(np.int32(ix), np.int32(iy), np.int32(iz))
-        keys[i] = key if inside else NO_KEY
+        d = depth[i]
+        used = (d >= near) & (d <= far) & (d > 0)
+        zi = np.float64(d) if used else 0.0
+        qx = (slopes[0, i] + bx) * zi + sx
+        qy = (slopes[1, i] + by) * zi + sy
+        qz = (slopes[2, i] + bz) * zi + sz
+        # Half a cell was taken off: rounding is flooring.
+        ix, iy, iz = np.rint(qx), np.rint(qy), np.rint(qz)
+        used &= max(abs(ix), max(abs(iy), abs(iz))) <= _REACH
+        zi = zi if used else 0.0
+        z[i] = zi
+        xz[i] = rays[i] * zi
+        doubt |= used & (max(abs(qx - ix), max(abs(qy - iy), abs(qz - iz))) > 0.5 - 1e-8)
+        cells[i] = (ix * _SIDE + iy) * _SIDE + iz if used else NO_CELL
     return doubt
 
 
 @njit(cache=True, nogil=True)
-def _keys_by_division(z, rays, y, T, cell, keys):
+def _cells_by_division(caster, y, z, cells):
+    T, cell, base, rays = caster.T, caster.cell, caster.base, caster.rays
     for i in range(z.size):
-        if keys[i] != NO_KEY:
+        if cells[i] != NO_CELL:
             x = rays[i] * z[i]
             gx = T[0, 0] * x + T[0, 1] * (y * z[i]) + T[0, 2] * z[i] + T[0, 3]
             gy = T[1, 0] * x + T[1, 1] * (y * z[i]) + T[1, 2] * z[i] + T[1, 3]
             gz = T[2, 0] * x + T[2, 1] * (y * z[i]) + T[2, 2] * z[i] + T[2, 3]
-            keys[i] = pack(np.int64(np.floor(gx / cell)), np.int64(np.floor(gy / cell)), np.int64(np.floor(gz / cell)))
+            ix, iy, iz = np.floor(gx / cell) - base[0], np.floor(gy / cell) - base[1], np.floor(gz / cell) - base[2]
+            cells[i] = (ix * _SIDE + iy) * _SIDE + iz
+
+
+@njit(cache=True, nogil=True)
+def key_of_cell(value, base):
+    """Voxel key of a cell; NO_KEY beyond the keys' range."""
+    packed = _packed(value)
+    x = (packed // (_SIDE * _SIDE)) - _SIDE // 2 + base[0]
+    y = (packed // _SIDE) % _SIDE - _SIDE // 2 + base[1]
+    z = packed % _SIDE - _SIDE // 2 + base[2]
+    if max(abs(x), abs(y), abs(z)) >= OFFSET - 1:
+        return np.int64(NO_KEY)
+    return pack(x, y, z)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _entry(dedupe, key, count, bits):
-    """Entry number of a key, made where there is none (then equal to ``count``)."""
-    mask = dedupe.slots.size - 1
-    h = hash_key(key, bits)
-    while True:
-        e = dedupe.slots[h]
-        if e < 0:
-            dedupe.slots[h] = count
-            return np.int64(count)
-        if dedupe.keys[e] == key:
-            return np.int64(e)
-        h = (h + 1) & mask
+def _packed(value):
+    """A cell's three numbers as one integer, 0 or more."""
+    return np.int64(value) + (_SIDE // 2 * _SIDE + _SIDE // 2) * _SIDE + _SIDE // 2
 
 
 @njit(cache=True, nogil=True)
 def _unique(depth, color, K, T, cell, near, far, stride, v_first, u_first, dedupe, bits):
     """Fills ``dedupe``; returns (entries, points), entries -1 where it is too small."""
     height, width = depth.shape
-    rays = column_rays(width, u_first, stride, K)
-    n = rays.size
-    z, xz = np.empty(n), np.empty(n)
-    keys = np.empty(n, np.int64)
-    colored = color.shape[0] == height
+    caster = make_caster(width, u_first, stride, K, T, cell, near, far)
+    n = caster.rays.size
+    whole, colored = stride == 1 and u_first == 0, color.shape[0] == height
+    line, paint = np.empty(n, np.float32), np.zeros((n, 3), np.uint8)
+    z, xz, rgb = np.empty(n), np.empty(n), np.zeros(n, np.int64)
+    cells = np.empty(n + 1)
+    cells[n] = _END
+    # One run of pixels in the same cell ends at ``ends[j]``, where the sums over the row have come to ``totals[:, j]``.
+    ends, totals, colors = np.empty(n + 1, np.int64), np.empty((2, n + 1)), np.empty(n + 1, np.int64)
     dedupe.slots[:] = -1
-    entries, points = 0, 0
+    entries = 0
     for v in range(v_first, height, stride):
+        if not whole:
+            line[:] = depth[v, u_first::stride]
         y = (v - K[3]) / K[1]
-        row_keys(depth[v], u_first, stride, near, far, rays, y, T, cell, z, xz, keys)
-        i = 0
-        while i < n:
-            key = keys[i]
-            if key == NO_KEY:
-                i += 1
-                continue
-            first = i
-            sz, sxz = 0.0, 0.0
-            r, g, b = 0, 0, 0
-            while i < n and keys[i] == key:
-                sz += z[i]
-                sxz += xz[i]
-                if colored:
-                    c = color[v, u_first + i * stride]
-                    r += c[0]
-                    g += c[1]
-                    b += c[2]
-                i += 1
-            count = i - first
-            points += count
-            e = _entry(dedupe, key, entries, bits)
-            if e == entries:
-                if entries + 1 >= dedupe.keys.size:
-                    return -1, 0
-                dedupe.keys[e] = key
-                dedupe.sums[e, :] = 0.0
+        row_cells(caster, depth[v] if whole else line, y, z, xz, cells[:n])
+        if colored:
+            if not whole:
+                paint[:] = color[v, u_first::stride]
+            _pack_colors(color[v] if whole else paint, rgb)
+        runs = _ends(cells, z, xz, rgb, ends, totals[0], totals[1], colors)
+        entries = _sum_runs(dedupe, bits, entries, cells, y, runs, ends, totals[0], totals[1], colors)
+        if entries < 0:
+            return -1, 0
+    return _finish(dedupe, entries, caster)
+
+
+@njit(cache=True, nogil=True)
+def _pack_colors(colors, rgb):
+    for i in range(rgb.size):
+        r, g, b = np.int64(colors[i, 0]), np.int64(colors[i, 1]), np.int64(colors[i, 2])
+        rgb[i] = r | (g << _COLOR_BITS) | (b << (2 * _COLOR_BITS))
+
+
+@njit(cache=True, nogil=True)
+def _ends(cells, z, xz, rgb, ends, total_z, total_xz, total_rgb):
+    """Ends of the runs of equal cells and the sums up to there, without a branch; returns how many runs.
+
+    The indices are unsigned: signed ones would be checked for counting from the end.
+    """
+    m = np.uint64(0)
+    sum_z, sum_xz, sum_rgb = 0.0, 0.0, np.int64(0)
+    for i in range(np.uint64(z.size)):
+        sum_z += z[i]
+        sum_xz += xz[i]
+        sum_rgb += rgb[i]
+        total_z[m], total_xz[m], total_rgb[m] = sum_z, sum_xz, sum_rgb
+        ends[m] = i
+        m += np.uint64(cells[i] != cells[i + np.uint64(1)])
+    return m
+
+
+@njit(cache=True, nogil=True)
+def _sum_runs(dedupe, bits, entries, cells, y, runs, ends, total_z, total_xz, total_rgb):
+    """Adds a row's runs to their entries; returns how many entries there are, -1 where there is no room."""
+    slots, known, sums = dedupe.slots, dedupe.cells, dedupe.sums
+    mask, shift = np.uint64(slots.size - 1), np.uint64(64 - bits)
+    room = known.size
+    color_mask = np.int64((1 << _COLOR_BITS) - 1)
+    was_z, was_xz, was_rgb, was_end = 0.0, 0.0, np.int64(0), np.int64(-1)
+    for j in range(np.uint64(runs)):
+        value = cells[np.uint64(ends[j])]
+        if value != NO_CELL:
+            h = (np.uint64(_packed(value)) * _MULTIPLIER) >> shift
+            e = slots[h]
+            while e >= 0 and known[np.uint64(e)] != value:
+                h = (h + np.uint64(1)) & mask
+                e = slots[h]
+            if e < 0:
+                if entries + 1 >= room:
+                    return -1
+                e = np.int32(entries)
+                slots[h] = e
+                known[e] = value
+                sums[e, :] = 0.0
                 entries += 1
-            s = dedupe.sums[e]
-            s[0] += sxz
-            s[1] += y * sz
-            s[2] += sz
-            s[3] += r
-            s[4] += g
-            s[5] += b
-            s[6] += count
-    _to_offsets(dedupe, entries, T, cell)
-    return entries, points
+            k = np.uint64(e)
+            sum_z, sum_rgb = total_z[j] - was_z, total_rgb[j] - was_rgb
+            sums[k, 0] += total_xz[j] - was_xz
+            sums[k, 1] += y * sum_z
+            sums[k, 2] += sum_z
+            sums[k, 3] += np.float64(sum_rgb & color_mask)
+            sums[k, 4] += np.float64((sum_rgb >> _COLOR_BITS) & color_mask)
+            sums[k, 5] += np.float64((sum_rgb >> (2 * _COLOR_BITS)) & color_mask)
+            sums[k, 6] += np.float64(ends[j] - was_end)
+        was_z, was_xz, was_rgb, was_end = total_z[j], total_xz[j], total_rgb[j], ends[j]
+    return entries
+
+
+@njit(cache=True, nogil=True)
+def _finish(dedupe, entries, caster):
+    """Cells become keys, entries beyond the keys' range go; returns (entries, points)."""
+    kept, points = 0, 0.0
+    for e in range(entries):
+        key = key_of_cell(dedupe.cells[e], caster.base)
+        if key != NO_KEY:
+            dedupe.keys[kept] = key
+            if kept != e:
+                dedupe.sums[kept, :] = dedupe.sums[e]
+            points += dedupe.sums[kept, 6]
+            kept += 1
+    _to_offsets(dedupe, kept, caster.T, caster.cell)
+    return kept, int(points)
 
 
 @njit(cache=True, nogil=True)
