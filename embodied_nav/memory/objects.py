@@ -62,6 +62,10 @@ class Sighting:
 class ObjectIndex:
     """The objects of a voxel store.
 
+    Attributes:
+        known: id -> object, gone ones too. classes: id -> number of its instance.
+        sightings: of all keyframes. version: counts merges and splits, which change sightings of before.
+
     Args:
         min_voxels: smaller clusters are no objects. voxel_size: m.
         relabel: called as ``relabel(keyframe_ids, old, new, rows)`` where votes of some keyframes for instance ``old``
@@ -86,8 +90,9 @@ class ObjectIndex:
         self._dirty: set[int] = set()
         self._next_id = 1
         self._current: tuple[MemoryObject, ...] = ()
-        self._clock = -1
+        self._clock, self._stale = -1, False
         self._made_anew = False
+        self.version = 0
 
     def restore(self, known: list[tuple[MemoryObject, int]], sightings: list[Sighting]) -> None:
         """Takes objects with their classes, and sightings, from a file."""
@@ -121,7 +126,7 @@ class ObjectIndex:
 
         Args:
             pixels: of each detection, entry 0 being none. rows: N voxels in view. detections: N, of each, 0 none.
-            empty: whether an object's place is seen to be empty.
+            empty: which boxes ((M, 3) middles, (M, 3) extents) are seen to be empty, M bool.
         """  # fmt: skip
         seen = association.overlap(detections, store.arrays.labels[rows])
         boxes = {self.classes[o.id]: o for o in self._current}
@@ -177,14 +182,19 @@ class ObjectIndex:
         one, two = self.known.get(self._ids.get(a, 0)), self.known.get(self._ids.get(b, 0))
         return one is not None and two is not None and association.box_overlap(one, two, 2 * self._size) > 0
 
-    def _look_for(self, seen: association.Overlap, found: set[int], empty: Callable[[MemoryObject], bool]) -> None:
+    def _look_for(
+        self, seen: association.Overlap, found: set[int], empty: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    ) -> None:
         """Counts who was in view, or whose place was, and was not found."""
-        for i, o in list(self.known.items()):
-            number = self.classes[i]
-            in_view = seen.visible.get(number, 0) >= max(LOOKED_FOR * o.voxels, association.LEAST_OVERLAP)
-            if number not in found and (in_view or empty(o)):
-                self.known[i] = dataclasses.replace(o, missed=o.missed + 1)
-                self._clock = -1
+        missing = [o for i, o in self.known.items() if self.classes[i] not in found]
+        if not missing:
+            return
+        nothing = empty(np.stack([o.position for o in missing]), np.stack([o.extent for o in missing]))
+        for o, is_empty in zip(missing, nothing.tolist(), strict=True):
+            voxels = seen.visible.get(self.classes[o.id], 0)
+            if is_empty or voxels >= max(LOOKED_FOR * o.voxels, association.LEAST_OVERLAP):
+                self.known[o.id] = dataclasses.replace(o, missed=o.missed + 1)
+                self._stale = True
 
     # ---- what the voxels say ----
 
@@ -204,9 +214,9 @@ class ObjectIndex:
             dirty, self._dirty = self._dirty, set()
             self._recompute(store, table, stamp, dirty)
         clock = int(store.arrays.counts[CLOCK])
-        if clock != self._clock:
+        if clock != self._clock or self._stale:
             newest = _newest(store.arrays, self._clock, np.zeros(self._next_id, np.int64))
-            self._clock = clock
+            self._clock, self._stale = clock, False
             for o in [o for o in self.known.values() if newest[o.id] > o.last_seen]:
                 self.known[o.id] = dataclasses.replace(o, last_seen=int(newest[o.id]))
             present = (o for o in self.known.values() if o.status == "present")
@@ -233,7 +243,7 @@ class ObjectIndex:
             self.known[i] = self._object(i, number, store, table, rows, points, stamp)
         self._merge_doubles(table, found)
         self._find_moved(store, stamp)
-        self._clock, self._made_anew = -1, False
+        self._stale, self._made_anew = True, False
 
     def _clusters(self, store: VoxelStore, dirty: set[int]) -> list[tuple[int, list]]:
         """(class, its clusters), each (rows, Nx3 float64 positions), largest first, for dirty classes with voxels."""
@@ -279,13 +289,13 @@ class ObjectIndex:
 
     def _split(self, table: ClassTable, number: int, rows: np.ndarray, points: np.ndarray) -> None:
         """Clusters that have sightings of their own become another instance; others are strays."""
+        self.version += 1
         own = [s for s in self._seen.get(number, []) if _holds(points, s.position, SIGHTING_MARGIN)]
         if not own or len(own) == len(self._seen[number]):
             return
         new = table.new(own[0].label, own[0].color)
         if not new:
             return
-        self._forget_sightings(number)
         keep = [s for s in self._seen.pop(number) if s not in own]
         for s in own:
             s.class_number = new
@@ -296,9 +306,6 @@ class ObjectIndex:
             table.rename(k, *self._name(k))
         self._dirty.update((number, new))
 
-    def _forget_sightings(self, number: int) -> None:
-        self._names.pop(number, None)
-
     def _take(self, number: int, sightings: list[Sighting]) -> None:
         self._seen[number] = list(sightings)
         names: dict[Class, float] = {}
@@ -308,6 +315,7 @@ class ObjectIndex:
 
     def _merge(self, table: ClassTable, gone: int, into: int) -> None:
         """Makes two instances one; the older object's id stays."""
+        self.version += 1
         moved = self._seen.pop(gone, [])
         for s in moved:
             s.class_number = into
@@ -396,6 +404,7 @@ class ObjectIndex:
 
     def _inherit(self, i: int, number: int) -> None:
         """A gone object goes on as another instance, with its sightings."""
+        self.version += 1
         old = self.classes[i]
         earlier = self._seen.pop(old, [])
         for s in earlier:

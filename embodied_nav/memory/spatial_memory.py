@@ -29,7 +29,7 @@ from .local_clouds import VOTE, CloudBuilder, LocalCloud, View, regroup
 from .objects import ObjectIndex
 from .query import rank
 from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, VoxelView
-from .sight import is_empty
+from .sight import empty_places
 from .store import CLOCK, REFUSED, VoxelStore
 from .votes import ClassTable, cast_votes, count_votes, move_votes, segments_of, votes_in_frame
 
@@ -348,7 +348,9 @@ class SpatialMemory:
         pixels = np.bincount(segments.ravel(), minlength=len(values))
         classes = self.object_index.see(
             self.store, self.classes, delta.keyframe_id, delta.objects, pixels, rows, numbers,
-            lambda o: is_empty(o, frame.depth, frame.camera, T, c.voxel_size, c.depth_noise),
+            lambda middles, sizes: empty_places(
+                middles, sizes, frame.depth, frame.camera, T, c.voxel_size, c.depth_noise
+            ),
         )  # fmt: skip
         votes = (values[numbers] * shares).astype(np.float32)
         keep = votes > 0
