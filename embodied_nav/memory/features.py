@@ -35,9 +35,10 @@ class FeatureHits(NamedTuple):
 
 def encode(values: np.ndarray) -> np.ndarray:
     """bf16 bits (uint16) of float32 values, rounded to nearest, ties to even; NaN stays NaN."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    rounded = ((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)).astype(np.uint16)
-    return np.where(np.isnan(values), np.uint16(0x7FC0), rounded)
+    values = np.ascontiguousarray(values, np.float32)
+    bits = np.empty(values.shape, np.uint16)
+    _encode(values.reshape(-1).view(np.uint32), bits.reshape(-1))
+    return bits
 
 
 def decode(bits: np.ndarray) -> np.ndarray:
@@ -140,9 +141,21 @@ def _narrow_compiled(value, like):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _to_bf16(value):
-    bits = np.float32(value).view(np.uint32)
+def _rounded(bits):
+    """bf16 bits of a float32's bits, not of a NaN's: to nearest, ties to even."""
     return np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _to_bf16(value):
+    return _rounded(np.float32(value).view(np.uint32))
+
+
+@njit(cache=True, nogil=True)
+def _encode(floats, out):
+    for i in range(out.size):
+        magnitude = floats[i] & np.uint32(0x7FFFFFFF)
+        out[i] = np.uint16(0x7FC0) if magnitude > np.uint32(0x7F800000) else _rounded(floats[i])
 
 
 @njit(cache=True, nogil=True)
