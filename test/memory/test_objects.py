@@ -20,12 +20,12 @@ POSE = camera_pose(0.3, 1.5, 0.0)
 
 
 def observe(boxes, ids, names=NAMES):
-    return tuple(
-        ObjectObservation(*names[i], 0.9, (np.array(b.low) + b.high) / 2, np.array(b.high) - np.array(b.low))
-        for i in ids
-        for b in boxes
-        if b.id == i
-    )
+    out = []
+    for i in ids:
+        low = np.min([b.low for b in boxes if b.id == i], axis=0)
+        high = np.max([b.high for b in boxes if b.id == i], axis=0)
+        out.append(ObjectObservation(*names[i], 0.9, (low + high) / 2, high - low))
+    return tuple(out)
 
 
 class World:
@@ -40,7 +40,7 @@ class World:
             frame = render([*ROOM, *boxes], pose, self.t)
             self.memory.integrate(frame)
         self.memory.add_keyframe(Keyframe(self.k, frame, 0.5, 10, "overlap"))
-        ids = sorted({b.id for b in boxes if (frame.instance_ids == b.id).any()})
+        ids = sorted({b.id for b in boxes if b.id in names and (frame.instance_ids == b.id).any()})
         segments = np.zeros(frame.depth.shape, np.uint16)
         for n, i in enumerate(ids):
             segments[frame.instance_ids == i] = n + 1
@@ -154,3 +154,86 @@ def test_objects_are_cached_until_something_changes():
         world.memory.objects()
     assert (time.process_time() - start) / 100 < 1e-3
     assert world.memory.objects() is world.memory.objects()
+
+
+CHAIR_C = Box((2.2, 2.6, 0.0), (2.5, 2.9, 0.8), (30, 30, 200), 4)
+ALL = {**NAMES, 4: ("chair", "blue")}
+
+
+def test_a_chair_carried_elsewhere_is_the_same_chair_whichever_place_is_seen_first():
+    for order in ("left first", "found first"):
+        world = World()
+        before = {o.label: o.id for o in world.look([SOFA, CHAIR_A])}
+        if order == "left first":
+            world.look([SOFA], frames=12)
+            assert [o.status for o in world.memory.objects(include_gone=True)].count("gone") == 1
+            objects = world.look([SOFA, CHAIR_C], names=ALL)
+        else:
+            world.t += 1
+            # The old place is hidden while the chair is already seen at the new one.
+            screen = Box((1.45, 1.5, 0.0), (1.5, 2.0, 1.2), (90, 90, 90), 0)
+            objects = world.look([SOFA, CHAIR_C, screen], names=ALL)
+            assert len(objects) == 3
+            objects = world.look([SOFA, CHAIR_C], frames=12, names=ALL)
+        chair = next(o for o in objects if o.label == "chair")
+        assert {o.label: o.id for o in objects} == before, order
+        assert chair.moves == 1 and abs(chair.position[1] - 2.75) < 0.2
+        assert all(o.status == "present" for o in world.memory.objects(include_gone=True))
+
+
+def test_another_chair_elsewhere_is_another_chair():
+    world = World()
+    before = {o.label: o.id for o in world.look([SOFA, CHAIR_A])}
+    world.look([SOFA], frames=12)
+    objects = world.look([SOFA, CHAIR_C], names={**ALL, 4: ("chair", "green")})
+    assert next(o.id for o in objects if o.label == "chair") != before["chair"]
+
+
+def test_times_found_and_times_looked_for_in_vain():
+    world = World()
+    world.look([SOFA, CHAIR_A])
+    world.look([SOFA, CHAIR_A], names={1: NAMES[1]})
+    objects = {o.label: o for o in world.look([SOFA, CHAIR_A])}
+    assert (objects["sofa"].confirmed, objects["sofa"].missed) == (3, 0)
+    assert (objects["chair"].confirmed, objects["chair"].missed) == (2, 1)
+    # Out of view is not looked for.
+    objects = {o.label: o for o in world.look([SOFA, CHAIR_A], camera_pose(0.3, 1.5, np.pi))}
+    assert (objects["chair"].confirmed, objects["chair"].missed) == (2, 1)
+    for _ in range(4):
+        world.look([SOFA], frames=3)
+    gone = next(o for o in world.memory.objects(include_gone=True) if o.label == "chair")
+    assert gone.status == "gone" and gone.missed >= 4
+
+
+def test_labels_are_a_distribution_over_sightings():
+    world = World()
+    wrong = {**NAMES, 1: ("bed", "red")}
+    for names in (NAMES, wrong, NAMES, NAMES):
+        (sofa,) = world.look([SOFA], names=names)
+    assert sofa.name == "red sofa"
+    assert [label for label, _ in sofa.label_distribution] == ["sofa", "bed"]
+    assert sofa.label_distribution[0][1] == pytest.approx(0.75)
+
+
+def test_a_thing_first_misnamed_gets_its_name_and_keeps_its_id():
+    world = World()
+    (first,) = world.look([SOFA], names={1: ("bed", "red")})
+    world.look([SOFA])
+    (sofa,) = world.look([SOFA])
+    assert sofa.id == first.id and sofa.label == "sofa"
+
+
+def test_two_that_were_taken_for_one_are_split_and_one_taken_for_two_is_merged():
+    a, b = (Box((1.6, y, 0.0), (1.9, y + 0.4, 0.8), (30, 30, 200), i) for y, i in ((1.2, 2), (1.62, 3)))
+    world = World()
+    as_one = [Box(box.low, box.high, box.color, 2) for box in (a, b)]
+    (both,) = world.look(as_one)
+    assert both.extent[1] > 0.7
+    for _ in range(3):
+        objects = world.look([a, b])
+    assert len(objects) == 2 and all(o.extent[1] < 0.6 for o in objects)
+    world = World()
+    assert len(world.look([a, b])) == 2
+    for _ in range(3):
+        objects = world.look(as_one)
+    assert len(objects) == 1 and objects[0].extent[1] > 0.7 and objects[0].id == 1
