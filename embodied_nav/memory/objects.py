@@ -94,6 +94,11 @@ class ObjectIndex:
         self._made_anew = False
         self.version = 0
 
+    @property
+    def dirty(self) -> frozenset[int]:
+        """Classes still to be looked at anew."""
+        return frozenset(self._dirty)
+
     def restore(self, known: list[tuple[MemoryObject, int]], sightings: list[Sighting]) -> None:
         """Takes objects with their classes, and sightings, from a file."""
         self.reset()
@@ -297,14 +302,18 @@ class ObjectIndex:
         if not new:
             return
         keep = [s for s in self._seen.pop(number) if s not in own]
-        for s in own:
-            s.class_number = new
         self._take(number, keep)
-        self._take(new, own)
+        self._take(new, self._renumbered(own, new))
         self._relabel({s.keyframe_id for s in own}, number, new, np.sort(rows))
         for k in (number, new):
             table.rename(k, *self._name(k))
         self._dirty.update((number, new))
+
+    def _renumbered(self, sightings: list[Sighting], number: int) -> list[Sighting]:
+        """The same sightings of another instance, new records in the place of the old ones."""
+        others = {id(s): dataclasses.replace(s, class_number=number) for s in sightings}
+        self.sightings = [others.get(id(s), s) for s in self.sightings]
+        return list(others.values())
 
     def _take(self, number: int, sightings: list[Sighting]) -> None:
         self._seen[number] = list(sightings)
@@ -317,9 +326,7 @@ class ObjectIndex:
         """Makes two instances one; the older object's id stays."""
         self.version += 1
         moved = self._seen.pop(gone, [])
-        for s in moved:
-            s.class_number = into
-        self._take(into, self._seen.get(into, []) + moved)
+        self._take(into, self._seen.get(into, []) + self._renumbered(moved, into))
         self._names.pop(gone, None)
         self._relabel({s.keyframe_id for s in moved}, gone, into, None)
         table.merge(gone, into)
@@ -407,9 +414,7 @@ class ObjectIndex:
         self.version += 1
         old = self.classes[i]
         earlier = self._seen.pop(old, [])
-        for s in earlier:
-            s.class_number = number
-        self._take(number, earlier + self._seen.get(number, []))
+        self._take(number, self._renumbered(earlier, number) + self._seen.get(number, []))
         self._names.pop(old, None)
         self._ids.pop(old, None)
         self._ids[number], self.classes[i] = i, number
