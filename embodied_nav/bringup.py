@@ -114,12 +114,26 @@ AGENT_NODES: tuple[NodeSpec, ...] = (
     ),
 )
 
+SLAM_NODE = NodeSpec(
+    "slam",
+    "finds the camera: map->odom, corrected where the way closes a loop",
+    settings=(
+        *_CAMERA,
+        ("nodes.slam", "SlamNodeConfig", ""),
+        ("slam", "SlamConfig", "slam"),
+        ("slam", "OdometryConfig", "odometry"),
+    ),
+)
+
 SIM_NODE = NodeSpec(
     "sim",
     "the embedded simulator as a robot",
     lifecycle=False,
     settings=(("nodes.sim", "SimNodeConfig", ""), ("sim.embedded", "SimulatorConfig", "simulator")),
 )
+
+#: Every node that parameter files may name.
+ALL_NODES = (*AGENT_NODES, SLAM_NODE, SIM_NODE)
 
 
 @dataclass
@@ -145,12 +159,13 @@ class Process:
     namespace: str = ""
 
 
-def check_params_file(path: str | Path, specs: Iterable[NodeSpec] = (*AGENT_NODES, SIM_NODE)) -> None:
+def check_params_file(path: str | Path, specs: Iterable[NodeSpec] | None = None) -> None:
     """Checks a ROS parameter file against the settings of the nodes, before any node is started.
 
     Raises:
         InputError: no such file, no such node, no such parameter, or a value out of range.
     """
+    specs = ALL_NODES if specs is None else specs
     by_name = {spec.name: spec for spec in specs}
     for node, content in read_yaml(path).items():
         name = node.rsplit("/", 1)[-1]
@@ -163,6 +178,19 @@ def check_params_file(path: str | Path, specs: Iterable[NodeSpec] = (*AGENT_NODE
             _check_values(path, node, _flat(values), node_settings(by_name[name]))
         else:
             raise InputError(f"{path}: no node is called '{node}'; known: {', '.join(by_name)}")
+
+
+def robot_profile(path: str | Path) -> RobotProfile:
+    """The robot profile in a ROS parameter file.
+
+    Raises:
+        InputError: no such file, or a value out of range.
+    """
+    values: dict[str, Any] = {}
+    for content in read_yaml(path).values():
+        values.update(_flat(content.get("ros__parameters") or {}))
+    prefix = "robot."
+    return RobotProfile.from_mapping({k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)})
 
 
 def node_settings(spec: NodeSpec) -> list[tuple[type[Config], str]]:

@@ -11,6 +11,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from embodied_nav import bringup
+from embodied_nav.errors import InputError
 
 SHARE = FindPackageShare("embodied_nav")
 
@@ -21,6 +22,11 @@ ARGUMENTS = (
     ("use_sim_time", "false", "Take time from /clock."),
     ("reasoner", "", "Who decides: rules, frontier, random; empty: as params_file says."),
     ("perception", "", "Perception back end: geometric, simulator; empty: as params_file says."),
+    (
+        "slam",
+        "external",
+        "Who publishes map->odom: own (the slam node), external (yours), none (odometry is believed: identity).",
+    ),
     ("memory_file", "", "File that the memory is loaded from and saved to; empty: as params_file says."),
     ("rviz", "false", "Start RViz with the package's view."),
     ("log_level", "info", "Logging of the nodes: debug, info, warn, error."),
@@ -38,7 +44,13 @@ def nodes(context: LaunchContext) -> list[Node]:
     """One action a node of the table; the parameter files are checked before any is started."""
     for name in ("robot_file", "params_file"):
         bringup.check_params_file(LaunchConfiguration(name).perform(context))
-    return [_node(spec, context) for spec in bringup.AGENT_NODES]
+    slam = LaunchConfiguration("slam").perform(context)
+    if slam not in ("own", "external", "none"):
+        raise InputError(f"slam:={slam}: unknown; give own, external or none")
+    found = [_node(spec, context) for spec in bringup.AGENT_NODES]
+    if slam == "own":
+        found.append(_node(bringup.SLAM_NODE, context))
+    return [*found, _identity(context)] if slam == "none" else found
 
 
 def _node(spec: bringup.NodeSpec, context: LaunchContext) -> Node:
@@ -61,6 +73,18 @@ def _node(spec: bringup.NodeSpec, context: LaunchContext) -> Node:
         output="screen",
         respawn=True,
         respawn_delay=1.0,
+    )
+
+
+def _identity(context: LaunchContext) -> Node:
+    """map->odom where nobody corrects odometry; the frames' names as the robot profile has them."""
+    robot = bringup.robot_profile(LaunchConfiguration("robot_file").perform(context))
+    return Node(
+        package="tf2_ros",
+        executable="static_transform_publisher",
+        name="map_is_odom",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["--frame-id", robot.map_frame, "--child-frame-id", robot.odom_frame],
     )
 
 

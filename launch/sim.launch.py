@@ -19,7 +19,13 @@ SIM_ARGUMENTS = (
     ("scene", "1000", int, "The apartment's seed."),
     ("kind", "object", str, "Kind of episode: object, relation, room, route; it says where the robot starts."),
     ("index", "0", int, "Which episode of this kind."),
-    ("localization", "truth", str, "map->odom: truth (the simulator's) or odom (identity: the drift stays in)."),
+    (
+        "localization",
+        "truth",
+        str,
+        "map->odom: truth (the simulator's), odom (identity: the drift stays in), slam (not the simulator's business; "
+        "set slam:=own).",
+    ),
     ("rate", "1.0", float, "Simulated seconds a second."),
     ("publish_clock", "true", bool, "Publish /clock; set use_sim_time alike."),
 )
@@ -31,6 +37,7 @@ AGENT_ARGUMENTS = (
     ("use_sim_time", "true", "Take time from /clock."),
     ("reasoner", "rules", "Who decides: rules, frontier, random."),
     ("perception", "simulator", "Perception back end: simulator (knows the truth), geometric."),
+    ("slam", "external", "own: start the slam node (with localization:=slam); external: the simulator or yours."),
     ("memory_file", "", "File that the memory is loaded from and saved to; empty: none."),
     ("rviz", "false", "Start RViz with the package's view."),
     ("log_level", "info", "Logging of the nodes: debug, info, warn, error."),

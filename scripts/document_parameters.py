@@ -33,7 +33,7 @@ def document() -> str:
     from embodied_nav import bringup
     from embodied_nav.nodes.lifecycle import NodeConfig
 
-    specs = (*bringup.AGENT_NODES, bringup.SIM_NODE)
+    specs = bringup.ALL_NODES
     everywhere = [*bringup.SHARED_SETTINGS, (NodeConfig, "")]
     settings = {spec: [pair for pair in bringup.node_settings(spec) if pair not in everywhere] for spec in specs}
     users: dict[tuple, list[str]] = {}

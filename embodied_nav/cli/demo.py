@@ -32,7 +32,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--perception", default="simulator", metavar="P", help="simulator or geometric (default: simulator)"
     )
     parser.add_argument(
-        "--localization", default="truth", choices=("truth", "odom", "slam"), help="map->odom (default: truth)"
+        "--localization",
+        default="truth",
+        choices=("truth", "odom", "slam"),
+        help="map->odom: the simulator's truth, odometry alone, or this package's SLAM (default: truth)",
     )
 
 
@@ -87,8 +90,6 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(f"--reasoner {args.reasoner}: unknown; give one of {', '.join(NAMES)}")
     if args.perception not in BACKENDS:
         raise InputError(f"--perception {args.perception}: unknown; give one of {', '.join(BACKENDS)}")
-    if args.localization == "slam":
-        raise InputError("--localization slam: there is no SLAM in this version; give truth or odom")
 
 
 def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path) -> list:
@@ -103,6 +104,7 @@ def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path) -> l
     goal = {"instruction": episode.instruction, "result": str(scratch / "goal.json"), "use_sim_time": True}
     return [
         Process("sim", "sim", sim, respawn=False),
+        *([Process("slam", "slam", common)] if args.localization == "slam" else []),
         Process("keyframe", "keyframe", common),
         Process("perception", "perception", {**common, "backend": args.perception}),
         Process("memory", "memory", {**common, "file": str((out / "memory.db").resolve())}),

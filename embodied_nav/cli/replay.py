@@ -9,7 +9,9 @@ from pathlib import Path
 
 from ..errors import InputError
 
-OUTPUTS = ("report.json", "map.png", "map.ply", "memory.db")
+OUTPUTS = ("report.json", "map.png", "map.ply", "memory.db", "trajectory.txt")
+#: Where SLAM's poses stand, as TUM writes them.
+TRAJECTORY = "trajectory.txt"
 #: Objects named on the map: without a model all are "gray object" and the like, and names hide the picture.
 _NAMED = 10
 CAMERA_TOPICS = ("/camera/color/image_raw", "/camera/depth/image_raw", "/camera/color/camera_info")
@@ -36,7 +38,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--max-frames", type=int, default=0, metavar="N", help="frames at most (default: all)")
     parser.add_argument("--no-carve", action="store_true", help="never remove voxels that the camera sees through")
     parser.add_argument(
-        "--slam", default="given", choices=("given", "own", "external"), help="whose poses to use (default: given)"
+        "--slam",
+        default="given",
+        choices=("given", "own", "external"),
+        help="whose poses to use: the recording's, those of this package's SLAM (the recording's then measure its "
+        "error), or those of a SLAM of yours that listens on this shell's ROS domain (default: given)",
     )
 
 
@@ -68,7 +74,9 @@ def _play(args: argparse.Namespace, out: Path) -> tuple[dict, dict[str, int]]:
 
     result = out / ".replay.json"
     try:
-        with bringup.Supervisor(_processes(args, out, result), bringup.local_environment()) as supervisor:
+        # A SLAM of the user's must see the graph: then discovery is the shell's business.
+        environment = None if args.slam == "external" else bringup.local_environment()
+        with bringup.Supervisor(_processes(args, out, result), environment) as supervisor:
             while not (ended := supervisor.poll()):
                 time.sleep(0.05)
         if ended["replay"] != 0 or not result.exists():
@@ -83,18 +91,16 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(f"--rate {args.rate}: give a speed from 0 (lock-step) to 100")
     if args.max_frames < 0:
         raise InputError(f"--max-frames {args.max_frames}: give a number above 0, or 0 for all")
-    if args.slam != "given":
-        raise InputError(
-            f"--slam {args.slam}: there is no SLAM in this version; leave it out to use the recording's poses"
-        )
 
 
 def _processes(args: argparse.Namespace, out: Path, result: Path) -> list:
     from ..bringup import Process
 
     lockstep = args.rate == 0
-    common = {"use_sim_time": True, "lockstep": lockstep, "tf_timeout": 5.0 if lockstep else 0.2}
-    common |= {"camera.given_poses": True, "camera.queue": 30}  # a second behind is no harm here
+    given, own = args.slam == "given", args.slam == "own"
+    # Poses that are still to be found take a while; and a second behind is no harm here.
+    common = {"use_sim_time": True, "lockstep": lockstep, "tf_timeout": 5.0 if lockstep else 0.2 if given else 2.0}
+    common |= {"camera.given_poses": given, "camera.queue": 30}
     for topic in CAMERA_TOPICS:
         common[f"qos_overrides.{topic}.subscription.reliability"] = "reliable"
     memory = {"file": str((out / "memory.db").resolve()), "memory.carve": not args.no_carve}
@@ -104,8 +110,13 @@ def _processes(args: argparse.Namespace, out: Path, result: Path) -> list:
         "rate": args.rate,
         "max_frames": args.max_frames,
         "result": str(result.resolve()),
+        "poses": given,
+        "nodes": (*(("slam",) if own else ()), "keyframe", "memory"),
     }
+    slam = {**common, "camera.given_poses": False, "publish_odom": True}
+    slam["trajectory_file"] = str((out / TRAJECTORY).resolve())
     return [
+        *([Process("slam", "slam", slam)] if own else []),
         Process("keyframe", "keyframe", common),
         Process("perception", "perception", {"lockstep": lockstep, "use_sim_time": True, "backend": "geometric"}),
         Process("memory", "memory", {**common, **memory}),
@@ -113,9 +124,25 @@ def _processes(args: argparse.Namespace, out: Path, result: Path) -> list:
     ]
 
 
+def _way(args: argparse.Namespace, out: Path, recording, memory) -> tuple:
+    """Nx4x4 poses of the camera in the map, and SLAM's error for the report where there is a truth to compare with."""
+    import numpy as np
+
+    from ..slam.metrics import ate_rmse, read_trajectory
+
+    if args.slam == "external":
+        return np.array([k.T_map_camera for k in memory.keyframes.values()]), {}
+    if args.slam == "given":
+        return np.array(recording.poses), {}
+    stamps, poses = read_trajectory(out / TRAJECTORY)
+    if recording.poses is None:
+        return poses, {"ate_rmse_m": None}
+    ate = ate_rmse(stamps, poses, np.array(recording.stamps), np.array(recording.poses))
+    return poses, {"ate_rmse_m": round(ate, 5)}
+
+
 def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restarts: dict[str, int]) -> dict:
     """Draws the map and makes the report."""
-    import numpy as np
 
     from ..memory import SpatialMemory
     from ..memory.export import write_ply
@@ -123,7 +150,7 @@ def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restar
 
     memory = SpatialMemory.load(out / "memory.db")
     write_ply(out / "map.ply", memory)
-    poses = np.array(recording.poses)
+    poses, error = _way(args, out, recording, memory)
     largest = sorted(memory.objects(), key=lambda o: -o.voxels)[:_NAMED]
     draw_map(
         out / "map.png",
@@ -146,6 +173,7 @@ def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restar
         "wall_time_s": counts["wall_time_s"],
         "latency_ms": counts["latency_ms"],
         "slam": args.slam,
+        **error,
         "perception": "geometric",
         "rate": args.rate,
         "restarts": sum(restarts.values()),

@@ -25,6 +25,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--reasoner", metavar="R", help="rules, frontier or random (default: as the file says)")
     parser.add_argument("--perception", metavar="P", help="geometric or simulator (default: as the file says)")
+    parser.add_argument(
+        "--slam",
+        default="external",
+        choices=("own", "external"),
+        help="who publishes map->odom: this package's slam node, or yours (default: external)",
+    )
     parser.add_argument("--memory-file", metavar="F", help="load the memory from here and save it at the end")
     parser.add_argument("--namespace", default="", metavar="N", help="of all nodes and topics")
     parser.add_argument("--use-sim-time", action="store_true", help="take time from /clock")
@@ -48,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
         "memory": ("file", args.memory_file and os.path.abspath(args.memory_file)),
     }
     processes = []
-    for spec in bringup.AGENT_NODES:
+    own = (bringup.SLAM_NODE,) if args.slam == "own" else ()
+    for spec in (*bringup.AGENT_NODES, *own):
         parameters = {"use_sim_time": True} if args.use_sim_time else {}
         name, value = given.get(spec.name, ("", None))
         if value:

@@ -65,6 +65,22 @@ def decision(made: Decision, position: np.ndarray, head: Header) -> MarkerArray:
     return array
 
 
+def graph(positions: np.ndarray, edges: Sequence[tuple[int, int, bool]], head: Header) -> MarkerArray:
+    """SLAM's keyframes (Nx3 m) as points, its edges (first, second, is a loop) as lines: loops are orange."""
+    points = [Point(x=float(x), y=float(y), z=float(z)) for x, y, z in positions]
+    keyframes = _marker(head, "keyframes", 0, Marker.POINTS, np.zeros(3), (0.2, 0.6, 1.0, 1.0))
+    keyframes.scale = Vector3(x=0.06, y=0.06, z=0.0)
+    keyframes.points = points
+    array = MarkerArray(markers=[keyframes])
+    for name, is_loop, color in (("odometry", False, (0.6, 0.6, 0.6, 0.8)), ("loops", True, (1.0, 0.5, 0.1, 0.9))):
+        lines = _marker(head, name, 0, Marker.LINE_LIST, np.zeros(3), color)
+        lines.scale.x = 0.03 if is_loop else 0.015
+        lines.points = [points[i] for first, second, loop in edges if loop == is_loop for i in (first, second)]
+        if lines.points:  # RViz complains of a list without lines
+            array.markers.append(lines)
+    return array
+
+
 def _wrapped(made: Decision) -> str:
     words, lines = f"{made.option.letter}: {made.option.text}. {made.think}".split(), [""]
     for word in words:

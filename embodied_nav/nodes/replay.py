@@ -52,6 +52,7 @@ class ReplayConfig(Config):
     rate: float = param(1.0, "speed; 0 waits for every frame to be through", low=0.0, high=100.0)
     max_frames: int = param(0, "frames at most; 0 is all", low=0)
     result: str = param("", "JSON file for the counts; empty: none")
+    poses: bool = param(True, "publish the recorded poses; else a SLAM has to find them")
     nodes: tuple = param(("keyframe", "memory"), "nodes whose progress on frames is waited for")
 
 
@@ -134,26 +135,30 @@ class ReplayNode(Node):
             due = started + (frame.stamp - first) * 1e-9 / self._config.rate
             self._sleep_with_clock(frame.stamp, due)
         self._clock.publish(Clock(clock=time_msg(frame.stamp)))
-        self._tf.sendTransform(messages[0])
         self._ledger.published(frame.stamp)
-        publishers = (self._pose, self._info, self._depth, self._color)
-        for publisher, message in zip(publishers, messages[1:], strict=True):
+        if self._config.poses:
+            self._publish_pose(frame)
+        for publisher, message in zip((self._info, self._depth, self._color), messages, strict=True):
             publisher.publish(message)
 
     def _messages(self, frame: RecordedFrame) -> tuple:
-        robot = self._robot
-        head = header(frame.stamp, robot.camera_frame)
-        T_odom_base = frame.T_map_camera @ np.linalg.inv(self._T_base_camera)
+        head = header(frame.stamp, self._robot.camera_frame)
         return (
-            transform_msg(T_odom_base, frame.stamp, robot.odom_frame, robot.base_frame),
+            camera_info_msg(self._recording.camera, head),
+            image_msg(frame.depth, "16UC1", head),
+            image_msg(frame.color, "rgb8", head),
+        )
+
+    def _publish_pose(self, frame: RecordedFrame) -> None:
+        robot = self._robot
+        T_odom_base = frame.T_map_camera @ np.linalg.inv(self._T_base_camera)
+        self._tf.sendTransform(transform_msg(T_odom_base, frame.stamp, robot.odom_frame, robot.base_frame))
+        self._pose.publish(
             CameraPose(
                 header=header(frame.stamp, robot.map_frame),
                 child_frame_id=robot.camera_frame,
                 matrix=frame.T_map_camera.ravel(),
-            ),
-            camera_info_msg(self._recording.camera, head),
-            image_msg(frame.depth, "16UC1", head),
-            image_msg(frame.color, "rgb8", head),
+            )
         )
 
     def _sleep_with_clock(self, next_stamp: int, due: float) -> None:
@@ -165,15 +170,13 @@ class ReplayNode(Node):
             time.sleep(min(left, 0.01))
 
     def _publish_static(self) -> None:
-        """map = odom, and the camera at base_link: a hand-held camera is its own base."""
+        """The camera at base_link, for a hand-held camera is its own base; with recorded poses also map = odom."""
         robot = self._robot
         self._T_base_camera = np.eye(4)
-        self._static.sendTransform(
-            [
-                transform_msg(np.eye(4), 0, robot.map_frame, robot.odom_frame),
-                transform_msg(self._T_base_camera, 0, robot.base_frame, robot.camera_frame),
-            ]
-        )
+        transforms = [transform_msg(self._T_base_camera, 0, robot.base_frame, robot.camera_frame)]
+        if self._config.poses:
+            transforms.append(transform_msg(np.eye(4), 0, robot.map_frame, robot.odom_frame))
+        self._static.sendTransform(transforms)
 
     def _wait_for_listeners(self) -> bool:
         """Waits until as many nodes as are named listen to every topic."""

@@ -65,7 +65,11 @@ class SimNodeConfig(Config):
     index: int = param(0, "which episode of this kind", low=0)
     episode_file: str = param("", "Habitat episode file (.json.gz) whose first episode is run instead")
     seed: int = param(0, "seed of all noise", low=0)
-    localization: str = param("truth", "map->odom: the simulator's truth, or the identity", choices=("truth", "odom"))
+    localization: str = param(
+        "truth",
+        "map->odom: the simulator's truth, odom (the identity), or slam (left to the slam node)",
+        choices=("truth", "odom", "slam"),
+    )
     frame_rate: float = param(15.0, "camera frames a simulated second", unit="Hz", low=0.5, high=60.0)
     steps_per_frame: int = param(2, "motion steps (and odometry messages) a camera frame", low=1, high=100)
     rate: float = param(1.0, "simulated seconds a second, where the machine keeps up", low=0.05, high=20.0)
@@ -292,16 +296,14 @@ class SimNode(Node):
     def _publish_motion(self, stamp: int, T_odom_base: np.ndarray, velocity: Velocity, tick: bool = True) -> None:
         """Clock, TF, truth and (``tick``) odometry; stamps are simulated ones."""
         robot = self.robot
-        T_map_odom = self._truth.T_map_odom() if self.config.localization == "truth" else np.eye(4)
         ns = stamp + self._offset
         if self.config.publish_clock:
             self._clock.publish(Clock(clock=time_msg(ns)))
-        self._tf.sendTransform(
-            [
-                transform_msg(T_odom_base, ns, robot.odom_frame, robot.base_frame),
-                transform_msg(T_map_odom, ns, robot.map_frame, robot.odom_frame),
-            ]
-        )
+        transforms = [transform_msg(T_odom_base, ns, robot.odom_frame, robot.base_frame)]
+        if self.config.localization != "slam":
+            T_map_odom = self._truth.T_map_odom() if self.config.localization == "truth" else np.eye(4)
+            transforms.append(transform_msg(T_map_odom, ns, robot.map_frame, robot.odom_frame))
+        self._tf.sendTransform(transforms)
         T_map_base = invert(self._truth.T_scene_map()) @ pose2d(*self._truth.pose())
         self._trajectory.append((float(T_map_base[0, 3]), float(T_map_base[1, 3])))
         self._pose.publish(PoseStamped(header=header(ns, robot.map_frame), pose=pose_msg(T_map_base)))

@@ -1,4 +1,4 @@
-"""Absolute trajectory error. Knows nothing of how a trajectory came about.
+"""Absolute trajectory error, and the file that tools for it read. Knows nothing of how a trajectory came about.
 
 Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", IROS 2012; rigid alignment
 without scale by Umeyama, PAMI 1991.
@@ -6,9 +6,12 @@ without scale by Umeyama, PAMI 1991.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import matrix_from_quaternion, quaternion_from_matrix
 
 
 def ate_rmse(
@@ -47,6 +50,39 @@ def align(points: np.ndarray, true_points: np.ndarray) -> np.ndarray:
     T[:3, :3] = U @ np.diag([1.0, 1.0, np.linalg.det(U @ Vt)]) @ Vt
     T[:3, 3] = true_mean - T[:3, :3] @ mean
     return T
+
+
+def write_trajectory(path: str | Path, stamps: np.ndarray, poses: np.ndarray) -> None:
+    """Writes a trajectory as TUM does: a line "stamp tx ty tz qx qy qz qw" a pose (s, m); evo reads it.
+
+    Args:
+        stamps: N int64 ns. poses: Nx4x4.
+    """
+    lines = ["# timestamp tx ty tz qx qy qz qw"]
+    for stamp, T in zip(stamps, poses, strict=True):
+        numbers = " ".join(f"{v:.9f}" for v in (*T[:3, 3], *quaternion_from_matrix(T)))
+        lines.append(f"{stamp // 10**9}.{stamp % 10**9:09d} {numbers}")
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read_trajectory(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Stamps (N int64 ns) and poses (Nx4x4) of a file that :func:`write_trajectory` wrote.
+
+    Raises:
+        InputError: no such file, or a line that is no pose.
+    """
+    stamps, poses = [], []
+    try:
+        for line in Path(path).read_text(encoding="utf-8").splitlines():
+            if line.strip() and not line.startswith("#"):
+                stamp, *numbers = line.split()
+                seconds, _, rest = stamp.partition(".")
+                stamps.append(int(seconds) * 10**9 + int(rest[:9].ljust(9, "0")))
+                values = [float(n) for n in numbers]
+                poses.append(matrix_from_quaternion(values[3:7], values[:3]))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no trajectory of lines 'stamp tx ty tz qx qy qz qw' ({error})") from None
+    return np.array(stamps, np.int64), np.array(poses).reshape(-1, 4, 4)
 
 
 def _pairs(stamps: np.ndarray, true_stamps: np.ndarray, most: int) -> np.ndarray:

@@ -54,6 +54,7 @@ class SlamUpdate:
 
     Attributes:
         T_map_camera: 4x4.
+        T_odom_camera: 4x4, by odometry alone, from ``T_map_start`` on: smooth, and it drifts.
         corrected: a loop moved past poses; read :meth:`Slam.trajectory` again.
         source: what the pose rests on: ``depth``, ``features``, ``prior`` or ``first``.
         keyframe: number of the keyframe that this frame is registered to, or became.
@@ -61,6 +62,7 @@ class SlamUpdate:
     """
 
     T_map_camera: np.ndarray
+    T_odom_camera: np.ndarray
     corrected: bool
     source: str
     keyframe: int
@@ -79,6 +81,9 @@ class Relocation:
 class Slam:
     """Takes frames in order; see the module.
 
+    Args:
+        T_map_start: 4x4, where the first frame stands in map where no wheels say it; default the identity.
+
     Attributes:
         loops: (earlier, later) keyframe numbers of all loops.
 
@@ -86,7 +91,12 @@ class Slam:
         InputError: GTSAM is not installed.
     """
 
-    def __init__(self, config: SlamConfig | None = None, odometry: OdometryConfig | None = None) -> None:
+    def __init__(
+        self,
+        config: SlamConfig | None = None,
+        odometry: OdometryConfig | None = None,
+        T_map_start: np.ndarray | None = None,
+    ) -> None:
         self.config = config or SlamConfig()
         self._odometry = RGBDOdometry(odometry)
         self._places = Places(self.config.loop_inliers)
@@ -96,6 +106,8 @@ class Slam:
         self._anchors: list[int] = []
         self._motions: list[np.ndarray] = []
         self._last_wheels: np.ndarray | None = None
+        self._T_start = np.eye(4) if T_map_start is None else np.asarray(T_map_start, np.float64)
+        self._T_odom_keyframe = np.eye(4)
         self.loops: list[tuple[int, int]] = []
 
     def process(
@@ -120,14 +132,16 @@ class Slam:
         self._last_wheels = T_odom_camera
         step = self._odometry.step(depth, camera, color, wheels)
         keyframe, T, loops, corrected = step.keyframe, step.T_keyframe_camera, (), False
+        T_odom = self._T_start if step.source == "first" else self._T_odom_keyframe @ T
         if step.view is not None:
+            self._T_odom_keyframe = T_odom
             keyframe, T = self._new_keyframe(step, T_odom_camera), np.eye(4)
             loops, corrected = self._close_loops(step.view, keyframe)
             self._places.add(step.view)
         self._stamps.append(stamp)
         self._anchors.append(keyframe)
         self._motions.append(T)
-        return SlamUpdate(self._poses[keyframe] @ T, corrected, step.source, keyframe, loops)
+        return SlamUpdate(self._poses[keyframe] @ T, T_odom, corrected, step.source, keyframe, loops)
 
     def trajectory(self) -> tuple[np.ndarray, np.ndarray]:
         """Stamps (N int64 ns) and poses (Nx4x4, map from optical frame) of all frames, newest correction applied."""
@@ -135,6 +149,20 @@ class Slam:
             return np.zeros(0, np.int64), np.zeros((0, 4, 4))
         poses = self._poses[np.array(self._anchors)] @ np.array(self._motions)
         return np.array(self._stamps, dtype=np.int64), poses
+
+    @property
+    def lost(self) -> int:
+        """Frames in a row for which neither depth nor features spoke, only the prior."""
+        return self._odometry.lost
+
+    @property
+    def keyframes(self) -> int:
+        """How many keyframes there are."""
+        return len(self._poses)
+
+    def edges(self) -> list[tuple[int, int, bool]]:
+        """(first, second, whether it is a loop) of all edges between keyframes."""
+        return [(edge.first, edge.second, edge.loop) for edge in self._graph.edges]
 
     def keyframe_poses(self) -> np.ndarray:
         """Nx4x4, map from optical frame, of SLAM's own keyframes."""
@@ -165,7 +193,7 @@ class Slam:
 
     def _new_keyframe(self, step: OdometryStep, T_odom_camera: np.ndarray | None) -> int:
         if step.source == "first":
-            T = np.eye(4) if T_odom_camera is None else T_odom_camera
+            T = self._T_start if T_odom_camera is None else T_odom_camera
         else:
             T = self._poses[-1] @ step.T_keyframe_camera
         number = self._graph.add(T)

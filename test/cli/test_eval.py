@@ -32,7 +32,7 @@ def test_what_is_no_range_is_refused(text):
         (["--scenes", "kitchen"], "kitchen"),
         (["--scenes", "0-1", "--agent", "genius"], "genius"),
         (["--scenes", "0-1", "--perception", "magic"], "magic"),
-        (["--scenes", "0-1", "--localization", "slam"], "slam"),
+        (["--scenes", "0-1", "--localization", "stars"], "stars"),
         (["--scenes", "0-1", "--episodes", "0"], "episodes"),
         (["--scenes", "0-1", "--jobs", "0"], "jobs"),
         (["--scenes", "0-1", "--seed", "-1"], "seed"),

@@ -47,7 +47,7 @@ def test_demo_finds_what_it_is_told_to(tmp_path):
         (["--instruction", "..."], "names no object"),
         (["--reasoner", "oracle9"], "oracle9"),
         (["--perception", "sonar"], "sonar"),
-        (["--localization", "slam"], "slam"),
+        (["--localization", "stars"], "stars"),
         (["--seed", "-1"], "--seed"),
         (["--seed", "x"], "--seed"),
         (["--out", "/proc/nowhere"], "--out"),

@@ -138,7 +138,7 @@ def test_the_table_names_every_parameter_file_entry_and_the_files_are_good():
     root = Path(bringup.__file__).parent.parent
     for name in ("robot", "agent"):
         bringup.check_params_file(root / "config" / f"{name}.yaml")
-    for spec in (*bringup.AGENT_NODES, bringup.SIM_NODE):
+    for spec in bringup.ALL_NODES:
         settings = bringup.node_settings(spec)
         names = [f"{prefix}.{f.name}" for kind, prefix in settings for f in fields(kind)]
         assert len(names) == len(set(names)), f"{spec.name}: a parameter twice"

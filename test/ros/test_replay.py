@@ -156,7 +156,6 @@ def test_bad_recordings_are_refused_before_anything_is_written(recording, tmp_pa
 
 def test_bad_arguments_are_refused(recording, tmp_path):
     refused(replay(tmp_path / "nowhere"), "no such folder")
-    refused(replay(recording, "--slam", "own"), "--slam own")
     refused(replay(recording, "--rate", "-1"), "--rate")
     refused(replay(recording, "--format", "tum"), "tum")
     (tmp_path / "file").write_text("")

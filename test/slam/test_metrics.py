@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embodied_nav.errors import InputError
+from embodied_nav.geometry import pose2d
 from embodied_nav.slam import ate_rmse
 from embodied_nav.slam.icp import exponential
+from embodied_nav.slam.metrics import read_trajectory, write_trajectory
 
 
 def _walk(n=50, seed=0):
@@ -65,3 +67,24 @@ def test_pairs_are_found_by_stamp():
     broken[4] = np.nan
     with pytest.raises(InputError, match="not finite"):
         ate_rmse(stamps, broken, stamps, poses)
+
+
+def test_a_written_trajectory_comes_back_and_evo_reads_it(tmp_path):
+    rng = np.random.default_rng(3)
+    stamps = np.array([0, 33_333_333, 1_700_000_000_123_456_789])
+    poses = np.array([pose2d(*rng.normal(size=3)) for _ in stamps])
+    write_trajectory(tmp_path / "t.txt", stamps, poses)
+    found, back = read_trajectory(tmp_path / "t.txt")
+    np.testing.assert_array_equal(found, stamps)
+    np.testing.assert_allclose(back, poses, atol=1e-8)
+    file_interface = pytest.importorskip("evo.tools.file_interface")
+    theirs = file_interface.read_tum_trajectory_file(tmp_path / "t.txt")
+    np.testing.assert_allclose(theirs.positions_xyz, poses[:, :3, 3], atol=1e-8)
+    np.testing.assert_allclose(np.array(theirs.poses_se3), poses, atol=1e-7)
+
+
+@pytest.mark.parametrize("text", ["1.0 2 3", "x 0 0 0 0 0 0 1", "1.0 0 0 0 0 0 0 0"])
+def test_a_file_that_is_no_trajectory_is_refused(tmp_path, text):
+    (tmp_path / "t.txt").write_text(text)
+    with pytest.raises(InputError, match=r"t\.txt"):
+        read_trajectory(tmp_path / "t.txt")

@@ -1,0 +1,158 @@
+"""The slam node: map->odom and slam/path against the truth, with wheels and without; replay with SLAM's own poses."""
+
+import json
+import math
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from embodied_nav.bringup import Process
+from embodied_nav.geometry import invert, pose2d, rotation_angle
+from embodied_nav.sim.embedded import EmbeddedSimulator
+from embodied_nav.sim.episodes import make_episode
+from embodied_nav.slam import ate_rmse
+from embodied_nav.slam.metrics import read_trajectory
+
+pytestmark = pytest.mark.ros
+FRAMES = 40
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gtsam():
+    pytest.importorskip("gtsam")
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """A drive through an apartment in 7-Scenes' format."""
+    folder = tmp_path_factory.mktemp("drive")
+    simulator = EmbeddedSimulator()
+    observation = simulator.reset(make_episode(1001, "object", 0))
+    np.savetxt(folder / "camera-intrinsics.txt", simulator.camera().K)
+    for i in range(FRAMES):
+        name = folder / f"frame-{3 * i:06d}"
+        cv2.imwrite(f"{name}.color.png", observation.color[..., ::-1])
+        cv2.imwrite(f"{name}.depth.png", np.nan_to_num(observation.depth * 1000, nan=0).astype(np.uint16))
+        T = simulator.privileged().T_map_odom() @ observation.T_odom_base @ observation.T_base_camera
+        np.savetxt(f"{name}.pose.txt", T, fmt="%.7e")
+        simulator.step(0.3, 0.5, 0.1)
+        observation = simulator.observe()
+    return folder
+
+
+def test_replay_with_own_slam_says_how_wrong_it_was(recording, tmp_path):
+    command = [sys.executable, "-P", "-m", "embodied_nav", "replay", recording, "--slam", "own", "--rate", "0"]
+    done = subprocess.run([*map(str, command), "--out", str(tmp_path)], capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["slam"] == "own" and report["frames"] == FRAMES and report["dropped"] == 0
+    assert report["voxels"] > 1000
+    stamps, poses = read_trajectory(tmp_path / "trajectory.txt")
+    truth = np.array([np.loadtxt(path) for path in sorted(recording.glob("*.pose.txt"))])
+    assert len(stamps) == FRAMES and len(truth) == FRAMES
+    assert report["ate_rmse_m"] == pytest.approx(evo_ate(stamps, poses, truth), abs=2e-5)
+    assert report["ate_rmse_m"] < 0.03
+    np.testing.assert_allclose(poses[0], np.eye(4), atol=1e-6)  # not told where it was, it begins at the origin
+
+
+def evo_ate(stamps, poses, truth):
+    metrics = pytest.importorskip("evo.core.metrics")
+    from evo.core.trajectory import PoseTrajectory3D
+
+    estimate = PoseTrajectory3D(poses_se3=list(poses), timestamps=stamps / 1e9)
+    reference = PoseTrajectory3D(poses_se3=list(truth), timestamps=stamps / 1e9)
+    estimate.align(reference)
+    ape = metrics.APE(metrics.PoseRelation.translation_part)
+    ape.process_data((reference, estimate))
+    return ape.get_statistic(metrics.StatisticsType.rmse)
+
+
+@pytest.mark.parametrize("wheels", [True, False])
+@pytest.mark.timeout(150)
+def test_poses_are_those_of_the_simulator(start_graph, wheels):
+    from geometry_msgs.msg import PoseStamped, Twist
+    from nav_msgs.msg import Path
+    from tf2_msgs.msg import TFMessage
+    from visualization_msgs.msg import MarkerArray
+
+    from embodied_nav.nodes import qos
+    from embodied_nav.nodes.conversions import matrix_from_pose, stamp_ns
+
+    sim = {"scene": 1001, "frame_rate": 5.0, "steps_per_frame": 4, "rate": 0.5, "localization": "slam"}
+    # Without wheels the simulator's odometry must not reach the node: its frames have other names then.
+    if not wheels:
+        sim |= {"robot.odom_frame": "wheel_odom", "robot.base_frame": "wheel_base"}
+    slam = {"use_sim_time": True, "publish_odom": not wheels, "path_period": 0.2, "tf_timeout": 2.0}
+    if not wheels:
+        slam["robot.camera_frame"] = slam["robot.base_frame"] = "camera_color_optical_frame"
+    graph = start_graph([Process("sim", "sim", sim, respawn=False), Process("slam", "slam", slam, respawn=False)])
+    transforms = graph.listen(TFMessage, "/tf", qos.reliable(200))
+    paths = graph.listen(Path, "slam/path", qos.latched())
+    graphs = graph.listen(MarkerArray, "slam/graph", qos.latched())
+    true_poses = graph.listen(PoseStamped, "sim/pose", qos.reliable(1000))
+    diagnostics = graph.diagnostics()
+    commands = graph.node.create_publisher(Twist, "cmd_vel", qos.reliable())
+    drive = Twist()
+    drive.linear.x, drive.angular.z = 0.3, 0.4
+
+    def driven():
+        commands.publish(drive)
+        return bool(paths) and len(paths[-1].poses) > 30
+
+    assert graph.until(driven, 100.0), f"{len(paths)} paths; {diagnostics('slam')}"
+    truth = {stamp_ns(p.header.stamp): matrix_from_pose(p.pose) for p in true_poses}
+    found = [(stamp_ns(p.header.stamp), matrix_from_pose(p.pose)) for p in paths[-1].poses]
+    assert paths[-1].header.frame_id == "map" and stamp_ns(paths[-1].header.stamp) == found[-1][0]
+    assert [s for s, _ in found] == sorted({s for s, _ in found})
+    pairs = [(T, truth[s]) for s, T in found if s in truth]
+    assert len(pairs) > 20
+    estimated, true = (np.array(poses) for poses in zip(*pairs, strict=True))
+    if wheels:  # base_link in map, and map is odom at the start: nothing to align
+        assert np.linalg.norm((estimated - true)[:, :3, 3], axis=1).max() < 0.05
+        assert max(rotation_angle(invert(a) @ b) for a, b in pairs) < math.radians(2.0)
+    else:  # the camera is the base
+        T_base_camera = mount()
+        count = np.arange(len(pairs))
+        assert ate_rmse(count, estimated, count, true @ T_base_camera, 1) < 0.04
+    children = {(t.header.frame_id, t.child_frame_id) for message in transforms for t in message.transforms}
+    assert ("map", "odom") in children
+    assert (("odom", "camera_color_optical_frame") in children) != wheels
+    assert graph.until(lambda: graphs and int(diagnostics("slam").get("keyframes", 0)) >= 3, 10.0)
+    assert {"keyframes", "odometry"} <= {marker.ns for marker in graphs[-1].markers}
+    assert diagnostics("slam")["tracking"] in ("depth", "features", "wheels only")
+
+
+def mount():
+    from embodied_nav.robot import RobotProfile
+
+    return RobotProfile().T_base_camera()
+
+
+def test_the_path_keeps_what_moved_and_the_newest():
+    from embodied_nav.nodes.slam import SparsePath
+
+    path = SparsePath()
+    assert path.indices(0) == []
+    for i in range(10):  # 5 mm each
+        path.add(i * 100_000_000, pose2d(0.005 * i, 0.0, 0.0))
+    assert path.indices(10) == [0, 5, 9]
+    for i in range(10, 40):  # stands: one each second
+        path.add(i * 100_000_000, pose2d(0.045, 0.0, 0.0))
+    kept = path.indices(40)
+    assert kept[-1] == 39 and path.newest == 3_900_000_000
+    assert all(10 <= b - a <= 11 for a, b in zip(kept[2:-2], kept[3:-1], strict=True))
+
+
+def test_the_graph_shows_loops_apart_from_odometry():
+    from embodied_nav.nodes import markers
+    from embodied_nav.nodes.conversions import header
+
+    positions = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0]])
+    edges = [(0, 1, False), (1, 2, False), (0, 2, True)]
+    found = {m.ns: m for m in markers.graph(positions, edges, header(5, "map")).markers}
+    assert [(p.x, p.y) for p in found["loops"].points] == [(0.0, 0.0), (1.0, 1.0)]
+    assert len(found["odometry"].points) == 4 and len(found["keyframes"].points) == 3
+    assert "loops" not in {m.ns for m in markers.graph(positions, edges[:2], header(5, "map")).markers}
