@@ -171,7 +171,11 @@ class CameraInput:
     def _subscribe(self, kind: type, topic: str) -> message_filters.Subscriber:
         watch = self._node.diagnostics.input(topic)
         subscriber = message_filters.Subscriber(
-            self._node, kind, topic, qos_profile=qos.sensor(), qos_overriding_options=qos.overridable()
+            self._node,
+            kind,
+            topic,
+            qos_profile=qos.camera(self._node.settings.lockstep),
+            qos_overriding_options=qos.overridable(),
         )
         subscriber.registerCallback(lambda message: watch.arrived(self._node.message_age(message)))
         return subscriber
@@ -188,14 +192,16 @@ class CameraInput:
         stamp = stamp_ns(depth.header.stamp)
         diagnostics = self._node.diagnostics
         try:
-            frame = self._frame(stamp, color, depth, info)
+            self._handle(self._frame(stamp, color, depth, info))
         except BadMessage as error:
             if not self._node.active:
                 return  # the source has ended together with this node: nothing to complain of
             diagnostics.refuse(error.fault, str(error))
             self._refused(stamp)
             return
-        self._handle(frame)
+        except Exception:
+            self._refused(stamp)  # the worker tells the error; who waits for the frame must not wait in vain
+            raise
         diagnostics.latency("frame").add(time.monotonic() - arrived)
 
     def _frame(

@@ -135,7 +135,7 @@ class ControlNode(AgentNode):
         self.create_subscription(Path, "plan", self._worker.put, self.handover())
         self.create_subscription(Bool, "enable", self._enable, qos.reliable())
         self.create_subscription(Bool, "e_stop", self._e_stop, qos.reliable())
-        self._subscribe(Odometry, "odom", self._odometry, best_effort=False)
+        self._subscribe(Odometry, "odom", self._odometry, sensor=False)
         self._depth_info = DepthInfo(self)
         kind, topic = self._transport.depth
         self._subscribe(kind, DEPTH, self._depth, topic=topic)
@@ -151,17 +151,17 @@ class ControlNode(AgentNode):
             self.create_timer(1.0 / self._config.control_rate, self._tick, clock=steady)
 
     def _subscribe(
-        self, kind: type, name: str, callback, best_effort: bool = True, raw: bool = False, topic: str = ""
+        self, kind: type, name: str, callback, sensor: bool = True, raw: bool = False, topic: str = ""
     ) -> None:
         self.diagnostics.input(name)
-        profile = qos.sensor() if best_effort else qos.reliable(10)
+        profile = qos.camera(self.settings.lockstep) if sensor else qos.reliable(10)
         self.create_subscription(
             kind,
             topic or name,
             callback,
             profile,
             raw=raw,
-            qos_overriding_options=qos.overridable() if best_effort else None,
+            qos_overriding_options=qos.overridable() if sensor else None,
         )
 
     # -- what comes in (executor's thread) -----------------------------------------------------------------------------
@@ -229,6 +229,7 @@ class ControlNode(AgentNode):
         self.diagnostics.counts["dropped_inputs"] += 1
 
     def _work(self, item: Path | LaserScan | tuple) -> None:
+        taken = False
         try:
             if isinstance(item, Path):
                 self._take_plan(item)
@@ -236,8 +237,18 @@ class ControlNode(AgentNode):
                 self._take_scan(item)
             else:
                 self._take_depth(*item)
+            taken = True
         except BadMessage as error:
             self.diagnostics.refuse(error.fault, str(error))
+        finally:
+            self._report(item, taken)
+
+    def _report(self, item: Path | LaserScan | tuple, taken: bool) -> None:
+        """Says that a plan or a depth image is done with, used or refused."""
+        if isinstance(item, Path):
+            self.report_progress("plan", stamp_ns(item.header.stamp), taken and bool(item.poses))
+        elif isinstance(item, tuple):
+            self.report_progress("frame", stamp_ns(item[1].header.stamp), taken)
 
     def _take_plan(self, message: Path) -> None:
         robot, stamp = self.robot, stamp_ns(message.header.stamp)
@@ -252,7 +263,6 @@ class ControlNode(AgentNode):
         with self._lock:
             self._plan_at = time.monotonic()
             self._follower.follow(path, heading, T_odom_map)
-        self.report_progress("plan", stamp, bool(len(path)))
 
     def _take_depth(self, arrived: float, message: Image | CompressedImage) -> None:
         robot, stamp, wait = self.robot, stamp_ns(message.header.stamp), self.settings.tf_timeout
@@ -277,7 +287,6 @@ class ControlNode(AgentNode):
             if not self.settings.lockstep:
                 self._command()
         self.diagnostics.latency("depth").add(time.monotonic() - arrived)
-        self.report_progress("frame", stamp, True)
 
     def _take_scan(self, message: LaserScan) -> None:
         robot, stamp, wait = self.robot, stamp_ns(message.header.stamp), self.settings.tf_timeout

@@ -66,6 +66,11 @@ class Ledger:
         """Waits until all nodes are through with a frame."""
         return self._wait(lambda: not any(stamp in w for w in self._waiting.values()), timeout)
 
+    def waiting_for(self, stamp: int) -> tuple[str, ...]:
+        """The nodes that are not through with a frame."""
+        with self._news:
+            return tuple(node for node, waiting in self._waiting.items() if stamp in waiting)
+
     def wait_all(self, quiet: float) -> bool:
         """Waits until everything published is through, or nothing has moved for ``quiet`` seconds."""
         while True:

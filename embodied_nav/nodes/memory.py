@@ -83,7 +83,7 @@ class MemoryNode(AgentNode):
         self._ids = KeyframeIds()
         self._stamp = 0
         self._saved: tuple[str, int] | None = None
-        self._order = FusionOrder(self._fuse) if self.settings.lockstep else None
+        self._order = FusionOrder(self._fuse_in_order) if self.settings.lockstep else None
         self._make_publishers()
         self._make_inputs()
         self._make_services()
@@ -188,8 +188,11 @@ class MemoryNode(AgentNode):
                 keyframe = self._ids.renumbered(keyframe_from_msg(message), self._memory)
                 self._order.keyframe(keyframe) if self._order is not None else self._fuse(None, keyframe, None)
             else:
-                delta = self._ids.matched(delta_from_msg(message))
-                self._order.delta(delta) if self._order is not None else self._fuse(None, None, delta)
+                delta = delta_from_msg(message)
+                if self._order is not None:
+                    self._order.delta(delta)  # it may come ahead of its keyframe: they are matched when both are there
+                else:
+                    self._fuse(None, None, self._ids.matched(delta))
         except BadMessage as error:
             self.diagnostics.refuse(error.fault, str(error))
         except InputError as error:
@@ -203,6 +206,14 @@ class MemoryNode(AgentNode):
         ranges, angles = scan_beams(message)
         with self._lock:
             self._scan_layer.add(ranges, angles, T)
+
+    def _fuse_in_order(self, frame: RGBDFrame, keyframe: Keyframe | None, delta: SemanticDelta | None) -> None:
+        """In lock-step; says in any case that it is through with the frame."""
+        try:
+            self._fuse(frame, keyframe, None if delta is None else self._ids.matched(delta))
+        except Exception:
+            self._refused(frame.stamp)
+            raise
 
     def _fuse(self, frame: RGBDFrame | None, keyframe: Keyframe | None, delta: SemanticDelta | None) -> None:
         """Takes in what is given, in this order: frame, keyframe, delta."""

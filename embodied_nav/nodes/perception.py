@@ -67,7 +67,7 @@ class PerceptionNode(AgentNode):
         self._publisher = self.create_lifecycle_publisher(DeltaMsg, "semantic_delta", self.handover())
         self.create_subscription(KeyframeMsg, "keyframes", self._keyframe, self.handover())
         self.create_subscription(String, "instruction", self._instructed, qos.latched())
-        self._ids = InstanceIds(self) if config.backend == "simulator" else None
+        self._ids = InstanceIds(self, self.settings.lockstep) if config.backend == "simulator" else None
         if self._ids is not None:
             self.create_subscription(ObjectArray, "sim/instances", self._instances, qos.latched())
 
@@ -111,6 +111,9 @@ class PerceptionNode(AgentNode):
             self.diagnostics.refuse(error.fault, str(error))
             self.report_progress("keyframe", stamp, False)
             return
+        except Exception:
+            self.report_progress("keyframe", stamp, False)
+            raise
         self._previous = current
         self._publisher.publish(delta_msg(delta, self.robot.map_frame))
         self.diagnostics.latency("perception").add(time.monotonic() - arrived)
@@ -132,12 +135,13 @@ class PerceptionNode(AgentNode):
 class InstanceIds:
     """The simulator's instance images of the last seconds, by stamp."""
 
-    def __init__(self, node: AgentNode) -> None:
+    def __init__(self, node: AgentNode, lockstep: bool) -> None:
+        profile = qos.latched(5) if lockstep else qos.sensor()
         self.described = threading.Event()
         self._images: OrderedDict[int, np.ndarray] = OrderedDict()
         self._news = threading.Condition()
         node.create_subscription(
-            Image, "sim/instance_ids", self._arrived, qos.sensor(), qos_overriding_options=qos.overridable()
+            Image, "sim/instance_ids", self._arrived, profile, qos_overriding_options=qos.overridable()
         )
 
     def at(self, stamp: int, timeout: float) -> np.ndarray:

@@ -14,6 +14,11 @@ def sensor(depth: int = 5) -> QoSProfile:
     return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
+def camera(lockstep: bool, depth: int = 5) -> QoSProfile:
+    """For who listens to a camera: best effort; in lock-step, where everybody waits for every image, reliable."""
+    return reliable(depth) if lockstep else sensor(depth)
+
+
 def reliable(depth: int = 10) -> QoSProfile:
     """Reliable and volatile."""
     return QoSProfile(depth=depth, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)

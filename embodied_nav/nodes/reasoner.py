@@ -259,13 +259,14 @@ class ReasonerNode(AgentNode):
     def _tick(self, item: tuple[OccupancyGridMsg, ObjectArray, Goal | None]) -> None:
         grid_message, objects, goal = item
         stamp = stamp_ns(grid_message.header.stamp)
-        if goal is not None and goal is self._goal and goal.outcome is None:
-            try:
+        try:
+            if goal is not None and goal is self._goal and goal.outcome is None:
                 self._advance(goal, stamp, grid_message, objects)
-            except BadMessage as error:
-                self.diagnostics.refuse(error.fault, str(error))
-        elif self.settings.lockstep:
-            self._publish_plan(Path(header=grid_message.header))
+        except BadMessage as error:
+            self.diagnostics.refuse(error.fault, str(error))
+        finally:
+            if self.settings.lockstep and self._plan.header.stamp != grid_message.header.stamp:
+                self._publish_plan(Path(header=grid_message.header))  # the simulator waits for a plan of every map
         self.report_progress("map", stamp, goal is not None)
 
     def _advance(self, goal: Goal, stamp: int, grid_message: OccupancyGridMsg, objects: ObjectArray) -> None:

@@ -54,6 +54,16 @@ from .lifecycle import run
 
 #: Longest wait in lock-step for the agent to be through with a frame or tick (s).
 _STUCK = 60.0
+#: While it waits, clock and TF are published again this often (s): their listeners keep nothing for latecomers.
+_AGAIN = 1.0
+#: Who must have found a topic before lock-step begins.
+_WATCHERS = {
+    COLOR: {"keyframe", "memory"},
+    DEPTH: {"keyframe", "memory", "control"},
+    INFO: {"keyframe", "memory", "control"},
+    "odom": {"reasoner", "control"},
+    "/tf": {"keyframe", "memory", "reasoner", "control"},
+}
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,7 @@ class SimNode(Node):
         self._color = make(Image, COLOR, qos.reliable(5))
         self._depth = make(Image, DEPTH, qos.reliable(5))
         self._info = make(CameraInfo, INFO, qos.reliable(5))
-        self._ids = make(Image, "sim/instance_ids", qos.reliable(5))
+        self._ids = make(Image, "sim/instance_ids", qos.latched(5) if self.config.lockstep else qos.reliable(5))
         self._instances = make(ObjectArray, "sim/instances", qos.latched())
         self._odom = make(Odometry, "odom", qos.reliable(10))
         self._pose = make(PoseStamped, "sim/pose", qos.reliable(10))
@@ -172,7 +182,8 @@ class SimNode(Node):
 
     def _progressed(self, message: Progress) -> None:
         self._ledger.progress(message)
-        if (message.node, message.stage) == ("control", "plan"):
+        refused = (message.node, message.stage, message.taken) == ("memory", "frame", False)
+        if (message.node, message.stage) == ("control", "plan") or refused:  # without a map there is no plan
             self._plans.done(message)
 
     def _finish(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -223,18 +234,19 @@ class SimNode(Node):
         """One frame, then its plan, then as many motion steps with one command each; no clock but the simulated."""
         config = self.config
         dt = 1.0 / (config.frame_rate * config.steps_per_frame)
-        while not (self._instructed.wait(0.05) and self._is_watched()):
-            if self._stopping.is_set():
-                return
+        if not self._wait_for_watchers():
+            return
         observation, T_odom_base, velocity = self._first, self._first.T_odom_base, Velocity()
         while not self._stopping.is_set():
             stamp = observation.stamp
             self._publish_motion(stamp, T_odom_base, velocity, tick=False)
             self._publish_frame(observation)
-            self._must(self._ledger.wait_frame(stamp, _STUCK) and self._plans.wait(stamp, _STUCK), "frame", stamp)
+            self._wait_for_agent(stamp, T_odom_base)
             for _ in range(config.steps_per_frame):
+                while self._commands.acquire(blocking=False):
+                    pass  # a command that nobody waited for: of an emergency stop
                 self._publish_odometry(stamp, T_odom_base, velocity)
-                self._must(self._commands.acquire(timeout=_STUCK), "command", stamp)
+                self._must(self._commands.acquire(timeout=_STUCK), "no command", stamp)
                 result = self._step(self._command, dt, publish=False)
                 stamp, T_odom_base = result.stamp, result.T_odom_base
                 velocity = Velocity(result.linear, result.angular)
@@ -242,14 +254,41 @@ class SimNode(Node):
                     return
             observation = self._simulator.observe()
 
-    def _is_watched(self) -> bool:
-        """Whether the agent's nodes have found the sensors: keyframe, memory and control the camera."""
-        watched = min(p.get_subscription_count() for p in (self._color, self._depth, self._info)) >= 3
-        return watched and self.count_subscribers("/tf") >= 4 and self._odom.get_subscription_count() >= 2
+    def _wait_for_watchers(self) -> bool:
+        """Waits for an instruction and for the agent's nodes to find the sensors; False where told to stop."""
+        begun, told = time.monotonic(), False
+        while not self._stopping.is_set():
+            missing = self._missing_watchers()
+            if not missing and self._instructed.wait(0.05):
+                return True
+            if missing and not told and time.monotonic() - begun > 10.0:
+                told = True
+                self.get_logger().warning(f"lock-step waits for {'; '.join(missing)}")
+            self._stopping.wait(0.05)
+        return False
+
+    def _missing_watchers(self) -> list[str]:
+        """Who has not found which sensor yet."""
+        missing = []
+        for topic, nodes in _WATCHERS.items():
+            late = nodes - {i.node_name for i in self.get_subscriptions_info_by_topic(topic)}
+            if late:
+                missing.append(f"{', '.join(sorted(late))} to listen to {topic}")
+        return missing
+
+    def _wait_for_agent(self, stamp: int, T_odom_base: np.ndarray) -> None:
+        """Waits until all are through with a frame and control has a plan made from it."""
+        end = time.monotonic() + _STUCK
+        while not (self._ledger.wait_frame(stamp, _AGAIN) and self._plans.wait(stamp, _AGAIN)):
+            if self._stopping.is_set():
+                return
+            waited_for = self._ledger.waiting_for(stamp) or ("reasoner or control",)
+            self._must(time.monotonic() < end, f"nothing from {', '.join(waited_for)}", stamp)
+            self._publish_tf(stamp + self._offset, T_odom_base)
 
     def _must(self, done: bool, what: str, stamp: int) -> None:
         if not done and not self._stopping.is_set():
-            raise RuntimeError(f"lock-step: no {what} from the agent at {stamp * 1e-9:.3f} s")
+            raise RuntimeError(f"lock-step: {what} at {stamp * 1e-9:.3f} s for {_STUCK:.0f} s")
 
     def _current_command(self) -> Velocity:
         """The last command, or standing where it is too old."""
@@ -295,8 +334,17 @@ class SimNode(Node):
 
     def _publish_motion(self, stamp: int, T_odom_base: np.ndarray, velocity: Velocity, tick: bool = True) -> None:
         """Clock, TF, truth and (``tick``) odometry; stamps are simulated ones."""
-        robot = self.robot
         ns = stamp + self._offset
+        self._publish_tf(ns, T_odom_base)
+        T_map_base = invert(self._truth.T_scene_map()) @ pose2d(*self._truth.pose())
+        self._trajectory.append((float(T_map_base[0, 3]), float(T_map_base[1, 3])))
+        self._pose.publish(PoseStamped(header=header(ns, self.robot.map_frame), pose=pose_msg(T_map_base)))
+        if tick:
+            self._publish_odometry(stamp, T_odom_base, velocity)
+
+    def _publish_tf(self, ns: int, T_odom_base: np.ndarray) -> None:
+        """Clock and TF; ``ns``: the published stamp."""
+        robot = self.robot
         if self.config.publish_clock:
             self._clock.publish(Clock(clock=time_msg(ns)))
         transforms = [transform_msg(T_odom_base, ns, robot.odom_frame, robot.base_frame)]
@@ -304,11 +352,6 @@ class SimNode(Node):
             T_map_odom = self._truth.T_map_odom() if self.config.localization == "truth" else np.eye(4)
             transforms.append(transform_msg(T_map_odom, ns, robot.map_frame, robot.odom_frame))
         self._tf.sendTransform(transforms)
-        T_map_base = invert(self._truth.T_scene_map()) @ pose2d(*self._truth.pose())
-        self._trajectory.append((float(T_map_base[0, 3]), float(T_map_base[1, 3])))
-        self._pose.publish(PoseStamped(header=header(ns, robot.map_frame), pose=pose_msg(T_map_base)))
-        if tick:
-            self._publish_odometry(stamp, T_odom_base, velocity)
 
     def _publish_odometry(self, stamp: int, T_odom_base: np.ndarray, velocity: Velocity) -> None:
         message = Odometry(header=header(stamp + self._offset, self.robot.odom_frame))

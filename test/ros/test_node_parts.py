@@ -71,6 +71,41 @@ def test_lockstep_waits_for_verdict_and_delta():
     assert fused[2:] == [(3, True, False)]
 
 
+def test_lockstep_takes_deltas_that_overtake_their_keyframes():
+    fused = []
+    order = FusionOrder(lambda f, k, d: fused.append((f.stamp, k.id, d.keyframe_id)))
+    order.progress("perception", "keyframe", 4, True)
+    order.delta(SemanticDelta(7, -1, 4, "x", ""))
+    order.progress("keyframe", "frame", 4, True)
+    order.frame(frame(4))
+    assert fused == []
+    order.keyframe(Keyframe(7, frame(4), 1.0, 0, "first"))
+    assert fused == [(4, 7, 7)]
+
+
+def progress(node, stamp, stage="frame", taken=True):
+    from embodied_nav.msg import Progress
+
+    from embodied_nav.nodes.conversions import header
+
+    return Progress(header=header(stamp, ""), node=node, stage=stage, taken=taken)
+
+
+def test_the_ledger_knows_who_is_not_through():
+    from embodied_nav.nodes.ledger import Ledger
+
+    ledger = Ledger(("keyframe", "memory"))
+    ledger.published(5)
+    assert ledger.waiting_for(5) == ("keyframe", "memory") and not ledger.wait_frame(5, 0.01)
+    ledger.progress(progress("keyframe", 5))
+    ledger.progress(progress("control", 5))
+    ledger.progress(progress("memory", 4))
+    assert ledger.waiting_for(5) == ("memory",) and not ledger.wait_frame(5, 0.01)
+    threading.Timer(0.05, ledger.progress, [progress("memory", 5, taken=False)]).start()
+    assert ledger.wait_frame(5, 5.0) and ledger.waiting_for(5) == (), "a refused frame is through, too"
+    assert ledger.frames == {"keyframe": 1, "memory": 1} and ledger.keyframes == 1
+
+
 def test_an_input_is_as_old_as_its_stamp_or_its_silence():
     watch = Input("x", 0.1)
     assert watch.stale and watch.age == float("inf")
