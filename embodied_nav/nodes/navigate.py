@@ -28,7 +28,9 @@ from . import params, qos
 from .lifecycle import run
 
 #: Feedback that fails to come for so long means that the server is gone (s): reported within 2 s.
-_SERVER_GONE = 1.5
+SERVER_GONE = 1.5
+#: How often that is looked at (s).
+_WATCH = 0.1
 
 Done = Callable[[bool, str, Navigate.Result], None]
 
@@ -40,15 +42,23 @@ class NavigateClient:
         node: on which the client lives.
         feedback: called with each feedback.
         done: called once with success, the reason and the result (empty where the server died or refused).
+        patience: seconds without feedback after which the server is taken for dead.
     """
 
-    def __init__(self, node: Node, feedback: Callable[[Navigate.Feedback], None], done: Done) -> None:
-        self._node, self._feedback, self._done = node, feedback, done
+    def __init__(
+        self,
+        node: Node,
+        feedback: Callable[[Navigate.Feedback], None],
+        done: Done,
+        patience: float = SERVER_GONE,
+    ) -> None:
+        self._node, self._feedback, self._done, self._patience = node, feedback, done, patience
         self._client = ActionClient(node, Navigate, "navigate")
-        self._heard = 0.0
+        self._silence, self._watched = 0.0, 0.0
+        self._sent = False
         self._handle = None
         self._over = False
-        node.create_timer(0.1, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        node.create_timer(_WATCH, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def ready(self) -> bool:
         """Whether there is a server."""
@@ -56,7 +66,7 @@ class NavigateClient:
 
     def send(self, instruction: str) -> None:
         """Sends the goal."""
-        self._heard = time.monotonic()
+        self._sent, self._silence = True, 0.0
         sent = self._client.send_goal_async(Navigate.Goal(instruction=instruction), self._on_feedback)
         sent.add_done_callback(self._on_answer)
 
@@ -70,11 +80,11 @@ class NavigateClient:
         if not self._handle.accepted:
             self._end(False, "the goal was refused", Navigate.Result())
             return
-        self._heard = time.monotonic()
+        self._silence = 0.0
         self._handle.get_result_async().add_done_callback(self._on_result)
 
     def _on_feedback(self, message) -> None:
-        self._heard = time.monotonic()
+        self._silence = 0.0
         self._feedback(message.feedback)
 
     def _on_result(self, future) -> None:
@@ -82,7 +92,11 @@ class NavigateClient:
         self._end(answer.status == GoalStatus.STATUS_SUCCEEDED, answer.result.reason, answer.result)
 
     def _watch(self) -> None:
-        if self._heard and not self._over and time.monotonic() - self._heard > _SERVER_GONE:
+        """Counts silence, but only while this process runs itself: what came while it was held up is not read yet."""
+        now = time.monotonic()
+        self._silence += min(now - self._watched, 2 * _WATCH)
+        self._watched = now
+        if self._sent and not self._over and self._silence > self._patience:
             self._end(False, "aborted: the reasoner does not answer", Navigate.Result())
 
     def _end(self, success: bool, reason: str, result: Navigate.Result) -> None:
@@ -97,6 +111,9 @@ class NavigateNodeConfig(Config):
 
     instruction: str = param("", "the sentence")
     time_limit: float = param(180.0, "ROS time after which the goal is cancelled", unit="s", low=1.0, high=36000.0)
+    patience: float = param(
+        SERVER_GONE, "without feedback for so long the reasoner is taken for dead", unit="s", low=0.5, high=600.0
+    )
     simulated: bool = param(True, "tell sim/finish when the goal is over")
     result: str = param("", "JSON file for the outcome; empty: none")
 
@@ -109,7 +126,7 @@ class NavigateNode(Node):
         self._config = params.declare(self, NavigateNodeConfig)
         params.refuse_unknown(self)
         self.finished, self.exit_code = False, 0
-        self._client = NavigateClient(self, self._on_feedback, self._on_done)
+        self._client = NavigateClient(self, self._on_feedback, self._on_done, self._config.patience)
         self._begun, self._told_to_wait = time.monotonic(), False
         self._sent_at: int | None = None
         self._told = -1
