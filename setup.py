@@ -22,6 +22,8 @@ extras_require = {
     "train": ["torch>=2.4,<3", "transformers>=4.57,<6", "safetensors>=0.4.5,<1", "trl>=1.16,<2", "peft>=0.17,<1"],
     # Own SLAM instead of rtabmap's. gtsam 4.2 crashes with numpy 2.
     "slam": ["gtsam>=4.3,<5"],
+    # rosbag2 recordings (sqlite3, mcap) in `replay`, read without a ROS of any kind; it has no rosdep key.
+    "bags": ["rosbags>=0.11,<1"],
     # Meshes and point clouds on a screen; needs libEGL, libGL, libgomp and libusb-1.0 of the system.
     "viewer": ["open3d>=0.18,<1", "trimesh>=4,<6"],
     # Tests and linting.

@@ -79,7 +79,8 @@ def main() -> int:
 def set_up() -> None:
     """The steps, each one skipped where its stamp is current."""
     done = read_stamp()
-    extras = sorted({"dev", "slam", *done.get("extras", []), *os.environ.get("EXTRAS", "").replace(",", " ").split()})
+    asked = os.environ.get("EXTRAS", "").replace(",", " ").split()
+    extras = sorted({"bags", "dev", "slam", *done.get("extras", []), *asked})
     libraries = requirements(extras)
     wanted = {
         "folder": str(ROOT),

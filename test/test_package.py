@@ -91,7 +91,7 @@ def test_every_library_has_a_rosdep_key_in_package_xml():
 
 def test_extras_are_those_of_the_readme():
     extras = assigned("extras_require")
-    assert set(extras) == {"vlm", "train", "slam", "viewer", "dev"}
+    assert set(extras) == {"vlm", "train", "slam", "bags", "viewer", "dev"}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in extras:
         assert f"`{name}`" in readme

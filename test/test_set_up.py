@@ -25,7 +25,7 @@ def set_up(tmp_path, monkeypatch):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     (root / "setup.py").write_text(
-        "install_requires = ['numpy>=1.26']\nextras_require = {'dev': ['pytest'], 'slam': [], 'vlm': []}\n"
+        "install_requires = ['numpy>=1.26']\nextras_require = {'dev': ['pytest'], 'slam': [], 'bags': [], 'vlm': []}\n"
     )
     venv = root / ".venv"
     for name, value in (("ROOT", root), ("VENV", venv), ("PYTHON", venv / "bin/python"), ("STAMP", venv / "stamp.json"),
@@ -98,18 +98,18 @@ def test_extras_stay(set_up, monkeypatch):
     steps(set_up)
     monkeypatch.setenv("EXTRAS", "vlm")
     set_up.ROOT.joinpath("setup.py").write_text(
-        "install_requires = []\nextras_require = {'dev': [], 'slam': [], 'vlm': ['torch']}\n"
+        "install_requires = []\nextras_require = {'dev': [], 'slam': [], 'bags': [], 'vlm': ['torch']}\n"
     )
     assert "packages" in steps(set_up)
     monkeypatch.delenv("EXTRAS")
     assert steps(set_up) == []
-    assert json.loads(set_up.STAMP.read_text())["extras"] == ["dev", "slam", "vlm"]
+    assert json.loads(set_up.STAMP.read_text())["extras"] == ["bags", "dev", "slam", "vlm"]
 
 
 def test_unknown_extra_is_one_line(set_up, monkeypatch, capsys):
     monkeypatch.setenv("EXTRAS", "slma")
     assert set_up.main() == 1
-    assert capsys.readouterr().err == "embodied-nav: error: EXTRAS: no extra 'slma'; there are: dev, slam, vlm\n"
+    assert capsys.readouterr().err == "embodied-nav: error: EXTRAS: no extra 'slma'; there are: dev, slam, bags, vlm\n"
 
 
 @pytest.mark.parametrize("how", ["busy", "no python", "moved", "half a stamp"])

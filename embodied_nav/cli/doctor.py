@@ -56,6 +56,7 @@ EXTRAS = (
     Library("transformers", "language and vision models", extra="vlm"),
     Library("trl", "training of the reasoner", extra="train"),
     Library("gtsam", "own SLAM", extra="slam"),
+    Library("rosbags", "replay of rosbag2 recordings", extra="bags"),
     Library("open3d", "viewer; needs libEGL, libGL, libgomp, libusb-1.0 of the system", extra="viewer"),
     Library("pytest", "tests", extra="dev"),
 )

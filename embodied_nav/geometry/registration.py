@@ -22,7 +22,7 @@ _MARGIN = 1.1
 #: Neighbours whose depths differ by more (m, and part of the depth) lie on different surfaces.
 _STEP, _RELATIVE_STEP = 0.02, 0.03
 #: A depth that moves by less than this part of it does not move where the other camera sees it.
-_SETTLED = 0.005
+_SETTLED = 0.002
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,18 @@ def _splat(depth, A, b, scale_u, scale_v, out):
                         out[j, i] = w
 
 
+@njit(cache=True, nogil=True)
+def _across(out, j, i):
+    """The middle of two neighbours on one surface: slanted ones are stretched by parallax, and tiles leave cracks."""
+    rows, columns = out.shape
+    if 0 < i < columns - 1 and 0 < j < rows - 1:
+        for dv, du in ((0, 1), (1, 0), (1, 1)):
+            a, b = out[j - dv, i - du], out[j + dv, i + du]
+            if a > 0 and b > 0 and b < np.inf and abs(a - b) < np.float32(_STEP) + np.float32(_RELATIVE_STEP) * a:
+                return np.float32(0.5) * (a + b)
+    return np.float32(np.nan)
+
+
 @njit(cache=True, nogil=True, fastmath={"contract", "arcp"})
 def _refine(depth, A, b, B, c, out):
     """Replaces each depth by the surface between four depth pixels along the colour pixel's own ray; inf by NaN."""
@@ -198,10 +210,12 @@ def _refine(depth, A, b, B, c, out):
         for i in range(columns):
             w = out[j, i]
             if w == np.inf:
-                out[j, i] = np.nan
-                continue
+                w = _across(out, j, i)
+                if not (w > np.float32(0.0)):
+                    out[j, i] = np.nan
+                    continue
             r0, r1, r2 = B[0, 0] * np.float32(i) + b0, B[1, 0] * np.float32(i) + b1, B[2, 0] * np.float32(i) + b2
-            for _ in range(2):
+            for _ in range(4):
                 z = w * r2 + c[2]
                 inverse = np.float32(1.0) / z
                 x, y = (w * r0 + c[0]) * inverse, (w * r1 + c[1]) * inverse

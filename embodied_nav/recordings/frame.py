@@ -70,10 +70,10 @@ class Calibration:
         """
         try:
             return cls(color=tuple(float(v) for v in text.split(",")))
-        except ValueError:
-            pass
         except InputError as error:
             raise InputError(f"'{text}': {error}") from None
+        except ValueError:
+            pass
         if not Path(text).is_file():
             raise InputError(f"'{text}': neither fx,fy,cx,cy nor a YAML file with color, depth, translation, rotation")
         values = read_yaml(text)
@@ -83,10 +83,10 @@ class Calibration:
                              "rotation")  # fmt: skip
         try:
             return cls(**{name: tuple(float(v) for v in value) for name, value in values.items()})
-        except (TypeError, ValueError):
-            raise InputError(f"{text}: each of {', '.join(values)} must be a list of numbers") from None
         except InputError as error:
             raise InputError(f"{text}: {error}") from None
+        except (TypeError, ValueError):
+            raise InputError(f"{text}: each of {', '.join(values)} must be a list of numbers") from None
 
     @property
     def T_color_depth(self) -> np.ndarray:

@@ -49,8 +49,8 @@ def test_a_plane_stays_the_plane(slope_x, slope_y, distance, baseline, turn, siz
         inside = (uv > 1).all(1) & (uv < np.array(size) - 2).all(1)
     inner.ravel()[:] = inside
     assert np.isfinite(found[inner & (truth < 8.0)]).all(), "no cracks"
-    error = np.abs(found - truth)[both & inner]
-    assert error.size == 0 or error.max() < 2e-4 * max(1.0, np.nanmax(truth[both & inner]) ** 2)
+    error = np.abs(found - truth)[both & inner] / np.maximum(1.0, truth[both & inner] ** 2)
+    assert error.size == 0 or (np.quantile(error, 0.99) < 1e-3 and error.max() < 0.015), "relative to z^2 beyond 1 m"
 
 
 def test_what_is_nearer_hides_what_is_farther():
