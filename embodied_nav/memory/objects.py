@@ -99,6 +99,10 @@ class ObjectIndex:
         """Classes still to be looked at anew."""
         return frozenset(self._dirty)
 
+    def keyframes_of(self, object_id: int) -> list[int]:
+        """Keyframes that show an object, oldest first."""
+        return sorted({s.keyframe_id for s in self._seen.get(self.classes.get(object_id, 0), ())})
+
     def restore(self, known: list[tuple[MemoryObject, int]], sightings: list[Sighting]) -> None:
         """Takes objects with their classes, and sightings, from a file."""
         self.reset()

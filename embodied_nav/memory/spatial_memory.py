@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,14 +21,16 @@ from ..frames import Keyframe, MemoryObject, OccupancyGrid, RGBDFrame, SemanticD
 from ..geometry import invert, is_rigid
 from .carving import Carver
 from .config import MemoryConfig
+from .eviction import Pager, page_keys, restore
 from .features import check_grid, decode, fuse_frame
 from .fusion import FrameHasher, sighting_weights, upsert
 from .grid import ColumnGrid
 from .keys import block_corners, pack_array, unpack_array
 from .local_clouds import VOTE, CloudBuilder, LocalCloud, View, regroup
 from .objects import ObjectIndex
-from .query import rank
+from .query import Answer, Knowledge, Query, ask
 from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, VoxelView
+from .rooms import Rooms, segment_rooms
 from .sight import empty_places
 from .store import CLOCK, REFUSED, VoxelStore
 from .votes import ClassTable, cast_votes, count_votes, move_votes, segments_of, votes_in_frame
@@ -41,6 +43,9 @@ class SpatialMemory:
 
     Args:
         config: see :class:`MemoryConfig`.
+
+    Attributes:
+        text_encoder: text -> (feature_dim,) embedding in the features' space, for questions in words; or None.
     """
 
     def __init__(self, config: MemoryConfig | None = None) -> None:
@@ -49,7 +54,11 @@ class SpatialMemory:
             raise InputError(f"min_depth = {c.min_depth}: must be below max_depth = {c.max_depth}")
         if c.min_height >= c.robot_height:
             raise InputError(f"min_height = {c.min_height}: must be below robot_height = {c.robot_height}")
-        self.store = VoxelStore(c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type)
+        bound = int(c.max_megabytes * 1e6)
+        self.store = VoxelStore(
+            c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type, max_bytes=bound
+        )  # fmt: skip
+        self.pager = Pager(self.store, c.voxel_size, c.max_depth, self._roots) if bound else None
         self._hasher = FrameHasher()
         self._carver = Carver(
             c.carve_margin * c.voxel_size, c.depth_noise, c.max_evidence / c.carve_frames, c.min_depth, c.max_depth,
@@ -60,6 +69,7 @@ class SpatialMemory:
         )
         self.object_index = ObjectIndex(c.voxel_size, c.min_object_voxels, self._relabel)
         self._builder = CloudBuilder(c.voxel_size, c.local_cell * c.voxel_size)
+        self.text_encoder: Callable[[str], np.ndarray] | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -74,6 +84,7 @@ class SpatialMemory:
         self._builder.cloud = None
         self._images: OrderedDict[int, RGBDFrame] = OrderedDict()
         self._restarted_at = 0
+        self._rooms: tuple[int, Rooms] | None = None
         self.begin_session([])
 
     def __len__(self) -> int:
@@ -82,6 +93,9 @@ class SpatialMemory:
     def clear(self) -> None:
         """Forgets everything; the map gets a new identity."""
         self.store.clear()
+        if self.pager is not None:
+            self.pager.clear()
+            self._paged(np.zeros(0, np.int64))
         self.grid.reset()
         self.object_index.reset()
         self._reset()
@@ -112,6 +126,8 @@ class SpatialMemory:
             frame.depth, frame.color, frame.camera, T, c.voxel_size, c.min_depth, c.max_depth, c.stride
         )
         sightings = sighting_weights(voxels, position, c.voxel_size, c.near_range, c.full_points / c.stride**2)
+        if self.pager is not None:
+            self._paged(self.pager.prepare(voxels.keys, position, int(frame.stamp)))
         refused = int(self.store.arrays.counts[REFUSED])
         done = upsert(self.store, voxels, sightings, np.array([frame.stamp], np.int64), c.max_evidence, c.min_evidence)
         if features is not None:
@@ -128,6 +144,38 @@ class SpatialMemory:
         self.frames += 1
         refused = int(self.store.arrays.counts[REFUSED]) - refused
         return IntegrationStats(voxels.points, int(done.new), carved, len(self), refused)
+
+    def make_resident(self, keys: np.ndarray) -> None:
+        """Brings the blocks of voxels (N int64 keys) back from disk, where a bounded memory has put them."""
+        if self.pager is not None:
+            self._paged(self.pager.bring(keys, None, self.stamp))
+
+    def restore_voxels(
+        self,
+        keys: np.ndarray,
+        voxels: np.ndarray,
+        features: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        """Takes N new voxels as a file holds them (see :meth:`VoxelStore.insert`); those beyond the bound go to disk.
+
+        Raises:
+            ValueError: a voxel is there already, or there is no room.
+            InputError: the disk does not take them.
+        """
+        if self.pager is None:
+            self.store.insert(keys, voxels, features, weights)
+        else:
+            restore(self.pager, keys, voxels, features, weights)
+            self._paged(np.zeros(0, np.int64))
+
+    def _paged(self, back: np.ndarray) -> None:
+        """Objects with voxels on disk are left alone until these are back."""
+        self.object_index.away = set(self.pager.away)
+        self.object_index.touch(np.array([c for c in back if c not in self.object_index.away], np.int64))
+
+    def _roots(self, numbers: np.ndarray) -> np.ndarray:
+        return self.classes.roots(numbers)
 
     def add_keyframe(self, keyframe: Keyframe) -> None:
         """Keeps a keyframe and starts its local cloud; frames integrated from now on hang on it.
@@ -231,19 +279,61 @@ class SpatialMemory:
         max_results: int = 10,
         near: np.ndarray | None = None,
     ) -> list[tuple[MemoryObject, float]]:
-        """Objects that fit with their scores (0 to 1), best first.
+        """Objects that fit with their scores (0 to 1), best first; see :meth:`ask` for more.
 
         Args:
-            text: label, colour, or both; "" for anything. box: (low, high), m. near: (3,) m, nearer ones first.
+            text: label, colour, or both, with relations; "" for anything. box: (low, high), m. near: (3,) m, nearer
+                ones first.
 
         Raises:
-            InputError: a feature is given: this memory holds none; or a box that is none.
+            InputError: a feature is given to a memory that holds none; or a box that is none.
         """
-        if box is not None and not (np.asarray(box[0]) <= np.asarray(box[1])).all():
-            raise InputError("the box is none: give its lower corner first, and finite numbers")
-        if feature is not None and np.size(feature):
+        asked = Query(text=text, box=box, feature=feature, near=near, max_results=max_results)
+        return [(a.object, a.score) for a in self.ask(asked)]
+
+    def ask(self, query: Query, room_names: Mapping[int, str] | None = None) -> list[Answer]:
+        """Answers with score, pose, age and the keyframe to look at, best first.
+
+        Args:
+            room_names: what the rooms of :meth:`rooms` are called, for "in the kitchen".
+
+        Raises:
+            InputError: a feature is given to a memory that holds none; a box that is none; a sentence that names too
+                little.
+        """
+        wants_feature = query.feature is not None and np.size(query.feature) > 0
+        if wants_feature and not self.config.feature_dim:
             raise InputError("this memory holds no features; ask by text or box")
-        return rank(self.objects(), text, box, near)[:max_results]
+        return ask(query, self.knowledge(room_names, wants_feature or self.text_encoder is not None))
+
+    def knowledge(self, room_names: Mapping[int, str] | None = None, features: bool = False) -> Knowledge:
+        """What questions are answered from, at this moment; with the objects' features if asked for."""
+        objects = self.objects(include_gone=True)
+        if features and self.config.feature_dim:
+            objects = tuple(replace(o, feature=self.object_feature(o.id)) for o in objects)
+        return Knowledge(
+            objects, self.keyframes, self.stamp, self.object_index.keyframes_of, self.grid.grid(self.stamp),
+            self.rooms(),
+            room_names or {}, self.text_encoder,
+        )  # fmt: skip
+
+    def object_feature(self, object_id: int) -> np.ndarray | None:
+        """(feature_dim,) float32 of unit length, the mean of an object's voxels' features; None where it has none."""
+        n = len(self.store.rows)
+        rows = np.flatnonzero(self.store.arrays.owner[:n] == object_id)
+        rows = rows[self.store.feature_weights[rows] > 0] if self.config.feature_dim else rows[:0]
+        if not len(rows):
+            return None
+        mean = decode(self.store.feature_table[rows]).mean(0)
+        return mean / max(float(np.linalg.norm(mean)), 1e-12)
+
+    def rooms(self) -> Rooms:
+        """Rooms of the map from above; made anew only after something came in."""
+        if self._rooms is None or self._rooms[0] != self.store.arrays.counts[CLOCK]:
+            previous = None if self._rooms is None else self._rooms[1]
+            rooms = segment_rooms(self.grid.grid(self.stamp), previous, self.objects())
+            self._rooms = (int(self.store.arrays.counts[CLOCK]), rooms)
+        return self._rooms[1]
 
     # ---- keyframes move ----
 
@@ -400,6 +490,8 @@ class SpatialMemory:
         rows = self.store.rows
         confirmed = (rows["key"] >= 0) & (rows["evidence"] >= np.float32(self.config.min_evidence))
         self.grid.apply(np.ascontiguousarray(rows["key"][confirmed]), 1)
+        for page in self.pager.pages() if self.pager is not None else ():
+            self.grid.apply(page_keys(page)[page.voxels["evidence"] >= np.float32(self.config.min_evidence)], 1)
 
     def _view(self, rows: np.ndarray) -> VoxelView:
         r = self.store.rows[rows]
