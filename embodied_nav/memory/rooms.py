@@ -28,7 +28,7 @@ class RoomConfig(Config):
     passage_share: float = param(
         0.84, "a wider neck parts rooms if this much narrower than both of them", low=0.1, high=1.0
     )
-    least_area: float = param(0.6, "a smaller piece of floor is no room of its own", unit="m^2", low=0.0, high=10.0)
+    least_area: float = param(0.3, "a smaller piece of floor is no room of its own", unit="m^2", low=0.0, high=10.0)
     unknown_margin: float = param(0.65, "clearance granted at the edge of what is known", unit="m", low=0.0, high=3.0)
     hole_area: float = param(1.5, "smaller enclosed unknown spots count as floor", unit="m^2", low=0.0, high=10.0)
     island_size: float = param(1.6, "smaller obstacles that stand free count as floor", unit="m", low=0.0, high=5.0)
@@ -58,7 +58,7 @@ class Room:
         area: m^2 known so far, floor under furniture included.
         middle: (x, y) m, the centroid's nearest place with much clearance: always inside the region.
         length, width: m, sides of the region's box along its main axis.
-        depth: m, twice the greatest clearance: how wide it is at its widest place.
+        depth: m, twice the greatest clearance from walls that were seen: how wide it is at its widest place.
         doors: passages to other rooms.
         open_share: 0 to 1, how much of its border was not seen yet.
     """
@@ -177,7 +177,9 @@ def segment_rooms(
         levels, limited, 0.5 * c.door_width / r * 4.0, c.passage_share, int(c.least_area / r**2), 0.3 / r * 4.0
     )
     labels = _renamed(raw, grid, previous)
-    return Rooms(labels, _describe(labels, grid, to_wall, unknown, walls, c.least_door), r, grid.origin)
+    return Rooms(
+        labels, _describe(labels, grid, np.where(limited, 0.0, to_wall), unknown, walls, c.least_door), r, grid.origin
+    )
 
 
 # -- what is wall, what is floor ---------------------------------------------------------------------------------------
@@ -450,6 +452,8 @@ def _describe(
     open_edge = _beside(unknown) & (grid.data == FREE)
     shut_edge = _beside(walls)
     rows, columns = np.nonzero(labels)
+    if not len(rows):
+        return ()
     ids = labels[rows, columns]
     order = np.argsort(ids, kind="stable")
     cells = np.stack([rows, columns], axis=1)[order]

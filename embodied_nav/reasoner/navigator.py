@@ -6,7 +6,7 @@ Deterministic: the same sequence of updates gives the same decisions.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,14 +15,16 @@ import numpy as np
 from ..config import Config, param
 from ..frames import Decision, MemoryObject, OccupancyGrid, Option
 from ..geometry import yaw_of
+from ..memory.rooms import Rooms, segment_rooms
 from ..planning import NearGround, Planner, PlanningConfig, frontiers, is_frontier_near
 from ..planning.geodesic import line_of_sight
 from ..robot import RobotProfile
 from .instruction import Instruction, Target, parse_instruction
-from .options import Context, Facts, OptionConfig, Surroundings, build_options, find_stand
-from .places import Surface
+from .options import Context, Facts, OptionConfig, Surroundings, World, build_options, find_stand
+from .places import NEAR_MARKS, Surface
 from .policies import Policy, RulesPolicy
 from .prompt import AnswerError, parse_answer
+from .regions import Region, regions
 from .targets import SURE, Candidate, box_gap, candidates
 
 
@@ -53,6 +55,7 @@ class NavigatorConfig(Config):
         3.5, "unseen openings within this distance ask for a look around", unit="m", low=0.5, high=10.0
     )
     look_again: float = param(1.5, "distance driven before another look around", unit="m", low=0.2, high=20.0)
+    rooms_every: float = param(1.0, "least time between two splits of the map into rooms", unit="s", low=0.0, high=60.0)
     field_of_view: float = param(1.5, "what the camera sees at once", unit="rad", low=0.3, high=6.3)
 
 
@@ -91,13 +94,27 @@ class _View:
     yaw: float
     objects: tuple[MemoryObject, ...]
     target: Target
+    segment: Callable[[_View], Rooms]
+
+    @cached_property
+    def rooms(self) -> Rooms:
+        return self.segment(self)
+
+    @cached_property
+    def found(self) -> dict[int, Region]:
+        return regions(self.rooms, self.objects)
 
     @cached_property
     def candidates(self) -> list[Candidate]:
-        return candidates(self.target, self.objects, self.planner.grid)
+        asked = self.target.is_room or self.target.anchor_is_room
+        return candidates(self.target, self.objects, self.found if asked else {}, self.rooms if asked else None)
 
-    def object(self, object_id: int) -> MemoryObject | None:
-        return next((o for o in self.objects if o.id == object_id and o.status == "present"), None)
+    @cached_property
+    def world(self) -> World:
+        return World(self.objects, self.planner, self.rooms, self.found)
+
+    def candidate(self, key: int) -> Candidate | None:
+        return next((c for c in self.candidates if c.key == key), None)
 
     def bearing(self, place: Sequence[float]) -> float:
         """rad from the robot's heading to a place, left positive."""
@@ -160,7 +177,7 @@ class Navigator:
             return NavigatorOutput(None, _NO_PATH, None, *self._final)
         xy = (float(T_map_base[0, 3]), float(T_map_base[1, 3]))
         planner = Planner(self._near.fill(grid, xy), self.robot, self.planning)
-        view = _View(stamp, planner, xy, yaw_of(T_map_base), tuple(objects), self.target)
+        view = _View(stamp, planner, xy, yaw_of(T_map_base), tuple(objects), self.target, self._segment)
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
         if self._pass_waypoint(view):
@@ -190,35 +207,51 @@ class Navigator:
         self._last_xy: tuple[float, float] | None = None
         self._nearest: tuple[int, float] = (0, math.inf)  # when it came nearest to its place, and how near
         self._barred: list[tuple[float, float]] = []
-        self._barred_objects: set[int] = set()
-        self._sure: frozenset[int] = frozenset()  # objects that fitted when it decided
+        self._barred_keys: set[int] = set()
+        self._sure: frozenset[int] = frozenset()  # candidates that fitted when it decided
+        self._key = -1  # of the candidate that it is on its way to
+        self._rooms: Rooms | None = None
+        self._split_at = 0  # when the map was last split into rooms
+
+    def _segment(self, view: _View) -> Rooms:
+        """The rooms of the present map; those of a moment ago where the map's window is the same."""
+        grid, rooms = view.planner.grid, self._rooms
+        age = (view.stamp - self._split_at) * 1e-9
+        same = rooms is not None and rooms.labels.shape == grid.data.shape and rooms.origin == grid.origin
+        if not same or age >= self.config.rooms_every:
+            rooms = self._rooms = segment_rooms(grid, rooms, view.objects)
+            self._split_at = view.stamp
+        return rooms
 
     def _bar(self, option: Option) -> None:
         """Gives a place up."""
         if option.kind == "object":
-            self._barred_objects.add(option.object_id)
+            self._barred_keys.add(self._key)
         elif self._opening is not None:
             self._barred.append(self._opening)
 
     def _sure_now(self, view: _View) -> frozenset[int]:
-        return frozenset(c.object.id for c in view.candidates if c.score >= SURE) - self._barred_objects
+        return frozenset(c.key for c in view.candidates if c.score >= SURE) - self._barred_keys
 
     def _pass_waypoint(self, view: _View) -> bool:
         """Goes on to the next stage of a route where its way point is passed."""
         if self.stage >= len(self.instruction.stages) - 1:
             return False
-        sure = [c.object for c in view.candidates if c.score >= SURE]
-        if not any(self._gap(o, view) <= self.config.pass_gap for o in sure):
+        sure = [c for c in view.candidates if c.score >= SURE]
+        if not any(self._gap(c, view) <= self.config.pass_gap for c in sure):
             return False
         self.stage += 1
-        self._barred_objects.clear()
+        self._barred_keys.clear()
         return True
 
-    def _gap(self, o: MemoryObject, view: _View) -> float:
-        """m from the robot to an object, inf where it is not near."""
-        if box_gap(o, view.xy) > _NEAR:
+    def _gap(self, c: Candidate, view: _View) -> float:
+        """m from the robot to an object, inf where it is not near; 0 inside a room, inf outside of it."""
+        if c.room is not None:
+            here = view.rooms.at(view.xy)
+            return 0.0 if here is not None and here.id == c.room.id else math.inf
+        if box_gap(c.object, view.xy) > _NEAR:
             return math.inf
-        return Surface(o, view.planner, view.objects, _NEAR, self.target.radius).gap(view.xy)
+        return Surface(c.object, view.planner, view.objects, _NEAR, self.target.radius).gap(view.xy)
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -228,7 +261,7 @@ class Navigator:
             return "start"
         option = self._decision.option
         sure = self._sure_now(view)
-        if sure - self._sure and (option.kind != "object" or option.object_id not in sure):
+        if sure - self._sure and (option.kind != "object" or self._key not in sure):
             return "evidence"
         if self._turns:
             return ""
@@ -237,16 +270,19 @@ class Navigator:
         return self._object_done(view, option) if option.kind == "object" else self._frontier_done(view, option)
 
     def _object_done(self, view: _View, option: Option) -> str:
-        o = view.object(option.object_id)
-        if o is None:
+        c = view.candidate(self._key)
+        if c is None:
             return "gone"
-        if option.object_id in self._sure - self._sure_now(view):
+        if self._key in self._sure - self._sure_now(view):
             return "refuted"
         reached = self._is_reached(view, self.config.reached)
-        if self._is_at(o, view, reached):
+        if self._is_at(c, view, reached):
             return "arrived"
         if self._turns:
             return ""
+        if reached and c.room is not None and not self._is_late(view):
+            # The look around showed that the room lies elsewhere than it seemed.
+            return "moved"
         if reached or self._is_late(view):
             self._bar(option)
             return "reached" if reached else "stuck"
@@ -277,29 +313,36 @@ class Navigator:
             self._nearest = (view.stamp, left)
         return (view.stamp - self._nearest[0]) * 1e-9 > self.config.patience
 
-    def _is_at(self, o: MemoryObject, view: _View, reached: bool) -> bool:
-        """Whether the robot stands where it shall for an object and has just seen it; turns to it where not."""
-        if self.target.is_room:
+    def _is_at(self, c: Candidate, view: _View, reached: bool) -> bool:
+        """Whether the robot stands where it shall for a candidate and has just seen it; turns to it where not."""
+        if c.room is not None:
             if not reached:
                 return False
             if self._driven - self._looked_at > 2.0 * self.config.reached:
                 # A look at the whole room first: it may be another one than it seemed from the door.
                 self._look_around(view)
                 return False
-            note = f"this is the {self.target.label}, with the {o.name}"
+            if not self._is_inside(c, view):
+                return False
+            note = f"this is the {c.name}, {c.note}"
         else:
-            gap = self._gap(o, view)
+            gap = self._gap(c, view)
             # At the place itself a gap that is a little too wide must do: nothing nearer can be reached.
             if gap > (self.config.last_gap if reached or self._is_late(view) else self.config.stop_gap):
                 return False
-            if (view.stamp - o.last_seen) * 1e-9 > self.config.confirm_age:
+            if (view.stamp - c.object.last_seen) * 1e-9 > self.config.confirm_age:
                 # Near, but out of sight: behind a wall, unless it shows once the robot turns to it.
-                self._turn_to(o.position, view)
+                self._turn_to(c.object.position, view)
                 return False
-            note = f"the {o.name} is {gap:.1f} m away"
-        score = next((c.score for c in view.candidates if c.object.id == o.id), 0.0)
-        self._arrival = (score, note)
-        return score > 0.0
+            note = f"the {c.name} is {gap:.1f} m away"
+        self._arrival = (c.score, note)
+        return c.score > 0.0
+
+    def _is_inside(self, c: Candidate, view: _View) -> bool:
+        """Whether the robot stands in a room as it is known now, near what marks it where that matters."""
+        if self._gap(c, view) > 0.0:
+            return False
+        return not c.marks or min(math.dist(view.xy, o.position[:2]) for o in c.marks) <= NEAR_MARKS + 0.2
 
     def _turn_to(self, place: Sequence[float], view: _View) -> bool:
         """Starts turning to a place that the camera does not look at; False where it does."""
@@ -320,7 +363,7 @@ class Navigator:
             # Nothing is worth a visit any more: look into every gap, also those given up before.
             self._thorough = True
             self._barred.clear()
-            self._barred_objects.clear()
+            self._barred_keys.clear()
             options, facts = self._options(view, arrived, note)
         context = Context(
             self.instruction,
@@ -340,10 +383,18 @@ class Navigator:
         except AnswerError as error:
             self.malformed += 1
             chosen, think = 0, f"(unreadable answer: {error})"
-        self._opening = facts[chosen].opening
+        if not self._is_same_place(facts[chosen]):
+            self._nearest = (view.stamp, math.inf)
+        self._opening, self._key = facts[chosen].opening, facts[chosen].key
         self._sure = self._sure_now(view)
         self._count += 1
         return Decision(self._count - 1, view.stamp, options, chosen, think, answer, self.policy.name)
+
+    def _is_same_place(self, facts: Facts) -> bool:
+        """Whether a new decision goes on to where the last one went: then patience does not begin anew."""
+        if facts.opening is not None and self._opening is not None:
+            return math.dist(facts.opening, self._opening) < 0.6
+        return facts.key != -1 and facts.key == self._key
 
     def _options(self, view: _View, arrived: float, note: str) -> tuple[tuple[Option, ...], tuple[Facts, ...]]:
         here = Surroundings(
@@ -354,10 +405,10 @@ class Navigator:
             self._look_gain(view),
             self._opening,
             self._barred,
-            self._barred_objects,
+            self._barred_keys,
             self._thorough,
         )
-        return build_options(self.target, view.candidates, view.objects, view.planner, here, self.options)
+        return build_options(self.target, view.candidates, view.world, here, self.options)
 
     def _notes(self) -> tuple[str, ...]:
         stages = self.instruction.stages
@@ -383,7 +434,6 @@ class Navigator:
     def _act(self, decision: Decision, view: _View, why: str) -> NavigatorOutput:
         """Starts what was decided."""
         self._decision, self._decided_at, self._turns = decision, view.stamp, []
-        self._nearest = (view.stamp, math.inf)
         option = decision.option
         if option.kind == "stop":
             self._final = ("stopped" if self._believed else "failed", decision.think)
@@ -414,17 +464,18 @@ class Navigator:
         return self._output(None, self._decision.option.text if self._decision else "")
 
     def _plan(self, view: _View) -> None:
-        """A new path to the decision's place; an unreachable one is barred and left to the next decision."""
+        """A new path to the decision's place; one that cannot be reached is left to the next decision."""
         option = self._decision.option
         goal = option.position
         if option.kind == "object":
-            o = view.object(option.object_id)
+            c = view.candidate(self._key)
             travel = view.planner.field_from(view.xy)
-            stand = o and find_stand(o, self.target, view.objects, view.planner, travel, self.options)
+            stand = c and find_stand(c, self.target, view.world, travel, self.options)
             goal = stand.position if stand else None
         path = None if goal is None else view.planner.plan(view.xy, goal, tolerance=0.6)
         if path is None:
-            self._bar(option)
+            if goal is not None:
+                self._bar(option)
             self._decision, self._path = None, _NO_PATH
             return
         self._path, self._planned_at = path, view.stamp

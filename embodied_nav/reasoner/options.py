@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..config import Config, param
 from ..frames import MemoryObject, OccupancyGrid, Option
+from ..memory.rooms import Rooms
 from ..planning import Frontier, Planner, frontiers, hidden_area, path_length
 from .instruction import Instruction, Target
-from .places import Stand, Surface, stand_beside, stand_inside
-from .priors import affinity
+from .places import Stand, Surface, stand_beside, stand_in_room
 from .prompt import LETTERS, direction_words
-from .targets import SURE, Candidate, box_gap, room_middle
+from .regions import Region, chance_beyond, chance_in
+from .targets import SURE, Candidate, box_gap
 
 
 @dataclass(frozen=True)
 class OptionConfig(Config):
     """Settings of what is offered."""
 
-    max_objects: int = param(3, "remembered objects offered at most", low=1, high=5)
+    max_objects: int = param(3, "remembered objects or rooms offered at most", low=1, high=5)
     stand_distance: float = param(0.55, "gap to an object's surface at which to stand", unit="m", low=0.3, high=2.0)
-    middle_distance: float = param(0.9, "distance to the middle of a room's things", unit="m", low=0.1, high=3.0)
-    room_depth: float = param(0.5, "how far inside a room's entry to stand", unit="m", low=0.0, high=3.0)
+    room_depth: float = param(0.45, "how far inside a room's door to stand", unit="m", low=0.0, high=3.0)
     seen_radius: float = param(3.0, "things within this distance describe a frontier", unit="m", low=0.5, high=10.0)
     gain_radius: float = param(
         2.0, "unknown floor behind a frontier is counted up to here", unit="m", low=0.5, high=5.0
@@ -40,11 +40,12 @@ class Facts:
     Attributes:
         cost: m at full speed to get there, longer over tight or unknown ground.
         gain: m^2 of unknown floor behind a frontier; m of hidden openings for ``look_around``.
-        affinity: 0 to 1, how much the things near a frontier speak for the target being there.
-        match: 0 to 1, how well an object fits the target.
+        affinity: 0 to 1, how likely the room that a frontier is in, or leads to, holds the target.
+        match: 0 to 1, how well an object or a room fits the target.
         arrived: 0 to 1 (``stop``), how sure it is that the robot stands where it shall.
         opening: (x, y) m, middle of a frontier.
         current: whether the robot is on its way there already.
+        key: of the candidate (``object``), see :class:`Candidate`; else -1.
     """
 
     cost: float = 0.0
@@ -54,6 +55,7 @@ class Facts:
     arrived: float = 0.0
     opening: tuple[float, float] | None = None
     current: bool = False
+    key: int = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +84,23 @@ class Context:
     seed: int = 0
 
 
+@dataclass(frozen=True, eq=False)
+class World:
+    """What is known when options are asked for.
+
+    Attributes:
+        objects: as remembered.
+        planner: of the present map.
+        rooms: of the present map.
+        found: what is believed of each room, by its id.
+    """
+
+    objects: Sequence[MemoryObject]
+    planner: Planner
+    rooms: Rooms
+    found: Mapping[int, Region]
+
+
 @dataclass
 class Surroundings:
     """What the navigator knows beside the map when it asks for options.
@@ -92,7 +111,7 @@ class Surroundings:
         look: m of openings that turning on the spot would show; 0 offers no look around.
         heading_for: (x, y) m of the frontier that it is on its way to, or None.
         barred: (x, y) of openings that could not be reached or showed nothing.
-        barred_objects: ids of objects that could not be reached or were refuted.
+        barred_keys: keys of candidates that could not be reached.
         thorough: whether even small gaps are offered as frontiers, since nothing else is left.
     """
 
@@ -103,27 +122,23 @@ class Surroundings:
     look: float = 0.0
     heading_for: tuple[float, float] | None = None
     barred: list[tuple[float, float]] = field(default_factory=list)
-    barred_objects: set[int] = field(default_factory=set)
+    barred_keys: set[int] = field(default_factory=set)
     thorough: bool = False
 
 
 def build_options(
-    target: Target,
-    found: Sequence[Candidate],
-    objects: Sequence[MemoryObject],
-    planner: Planner,
-    here: Surroundings,
-    config: OptionConfig,
+    target: Target, fit: Sequence[Candidate], world: World, here: Surroundings, config: OptionConfig
 ) -> tuple[tuple[Option, ...], tuple[Facts, ...]]:
-    """At most eight options with their facts: objects, frontiers, look around, stop, in this order."""
+    """At most eight options with their facts: objects and rooms, frontiers, look around, stop, in this order."""
+    planner = world.planner
     travel = planner.field_from(here.position)
     rows: list[tuple[str, tuple[float, float] | None, Facts, str, int, float]] = []
-    for candidate, stand in _object_options(target, found, objects, planner, travel, here, config):
-        words = candidate.object.name + (f" ({candidate.note})" if candidate.note else "")
-        facts = Facts(cost=stand.cost, match=candidate.score)
-        rows.append(("object", stand.position, facts, words, candidate.object.id, 0.0))
-    room = len(LETTERS) - 1 - (here.look > 0) - len(rows)
-    for frontier, facts, words in _frontier_options(target, objects, planner, travel, here, config)[:room]:
+    for candidate, stand in _object_options(target, fit, world, travel, here, config):
+        words = candidate.name + (f" ({candidate.note})" if candidate.note else "")
+        facts = Facts(cost=stand.cost, match=candidate.score, key=candidate.key)
+        rows.append(("object", stand.position, facts, words, max(candidate.key, -1), 0.0))
+    left = len(LETTERS) - 1 - (here.look > 0) - len(rows)
+    for frontier, facts, words in _frontier_options(target, world, travel, here, config)[:left]:
         rows.append(("frontier", frontier.position, facts, words, -1, frontier.length))
     if here.look > 0:
         words = "look around: turn on the spot to see what is hidden from view"
@@ -135,21 +150,14 @@ def build_options(
 
 
 def find_stand(
-    thing: MemoryObject,
-    target: Target,
-    objects: Sequence[MemoryObject],
-    planner: Planner,
-    travel: np.ndarray,
-    config: OptionConfig,
+    candidate: Candidate, target: Target, world: World, travel: np.ndarray, config: OptionConfig
 ) -> Stand | None:
-    """Where to stand for a thing: beside it, or well inside the room that it marks; None where it cannot be reached."""
-    if target.is_room:
-        middle = room_middle(thing, target.label, objects, planner.grid)
-        surface = Surface(middle, planner, objects, 2.0)
-        if middle is not thing:
-            return stand_beside(surface, travel, config.middle_distance)
-        return stand_inside(surface, travel, planner.map.clearance, config.room_depth)
-    return stand_beside(Surface(thing, planner, objects, 1.5, target.radius), travel, config.stand_distance)
+    """Where to stand for a candidate: beside an object, inside a room; None where it cannot be reached."""
+    if candidate.room is not None:
+        room = candidate.room
+        return stand_in_room(world.rooms, room, world.planner, travel, config.room_depth, candidate.marks)
+    surface = Surface(candidate.object, world.planner, world.objects, 1.5, target.radius)
+    return stand_beside(surface, travel, config.stand_distance)
 
 
 def _option(k: int, row: tuple, planner: Planner, here: Surroundings) -> Option:
@@ -170,55 +178,61 @@ def _option(k: int, row: tuple, planner: Planner, here: Surroundings) -> Option:
 
 def _object_options(
     target: Target,
-    candidates: Sequence[Candidate],
-    objects: Sequence[MemoryObject],
-    planner: Planner,
+    fit: Sequence[Candidate],
+    world: World,
     travel: np.ndarray,
     here: Surroundings,
     config: OptionConfig,
 ) -> list[tuple[Candidate, Stand]]:
-    found = []
-    for candidate in candidates[: 4 * config.max_objects]:
-        if candidate.object.id in here.barred_objects:
+    offered = []
+    for candidate in fit[: 4 * config.max_objects]:
+        if candidate.key in here.barred_keys or candidate.score < _HOPELESS:
             continue
-        stand = find_stand(candidate.object, target, objects, planner, travel, config)
+        stand = find_stand(candidate, target, world, travel, config)
         if stand is not None:
-            found.append((candidate, stand))
+            offered.append((candidate, stand))
     # Sure ones by how near they are; the doubtful after them.
-    found.sort(
+    offered.sort(
         key=lambda cs: (
             cs[0].score < SURE,
             cs[1].cost * (1.5 - 0.5 * cs[0].score) if cs[0].score >= SURE else -cs[0].score,
         )
     )
-    return found[: config.max_objects]
+    return offered[: config.max_objects]
+
+
+#: Candidates that fit less are not offered.
+_HOPELESS = 0.2
+#: Clearance (m) up to which a frontier lies in a door.
+_DOOR = 0.58
+#: Unknown floor (m^2) behind it that tells a door from a corner.
+_ROOMY = 1.5
+#: Of the chance that the next room holds the target, so much is behind a frontier that shows no door.
+_DOORLESS = 0.35
 
 
 def _frontier_options(
-    target: Target,
-    objects: Sequence[MemoryObject],
-    planner: Planner,
-    travel: np.ndarray,
-    here: Surroundings,
-    config: OptionConfig,
+    target: Target, world: World, travel: np.ndarray, here: Surroundings, config: OptionConfig
 ) -> list[tuple[Frontier, Facts, str]]:
     """Frontiers worth offering: the two nearest, then by gain, relevance and distance."""
     rows = []
+    planner = world.planner
     grid, clearance = planner.grid, planner.map.clearance
-    for frontier in frontiers(planner.grid, planner.map.config, travel):
+    beyond = chance_beyond(world.found, target)
+    for frontier in frontiers(grid, planner.map.config, travel):
         if any(math.dist(frontier.middle, p) < 0.4 for p in here.barred):
             continue
         gain = hidden_area(grid, clearance, frontier.cells, planner.map.robot.footprint_radius, config.gain_radius)
         if gain < config.least_gain and not here.thorough:
             continue
         current = here.heading_for is not None and math.dist(frontier.middle, here.heading_for) < 0.6
-        near = _things_near(frontier.middle, objects, config.seen_radius)
-        relevance = _relevance(near, target)
+        near = _things_near(frontier.middle, world.objects, config.seen_radius)
+        relevance = _relevance(frontier, gain, target, world, beyond)
         words = "near it: " + ", ".join(dict.fromkeys(o.name for o, _ in near[:4])) if near else "nothing seen near it"
         facts = Facts(frontier.distance, gain, relevance, opening=frontier.middle, current=current)
         rows.append((frontier, facts, words + "; on the way there" * current))
     rows.sort(key=lambda r: r[1].cost)
-    rest = sorted(rows[2:], key=lambda r: -(0.3 + r[1].affinity) * r[1].gain / (r[1].cost + 2.0))
+    rest = sorted(rows[2:], key=lambda r: -(0.1 + r[1].affinity) * r[1].gain / (r[1].cost + 2.0))
     return rows[:2] + rest
 
 
@@ -229,12 +243,17 @@ def _things_near(
     return sorted(((o, gap) for o, gap in near if gap < radius), key=lambda og: (og[1], og[0].id))
 
 
-def _relevance(near: list[tuple[MemoryObject, float]], target: Target) -> float:
-    """How much the nearest things speak for the target: the best affinity, faded by distance."""
-    values = [affinity(o.label, target.label, target.is_room) * math.exp(-gap / 2.0) for o, gap in near]
-    if target.anchor_label:
-        anchor = (
-            affinity(o.label, target.anchor_label, target.anchor_is_room) * math.exp(-gap / 2.0) for o, gap in near
-        )
-        values.extend(anchor)
-    return max(values, default=0.0)
+def _relevance(frontier: Frontier, gain: float, target: Target, world: World, beyond: float) -> float:
+    """How likely the target is behind a frontier: in the rest of its room, or in the room it leads to."""
+    room = world.rooms.at(frontier.middle, 0.4)
+    if room is None:
+        return beyond
+    region = world.found[room.id]
+    own = chance_in(region, target)
+    cells = frontier.cells
+    narrow = float(world.planner.map.clearance[cells[:, 0], cells[:, 1]].max()) <= _DOOR
+    if narrow and gain >= _ROOMY:
+        return max(beyond, 0.5 * own)
+    # A room that was hardly looked into may be any.
+    rest = region.seen * own + (1.0 - region.seen) * max(own, beyond)
+    return max(rest, _DOORLESS * beyond)

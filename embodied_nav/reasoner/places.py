@@ -11,20 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
-from ..frames import OCCUPIED, MemoryObject, OccupancyGrid
+from ..frames import OCCUPIED, MemoryObject
+from ..memory.rooms import Room, Rooms
 from ..planning import Planner
 from ..planning.geodesic import fast_marching
 
 #: Things that end below this height (m) are looked over; walls and wardrobes are not.
 _LOW = 1.15
-#: Clearance (m) that doors do not have and rooms do.
-_ROOMY = 0.52
+#: Passages wider than this (m) are no doors: where one room ends is less sure there.
+_WIDE = 1.2
+#: Clearance (m) beyond the footprint at a place inside a room.
+_AMPLE = 0.1
+#: m, so near to what marks a room one stands in it.
+NEAR_MARKS = 1.6
 #: Horizontal size (m) up to which a box is taken for the surface itself.
 _SMALL = 0.7
-#: Where the object has no such ground this near (m), its room is too narrow for that: stand beside the object.
-_BESIDE = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,56 +128,43 @@ def stand_beside(surface: Surface, travel: np.ndarray, distance: float) -> Stand
     return _stand(surface, cost, value)
 
 
-def stand_inside(surface: Surface, travel: np.ndarray, clearance: np.ndarray, depth: float) -> Stand | None:
-    """A place well inside the room of an object, not at its door.
-
-    Ground with more clearance than any door has falls into pieces at doors. Of the piece nearest to the object the
-    robot goes ``depth`` beyond where it enters.
+def stand_in_room(
+    rooms: Rooms, room: Room, planner: Planner, travel: np.ndarray, depth: float, near: Sequence[MemoryObject] = ()
+) -> Stand | None:
+    """The cheapest reachable place safely inside a room: just past the door.
 
     Args:
-        surface: of an object that marks the room.
+        rooms: of the planner's grid.
+        room: one of them.
+        planner: of the present grid.
         travel: HxW travel field from the robot.
-        clearance: HxW m.
-        depth: m.
+        depth: m to keep off the floor of other rooms; twice that off a passage wider than a door.
+        near: things of which one must be within a few steps, where the region holds two rooms.
     """
     import cv2
 
-    cost = surface.cut(travel)
-    usable = np.isfinite(cost) & np.isfinite(surface.gaps)
-    roomy = usable & (surface.cut(clearance) >= _ROOMY)
-    if not roomy.any() or float(surface.gaps[roomy].min()) > _BESIDE:
-        return stand_beside(surface, travel, depth)
-    _, pieces = cv2.connectedComponents(roomy.astype(np.uint8), connectivity=4)
-    nearest = np.unravel_index(int(np.argmin(np.where(roomy, surface.gaps, np.inf))), roomy.shape)
-    piece = pieces == pieces[nearest]
-    entered = float(cost[piece].min()) if float(cost[piece].min()) > depth else -math.inf
-    within = piece & (cost >= entered + depth) & (surface.gaps <= 1.5)
-    if not within.any():
-        within = piece
-    return _stand(surface, cost, np.where(within, cost + 0.5 * surface.gaps, np.inf))
-
-
-def together(objects: Sequence[MemoryObject], grid: OccupancyGrid, reach: float) -> np.ndarray:
-    """Which objects stand in one room, as far as the map tells.
-
-    Two do if the line between their middles crosses nothing but floor and remembered furniture: no wall, and nothing
-    unknown, as the inside of a wall is.
-
-    Args:
-        objects: N remembered objects.
-        grid: map with unknown.
-        reach: m; farther apart they do not count as together.
-
-    Returns:
-        NxN bool, symmetric.
-    """
-    count = len(objects)
-    if count == 0:
-        return np.zeros((0, 0), dtype=np.bool_)
-    middles = np.array([o.position[:2] for o in objects], dtype=np.float64)
-    halves = np.array([0.5 * np.asarray(o.extent[:2]) for o in objects], dtype=np.float64) + grid.resolution
-    middles = (middles - np.asarray(grid.origin)) / grid.resolution
-    return _together(grid.data, middles, halves / grid.resolution, reach / grid.resolution)
+    inside = rooms.mask(room.id) & np.isfinite(travel)
+    if near:
+        places = np.array([o.position[:2] for o in near])
+        cells = np.argwhere(inside)
+        gaps = np.linalg.norm(planner.grid.centers(cells)[:, None] - places, axis=-1).min(axis=1, initial=np.inf)
+        inside[tuple(cells[gaps > NEAR_MARKS].T)] = False
+    if not inside.any():
+        return None
+    others = (rooms.labels > 0) & (rooms.labels != room.id)
+    away = cv2.distanceTransform((~others).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    away = away * np.float32(planner.grid.resolution)
+    if not others.any():
+        away = np.full(inside.shape, np.inf, dtype=np.float32)
+    wide = any(d.width > _WIDE for d in room.doors)
+    ample = planner.map.clearance >= planner.map.robot.footprint_radius + _AMPLE
+    for margin in (2.0 * depth if wide else depth, depth, 0.5 * depth, 0.0):
+        fit = inside & (away >= margin) & (ample if margin else True)
+        if fit.any():
+            row, column = np.unravel_index(int(np.argmin(np.where(fit, travel, np.inf))), fit.shape)
+            x, y = planner.grid.centers(np.array([row, column]))
+            return Stand((float(x), float(y)), 0.0, float(travel[row, column]))
+    return None
 
 
 def _stand(surface: Surface, cost: np.ndarray, value: np.ndarray) -> Stand:
@@ -187,38 +176,3 @@ def _ellipse(centers: np.ndarray, thing: MemoryObject) -> np.ndarray:
     """Squared distance of positions (...x2) from an object's middle, 1 on the ellipse in its box."""
     half = np.maximum(0.5 * np.asarray(thing.extent[:2]), 0.05)
     return (((centers - thing.position[:2]) / half) ** 2).sum(axis=-1)
-
-
-@njit(cache=True, nogil=True)
-def _together(data, middles, halves, reach):
-    """See :func:`together`; ``middles`` and ``halves`` (Nx2, x y) and ``reach`` in cells."""
-    height, width = data.shape
-    count = middles.shape[0]
-    furniture = np.zeros((height, width), dtype=np.bool_)
-    for k in range(count):
-        for r in range(max(0, int(middles[k, 1] - halves[k, 1])), min(height, int(middles[k, 1] + halves[k, 1]) + 1)):
-            for c in range(
-                max(0, int(middles[k, 0] - halves[k, 0])), min(width, int(middles[k, 0] + halves[k, 0]) + 1)
-            ):
-                dx = (c + 0.5 - middles[k, 0]) / halves[k, 0]
-                dy = (r + 0.5 - middles[k, 1]) / halves[k, 1]
-                if dx * dx + dy * dy <= 1.0:
-                    furniture[r, c] = True
-    out = np.zeros((count, count), dtype=np.bool_)
-    for a in range(count):
-        out[a, a] = True
-        for b in range(a):
-            dx, dy = middles[b, 0] - middles[a, 0], middles[b, 1] - middles[a, 1]
-            length = np.sqrt(dx * dx + dy * dy)
-            if length > reach:
-                continue
-            n = int(2.0 * length) + 1
-            clear = True
-            for i in range(n + 1):
-                c, r = int(middles[a, 0] + dx * i / n), int(middles[a, 1] + dy * i / n)
-                inside = 0 <= r < height and 0 <= c < width
-                if not inside or (data[r, c] != 0 and not furniture[r, c]):
-                    clear = False
-                    break
-            out[a, b] = out[b, a] = clear
-    return out

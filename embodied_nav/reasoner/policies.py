@@ -32,7 +32,7 @@ class Policy(Protocol):
 class RulesConfig(Config):
     """Weights of the rules policy, tuned on apartments 0 to 899."""
 
-    base_interest: float = param(0.25, "interest of a frontier with nothing telling near it", low=0.0, high=1.0)
+    base_interest: float = param(0.08, "interest of a frontier behind which nothing telling is", low=0.0, high=1.0)
     distance_offset: float = param(
         1.5, "added to distances, so that near ones do not win by a hair", unit="m", low=0.1, high=20.0
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 #: How typical a thing is of a room kind, 0 to 1: 0.95 is nearly proof, 0.3 is weak, missing is almost never.
@@ -51,7 +51,7 @@ TYPICAL: dict[str, dict[str, float]] = {
     "washbasin": {"bathroom": 0.95},
     "towel rack": {"bathroom": 0.9},
     "washing machine": {"bathroom": 0.5, "laundry room": 0.9, "kitchen": 0.2},
-    "laundry basket": {"bathroom": 0.5, "bedroom": 0.3, "laundry room": 0.7},
+    "laundry basket": {"bathroom": 0.6, "bedroom": 0.2, "laundry room": 0.7},
     "shoe rack": {"hallway": 0.9},
     "shoe cabinet": {"hallway": 0.9},
     "coat rack": {"hallway": 0.9},
@@ -60,11 +60,27 @@ TYPICAL: dict[str, dict[str, float]] = {
     "console table": {"hallway": 0.7, "living room": 0.2},
     "box": {"storage room": 0.6, "hallway": 0.2},
     "shelf": {"storage room": 0.5, "office": 0.3, "living room": 0.2},
-    "trash can": {"kitchen": 0.5, "bathroom": 0.3, "office": 0.3},
-    "lamp": {"living room": 0.3, "bedroom": 0.3, "office": 0.25, "hallway": 0.1},
+    "trash can": {"kitchen": 0.4, "bathroom": 0.3, "office": 0.35, "bedroom": 0.1, "library": 0.1},
+    "lamp": {
+        "living room": 0.3,
+        "bedroom": 0.3,
+        "office": 0.25,
+        "library": 0.3,
+        "dining room": 0.2,
+        "hallway": 0.2,
+        "nursery": 0.2,
+    },
     "floor lamp": {"living room": 0.5, "bedroom": 0.2, "office": 0.2},
-    "plant": {"living room": 0.3, "office": 0.2, "hallway": 0.2, "dining room": 0.2, "bedroom": 0.1},
-    "rug": {"living room": 0.4, "bedroom": 0.3, "hallway": 0.2},
+    "plant": {"living room": 0.3, "office": 0.2, "hallway": 0.25, "dining room": 0.25, "bedroom": 0.2, "library": 0.2},
+    "rug": {
+        "living room": 0.4,
+        "bedroom": 0.3,
+        "nursery": 0.35,
+        "library": 0.3,
+        "dining room": 0.2,
+        "hallway": 0.2,
+        "office": 0.15,
+    },
     "toy box": {"nursery": 0.9},
     "crib": {"nursery": 0.95},
     "treadmill": {"gym": 0.9},
@@ -76,6 +92,9 @@ KINDS = (
     "living room", "kitchen", "bedroom", "bathroom", "office", "dining room", "hallway", "nursery", "library",
     "laundry room",
 )  # fmt: skip
+
+#: Log odds of kinds that only some homes have, against those that nearly every home has.
+RARE = {"office": -0.5, "dining room": -0.5, "nursery": -0.7, "library": -0.7, "laundry room": -0.7}
 
 #: What such a room has nearly always; a room where none of it was seen is less likely to be one.
 DEFINING: dict[str, tuple[str, ...]] = {
@@ -89,6 +108,9 @@ DEFINING: dict[str, tuple[str, ...]] = {
     "library": ("bookshelf",),
     "laundry room": ("washing machine",),
 }
+
+#: Kinds that a home often has two of.
+OFTEN_TWICE = ("bedroom", "bathroom")
 
 _BASE = 0.03
 _WITHOUT_DEFINING = 0.15
@@ -116,20 +138,27 @@ def affinity(label: str, target: str, target_is_room: bool) -> float:
     return max((min(here[kind], there[kind]) for kind in here if kind in there), default=0.0)
 
 
-def room_posterior(labels: Iterable[tuple[str, float]], kinds: Iterable[str]) -> dict[str, float]:
-    """Probability of each room kind from what stands there (naive Bayes, equal priors).
+def room_posterior(
+    labels: Iterable[tuple[str, float]],
+    kinds: Iterable[str],
+    seen: float = 1.0,
+    shape: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """Probability of each room kind from what stands there (naive Bayes).
 
     Args:
-        labels: (category, weight 0 to 1) of things in the room.
+        labels: (category, weight) of things in the room; 1 for one thing.
         kinds: room kinds considered.
+        seen: 0 to 1, how much of the room was seen: what is missing from an unseen room says nothing.
+        shape: log likelihood of each kind from elsewhere, see :func:`shape_scores`.
     """
     kinds = tuple(kinds)
     labels = tuple(labels)
-    seen = {label for label, _ in labels}
-    scores = dict.fromkeys(kinds, 0.0)
+    found = {label for label, _ in labels}
+    scores = {kind: RARE.get(kind, 0.0) + (shape or {}).get(kind, 0.0) for kind in kinds}
     for kind in kinds:
-        if kind in DEFINING and not seen.intersection(DEFINING[kind]):
-            scores[kind] = math.log(_WITHOUT_DEFINING)
+        if kind in DEFINING and not found.intersection(DEFINING[kind]):
+            scores[kind] += seen * math.log(_WITHOUT_DEFINING)
     for label, weight in labels:
         typical = rooms_of(label)
         if not typical:
@@ -139,3 +168,23 @@ def room_posterior(labels: Iterable[tuple[str, float]], kinds: Iterable[str]) ->
     top = max(scores.values(), default=0.0)
     total = sum(math.exp(s - top) for s in scores.values()) or 1.0
     return {kind: math.exp(s - top) / total for kind, s in scores.items()}
+
+
+def shape_scores(area: float, depth: float, doors: int, seen: float) -> dict[str, float]:
+    """Log likelihoods of room kinds from a room's shape: corridors are narrow, long and have many doors.
+
+    Args:
+        area: m^2 seen so far.
+        depth: m, how wide it is at its widest place.
+        doors: passages found so far.
+        seen: 0 to 1, how much of it was seen; little of it says little.
+    """
+    known = min(1.0, max(area - 1.5, 0.0) / 2.5)
+    narrow = min(max(4.0 * (2.25 - depth), -4.0), 1.0)
+    slender = min(max(1.2 * (area / max(depth, 0.5) ** 2 - 1.9), -2.0), 3.0)
+    linked = min(max(1.2 * (doors - 1.6), -1.5), 3.0)
+    scores = {"hallway": known * (narrow + slender + linked)}
+    small = -min(max(0.4 * (area - 9.0), 0.0), 3.0)
+    scores["bathroom"] = scores["laundry room"] = small
+    scores["living room"] = -seen * min(max(0.25 * (12.0 - area), 0.0), 2.0)
+    return scores

@@ -1,17 +1,16 @@
-"""Which remembered things fit a target. Knows nothing of maps, paths and policies."""
+"""Which remembered things and which rooms fit a target. Knows nothing of paths and policies."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from ..frames import MemoryObject, OccupancyGrid
+from ..frames import MemoryObject
+from ..memory.rooms import Room, Rooms
 from .instruction import SYNONYMS, Target
-from .places import together
 from .priors import KINDS, TYPICAL, room_posterior, rooms_of
+from .regions import Region
 
 #: Colours that cameras and people take for one another.
 _ALIKE = (
@@ -23,29 +22,37 @@ _ALIKE = (
 SURE = 0.5
 #: The same for the probability of a room.
 _ROOM_SURE = 0.6
-#: How typical of a room a thing must be to mark it.
-_TYPICAL = 0.6
-#: How typical of a room a thing must be to tell where it is.
-_SUPPORTS = 0.3
-#: Things farther apart (m) say nothing of each other's rooms.
-_ROOM_REACH = 4.5
+#: How typical of a room a thing must be to mark it; to mark one that was hardly seen.
+_TYPICAL, _PROOF = 0.6, 0.85
+#: How much of a room must be seen to go by other marks; how probable one must be that nothing marks.
+_SEEN, _UNMARKED_SURE = 0.5, 0.8
+#: So much floor (m^2) shows a corridor's shape, even where doors along it are not looked into.
+_LARGE = 5.0
 #: Gap (m) up to which one thing is beside another.
 _BESIDE = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A remembered object that may be the target (or stand in the room that is).
+    """What may be the target: a remembered object, or a room.
 
     Attributes:
-        object: as remembered.
+        key: the object's id; for a room -2 - its id.
+        name: in words.
         score: 0 to 1, how well it fits; at least :data:`SURE` counts as found.
         note: why, in words ("in what seems to be the kitchen").
+        object: as remembered; of a room what marks it best, or None.
+        room: None for an object.
+        marks: things of a room near which to stand, since it is not parted from another room; empty elsewhere.
     """
 
-    object: MemoryObject
+    key: int
+    name: str
     score: float
     note: str = ""
+    object: MemoryObject | None = None
+    room: Room | None = None
+    marks: tuple[MemoryObject, ...] = ()
 
 
 def label_score(label: str, wanted: str) -> float:
@@ -70,28 +77,24 @@ def color_score(color: str, wanted: str) -> float:
     return 0.3 if {color, wanted} in _ALIKE else 0.0
 
 
-def candidates(target: Target, objects: Sequence[MemoryObject], grid: OccupancyGrid) -> list[Candidate]:
-    """Remembered objects that may be the target, best first; the map tells what stands in one room."""
+def candidates(
+    target: Target, objects: Sequence[MemoryObject], found: Mapping[int, Region], rooms: Rooms | None
+) -> list[Candidate]:
+    """What may be the target, best first.
+
+    Args:
+        target: of the present stage.
+        objects: as remembered.
+        found: what is believed of each room.
+        rooms: of the map; None where no room is asked for.
+    """
     present = [o for o in objects if o.status == "present"]
     if target.is_room:
-        found = _room_candidates(target.label, present, grid)
+        fit = [_room_candidate(region, target.label) for region in found.values()]
+        fit = [c for c in fit if c.score > 0.0]
     else:
-        found = _object_candidates(target, present, grid)
-    return sorted(found, key=lambda c: (-c.score, c.object.id))
-
-
-def room_middle(mark: MemoryObject, kind: str, objects: Sequence[MemoryObject], grid: OccupancyGrid) -> MemoryObject:
-    """The middle of all that marks one room, as a small object; the mark itself where it is the only one."""
-    present = [o for o in objects if o.status == "present"]
-    row = next((k for k, o in enumerate(present) if o.id == mark.id), None)
-    if row is None:
-        return mark
-    same = together(present, grid, _ROOM_REACH)[row]
-    marks = [o for k, o in enumerate(present) if same[k] and rooms_of(o.label).get(kind, 0.0) >= _SUPPORTS]
-    if len(marks) < 2:
-        return mark
-    middle = np.mean([o.position for o in marks], axis=0)
-    return replace(mark, position=middle, extent=np.full(3, 0.2))
+        fit = _object_candidates(target, present, found, rooms)
+    return sorted(fit, key=lambda c: (-c.score, c.key))
 
 
 def box_gap(o: MemoryObject, xy: tuple[float, float]) -> float:
@@ -108,27 +111,29 @@ def objects_gap(a: MemoryObject, b: MemoryObject) -> float:
     return math.hypot(dx, dy)
 
 
-def _object_candidates(target: Target, objects: list[MemoryObject], grid: OccupancyGrid) -> list[Candidate]:
-    found = []
+def _object_candidates(
+    target: Target, objects: list[MemoryObject], found: Mapping[int, Region], rooms: Rooms | None
+) -> list[Candidate]:
+    fit = []
     for o in objects:
         score = label_score(o.label, target.label) * color_score(o.color, target.color)
         if score <= 0.0:
             continue
         note = ""
-        if target.anchor_label:
-            factor, note = _anchor_factor(target, o, objects, grid)
+        if target.anchor_is_room:
+            room = None if rooms is None else rooms.of_object(o)
+            p = 0.0 if room is None else _room_candidate(found[room.id], target.anchor_label).score
+            score *= 0.4 + 0.6 * p
+            note = f"in what may be the {target.anchor_label}" if p >= 0.5 else ""
+        elif target.anchor_label:
+            factor, note = _anchor_factor(target, o, objects)
             score *= factor
-        found.append(Candidate(o, score, note))
-    return found
+        fit.append(Candidate(o.id, o.name, score, note, o))
+    return fit
 
 
-def _anchor_factor(
-    target: Target, o: MemoryObject, objects: list[MemoryObject], grid: OccupancyGrid
-) -> tuple[float, str]:
+def _anchor_factor(target: Target, o: MemoryObject, objects: list[MemoryObject]) -> tuple[float, str]:
     """How well an object stands in its relation: 1 right beside the anchor, below :data:`SURE` far from any."""
-    if target.anchor_is_room:
-        p = _room_probabilities([o], target.anchor_label, objects, grid)[0]
-        return 0.4 + 0.6 * p, f"in what may be the {target.anchor_label}" if p >= 0.5 else ""
     gaps = [
         objects_gap(o, a)
         for a in objects
@@ -142,31 +147,28 @@ def _anchor_factor(
     return (1.0, near) if gap <= _BESIDE else (max(0.2, 0.6 - 0.15 * gap), near)
 
 
-def _room_candidates(kind: str, objects: list[MemoryObject], grid: OccupancyGrid) -> list[Candidate]:
-    """Objects that mark a room of this kind; the score is the room's probability given all that stands in it."""
-    marks = [o for o in objects if rooms_of(o.label).get(kind, 0.0) >= _TYPICAL]
-    found = []
-    for o, p in zip(marks, _room_probabilities(marks, kind, objects, grid), strict=True):
-        # Rooms are guessed: a bare majority does not make one sure.
-        score = p if p >= _ROOM_SURE else min(p, SURE - 0.01)
-        found.append(Candidate(o, score, f"marks a {kind}" if score >= SURE else f"may mark a {kind}"))
-    return found
+def _room_candidate(region: Region, kind: str) -> Candidate:
+    """A region as the wanted room; what marks it, or its shape, must speak for it before it counts as found."""
+    marks = region.marks(kind, _TYPICAL)
+    best = max(marks, key=lambda o: (rooms_of(o.label)[kind], -o.id), default=None)
+    mixed = region.is_mixed(kind)
+    p, near = region.kinds.get(kind, 0.0), _around_marks(region, kind, marks)
+    if mixed:
+        p = max(p, near)
+    proven = best is not None and rooms_of(best.label)[kind] >= _PROOF
+    looked = region.seen >= _SEEN or (not marks and region.room.area >= _LARGE)
+    sure = p >= _ROOM_SURE and (proven or (looked and (bool(marks) or p >= _UNMARKED_SURE)))
+    note = (f"with the {best.name}" if best else "by its shape") if sure else "perhaps"
+    # Rooms are guessed: a bare majority does not make one sure.
+    score = p if sure else min(max(p, near), SURE - 0.01)
+    by_marks = mixed or (not sure and near > p)
+    return Candidate(-2 - region.room.id, kind, score, note, best, region.room, tuple(marks) if by_marks else ())
 
 
-def _room_probabilities(
-    marks: list[MemoryObject], kind: str, objects: list[MemoryObject], grid: OccupancyGrid
-) -> list[float]:
-    """Probability of each object's room being of a kind, from all that stands in the same room, the near ones most."""
-    if not marks:
-        return []
-    row = {o.id: k for k, o in enumerate(objects)}
-    same = together(objects, grid, _ROOM_REACH)
-    out = []
-    for o in marks:
-        around = [
-            (other.label, 1.0 if other.id == o.id else math.exp(-objects_gap(o, other) / 4.0))
-            for k, other in enumerate(objects)
-            if same[row[o.id], k]
-        ]
-        out.append(room_posterior(around, KINDS).get(kind, 0.0))
-    return out
+def _around_marks(region: Region, kind: str, marks: Sequence[MemoryObject]) -> float:
+    """Probability of a kind by what stands around its marks: a region may be two rooms."""
+    best = 0.0
+    for mark in marks:
+        around = [(o.label, math.exp(-objects_gap(mark, o) / 2.0)) for o in region.things if o.id != mark.id]
+        best = max(best, room_posterior([(mark.label, 1.0), *around], KINDS, region.seen).get(kind, 0.0))
+    return best

@@ -188,6 +188,31 @@ def test_blocked_way_is_given_up_and_another_one_taken():
     assert flat.run(navigator)[0].status == "failed"
 
 
+@pytest.mark.parametrize("sentence", ["find the black oven", "go to the kitchen"])
+def test_a_robot_held_fast_tries_elsewhere(sentence):
+    """Deciding anew for the same place does not make it more patient."""
+    flat, navigator = Flat(things()), Navigator()
+    flat.drive = lambda out: setattr(flat, "yaw", flat.yaw if out.heading is None else out.heading)
+    navigator.reset(sentence)
+    _, decisions = flat.run(navigator, 60.0)
+    places = [d.option.position for d in decisions if d.option.kind == "frontier"]
+    assert len(places) > 3
+    assert max(math.dist(p, places[0]) for p in places) > 1.0
+
+
+def test_a_hallway_without_anything_in_it_is_found_and_stopped_in():
+    flat, navigator = Flat(things()), Navigator()
+    flat.truth[:, 81:] = OCCUPIED
+    flat.truth[31:63, 81:161] = OCCUPIED
+    flat.truth[32:62, 82:160] = FREE
+    flat.truth[36:54, 80:82] = FREE
+    flat.things = [thing(1, "sofa", "blue", 2.0, 3.4, (1.6, 0.8)), thing(2, "tv", "black", 0.3, 1.0)]
+    navigator.reset("go into the hallway")
+    out, _ = flat.run(navigator)
+    assert out.status == "stopped"
+    assert 4.3 < flat.x < 6.0
+
+
 def test_update_before_reset_and_bad_instruction():
     with pytest.raises(RuntimeError):
         Navigator().update(1, np.eye(4), OccupancyGrid(np.zeros((4, 4), np.int8), RES, (0, 0)), ())
