@@ -26,7 +26,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "memory.db.",
     )
     parser.add_argument("folder", metavar="DIR", help="folder with the recording")
-    parser.add_argument("--format", default="7scenes", choices=("7scenes", "tum", "rosbag2"), help="default: 7scenes")
+    parser.add_argument(
+        "--format", default="", choices=("7scenes", "tum", "rosbag2"), help="default: what lies in the folder"
+    )
+    parser.add_argument(
+        "--calibration",
+        default="",
+        metavar="FX,FY,CX,CY|FILE",
+        help="intrinsics of the images, or a YAML file with color and depth (fx, fy, cx, cy each), translation and "
+        "rotation of the depth camera in the colour camera's frame (default: what the recording says)",
+    )
+    for name, what in (("color", "colour images"), ("depth", "depth images"), ("info", "colour camera's info")):
+        text = f"topic of the {what} in a rosbag2 (default: found by name and type)"
+        parser.add_argument(f"--{name}-topic", default="", metavar="TOPIC", help=text)
     parser.add_argument("--out", default="runs/replay", metavar="DIR", help="where to write (default: runs/replay)")
     parser.add_argument(
         "--rate",
@@ -48,15 +60,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the graph until the recording has passed; writes the results."""
-    from ..recordings import open_recording
     from . import run_folder
 
     _check(args)
-    recording = open_recording(args.folder, args.format, args.max_frames or None)
+    recording = _open(args)
     with run_folder.prepared(args.out, OUTPUTS) as out:
         started = time.monotonic()
-        print(f"replay: {len(recording)} frames of {args.folder} -> {out}", flush=True)
-        counts, restarts = _play(args, out)
+        skipped = f" ({recording.skipped} depth images without colour or pose left out)" * bool(recording.skipped)
+        print(f"replay: {len(recording)} frames of {args.folder}{skipped} -> {out}", flush=True)
+        counts, restarts = _play(args, out, recording)
         report = _finish(args, out, recording, counts, restarts)
         report["total_time_s"] = round(time.monotonic() - started, 3)
         run_folder.write_report(out, report)
@@ -68,7 +80,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _play(args: argparse.Namespace, out: Path) -> tuple[dict, dict[str, int]]:
+def _open(args: argparse.Namespace):
+    """The recording, looked through."""
+    from ..recordings import Calibration, Topics, open_recording
+
+    calibration = Calibration.read(args.calibration) if args.calibration else None
+    topics = Topics(args.color_topic, args.depth_topic, args.info_topic)
+    recording = open_recording(args.folder, args.format, args.max_frames or None, calibration, topics)
+    if args.slam == "given" and recording.poses is None:
+        raise InputError(f"{args.folder}: tells no poses in a map; find them by --slam own, or --slam external")
+    return recording
+
+
+def _play(args: argparse.Namespace, out: Path, recording) -> tuple[dict, dict[str, int]]:
     """The recording through the ROS graph; what was counted, and how often each node was started again."""
     from .. import bringup
 
@@ -76,7 +100,7 @@ def _play(args: argparse.Namespace, out: Path) -> tuple[dict, dict[str, int]]:
     try:
         # A SLAM of the user's must see the graph: then discovery is the shell's business.
         environment = None if args.slam == "external" else bringup.local_environment()
-        with bringup.Supervisor(_processes(args, out, result), environment) as supervisor:
+        with bringup.Supervisor(_processes(args, out, result, recording), environment) as supervisor:
             while not (ended := supervisor.poll()):
                 time.sleep(0.05)
         if ended["replay"] != 0 or not result.exists():
@@ -93,7 +117,7 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(f"--max-frames {args.max_frames}: give a number above 0, or 0 for all")
 
 
-def _processes(args: argparse.Namespace, out: Path, result: Path) -> list:
+def _processes(args: argparse.Namespace, out: Path, result: Path, recording) -> list:
     from ..bringup import Process
 
     lockstep = args.rate == 0
@@ -107,13 +131,17 @@ def _processes(args: argparse.Namespace, out: Path, result: Path) -> list:
     source = {
         "folder": str(Path(args.folder).resolve()),
         "format": args.format,
+        "calibration": str(Path(args.calibration).resolve()) if Path(args.calibration).is_file() else args.calibration,
+        "color_topic": args.color_topic,
+        "depth_topic": args.depth_topic,
+        "info_topic": args.info_topic,
         "rate": args.rate,
         "max_frames": args.max_frames,
         "result": str(result.resolve()),
         "poses": given,
         "nodes": (*(("slam",) if own else ()), "keyframe", "memory"),
     }
-    slam = {**common, "camera.given_poses": False, "publish_odom": True}
+    slam = {**common, "camera.given_poses": False, "publish_odom": recording.odometry is None}
     slam["trajectory_file"] = str((out / TRAJECTORY).resolve())
     return [
         *([Process("slam", "slam", slam)] if own else []),

@@ -74,6 +74,11 @@ class Registration:
         """Whether the settings say something of the cameras themselves."""
         return self.T_color_depth is not None or any(self.config.color_intrinsics + self.config.depth_intrinsics)
 
+    @property
+    def needs_info(self) -> bool:
+        """Whether depth of another frame can only be used with its own camera info."""
+        return self.config.mode != "registered" and not self.calibrated
+
     def needed(self, color_camera: Camera, depth_camera: Camera | None, depth_shape: tuple, same_frame: bool) -> bool:
         """Whether depth must be brought to colour's pixels.
 

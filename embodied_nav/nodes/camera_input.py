@@ -88,18 +88,26 @@ class DepthInfo:
 
     def __init__(self, node: AgentNode) -> None:
         self._last: CameraInfo | None = None
+        self._news = threading.Condition()
         node.create_subscription(CameraInfo, DEPTH_INFO, self._arrived, qos.sensor())
 
-    def of(self, depth: Image | CompressedImage) -> CameraInfo | None:
-        """What belongs to a depth image. That of another frame does not: drivers that align depth go on telling about
-        the raw depth's camera under this name."""
-        info = self._last
-        if info is None or _differ(info.header.frame_id, depth.header.frame_id):
-            return None
-        return info
+    def of(self, depth: Image | CompressedImage, timeout: float = 0.0) -> CameraInfo | None:
+        """What belongs to a depth image; waits up to ``timeout`` seconds for the first.
+
+        That of another frame does not: drivers that align depth go on telling about the raw depth's camera under this
+        name.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self._fits(depth), timeout)
+            return self._last if self._fits(depth) else None
+
+    def _fits(self, depth: Image | CompressedImage) -> bool:
+        return self._last is not None and not _differ(self._last.header.frame_id, depth.header.frame_id)
 
     def _arrived(self, message: CameraInfo) -> None:
-        self._last = message
+        with self._news:
+            self._last = message
+            self._news.notify_all()
 
 
 class GivenPoses:
@@ -213,9 +221,11 @@ class CameraInput:
         pixels, metres = color_pixels(color), depth_metres(depth)
         robot, settings = self._node.robot, self._node.settings
         frame_id = depth.header.frame_id or robot.camera_frame
-        own = self._depth_info.of(depth)
-        own_camera = None if own is None else camera_from_msg(own)
         same_frame = not _differ(color.header.frame_id, depth.header.frame_id)
+        # Depth of a camera of its own is nothing without that camera's info, which may still be on its way.
+        expected = not same_frame and self._registration.needs_info
+        own = self._depth_info.of(depth, settings.tf_timeout if expected else 0.0)
+        own_camera = None if own is None else camera_from_msg(own)
         if self._registration.needed(info_camera, own_camera, metres.shape, same_frame):
             color_frame = color.header.frame_id or frame_id
             T_color_depth = None if same_frame else self._between(color_frame, frame_id, stamp)

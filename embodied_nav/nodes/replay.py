@@ -1,7 +1,8 @@
 """The replay node: a recorded RGB-D sequence as camera topics, TF and /clock. Knows nothing of who listens.
 
-Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (16UC1), camera/color/camera_info, camera/pose (exact),
-/tf, /tf_static, /clock; all reliably. Subscribes progress: to start when the graph is ready, to wait for it in
+Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (16UC1, 32FC1), camera/color/camera_info, for depth of a
+camera of its own camera/depth/camera_info, camera/pose (exact), odom (where wheels were recorded and poses are not
+given), /tf, /tf_static, /clock; all reliably. Subscribes progress: to start when the graph is ready, to wait for it in
 lock-step (rate 0), to drain it at the end, and to measure. Ends by itself, writing what it counted to ``result``.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import tf2_ros
+from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
@@ -27,11 +29,11 @@ from embodied_nav.srv import SaveMemory
 
 from ..config import Config, param
 from ..errors import InputError
-from ..recordings import RecordedFrame, open_recording
+from ..recordings import FORMATS, Calibration, RecordedFrame, Recording, Topics, open_recording
 from ..robot import RobotProfile
 from . import params, qos
-from .camera_input import COLOR, DEPTH, INFO, POSE
-from .conversions import camera_info_msg, header, image_msg, time_msg, transform_msg
+from .camera_input import COLOR, DEPTH, DEPTH_INFO, INFO, POSE
+from .conversions import camera_info_msg, header, image_msg, pose_msg, time_msg, transform_msg
 from .ledger import Ledger
 from .lifecycle import run
 
@@ -41,6 +43,8 @@ _AHEAD, _DECODERS = 8, 2
 _SILENCE = 60.0
 #: Seconds that the first frame may take: on a new machine the nodes compile their kernels.
 _FIRST = 300.0
+#: Frame of a depth camera of its own.
+_DEPTH_FRAME = "camera_depth_optical_frame"
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,11 @@ class ReplayConfig(Config):
     """What is replayed and how."""
 
     folder: str = param("", "folder with the recording")
-    format: str = param("7scenes", "its format", choices=("7scenes",))
+    format: str = param("", "its format; empty: found by looking", choices=("", *FORMATS))
+    calibration: str = param("", "fx,fy,cx,cy of the images, or a YAML file; empty: what the recording says")
+    color_topic: str = param("", "of a rosbag2; empty: found by name and type")
+    depth_topic: str = param("", "of a rosbag2; empty: found by name and type")
+    info_topic: str = param("", "of a rosbag2; empty: found by name and type")
     rate: float = param(1.0, "speed; 0 waits for every frame to be through", low=0.0, high=100.0)
     max_frames: int = param(0, "frames at most; 0 is all", low=0)
     result: str = param("", "JSON file for the counts; empty: none")
@@ -63,7 +71,7 @@ class ReplayNode(Node):
         super().__init__("replay")
         self._config = params.declare(self, ReplayConfig)
         self._robot = params.declare(self, RobotProfile, "robot")
-        self._recording = open_recording(self._config.folder, self._config.format, self._config.max_frames or None)
+        self._recording = _opened(self._config)
         self.finished = False
         self.exit_code = 0
         self.error: InputError | None = None
@@ -72,6 +80,8 @@ class ReplayNode(Node):
         self._color = self.create_publisher(Image, COLOR, qos.reliable(10))
         self._depth = self.create_publisher(Image, DEPTH, qos.reliable(10))
         self._info = self.create_publisher(CameraInfo, INFO, qos.reliable(10))
+        self._depth_info = self.create_publisher(CameraInfo, DEPTH_INFO, qos.reliable(10))
+        self._odom = self.create_publisher(Odometry, "odom", qos.reliable(10))
         self._pose = self.create_publisher(CameraPose, POSE, qos.reliable(10))
         self._clock = self.create_publisher(Clock, "/clock", qos.reliable(10))
         self._tf = tf2_ros.TransformBroadcaster(self)
@@ -138,16 +148,30 @@ class ReplayNode(Node):
         self._ledger.published(frame.stamp)
         if self._config.poses:
             self._publish_pose(frame)
-        for publisher, message in zip((self._info, self._depth, self._color), messages, strict=True):
+        elif frame.T_odom_camera is not None:
+            self._publish_odometry(frame)
+        for publisher, message in messages:
             publisher.publish(message)
 
     def _messages(self, frame: RecordedFrame) -> tuple:
-        head = header(frame.stamp, self._robot.camera_frame)
+        recording, head = self._recording, header(frame.stamp, self._robot.camera_frame)
+        own = recording.depth_camera is not None
+        depth_head = header(frame.stamp, _DEPTH_FRAME) if own else head
+        depth = image_msg(frame.depth, "16UC1" if frame.depth.dtype == np.uint16 else "32FC1", depth_head)
         return (
-            camera_info_msg(self._recording.camera, head),
-            image_msg(frame.depth, "16UC1", head),
-            image_msg(frame.color, "rgb8", head),
+            *([(self._depth_info, camera_info_msg(recording.depth_camera, depth_head))] if own else []),
+            (self._info, camera_info_msg(recording.camera, head)),
+            (self._depth, depth),
+            (self._color, image_msg(frame.color, "rgb8", head)),
         )
+
+    def _publish_odometry(self, frame: RecordedFrame) -> None:
+        """Wheel odometry of the camera, which is its own base here."""
+        robot, T = self._robot, frame.T_odom_camera
+        self._tf.sendTransform(transform_msg(T, frame.stamp, robot.odom_frame, robot.base_frame))
+        message = Odometry(header=header(frame.stamp, robot.odom_frame), child_frame_id=robot.base_frame)
+        message.pose.pose = pose_msg(T)
+        self._odom.publish(message)
 
     def _publish_pose(self, frame: RecordedFrame) -> None:
         robot = self._robot
@@ -176,6 +200,8 @@ class ReplayNode(Node):
         transforms = [transform_msg(self._T_base_camera, 0, robot.base_frame, robot.camera_frame)]
         if self._config.poses:
             transforms.append(transform_msg(np.eye(4), 0, robot.map_frame, robot.odom_frame))
+        if self._recording.depth_camera is not None:
+            transforms.append(transform_msg(self._recording.T_color_depth, 0, robot.camera_frame, _DEPTH_FRAME))
         self._static.sendTransform(transforms)
 
     def _wait_for_listeners(self) -> bool:
@@ -183,7 +209,8 @@ class ReplayNode(Node):
         wanted, told = len(self._config.nodes), False
         begun = time.monotonic()
         while not self._stopping.is_set():
-            counts = [p.get_subscription_count() for p in (self._color, self._depth, self._info)]
+            needed = (self._color, self._depth, self._info, self._depth_info)
+            counts = [p.get_subscription_count() for p in needed]
             if min(counts) >= wanted and self.count_subscribers("/tf") >= wanted:
                 return True
             waited = time.monotonic() - begun
@@ -227,6 +254,15 @@ class ReplayNode(Node):
             "latency_ms": ledger.latencies_ms(),
         }
         Path(self._config.result).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _opened(config: ReplayConfig) -> Recording:
+    calibration = Calibration.read(config.calibration) if config.calibration else None
+    topics = Topics(config.color_topic, config.depth_topic, config.info_topic)
+    recording = open_recording(config.folder, config.format, config.max_frames or None, calibration, topics)
+    if config.poses and recording.poses is None:
+        raise InputError(f"{config.folder}: tells no poses in a map; let a SLAM find them")
+    return recording
 
 
 class Prefetch:

@@ -31,7 +31,7 @@ def nearest(*images):
 
 
 @given(
-    st.floats(-0.6, 0.6), st.floats(-0.6, 0.6), st.floats(0.5, 4.0), st.floats(-0.08, 0.08), st.floats(-0.05, 0.05),
+    st.floats(-0.6, 0.6), st.floats(-0.6, 0.6), st.floats(0.8, 4.0), st.floats(-0.08, 0.08), st.floats(-0.05, 0.05),
     st.sampled_from([(160, 120), (320, 240), (424, 240)]),
 )  # fmt: skip
 def test_a_plane_stays_the_plane(slope_x, slope_y, distance, baseline, turn, size):

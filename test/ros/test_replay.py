@@ -157,7 +157,7 @@ def test_bad_recordings_are_refused_before_anything_is_written(recording, tmp_pa
 def test_bad_arguments_are_refused(recording, tmp_path):
     refused(replay(tmp_path / "nowhere"), "no such folder")
     refused(replay(recording, "--rate", "-1"), "--rate")
-    refused(replay(recording, "--format", "tum"), "tum")
+    refused(replay(recording, "--format", "tum"), "rgb.txt")
     (tmp_path / "file").write_text("")
     refused(replay(recording, "--out", tmp_path / "file"), "--out")
     foreign = tmp_path / "foreign"

@@ -1,0 +1,125 @@
+"""``embodied-nav replay`` of TUM folders, bags and two cameras: lock-step counts equal brute force; faults exit 2."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "recordings"))
+from recorder import walk, write_bag, write_tum
+
+from embodied_nav.geometry import matrix_from_quaternion
+from embodied_nav.geometry.registration import registered_depth
+from embodied_nav.recordings import Calibration, SevenScenes
+
+pytestmark = pytest.mark.ros
+FRAMES = 8
+
+
+@pytest.fixture(scope="module")
+def walked():
+    return walk(FRAMES)
+
+
+def replay(*arguments):
+    command = [sys.executable, "-P", "-m", "embodied_nav", "replay", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110)
+
+
+def report(done, out):
+    assert done.returncode == 0, done.stderr
+    return json.loads((out / "report.json").read_text())
+
+
+def cells(camera, views):
+    """Number of cells of 5 cm that hold a point of depth 0.1 to 5.0 m; views: (depth float32 m, T_map_camera)."""
+    found = []
+    for depth, T in views:
+        with np.errstate(invalid="ignore"):
+            v, u = np.nonzero((depth >= 0.1) & (depth <= 5.0))
+        z = depth[v, u].astype(np.float64)
+        points = np.stack([(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z], axis=1)
+        found.append(np.unique(np.floor((points @ T[:3, :3].T + T[:3, 3]) / 0.05), axis=0))
+    return len(np.unique(np.concatenate(found), axis=0))
+
+
+def near(count, expected):
+    """Up to poses and depths that went through a text file."""
+    return abs(count - expected) <= 0.002 * expected
+
+
+def test_tum_folder(walked, tmp_path):
+    camera, steps = walked
+    write_tum(tmp_path / "walk", steps)
+    intrinsics = f"{camera.fx},{camera.fy},{camera.cx},{camera.cy}"
+    out = tmp_path / "out"
+    found = report(replay(tmp_path / "walk", "--calibration", intrinsics, "--rate", 0, "--no-carve", "--out", out), out)
+    assert found["frames"] == FRAMES and found["dropped"] == 0 and found["keyframes"] >= 1
+    assert near(found["voxels"], cells(camera, [(s.depth, s.T_map_camera) for s in steps]))
+    refused(replay(tmp_path / "walk"), "the camera is not known")
+
+
+@pytest.mark.parametrize(("storage", "compressed"), [("sqlite3", False), ("mcap", True)])
+def test_bag(walked, tmp_path, storage, compressed):
+    pytest.importorskip("rosbags", reason="rosbags is not installed")
+    camera, steps = walked
+    write_bag(tmp_path / "bag", camera, steps, storage, compressed)
+    out = tmp_path / "out"
+    found = report(replay(tmp_path / "bag", "--rate", 0, "--no-carve", "--out", out), out)
+    assert found["frames"] == FRAMES and found["dropped"] == 0
+    views = [(np.rint(np.nan_to_num(s.depth * 1000)).astype(np.float32) / 1000, s.T_map_camera) for s in steps]
+    assert near(found["voxels"], cells(camera, views))
+
+
+def test_bag_without_a_map_wants_slam_which_gets_the_wheels(walked, tmp_path):
+    pytest.importorskip("rosbags", reason="rosbags is not installed")
+    pytest.importorskip("gtsam", reason="gtsam is not installed")
+    camera, steps = walked
+    write_bag(tmp_path / "bag", camera, steps, "mcap", in_map=False, odom="topic")
+    out = tmp_path / "out"
+    refused(replay(tmp_path / "bag", "--out", out), "tells no poses in a map; find them by --slam own")
+    assert not out.exists()
+    found = report(replay(tmp_path / "bag", "--slam", "own", "--rate", 0, "--out", out), out)
+    assert found["frames"] == FRAMES and found["dropped"] == 0 and found["voxels"] > 1000
+    # In odom, where the wheels put the camera at the start: not at some map of SLAM's own.
+    first = np.loadtxt(out / "trajectory.txt", ndmin=2)[0]
+    np.testing.assert_allclose(first[1:4], steps[0].T_odom_camera[:3, 3], atol=0.02)
+
+
+def test_two_cameras_of_a_7_scenes_folder(walked, tmp_path):
+    camera, steps = walked
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    np.savetxt(folder / "camera-intrinsics.txt", camera.K)
+    for n, step in enumerate(steps[:4]):
+        cv2.imwrite(str(folder / f"frame-{n:06d}.color.jpg"), step.color[..., ::-1])
+        millimetres = np.nan_to_num(step.depth * 1000).astype(np.uint16)
+        cv2.imwrite(str(folder / f"frame-{n:06d}.depth.png"), millimetres)
+        np.savetxt(folder / f"frame-{n:06d}.pose.txt", step.T_map_camera, fmt="%.9e")
+    calibration = tmp_path / "cameras.yaml"
+    calibration.write_text(f"color: [{camera.fx * 0.9}, {camera.fy * 0.9}, {camera.cx}, {camera.cy}]\n"
+                           f"depth: [{camera.fx}, {camera.fy}, {camera.cx}, {camera.cy}]\n"
+                           "translation: [-0.05, 0.0, 0.0]\nrotation: [0.0, 0.01, 0.0, 1.0]\n")  # fmt: skip
+    out = tmp_path / "out"
+    found = report(replay(folder, "--calibration", calibration, "--rate", 0, "--no-carve", "--out", out), out)
+    assert found["frames"] == 4 and found["dropped"] == 0, "the first one, too, waits for the depth camera's info"
+    recording = SevenScenes(folder, calibration=Calibration.read(str(calibration)))
+    T = matrix_from_quaternion((0.0, 0.01, 0.0, 1.0), (-0.05, 0.0, 0.0))
+    color_camera = recording.camera
+    assert color_camera.fx == pytest.approx(camera.fx * 0.9)
+    views = []
+    for n, step in enumerate(steps[:4]):
+        depth = cv2.imread(str(folder / f"frame-{n:06d}.depth.png"), cv2.IMREAD_UNCHANGED).astype(np.float32) / 1000
+        depth[depth == 0] = np.nan
+        # The poses of 7-Scenes are the depth camera's.
+        views.append((registered_depth(depth, camera, color_camera, T), step.T_map_camera @ np.linalg.inv(T)))
+    assert near(found["voxels"], cells(color_camera, views))
+
+
+def refused(done, text):
+    assert done.returncode == 2, done.stderr + done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1 and text in done.stderr, done.stderr
