@@ -21,6 +21,13 @@ class MemoryConfig(Config):
         low=4096,
         high=268_435_456,
     )
+    max_megabytes: float = param(
+        0.0,
+        "memory of voxels with their features and tables at most, 0 for no bound; what does not fit goes to disk",
+        unit="MB",
+        low=0.0,
+        high=1e6,
+    )
     feature_dim: int = param(0, "components of a voxel's feature, 0 for none", low=0, high=4096)
     feature_type: str = param("bf16", "how features are stored", choices=("bf16", "f32"))
     feature_pooling: str = param(

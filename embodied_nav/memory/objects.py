@@ -88,6 +88,8 @@ class ObjectIndex:
         self._peaks: dict[int, int] = {}
         self._apart: dict[tuple[int, int], int] = {}
         self._dirty: set[int] = set()
+        #: Instances with voxels on disk: they stay as they are until these are back and touched.
+        self.away: set[int] = set()
         self._next_id = 1
         self._current: tuple[MemoryObject, ...] = ()
         self._clock, self._stale = -1, False
@@ -220,8 +222,9 @@ class ObjectIndex:
     def refresh(self, store: VoxelStore, table: ClassTable, stamp: int) -> tuple[MemoryObject, ...]:
         """Present objects by id, with last-seen stamps of now."""
         while self._dirty:  # what is merged or split is looked at once more
-            dirty, self._dirty = self._dirty, set()
-            self._recompute(store, table, stamp, dirty)
+            dirty, self._dirty = self._dirty - self.away, set()
+            if dirty:
+                self._recompute(store, table, stamp, dirty)
         clock = int(store.arrays.counts[CLOCK])
         if clock != self._clock or self._stale:
             newest = _newest(store.arrays, self._clock, np.zeros(self._next_id, np.int64))

@@ -6,8 +6,8 @@ has to be rehashed when it grows is some sixty times smaller than the map: at te
 milliseconds. Rows and pages grow without ever being copied: their address space is reserved once and the system
 gives memory page by page as it is first written.
 
-Blocks are never freed (an emptied one keeps its 2 KiB page, so open addressing needs no tombstones and an emptied
-block can still be reported as changed); rows are reused.
+An emptied block keeps its 2 KiB page, so that it can still be reported as changed; only a block that is taken out as a
+whole (``eviction``) is freed. Freed rows and blocks are reused.
 """
 
 from __future__ import annotations
@@ -35,11 +35,16 @@ ROW = np.dtype(
     }
 )  # fmt: skip
 
+#: Memory of a voxel without a feature: its row, label, owner and place among the freed ones, bytes.
+ROW_BYTES = ROW.itemsize + 2 + 4 + 4
+
 # mmap names it from Python 3.14 on; the value is Linux's on x86 and arm.
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 
 # Places in ``counts``.
-ROWS, FREE_ROWS, LIVE, BLOCKS, CLOCK, REFUSED = range(6)
+ROWS, FREE_ROWS, LIVE, BLOCKS, CLOCK, REFUSED, FREE_BLOCKS, USED, BUDGET = range(9)
+#: Memory of a block: its page, key, count, clock and place among the freed ones, bytes.
+BLOCK_BYTES = BLOCK_VOXELS * 4 + 8 + 4 + 8 + 4
 
 
 class Arrays(NamedTuple):
@@ -60,6 +65,7 @@ class Arrays(NamedTuple):
     block_keys: np.ndarray
     block_live: np.ndarray
     block_clock: np.ndarray
+    free_blocks: np.ndarray
     table_keys: np.ndarray
     table_blocks: np.ndarray
     counts: np.ndarray
@@ -89,14 +95,22 @@ class VoxelStore:
     Args:
         max_voxels: rows reserved; where the system limits address space, fewer, halved until it fits.
         feature_dim: components of a voxel's feature, 0 for none. feature_type: "bf16" or "f32".
+        max_bytes: memory taken at most, 0 for no bound; a voxel for which there is none is refused.
     """
 
     def __init__(
-        self, max_voxels: int = 1 << 24, table_bits: int = 12, feature_dim: int = 0, feature_type: str = "bf16"
+        self,
+        max_voxels: int = 1 << 24,
+        table_bits: int = 12,
+        feature_dim: int = 0,
+        feature_type: str = "bf16",
+        max_bytes: int = 0,
     ) -> None:
-        self.max_voxels = max_voxels
+        self.max_voxels, self.max_bytes = max_voxels, max_bytes
         self.feature_dim, self.feature_type = feature_dim, feature_type
-        self._first_bits = table_bits
+        # A bounded store's table never grows: growing needs the old one and the new one at once.
+        self._most_blocks = max_bytes // (BLOCK_BYTES + ROW_BYTES) if max_bytes else max_voxels
+        self._first_bits = max(table_bits, (2 * self._most_blocks).bit_length()) if max_bytes else table_bits
         self.clear()
 
     def clear(self) -> None:
@@ -114,11 +128,13 @@ class VoxelStore:
                 if n <= 1 << 16:
                     raise
                 n //= 2
-        keys, live, clock = (reserve((blocks,), t) for t in (np.int64, np.int32, np.int64))
+        keys, live, clock, freed = (reserve((blocks,), t) for t in (np.int64, np.int32, np.int64, np.int32))
         self.arrays = Arrays(
-            rows, labels, owner, free, pages, keys, live, clock, *_empty_table(self._first_bits), np.zeros(8, np.int64),
-            bits, weight,
+            rows, labels, owner, free, pages, keys, live, clock, freed, *_empty_table(self._first_bits),
+            np.zeros(16, np.int64), bits, weight,
         )  # fmt: skip
+        self.arrays.counts[BUDGET] = self.max_bytes or np.iinfo(np.int64).max
+        self._count_used()
 
     def _reserve_features(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         if not self.feature_dim:
@@ -158,16 +174,18 @@ class VoxelStore:
     @property
     def row_bytes(self) -> int:
         """Memory of a row with all that belongs to it, its share of the block table left out, bytes."""
-        a = self.arrays
-        feature = a.feature_bits.shape[1] * 2 + 4 if self.feature_dim else 0
-        return ROW.itemsize + sum(x.itemsize for x in (a.labels, a.owner, a.free)) + feature
+        feature = self.arrays.feature_bits.shape[1] * 2 + 4 if self.feature_dim else 0
+        return ROW_BYTES + feature
 
     @property
     def nbytes(self) -> int:
         """Memory taken, bytes."""
+        return int(self.arrays.counts[USED])
+
+    def _count_used(self) -> None:
         a = self.arrays
-        rows = int(a.counts[ROWS]) * self.row_bytes
-        return rows + self.blocks * (BLOCK_VOXELS * 4 + 20) + a.table_keys.nbytes + a.table_blocks.nbytes
+        table = a.table_keys.nbytes + a.table_blocks.nbytes
+        a.counts[USED] = table + a.counts[ROWS] * self.row_bytes + a.counts[BLOCKS] * BLOCK_BYTES
 
     def tick(self) -> int:
         """Advances the clock that stamps changed blocks; returns it."""
@@ -176,7 +194,7 @@ class VoxelStore:
 
     def make_room(self, blocks: int) -> None:
         """Grows the block table so that ``blocks`` more keep it at most half full."""
-        need = 2 * (self.blocks + blocks)
+        need = 2 * min(self.blocks + blocks, self._most_blocks)
         bits = self.arrays.table_keys.size.bit_length() - 1
         if need <= 1 << bits:
             return
@@ -185,6 +203,21 @@ class VoxelStore:
         keys, values = _empty_table(bits)
         _rehash(self.arrays.block_keys, self.blocks, keys, values, bits)
         self.arrays = self.arrays._replace(table_keys=keys, table_blocks=values)
+        self._count_used()
+
+    def needed(self, keys: np.ndarray) -> tuple[int, int]:
+        """How many of N int64 keys have no voxel, and how many blocks these need at most that are not there."""
+        return _needed(self.arrays, keys)
+
+    def room_for(self, rows: int, blocks: int) -> bool:
+        """Whether so many more voxels and blocks fit into ``max_bytes``."""
+        c = self.arrays.counts
+        rows, blocks = max(rows - int(c[FREE_ROWS]), 0), max(blocks - int(c[FREE_BLOCKS]), 0)
+        return int(c[USED]) + rows * self.row_bytes + blocks * BLOCK_BYTES <= int(c[BUDGET])
+
+    def remove_blocks(self, blocks: np.ndarray) -> None:
+        """Frees whole blocks (N int) with their voxels; nothing reports them as changed."""
+        _remove_blocks(self.arrays, np.asarray(blocks, np.int64), table_bits(self.arrays))
 
     def find(self, keys: np.ndarray) -> np.ndarray:
         """Row numbers of N int64 keys, -1 where there is none."""
@@ -225,7 +258,8 @@ class VoxelStore:
     def probe_lengths(self) -> np.ndarray:
         """Slots looked at to find each block; 1 is ideal. For tests of the hash."""
         a = self.arrays
-        return _probe_lengths(a.block_keys, self.blocks, a.table_keys)
+        keys = a.block_keys[: self.blocks]
+        return _probe_lengths(keys[keys != NO_KEY], a.table_keys)
 
 
 def _empty_table(bits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -236,6 +270,8 @@ def _empty_table(bits: int) -> tuple[np.ndarray, np.ndarray]:
 def _rehash(block_keys, n, table_keys, table_blocks, bits):
     mask = table_keys.size - 1
     for b in range(n):
+        if block_keys[b] == NO_KEY:
+            continue
         h = hash_key(block_keys[b], bits)
         while table_keys[h] != NO_KEY:
             h = (h + 1) & mask
@@ -244,13 +280,13 @@ def _rehash(block_keys, n, table_keys, table_blocks, bits):
 
 
 @njit(cache=True, nogil=True)
-def _probe_lengths(block_keys, n, table_keys):
-    out = np.empty(n, np.int64)
+def _probe_lengths(block_keys, table_keys):
+    out = np.empty(block_keys.size, np.int64)
     mask = table_keys.size - 1
     bits = 0
     while (1 << bits) < table_keys.size:
         bits += 1
-    for b in range(n):
+    for b in range(block_keys.size):
         h = hash_key(block_keys[b], bits)
         out[b] = 1
         while table_keys[h] != block_keys[b]:
@@ -291,10 +327,15 @@ def find_or_add_block(store, key, bits):
     h = _slot(store, key, bits)
     if store.table_keys[h] == key:
         return np.int64(store.table_blocks[h])
-    b = store.counts[BLOCKS]
-    if b >= store.block_keys.size:
-        return np.int64(-1)
-    store.counts[BLOCKS] = b + 1
+    if store.counts[FREE_BLOCKS] > 0:
+        store.counts[FREE_BLOCKS] -= 1
+        b = np.int64(store.free_blocks[store.counts[FREE_BLOCKS]])
+    else:
+        b = store.counts[BLOCKS]
+        if b >= store.block_keys.size or store.counts[USED] + BLOCK_BYTES > store.counts[BUDGET]:
+            return np.int64(-1)
+        store.counts[BLOCKS] = b + 1
+        store.counts[USED] += BLOCK_BYTES
     store.block_keys[b] = key
     store.table_keys[h] = key
     store.table_blocks[h] = b
@@ -309,9 +350,11 @@ def add_row(store, block, key):
         r = np.int64(store.free[store.counts[FREE_ROWS]])
     else:
         r = store.counts[ROWS]
-        if r >= store.rows.size:
+        size = ROW_BYTES + (2 * store.feature_bits.shape[1] + 4 if store.feature_weight.size > 0 else 0)
+        if r >= store.rows.size or store.counts[USED] + size > store.counts[BUDGET]:
             return np.int64(-1)
         store.counts[ROWS] = r + 1
+        store.counts[USED] += size
     row = store.rows[r]
     row.key = key
     row.last_seen = 0
@@ -340,6 +383,50 @@ def remove_row(store, block, r):
     store.counts[FREE_ROWS] += 1
     store.block_live[block] -= 1
     store.counts[LIVE] -= 1
+
+
+@njit(cache=True, nogil=True)
+def _remove_blocks(store, blocks, bits):
+    for b in blocks:
+        for s in range(BLOCK_VOXELS):
+            if store.pages[b, s] > 0:
+                remove_row(store, b, np.int64(store.pages[b, s]) - 1)
+        _close_gap(store, _slot(store, store.block_keys[b], bits), bits)
+        store.block_keys[b] = NO_KEY
+        store.block_clock[b] = 0
+        store.free_blocks[store.counts[FREE_BLOCKS]] = b
+        store.counts[FREE_BLOCKS] += 1
+
+
+@njit(cache=True, nogil=True)
+def _close_gap(store, gap, bits):
+    """Empties a slot of the block table; what was put behind it because it was full moves up."""
+    mask = store.table_keys.size - 1
+    h = (gap + 1) & mask
+    while store.table_keys[h] != NO_KEY:
+        home = hash_key(store.table_keys[h], bits)
+        if ((h - home) & mask) >= ((h - gap) & mask):
+            store.table_keys[gap], store.table_blocks[gap] = store.table_keys[h], store.table_blocks[h]
+            gap = h
+        h = (h + 1) & mask
+    store.table_keys[gap] = NO_KEY
+    store.table_blocks[gap] = -1
+
+
+@njit(cache=True, nogil=True)
+def _needed(store, keys):
+    bits = table_bits(store)
+    rows, blocks = 0, 0
+    last = np.int64(NO_KEY)
+    for key in keys:
+        b = find_block(store, block_key(key), bits)
+        if b >= 0:
+            rows += store.pages[b, slot_in_block(key)] == 0
+        else:
+            rows += 1
+            blocks += block_key(key) != last
+            last = block_key(key)
+    return rows, blocks
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,240 @@
+"""The bound in MB: kept at all times, what leaves and what stays, what comes back."""
+
+import sqlite3
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embodied_nav.frames import RGBDFrame
+from embodied_nav.geometry import Camera
+from embodied_nav.memory import MemoryConfig, SpatialMemory
+from embodied_nav.memory.eviction import Pager, _distances, block_pages, page_keys, restore
+from embodied_nav.memory.fusion import FrameVoxels, upsert
+from embodied_nav.memory.keys import block_key, pack_array, unpack_array
+from embodied_nav.memory.store import BLOCK_BYTES, ROW_BYTES, VoxelStore, find_block, table_bits
+
+CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
+
+
+def put(store, voxels, stamp=5, weight=1.0):
+    k = pack_array(np.array(voxels, np.int64).reshape(-1, 3))
+    sums = np.zeros((len(k), 8))
+    sums[:, 6] = weight
+    return upsert(store, FrameVoxels(k, sums, len(k)), np.ones(len(k), np.float32), np.array([stamp]), 6.0, 1.0)
+
+
+def cube(x, y, z, side=8):
+    return np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3) + 8 * np.array([x, y, z])
+
+
+def looking(x, stamp, yaw=1.0):
+    """A frame at x that looks along +-y at a wall 2 m away, its texture and relief fixed in the world."""
+    T = np.eye(4)
+    T[:3, :3] = np.array([[yaw, 0, 0], [0, 0, yaw], [0, -1, 0]])
+    T[0, 3] = x
+    u, _ = CAMERA.width, CAMERA.height
+    along = x + yaw * (np.arange(u) - CAMERA.cx) / CAMERA.fx * 2
+    depth = np.repeat((2.0 + 0.3 * np.sin(3 * along))[None], CAMERA.height, 0).astype(np.float32)
+    color = np.repeat((127 + 120 * np.sin(along))[None, :, None], CAMERA.height, 0).repeat(3, 2).astype(np.uint8)
+    return RGBDFrame(stamp, CAMERA, T, color, depth)
+
+
+def content(memory):
+    """{key: all fields} of the voxels in memory and on disk."""
+    pages = list(block_pages(memory.store, np.flatnonzero(memory.store.arrays.block_live[: memory.store.blocks])))
+    if memory.pager is not None:
+        pages += list(memory.pager.pages())
+    out = {}
+    for p in pages:
+        for key, voxel, feature, weight in zip(page_keys(p), p.voxels, p.features, p.weights, strict=True):
+            assert int(key) not in out
+            out[int(key)] = (voxel.tobytes(), feature.tobytes(), float(weight))
+    return out
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 2), st.tuples(*[st.integers(-3, 3)] * 3)), max_size=60))
+def test_the_table_finds_what_is_there_however_blocks_come_and_go(operations):
+    store, truth = VoxelStore(1 << 14, table_bits=3), set()
+    for kind, b in operations:
+        keys = pack_array(cube(*b, side=2))
+        block = find_block(store.arrays, block_key(int(keys[0])), table_bits(store.arrays))
+        if kind:
+            put(store, cube(*b, side=2))
+            truth.add(b)
+        elif block >= 0:
+            store.remove_blocks(np.array([block]))
+            truth.discard(b)
+    want = np.sort(pack_array(np.concatenate([np.zeros((0, 3), int)] + [cube(*b, side=2) for b in truth])))
+    assert np.array_equal(np.sort(store.rows["key"][store.rows["key"] >= 0]), want)
+    assert (store.find(want) >= 0).all() and len(store) == len(want)
+    assert (store.probe_lengths() < 16).all() and len(store.probe_lengths()) == len(truth)
+
+
+def test_memory_a_voxel_is_what_the_documentation_says():
+    assert ROW_BYTES == 74 and BLOCK_BYTES == 2072
+    for dim, kind, size in ((0, "bf16", 74), (64, "bf16", 206), (384, "bf16", 846), (384, "f32", 1614)):
+        store = VoxelStore(1 << 16, feature_dim=dim, feature_type=kind)
+        assert store.row_bytes == size
+        empty = store.nbytes
+        put(store, cube(0, 0, 0))
+        assert store.nbytes == empty + 512 * size + BLOCK_BYTES
+
+
+def test_the_process_takes_what_the_store_says():
+    import psutil
+
+    before = psutil.Process().memory_info().rss
+    store = VoxelStore(1 << 20, feature_dim=64)
+    for x in range(100):
+        put(store, cube(x, 0, 0))
+    store.features[:] = 1
+    taken = psutil.Process().memory_info().rss - before
+    assert taken < store.nbytes * 1.1 + (4 << 20)
+
+
+def test_far_old_and_light_blocks_leave_first_and_labelled_ones_last():
+    store = VoxelStore(1 << 16, max_bytes=1 << 22)
+    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    minute = 60 * 10**9
+    places = {"near": (0, 0, 0), "old": (20, 0, 0), "fresh": (20, 4, 0), "heavy": (20, 8, 0), "far": (60, 0, 0),
+              "labelled": (60, 8, 0)}  # fmt: skip
+    for name, place in places.items():
+        put(store, cube(*place), minute if name == "old" else 2 * minute, 100.0 if name == "heavy" else 1.0)
+    labelled = store.find(pack_array(cube(*places["labelled"])[:1]))
+    store.arrays.labels[labelled] = 3
+    left = []
+    while len(left) < 5:
+        block = pager._first_to_leave(np.arange(store.blocks), 0, 10**6, np.zeros(3), 2 * minute, 1.5)[:1]
+        if not len(block):
+            break
+        key = int(store.arrays.block_keys[block[0]])
+        left += [n for n, p in places.items() if block_key(int(pack_array(cube(*p)[:1])[0])) == key]
+        store.remove_blocks(block)
+    assert left == ["far", "old", "fresh", "heavy", "labelled"]
+
+
+@pytest.mark.parametrize("dim", [0, 16])
+def test_the_bound_holds_on_a_long_drive_and_everything_is_the_same_after_the_return(dim):
+    """There and back along a wall of 60 m, under a bound that a third of it fills; against a memory without a bound."""
+    settings = {"feature_dim": dim, "max_depth": 3.0, "carve": False}
+    bounded = SpatialMemory(MemoryConfig(max_megabytes=3.0 if dim else 2.0, **settings))
+    free = SpatialMemory(MemoryConfig(**settings))
+    drive = np.concatenate([np.arange(0, 60, 0.4), np.arange(60, 0, -0.4)])
+    most_on_disk = 0
+    for i, x in enumerate(drive):
+        frame = looking(x, i + 1)
+        grid = np.random.default_rng(i).normal(size=(3, 4, dim)).astype(np.float32) if dim else None
+        bounded.integrate(frame, grid)
+        free.integrate(frame, grid)
+        assert bounded.store.nbytes <= bounded.config.max_megabytes * 1e6
+        most_on_disk = max(most_on_disk, bounded.pager.voxels)
+    assert free.store.nbytes > 2 * bounded.store.nbytes and most_on_disk > len(free) // 3
+    assert bounded.store.arrays.counts[5] == 0  # refused
+    assert content(bounded) == content(free)
+    bounded.recount_obstacles()
+    free.recount_obstacles()
+    assert np.array_equal(bounded.occupancy().data, free.occupancy().data)
+    start = free.voxels((np.array([-1.0, 1, -1]), np.array([1.0, 3, 1])))
+    back = bounded.voxels((np.array([-1.0, 1, -1]), np.array([1.0, 3, 1])))
+    assert len(start) > 500 and len(back) == len(start)
+
+
+def test_blocks_ahead_come_back_before_the_camera_sees_them():
+    memory = SpatialMemory(MemoryConfig(max_megabytes=2.0, max_depth=3.0, carve=False))
+    drive = np.concatenate([np.arange(0, 60, 0.4), np.arange(60, 0, -0.4)])
+    needed = []
+    bring = memory.pager._bring_regions
+
+    def watched(regions, position, stamp):
+        if regions:
+            needed.append(_distances(np.array(regions), position, 0.05).max() <= memory.pager._reach)
+        return bring(regions, position, stamp)
+
+    memory.pager._bring_regions = watched
+    for i, x in enumerate(drive):
+        memory.integrate(looking(x, i + 1))
+    assert len(needed) > 20 and not any(needed)
+
+
+def test_objects_whose_voxels_are_on_disk_stay_known():
+    from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
+
+    memory = SpatialMemory(MemoryConfig(max_megabytes=1.0, max_depth=3.0, carve=False))
+    memory.integrate(looking(0.0, 1))
+    memory.add_keyframe(Keyframe(0, looking(0.0, 1), 1.0, 0, "first"))
+    seen = (ObjectObservation("shelf", "red", 1.0, np.array([0.0, 2.0, 0.0]), np.array([1.0, 1.0, 1.0])),)
+    memory.add_delta(SemanticDelta(0, -1, 1, "test", "", seen, segments=np.ones((48, 64), np.uint16)))
+    before = memory.objects()
+    assert len(before) == 1
+    for i in range(150):
+        memory.integrate(looking(10 + 0.4 * i, i + 2))
+        memory.object_index.touch(np.array([1]))
+        assert [o.id for o in memory.objects()] == [before[0].id]
+    assert memory.pager.away
+    for i in range(40):
+        memory.integrate(looking(10 - 0.25 * i, 200 + i))
+    assert not memory.pager.away
+    after = memory.objects()
+    assert [o.id for o in after] == [before[0].id] and after[0].voxels >= before[0].voxels
+
+
+def test_a_frame_too_large_for_the_bound_is_refused_in_part_and_counted():
+    memory = SpatialMemory(MemoryConfig(max_megabytes=1.0, feature_dim=1024, feature_type="f32"))
+    stats = memory.integrate(looking(0.0, 1))
+    assert stats.refused > 0 and stats.new_voxels > 0
+    assert memory.store.nbytes <= 1e6
+
+
+def test_a_disk_that_takes_nothing_more_refuses_voxels_and_says_why():
+    memory = SpatialMemory(MemoryConfig(max_megabytes=1.0, max_depth=3.0, carve=False))
+    for i in range(10):
+        memory.integrate(looking(0.4 * i, i + 1))
+    real = memory.pager._db
+
+    class Full:
+        in_transaction = False
+
+        def execute(self, text, *values):
+            return real.execute(text, *values) if text.startswith("SELECT") else None
+
+        def executemany(self, *_):
+            raise sqlite3.OperationalError("database or disk is full")
+
+    memory.pager._db = Full()
+    before, refused = content(memory), 0
+    for i in range(60):
+        refused += memory.integrate(looking(4 + 0.4 * i, i + 20)).refused
+        assert memory.store.nbytes <= 1e6
+    assert refused > 0 and "full" in memory.pager.problem and before.keys() <= content(memory).keys()
+    memory.pager._db = real
+    assert memory.integrate(looking(40.0, 100)).refused == 0 and not memory.pager.problem
+
+
+def test_a_memory_larger_than_the_bound_is_restored_partly_to_disk():
+    from embodied_nav.memory.schema import VOXEL
+
+    voxels = np.concatenate([cube(x, 0, 0) for x in range(60)])
+    records = np.zeros(len(voxels), VOXEL)
+    keys = pack_array(voxels)
+    records["slot"] = (voxels % 8) @ [64, 8, 1]
+    records["weight"] = 1 + np.arange(len(voxels))
+    order = np.random.default_rng(0).permutation(len(voxels))
+    store = VoxelStore(1 << 16, max_bytes=1 << 20)
+    pager = Pager(store, 0.05, 2.0, lambda n: n)
+    restore(pager, keys[order], records[order])
+    assert store.nbytes <= 1 << 20 and len(store) + pager.voxels == len(keys) and pager.voxels > 10000
+    weights = {int(k): float(v["weight"]) for p in pager.pages() for k, v in zip(page_keys(p), p.voxels, strict=True)}
+    rows = store.rows[store.rows["key"] >= 0]
+    weights.update(zip(rows["key"].tolist(), rows["weight"].tolist(), strict=True))
+    assert weights == dict(zip(keys.tolist(), records["weight"].tolist(), strict=True))
+    assert (unpack_array(rows["key"])[:, 1:] < 8).all()
+
+
+def test_the_scratch_file_goes_with_the_pager(tmp_path):
+    pager = Pager(VoxelStore(1 << 14, max_bytes=1 << 20), 0.05, 2.0, lambda n: n, tmp_path)
+    assert any(tmp_path.iterdir())
+    pager.close()
+    assert not any(tmp_path.iterdir())
