@@ -7,13 +7,16 @@ included. Knows nothing of the map.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numba import njit
 
 from ..frames import RGBDFrame
 from ..geometry import Camera, invert, rotation_angle
+from .features import FeatureHits
 from .fusion import SUM_COLUMNS, FrameVoxels
 from .keys import hash_key, pack, pack_array, unpack, unpack_array
 
@@ -63,6 +66,7 @@ class LocalCloud:
         T_map_cloud: 4x4, the keyframe's pose as it was then.
         stamp: ns. hits: (N,) HIT. views: evidence of free space. votes: (M,) VOTE.
         frames: how many went in. number: the cloud's name in a memory file, -1 before it is written.
+        features: of the frames that had some, points in the cloud's frame.
 
     An array in it is never written to, only replaced: who saved it tells by its identity what changed.
     """
@@ -75,6 +79,7 @@ class LocalCloud:
     votes: np.ndarray = field(default_factory=lambda: np.empty(0, VOTE))
     frames: int = 0
     number: int = -1
+    features: list[FeatureHits] = field(default_factory=list)
 
 
 class CloudBuilder:
@@ -116,7 +121,7 @@ class CloudBuilder:
 
     def close(self) -> LocalCloud:
         """The cloud so far, compact; adding may go on."""
-        self.cloud.hits = self.hits(self._cells[: self._count])
+        self.cloud.hits = self.converter()(self._cells[: self._count])
         return self.cloud
 
     @property
@@ -125,7 +130,7 @@ class CloudBuilder:
         return self._count
 
     def changed(self, size: int, frames: int) -> list[tuple[int, np.ndarray]]:
-        """Copies of the cells (for :meth:`hits`) that changed after the cloud's first ``frames`` frames.
+        """Copies of the cells (for :meth:`converter`) that changed after the cloud's first ``frames`` frames.
 
         Cells come ``size`` together; returned are the (number, cells) of those among which one changed.
         """
@@ -135,9 +140,9 @@ class CloudBuilder:
         cells = [(k // size, self._cells[k : min(k + size, self._count)]) for k in range(0, self._count, size)]
         return [(i, part.copy()) for i, part in cells if part["last_seen"].max() >= newest]
 
-    def hits(self, cells: np.ndarray) -> np.ndarray:
-        """Cells of the current cloud as HIT records."""
-        return hits_of(cells, self.cell, self._T_cloud_map)
+    def converter(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What makes HIT records of the current cloud's cells, then and on any thread."""
+        return partial(hits_of, size=self.cell, T_cloud_map=self._T_cloud_map)
 
     def _resize(self, bits: int) -> None:
         """Takes a hash of 2^bits; one keyframe's cloud is small, so copying it costs well under a millisecond."""

@@ -53,6 +53,20 @@ class KeyframeRecord:
 
 
 @dataclass(frozen=True, eq=False)
+class MapRecord:
+    """A map, which is a coordinate frame: uuid, created (s since 1970), and where it lives on if it was merged.
+
+    Attributes:
+        merged_into: uuid of that map, "" for none. T_into: 4x4, its points from this map's, or None.
+    """
+
+    uuid: str
+    created: float
+    merged_into: str = ""
+    T_into: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class ChangedBlocks:
     """Blocks (8x8x8 voxels) changed since a token.
 

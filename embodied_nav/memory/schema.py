@@ -1,24 +1,31 @@
-"""The memory file, schema version 1: tables and the dtypes of their blobs. Knows nothing of the memory's code.
+"""The memory file, schema version 2: tables and what their blobs hold. Knows nothing of the memory's code.
 
-One SQLite file. Blobs are zlib-compressed little-endian records without a header; their dtypes stand below. Positions
-are metric: no hash key is ever written.
+One SQLite file. Positions are metric: no hash key is ever written. Poses are 16 float64, row by row; stamps are ns,
+``created``/``started`` s since 1970. Blobs are zlib-compressed arrays of little-endian records without a header, their
+bytes transposed (all first bytes, then all second ones: that packs better); ``layout`` names the row of ``layouts``
+that tells a record's dtype and shape, so a file tells by itself how to read it.
 
-``blocks``: one row per 8x8x8 voxels, ``x, y, z`` its lower corner (m, map), ``data`` count x VOXEL.
-``clouds``: what each keyframe saw, in its own frame: ``hits`` n x HIT, ``votes`` n x VOTE; ``keyframe`` -1 is what came
-before the first keyframe. ``views``: small depth images (uint16 mm) with poses in the cloud's frame.
-Poses are 16 float64, row by row. ``grid``: columns' evidence of free space (GRID), lower left corner in m.
-``deltas``: text for people, ``fields`` as JSON for programs. Stamps are ns, ``created``/``started`` s since 1970.
+``meta``: format, schema_version, ``uuid`` of the file, ``commits`` (how often it was written), ``writer`` (who writes).
+``maps``: one row a coordinate frame, named by its UUID: nothing in the file has coordinates of another one than that of
+its map. ``whole``: 1 where blocks, objects and grid are of the same moment as all else; 0 where they lag behind and are
+to be made again from the clouds. A map with ``merged_into`` lives on in that map, ``transform`` maps its points there.
+``sessions``: who began when, in which map. ``keyframes``: ids are unique over the whole file; ``looks``: arrays by name
+that belong to a keyframe, for finding the place again.
+``clouds``: what each keyframe saw, in its own frame; ``keyframe`` -1 is what came before the first one. Their arrays
+are rows of ``parts`` by ``kind`` (``hits``, ``votes``, ...), to be put together in the order of ``part``. ``views``:
+small depth images (uint16 mm) with poses in the cloud's frame.
+``blocks``: one row per 8x8x8 voxels, ``x, y, z`` its lower corner (m, map); a cache: it can be made from the clouds.
+``features``: of a block's voxels, in their order. ``grid``: tiles of columns' evidence of free space, lower left corner
+in m. ``deltas``: text for people, ``fields`` as JSON for programs.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .local_clouds import HIT, VOTE
-
 APPLICATION_ID = 0x656E6D31
 FORMAT = "embodied_nav memory"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 #: ``slot``: place in the block, (x * 8 + y) * 8 + z; ``p``: centroid less the voxel's lower corner, m; the rest as in
 #: ``store.ROW``; ``object``: id or 0.
@@ -30,35 +37,45 @@ VOXEL = np.dtype(
     ]
 )  # fmt: skip
 #: Floor seen (0 or 1); frames that saw through, at most 255.
-GRID = np.dtype("u1")
+GRID = np.dtype(("u1", 2))
 DEPTH = np.dtype("<u2")
-BLOBS = {"VOXEL": VOXEL, "HIT": HIT, "VOTE": VOTE, "DEPTH": DEPTH, "GRID": GRID}
+#: A tile of the grid is so many columns wide and high.
+TILE = 64
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE sessions (number INTEGER PRIMARY KEY, id TEXT NOT NULL, started REAL NOT NULL,
+CREATE TABLE layouts (number INTEGER PRIMARY KEY, layout TEXT NOT NULL UNIQUE);
+CREATE TABLE maps (number INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, created REAL NOT NULL, config TEXT NOT NULL,
+    stamp INTEGER NOT NULL, frames INTEGER NOT NULL, voxels INTEGER NOT NULL, whole INTEGER NOT NULL,
+    state TEXT NOT NULL, merged_into TEXT, transform BLOB);
+CREATE TABLE sessions (number INTEGER PRIMARY KEY, id TEXT NOT NULL, map TEXT NOT NULL, started REAL NOT NULL,
     first_keyframe INTEGER NOT NULL);
-CREATE TABLE classes (number INTEGER PRIMARY KEY, label TEXT NOT NULL, color TEXT NOT NULL);
-CREATE TABLE blocks (x REAL NOT NULL, y REAL NOT NULL, z REAL NOT NULL, count INTEGER NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY (x, y, z)) WITHOUT ROWID;
-CREATE TABLE objects (id INTEGER PRIMARY KEY, class INTEGER NOT NULL, label TEXT NOT NULL, color TEXT NOT NULL,
-    x REAL NOT NULL, y REAL NOT NULL, z REAL NOT NULL, width REAL NOT NULL, depth REAL NOT NULL, height REAL NOT NULL,
-    confidence REAL NOT NULL, voxels INTEGER NOT NULL, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL,
-    keyframe INTEGER NOT NULL, status TEXT NOT NULL);
-CREATE TABLE sightings (number INTEGER PRIMARY KEY, keyframe INTEGER NOT NULL, class INTEGER NOT NULL, x REAL NOT NULL,
-    y REAL NOT NULL, z REAL NOT NULL, pixels INTEGER NOT NULL);
-CREATE TABLE keyframes (id INTEGER PRIMARY KEY, stamp INTEGER NOT NULL, pose BLOB NOT NULL, reason TEXT NOT NULL,
-    overlap REAL, inliers INTEGER NOT NULL, thumbnail BLOB NOT NULL);
-CREATE TABLE clouds (number INTEGER PRIMARY KEY, keyframe INTEGER NOT NULL, stamp INTEGER NOT NULL, pose BLOB NOT NULL,
-    frames INTEGER NOT NULL, hit_count INTEGER NOT NULL, hits BLOB NOT NULL, vote_count INTEGER NOT NULL,
-    votes BLOB NOT NULL);
+CREATE TABLE classes (number INTEGER PRIMARY KEY, label TEXT NOT NULL, color TEXT NOT NULL, merged INTEGER NOT NULL);
+CREATE TABLE keyframes (id INTEGER PRIMARY KEY, map INTEGER NOT NULL, stamp INTEGER NOT NULL, pose BLOB NOT NULL,
+    reason TEXT NOT NULL, overlap REAL, inliers INTEGER NOT NULL, thumbnail BLOB NOT NULL);
+CREATE TABLE looks (keyframe INTEGER NOT NULL, name TEXT NOT NULL, layout INTEGER NOT NULL, count INTEGER NOT NULL,
+    data BLOB NOT NULL, UNIQUE (keyframe, name));
+CREATE TABLE clouds (number INTEGER PRIMARY KEY, map INTEGER NOT NULL, keyframe INTEGER NOT NULL,
+    stamp INTEGER NOT NULL, pose BLOB NOT NULL, frames INTEGER NOT NULL);
+CREATE TABLE parts (cloud INTEGER NOT NULL, kind TEXT NOT NULL, part INTEGER NOT NULL, layout INTEGER NOT NULL,
+    count INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (cloud, kind, part));
 CREATE TABLE views (cloud INTEGER NOT NULL, number INTEGER NOT NULL, pose BLOB NOT NULL, width INTEGER NOT NULL,
     height INTEGER NOT NULL, fx REAL NOT NULL, fy REAL NOT NULL, cx REAL NOT NULL, cy REAL NOT NULL,
     first INTEGER NOT NULL, stamp INTEGER NOT NULL, frames INTEGER NOT NULL, depth BLOB NOT NULL,
-    PRIMARY KEY (cloud, number)) WITHOUT ROWID;
-CREATE TABLE deltas (number INTEGER PRIMARY KEY, keyframe INTEGER NOT NULL, previous INTEGER NOT NULL,
-    stamp INTEGER NOT NULL, source TEXT NOT NULL, action TEXT NOT NULL, relevant TEXT NOT NULL, text TEXT NOT NULL,
-    stale INTEGER NOT NULL, fields TEXT NOT NULL);
-CREATE TABLE grid (x REAL NOT NULL, y REAL NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    data BLOB NOT NULL);
+    UNIQUE (cloud, number));
+CREATE TABLE deltas (map INTEGER NOT NULL, number INTEGER NOT NULL, keyframe INTEGER NOT NULL,
+    previous INTEGER NOT NULL, stamp INTEGER NOT NULL, source TEXT NOT NULL, action TEXT NOT NULL,
+    relevant TEXT NOT NULL, text TEXT NOT NULL, stale INTEGER NOT NULL, fields TEXT NOT NULL, UNIQUE (map, number));
+CREATE TABLE sightings (map INTEGER NOT NULL, number INTEGER NOT NULL, keyframe INTEGER NOT NULL, fields TEXT NOT NULL,
+    UNIQUE (map, number));
+CREATE TABLE objects (map INTEGER NOT NULL, id INTEGER NOT NULL, class INTEGER NOT NULL, label TEXT NOT NULL,
+    color TEXT NOT NULL, status TEXT NOT NULL, fields TEXT NOT NULL, UNIQUE (map, id));
+CREATE TABLE blocks (map INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL, z REAL NOT NULL, layout INTEGER NOT NULL,
+    count INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (map, x, y, z));
+CREATE TABLE features (map INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL, z REAL NOT NULL,
+    layout INTEGER NOT NULL, count INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (map, x, y, z));
+CREATE TABLE grid (map INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL, layout INTEGER NOT NULL,
+    count INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (map, x, y));
 """
+#: Tables whose rows belong to one map by their column ``map``, except what hangs on keyframes and clouds.
+OF_A_MAP = ("keyframes", "clouds", "deltas", "sightings", "objects", "blocks", "features", "grid")

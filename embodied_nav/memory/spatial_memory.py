@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,17 +25,19 @@ from .config import MemoryConfig
 from .eviction import Pager, page_keys, restore
 from .features import check_grid, decode, fuse_frame
 from .fusion import FrameHasher, sighting_weights, upsert
-from .graph import KeyframeGraph
 from .grid import ColumnGrid
-from .keys import BLOCK_SIDE, block_corners, pack_array, unpack_array
+from .keys import block_corners, pack_array, unpack_array
 from .local_clouds import VOTE, CloudBuilder, LocalCloud, View, regroup
 from .objects import ObjectIndex
 from .query import Answer, Knowledge, Query, ask
-from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, VoxelView
+from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, MapRecord, VoxelView
 from .rooms import Rooms, segment_rooms
 from .sight import empty_places
 from .store import CLOCK, REFUSED, VoxelStore
 from .votes import ClassTable, cast_votes, count_votes, move_votes, segments_of, votes_in_frame
+
+if TYPE_CHECKING:
+    from .cuts import Ledger
 
 THUMBNAIL_WIDTH = 160
 
@@ -71,13 +74,32 @@ class SpatialMemory:
         self.object_index = ObjectIndex(c.voxel_size, c.min_object_voxels, self._relabel)
         self._builder = CloudBuilder(c.voxel_size, c.local_cell * c.voxel_size)
         self.text_encoder: Callable[[str], np.ndarray] | None = None
+        #: Called after every change, and before a whole map is exchanged, by the thread that does it: this is how a
+        #: file that is written continuously hears of it.
+        self.after_change: Callable[[], None] = lambda: None
+        self.before_exchange: Callable[[], None] = lambda: None
+        #: Grows when everything was exchanged at once.
+        self.generation = 0
         self._reset()
 
     def _reset(self) -> None:
+        self.file_uuid = str(uuid.uuid4())
+        self.other_maps: tuple[MapRecord, ...] = ()
+        #: What the file that it was read from holds of it.
+        self.origin: Ledger | None = None
+        self.next_cloud = self.first_free_keyframe = 0
+        self.classes = ClassTable()
+        self._forget_map()
+        self.begin_session([])
+
+    def _forget_map(self) -> None:
+        """An empty map with a name of its own."""
+        self.generation += 1
         self.uuid = str(uuid.uuid4())
         self.created = time.time()
-        self.classes = ClassTable()
         self.keyframes: dict[int, KeyframeRecord] = {}
+        #: Arrays by name that belong to keyframes, see :meth:`add_look`.
+        self.looks: dict[int, dict[str, np.ndarray]] = {}
         self.clouds: list[LocalCloud] = []
         self.deltas: list[SemanticDelta] = []
         self.stamp = 0
@@ -86,26 +108,65 @@ class SpatialMemory:
         self._images: OrderedDict[int, RGBDFrame] = OrderedDict()
         self._restarted_at = 0
         self._rooms: tuple[int, Rooms] | None = None
-        self._graph = KeyframeGraph(BLOCK_SIDE * self.config.voxel_size)
-        self.begin_session([])
 
     def __len__(self) -> int:
         return len(self.store)
 
     def clear(self) -> None:
-        """Forgets everything; the map gets a new identity."""
+        """Forgets everything; the map and the file get a new identity."""
+        self._clear_voxels()
+        self._reset()
+        self.after_change()
+
+    def _clear_voxels(self) -> None:
         self.store.clear()
         if self.pager is not None:
             self.pager.clear()
             self._paged(np.zeros(0, np.int64))
         self.grid.reset()
         self.object_index.reset()
-        self._reset()
+
+    @property
+    def maps(self) -> tuple[MapRecord, ...]:
+        """All maps that a file of this memory holds, this one first."""
+        return (MapRecord(self.uuid, self.created), *self.other_maps)
+
+    @property
+    def all_voxels(self) -> int:
+        """Voxels in memory and, where it is bounded, on disk."""
+        return len(self) + (0 if self.pager is None else self.pager.voxels)
+
+    @property
+    def restarted_at(self) -> int:
+        """Clock at which all voxels were made anew."""
+        return self._restarted_at
+
+    @property
+    def growing(self) -> CloudBuilder | None:
+        """Who grows the newest local cloud; None before the first frame."""
+        return None if self._builder.cloud is None else self._builder
 
     def begin_session(self, earlier: list[dict]) -> None:
         """A new session after those of a loaded file; its keyframes get ids after theirs."""
-        first = max(self.keyframes, default=-1) + 1
-        self.sessions = [*earlier, {"id": str(uuid.uuid4()), "started": time.time(), "first_keyframe": first}]
+        first = max(self.first_free_keyframe, max(self.keyframes, default=-1) + 1)
+        session = {"id": str(uuid.uuid4()), "map": self.uuid, "started": time.time(), "first_keyframe": first}
+        self.sessions = [*earlier, session]
+
+    def begin_map(self) -> str:
+        """Goes on in a new, empty map: for a robot that does not know where it is in this one. Returns the new UUID.
+
+        Keyframe ids go on. What was remembered so far stays in the file that is written continuously, or that this
+        memory was loaded from; what is in no file is forgotten.
+        """
+        self.before_exchange()
+        self.other_maps = (*self.other_maps, MapRecord(self.uuid, self.created))
+        self.first_free_keyframe = max(self.first_free_keyframe, max(self.keyframes, default=-1) + 1)
+        begun = self.sessions if self.first_free_keyframe > self.sessions[-1]["first_keyframe"] else self.sessions[:-1]
+        self._clear_voxels()
+        self._forget_map()
+        self.begin_session(begun)
+        self.after_change()
+        return self.uuid
 
     # ---- in ----
 
@@ -145,6 +206,7 @@ class SpatialMemory:
         self.stamp = max(self.stamp, int(frame.stamp))
         self.frames += 1
         refused = int(self.store.arrays.counts[REFUSED]) - refused
+        self.after_change()
         return IntegrationStats(voxels.points, int(done.new), carved, len(self), refused)
 
     def make_resident(self, keys: np.ndarray) -> None:
@@ -200,6 +262,18 @@ class SpatialMemory:
         self._images[number] = f
         while len(self._images) > self.config.keyframe_images:
             self._images.popitem(last=False)
+        self.after_change()
+
+    def add_look(self, keyframe_id: int, **arrays: np.ndarray) -> None:
+        """Keeps arrays by name with a keyframe of this memory, such as what its place is recognised by.
+
+        Raises:
+            InputError: an unknown keyframe.
+        """
+        if keyframe_id not in self.keyframes:
+            raise InputError(f"keyframe {keyframe_id} is not in the memory")
+        self.looks[keyframe_id] = {**self.looks.get(keyframe_id, {}), **arrays}
+        self.after_change()
 
     def add_delta(self, delta: SemanticDelta) -> None:
         """Counts what perception saw in a keyframe as label votes; a stale delta is only kept.
@@ -218,6 +292,7 @@ class SpatialMemory:
         if frame is not None and frame.depth is not None and not delta.stale:
             self._vote(delta, frame)
         self.deltas.append(replace(delta, segments=None))
+        self.after_change()
 
     # ---- out ----
 
@@ -329,11 +404,6 @@ class SpatialMemory:
         mean = decode(self.store.feature_table[rows]).mean(0)
         return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
-    def graph(self) -> KeyframeGraph:
-        """The keyframe graph as of now; it is the same object next time, brought up to date."""
-        self._graph.update(self.keyframes, self.local_clouds())
-        return self._graph
-
     def rooms(self) -> Rooms:
         """Rooms of the map from above; made anew only after something came in."""
         if self._rooms is None or self._rooms[0] != self.store.arrays.counts[CLOCK]:
@@ -376,6 +446,7 @@ class SpatialMemory:
         for cloud in clouds:
             self._replay(cloud)
         self.object_index.touch_all(self.store)
+        self.after_change()
 
     def _move(self, clouds: list[LocalCloud], poses: Mapping[int, np.ndarray]) -> None:
         for cloud, i in zip(clouds, _anchors(clouds), strict=True):
@@ -512,17 +583,17 @@ class SpatialMemory:
         )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
-        """Writes the memory into one SQLite file; see ``persistence``."""
+        """Writes the memory as it is now into one SQLite file; see ``persistence``."""
         from .persistence import save
 
         save(self, path)
 
     @classmethod
-    def load(cls, path: str | Path, config: MemoryConfig | None = None) -> SpatialMemory:
-        """Reads a memory from a file; see ``persistence``."""
+    def load(cls, path: str | Path, config: MemoryConfig | None = None, map: str | None = None) -> SpatialMemory:
+        """Reads a memory from a file: the map that was written last, or the one with a UUID; see ``persistence``."""
         from .persistence import load
 
-        return load(path, config)
+        return load(path, config, map)
 
 
 def _anchors(clouds: list[LocalCloud]) -> list[int]:

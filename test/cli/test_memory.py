@@ -100,7 +100,7 @@ def test_check_finds_damage(file, capsys, tmp_path, damage):
         broken.write_bytes(content)
         with sqlite3.connect(broken) as db:
             db.execute(
-                "UPDATE meta SET value = value + 1 WHERE key = 'voxels'"
+                "UPDATE maps SET voxels = voxels + 1"
                 if damage == "count"
                 else "UPDATE blocks SET data = x'00'"
             )

@@ -143,8 +143,8 @@ def test_a_truncated_file_is_refused_in_one_line(saved, part):
 
 def test_a_newer_file_is_refused_with_the_versions(saved):
     with sqlite3.connect(saved) as db:
-        db.execute("UPDATE meta SET value = '2' WHERE key = 'schema_version'")
-    with pytest.raises(InputError, match="schema version 2"):
+        db.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
+    with pytest.raises(InputError, match="schema version 3"):
         SpatialMemory.load(saved)
 
 
@@ -154,9 +154,16 @@ def test_a_newer_file_is_refused_with_the_versions(saved):
         "UPDATE blocks SET count = count + 1",
         "UPDATE blocks SET data = x'00'",
         "DELETE FROM keyframes WHERE id = 1",
-        "UPDATE clouds SET hits = x'789c'",
+        "DELETE FROM clouds WHERE number = 1",
+        "UPDATE clouds SET pose = x'00' WHERE number = 1",
+        "UPDATE parts SET data = x'01789c' WHERE kind = 'hits'",
+        "DELETE FROM parts WHERE kind = 'hits' AND cloud = 1 AND part = 0",
+        "UPDATE layouts SET layout = 'x' WHERE number = 1",
+        "DELETE FROM layouts",
+        "UPDATE sessions SET map = 'x'",
+        "UPDATE grid SET count = 1",
         "UPDATE views SET width = width + 1",
-        "UPDATE meta SET value = '7' WHERE key = 'voxels'",
+        "UPDATE maps SET voxels = 7",
     ],
 )
 def test_check_finds_damage(saved, damage):

@@ -1,0 +1,195 @@
+"""Writes a cut of a memory into a file's tables, in the caller's transaction. Knows rows and cuts, not the memory."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+
+import numpy as np
+
+from .codec import LASTING, PASSING, delta_fields, fields_text, layout_text, pack, pose_blob, record_type
+from .cuts import BlockCut, CloudCut, Cut, feature_type
+from .eviction import Page
+from .keys import block_corners
+from .records import MapRecord
+from .schema import DEPTH, FORMAT, OF_A_MAP, SCHEMA_VERSION, TILE, VOXEL
+
+
+def write_cut(db: sqlite3.Connection, cut: Cut, commits: int) -> None:
+    """Brings the tables to the moment of a cut."""
+    _Commit(db, cut).run(commits)
+
+
+class _Commit:
+    def __init__(self, db: sqlite3.Connection, cut: Cut) -> None:
+        self._db, self._cut = db, cut
+        self._layouts = {text: n for n, text in db.execute("SELECT number, layout FROM layouts")}
+
+    def run(self, commits: int) -> None:
+        cut = self._cut
+        if cut.before.file != cut.after.file:
+            for table in ("maps", "sessions", "classes", "looks", "parts", "views", *OF_A_MAP):
+                self._db.execute(f"DELETE FROM {table}")
+        self._write_maps()
+        self._write_summary(commits)
+        self._put("sessions", [(i, s["id"], s["map"], s["started"], s["first_keyframe"]) for i, s in cut.sessions])
+        self._put("classes", cut.classes)
+        self._put("keyframes", [
+            (k.id, self._map, k.stamp, pose_blob(k.T_map_camera), k.reason, k.overlap, k.inliers, k.thumbnail)
+            for k in cut.keyframes
+        ])  # fmt: skip
+        for i, look in cut.looks:
+            self._put("looks", [(i, name, *self._array(array)) for name, array in look.items()])
+        for cloud in cut.clouds:
+            self._write_cloud(cloud)
+        self._put("deltas", [
+            (self._map, i, d.keyframe_id, d.previous_id, int(d.stamp), d.source, d.action, d.relevant, d.text,
+             int(d.stale), delta_fields(d)) for i, d in cut.deltas
+        ])  # fmt: skip
+        self._put("sightings", [(self._map, i, s.keyframe_id, fields_text(s)) for i, s in cut.sightings])
+        self._write_objects()
+        if cut.blocks is not None:
+            self._write_blocks(cut.blocks)
+        for page in cut.pages:
+            self._write_page(page)
+        self._write_grid()
+
+    # ---- inside ----
+
+    def _put(self, table: str, rows: list[tuple]) -> None:
+        if rows:
+            places = ", ".join("?" * len(rows[0]))
+            self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({places})", rows)
+
+    def _array(self, array: np.ndarray, level: int = LASTING) -> tuple[int, int, bytes]:
+        """Layout, count and blob."""
+        array = np.atleast_1d(array)
+        return self._layout(record_type(array)), len(array), pack(array, level)
+
+    def _layout(self, dtype: np.dtype) -> int:
+        text = layout_text(dtype)
+        if text not in self._layouts:
+            self._layouts[text] = self._db.execute("INSERT INTO layouts (layout) VALUES (?)", (text,)).lastrowid
+        return self._layouts[text]
+
+    def _number(self, record: MapRecord) -> int:
+        found = self._db.execute("SELECT number FROM maps WHERE uuid = ?", (record.uuid,)).fetchone()
+        if found:
+            return found[0]
+        values = (None, record.uuid, record.created, "{}", 0, 0, 0, 1, "{}", None, None)
+        return self._db.execute(f"INSERT INTO maps VALUES ({', '.join('?' * len(values))})", values).lastrowid
+
+    def _write_maps(self) -> None:
+        cut = self._cut
+        for record in cut.after.maps:
+            number = self._number(record)
+            if record.uuid == cut.uuid:
+                self._map = number
+            if record not in cut.before.maps and record.merged_into:
+                for table in OF_A_MAP[2:]:
+                    self._db.execute(f"DELETE FROM {table} WHERE map = ?", (number,))
+                T = None if record.T_into is None else pose_blob(record.T_into)
+                change = "UPDATE maps SET merged_into = ?, transform = ?, voxels = 0, whole = 1 WHERE number = ?"
+                self._db.execute(change, (record.merged_into, T, number))
+        if cut.restart:
+            for table in OF_A_MAP[2:]:
+                self._db.execute(f"DELETE FROM {table} WHERE map = ?", (self._map,))
+        elif cut.restart_blocks:
+            for table in ("blocks", "features", "grid"):
+                self._db.execute(f"DELETE FROM {table} WHERE map = ?", (self._map,))
+
+    def _write_summary(self, commits: int) -> None:
+        cut = self._cut
+        self._put("meta", list({
+            "format": FORMAT, "schema_version": str(SCHEMA_VERSION), "uuid": cut.after.file, "map": cut.uuid,
+            "updated": repr(time.time()), "commits": str(commits),
+        }.items()))  # fmt: skip
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('created', ?)", (repr(cut.created),))
+        self._db.execute(
+            "UPDATE maps SET config = ?, stamp = ?, frames = ?, voxels = ?, whole = ?, state = ? WHERE number = ?",
+            (json.dumps(cut.config), cut.stamp, cut.frames, cut.voxels, int(cut.after.whole), json.dumps(cut.state),
+             self._map),
+        )  # fmt: skip
+
+    def _write_cloud(self, cut: CloudCut) -> None:
+        c = cut.cloud
+        self._put("clouds", [(c.number, self._map, c.keyframe_id, c.stamp, pose_blob(cut.T), cut.frames)])
+        for kind, part, array in cut.parts:
+            passing = kind == "hits" and cut.to_hits is not None
+            records = self._array(cut.to_hits(array), PASSING) if passing else self._array(array)
+            self._put("parts", [(c.number, kind, part, *records)])
+        for i, v in cut.views:
+            k = v.camera
+            self._put("views", [(c.number, i, pose_blob(v.T), k.width, k.height, k.fx, k.fy, k.cx, k.cy, v.first,
+                                 v.stamp, v.frames, pack(v.depth.ravel().astype(DEPTH)))])  # fmt: skip
+
+    def _write_objects(self) -> None:
+        cut = self._cut
+        for i in set(cut.before.objects) - set(cut.after.objects):
+            self._db.execute("DELETE FROM objects WHERE map = ? AND id = ?", (self._map, i))
+        self._put("objects", [
+            (self._map, o.id, number, o.label, o.color, o.status, fields_text(o, without=("feature",)))
+            for o, number in cut.objects
+        ])  # fmt: skip
+
+    def _write_blocks(self, cut: BlockCut) -> None:
+        corners = block_corners(cut.keys, self._cut.voxel_size).tolist()
+        r, voxels = cut.rows, np.empty(len(cut.rows), VOXEL)
+        voxels["slot"], voxels["object"] = cut.slots, cut.owners
+        for k, (axis, color) in enumerate(zip("xyz", "rgb", strict=True)):
+            voxels["p"][:, k], voxels["rgb"][:, k] = r[axis], r[color]
+        for name in ("weight", "evidence", "class_a", "class_b", "votes_a", "votes_b", "votes", "last_seen"):
+            voxels[name] = r[name]
+        ends = np.cumsum(cut.counts)
+        for table in ("blocks", "features"):
+            gone = [(self._map, *corners[b]) for b in np.flatnonzero(cut.counts == 0)]
+            self._db.executemany(f"DELETE FROM {table} WHERE map = ? AND x = ? AND y = ? AND z = ?", gone)
+        live = np.flatnonzero(cut.counts)
+        rows = [(self._map, *corners[b], *self._array(voxels[ends[b] - cut.counts[b] : ends[b]])) for b in live]
+        self._put("blocks", rows)
+        if cut.with_features:
+            self._write_features(cut, corners)
+
+    def _write_features(self, cut: BlockCut, corners: list) -> None:
+        start = 0
+        for b in cut.with_features:
+            part = cut.features[start : start + cut.feature_counts[b]]
+            start += len(part)
+            self._put("features", [(self._map, *corners[b], *self._array(part))])
+
+    def _write_page(self, page: Page) -> None:
+        corner = block_corners(np.array([page.key]), self._cut.voxel_size)[0].tolist()
+        self._put("blocks", [(self._map, *corner, *self._array(page.voxels))])
+        given = page.weights > 0
+        if given.any():
+            features = np.empty(np.count_nonzero(given), feature_type(page.features))
+            features["slot"], features["weight"] = page.voxels["slot"][given], page.weights[given]
+            features["feature"] = page.features[given]
+            self._put("features", [(self._map, *corner, *self._array(features))])
+
+    def _write_grid(self) -> None:
+        """The tiles that are not as they were."""
+        before, after = self._cut.before, self._cut.after
+        if after.seen is before.seen and not self._cut.restart_blocks:
+            return
+        old = None if self._cut.restart_blocks else before.seen
+        cell = self._cut.voxel_size
+        for y in range(0, after.seen.shape[0], TILE):
+            for x in range(0, after.seen.shape[1], TILE):
+                tile = after.seen[y : y + TILE, x : x + TILE]
+                place = (after.corner[0] + x * cell, after.corner[1] + y * cell)
+                if old is None or not _same_tile(tile, place, old, before.corner, cell):
+                    self._put("grid", [(self._map, *_tile_corner(place, cell), *self._array(tile.reshape(-1, 2)))])
+
+
+def _tile_corner(place: tuple[float, float], cell: float) -> list[float]:
+    """The same number each time for the same tile, however its grid's corner moved."""
+    return [round(v / cell) * cell for v in place]
+
+
+def _same_tile(tile: np.ndarray, place, old: np.ndarray, corner, cell: float) -> bool:
+    x, y = (round((p - c) / cell) for p, c in zip(place, corner, strict=True))
+    if x < 0 or y < 0:
+        return False
+    return np.array_equal(old[y : y + tile.shape[0], x : x + tile.shape[1]], tile)
