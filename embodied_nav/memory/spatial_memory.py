@@ -25,8 +25,9 @@ from .config import MemoryConfig
 from .eviction import Pager, page_keys, restore
 from .features import check_grid, decode, fuse_frame
 from .fusion import FrameHasher, sighting_weights, upsert
+from .graph import KeyframeGraph
 from .grid import ColumnGrid
-from .keys import block_corners, pack_array, unpack_array
+from .keys import BLOCK_SIDE, block_corners, pack_array, unpack_array
 from .local_clouds import VOTE, CloudBuilder, LocalCloud, View, regroup
 from .objects import ObjectIndex
 from .query import Answer, Knowledge, Query, ask
@@ -108,6 +109,7 @@ class SpatialMemory:
         self._images: OrderedDict[int, RGBDFrame] = OrderedDict()
         self._restarted_at = 0
         self._rooms: tuple[int, Rooms] | None = None
+        self._graph = KeyframeGraph(BLOCK_SIDE * self.config.voxel_size)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -403,6 +405,11 @@ class SpatialMemory:
             return None
         mean = decode(self.store.feature_table[rows]).mean(0)
         return mean / max(float(np.linalg.norm(mean)), 1e-12)
+
+    def graph(self) -> KeyframeGraph:
+        """The keyframe graph as of now; it is the same object next time, brought up to date."""
+        self._graph.update(self.keyframes, self.local_clouds())
+        return self._graph
 
     def rooms(self) -> Rooms:
         """Rooms of the map from above; made anew only after something came in."""
