@@ -202,7 +202,7 @@ def _object_options(
 
 
 #: Candidates that fit less are not offered.
-_HOPELESS = 0.2
+_HOPELESS = 0.25
 #: Clearance (m) up to which a frontier lies in a door.
 _DOOR = 0.58
 #: Unknown floor (m^2) behind it that tells a door from a corner.

@@ -9,6 +9,7 @@ from embodied_nav.errors import InputError
 from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN, MemoryObject, OccupancyGrid
 from embodied_nav.geometry import pose2d
 from embodied_nav.reasoner import Navigator, create
+from embodied_nav.robot import RobotProfile
 
 RES = 0.05
 
@@ -211,6 +212,15 @@ def test_a_hallway_without_anything_in_it_is_found_and_stopped_in():
     out, _ = flat.run(navigator)
     assert out.status == "stopped"
     assert 4.3 < flat.x < 6.0
+
+
+def test_a_gap_no_wider_than_the_robot_is_tried_once_nothing_else_is_left():
+    flat, navigator = Flat(things()), Navigator(robot=RobotProfile(footprint_radius=0.21))
+    flat.truth[30:48, 80:82] = OCCUPIED
+    flat.truth[36:45, 80:82] = FREE
+    navigator.reset("find the black oven")
+    out, _ = flat.run(navigator)
+    assert out.status == "stopped"
 
 
 def test_update_before_reset_and_bad_instruction():
