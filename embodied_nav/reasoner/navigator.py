@@ -142,7 +142,6 @@ class Navigator:
         self.policy = policy or RulesPolicy()
         self.planning = planning or PlanningConfig()
         self.options = options or OptionConfig()
-        self._tight = replace(self.planning, clearance_margin=0.0)
         self._near = NearGround(self.planning.near_radius)
         self.instruction: Instruction | None = None
         self._clear()
@@ -177,7 +176,7 @@ class Navigator:
         if self._final is not None:
             return NavigatorOutput(None, _NO_PATH, None, *self._final)
         xy = (float(T_map_base[0, 3]), float(T_map_base[1, 3]))
-        planner = Planner(self._near.fill(grid, xy), self.robot, self._tight if self._squeezes else self.planning)
+        planner = self._planner(self._near.fill(grid, xy))
         view = _View(stamp, planner, xy, yaw_of(T_map_base), tuple(objects), self.target, self._segment)
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
@@ -214,6 +213,14 @@ class Navigator:
         self._key = -1  # of the candidate that it is on its way to
         self._rooms: Rooms | None = None
         self._split_at = 0  # when the map was last split into rooms
+
+    def _planner(self, grid: OccupancyGrid) -> Planner:
+        """Of a map. Squeezing, it allows for cells: what touches one a little fills it."""
+        if not self._squeezes:
+            return Planner(grid, self.robot, self.planning)
+        radius = max(self.robot.footprint_radius - 0.5 * grid.resolution, 0.05)
+        thin = replace(self.robot, footprint_radius=radius)
+        return Planner(grid, thin, replace(self.planning, clearance_margin=0.0))
 
     def _segment(self, view: _View) -> Rooms:
         """The rooms of the present map; those of a moment ago where the map's window is the same."""
@@ -363,12 +370,12 @@ class Navigator:
         options, facts = self._options(view, arrived, note)
         while not self._believed and all(o.kind == "stop" for o in options) and not self._squeezes:
             # Nothing is worth a visit any more: look into every gap, also those given up before; then, where not even
-            # that is left, keep no more distance than the robot's own size.
+            # that is left, squeeze.
             self._squeezes, self._thorough = self._thorough, True
             self._barred.clear()
             self._barred_keys.clear()
             if self._squeezes:
-                view = replace(view, planner=Planner(view.planner.grid, self.robot, self._tight))
+                view = replace(view, planner=self._planner(view.planner.grid))
             options, facts = self._options(view, arrived, note)
         context = Context(
             self.instruction,
