@@ -75,7 +75,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--live", action="store_true", help="examine the running ROS system: topics, rates, QoS, TF")
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="how long --live listens (default: 5)")
     parser.add_argument("--namespace", default="", help="namespace of the agent that --live examines")
-    parser.add_argument("--picture", metavar="PNG", help="--live: write depth edges drawn over the colour image here")
+    parser.add_argument(
+        "--picture",
+        metavar="PNG",
+        help="--live: where depth edges over the colour image go (default: "
+        "embodied_nav_depth_edges.png in the folder for temporary files)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,6 +14,8 @@ import numpy as np
 _JUMP, _RELATIVE_JUMP = 0.10, 0.05
 #: Edge pixels compared in each frame; more bring time, not certainty.
 _EDGES = 600
+#: Silhouette pixels without which nothing is said.
+_ENOUGH = 500
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,28 @@ def edge_picture(color: np.ndarray, depth: np.ndarray) -> np.ndarray:
     return picture
 
 
+def edge_distance(frames: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
+    """Median distance (px) from the depth images' silhouettes to the nearest edge of their colour images.
+
+    A small number proves little where colour is full of edges; a large one is a fault.
+
+    Args:
+        frames: (HxWx3 uint8, HxW float32 m) of equal size.
+
+    Returns:
+        None where there are too few silhouettes (fewer than 500 pixels in all).
+    """
+    import cv2
+
+    found = []
+    for color, depth in frames:
+        gray = cv2.GaussianBlur(cv2.cvtColor(color, cv2.COLOR_RGB2GRAY), (3, 3), 0)
+        distance = cv2.distanceTransform(255 - cv2.Canny(gray, 60, 120), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        found.append(distance[depth_edges(depth)])
+    distances = np.concatenate(found) if found else np.empty(0)
+    return float(np.median(distances)) if len(distances) >= _ENOUGH else None
+
+
 def alignment(frames: list[tuple[np.ndarray, np.ndarray]], reach: int = 12) -> Alignment | None:
     """The movement at which depth edges meet colour edges of the same direction best, over all frames.
 
@@ -74,7 +98,7 @@ def alignment(frames: list[tuple[np.ndarray, np.ndarray]], reach: int = 12) -> A
     """
     edges = [_Edges(color, depth) for color, depth in frames]
     count = sum(len(e.uv) for e in edges)
-    if count < 500:
+    if count < _ENOUGH:
         return None
 
     def score(right: float, down: float, scale: float) -> float:

@@ -7,6 +7,7 @@ lies on colour. Imports no component of the agent.
 from __future__ import annotations
 
 import importlib
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -33,11 +34,17 @@ from rclpy.validate_namespace import validate_namespace
 from ..bringup import AGENT_NODES
 from ..errors import InputError
 from ..findings import MISSING, OK, OPTIONAL, WARNING, Finding, exit_code, report
-from ..geometry.alignment import Alignment, alignment, edge_picture
+from ..geometry.alignment import Alignment, alignment, edge_distance, edge_picture
+from ..geometry.registration import Registration
 from ..robot import RobotProfile
-from .conversions import BadMessage, color_array, depth_array, stamp_ns
+from .camera_input import COLOR, DEPTH, DEPTH_INFO, INFO, color_pixels, depth_metres
+from .conversions import BadMessage, camera_from_msg, matrix_from_transform, stamp_ns
 
-COLOR, DEPTH, INFO = "camera/color/image_raw", "camera/depth/image_raw", "camera/color/camera_info"
+#: What may come instead of a topic, and the parameter that says so.
+COMPRESSED = {
+    COLOR: (f"{COLOR}/compressed", "camera.color_transport: compressed"),
+    DEPTH: (f"{DEPTH}/compressedDepth", "camera.depth_transport: compressedDepth"),
+}
 #: Frames that the comparison of depth and colour looks at.
 _FRAMES = 8
 #: Depth that lies off by more than this (px) is worth a word; finding it must have gained this much.
@@ -58,6 +65,7 @@ INPUTS = (
     Topic(COLOR, ("sensor_msgs/msg/Image",), 5.0),
     Topic(DEPTH, ("sensor_msgs/msg/Image",), 5.0),
     Topic(INFO, ("sensor_msgs/msg/CameraInfo",), 5.0),
+    Topic(DEPTH_INFO, ("sensor_msgs/msg/CameraInfo",), needed=False),
     Topic("odom", ("nav_msgs/msg/Odometry",), 10.0),
     Topic("/tf", ("tf2_msgs/msg/TFMessage",), 10.0),
     Topic("/tf_static", ("tf2_msgs/msg/TFMessage",), needed=False),
@@ -96,7 +104,7 @@ def examine(seconds: float = 5.0, namespace: str = "", picture: str | None = Non
     Args:
         seconds: how long to listen, after a second for discovery.
         namespace: of the agent.
-        picture: file for the picture of depth edges over colour, or None.
+        picture: file for the picture of depth edges over colour; None: in the folder for temporary files.
 
     Returns:
         1 when something that the agent needs is missing, else 0.
@@ -109,6 +117,7 @@ def examine(seconds: float = 5.0, namespace: str = "", picture: str | None = Non
     if picture is not None and not Path(picture).resolve().parent.is_dir():
         raise InputError(f"--picture {picture}: its folder does not exist; make it first")
     _check_namespace(namespace)
+    picture = picture or str(Path(tempfile.gettempdir()) / "embodied_nav_depth_edges.png")
     rclpy.init()
     try:
         examiner = Examiner(namespace)
@@ -171,7 +180,9 @@ class Examiner(Node):
 
     def _subscribe(self) -> None:
         there = dict(self.get_topic_names_and_types())
-        for topic in (*INPUTS, *OUTPUTS, Topic("/diagnostics", ("diagnostic_msgs/msg/DiagnosticArray",))):
+        compressed = [Topic(name, ("sensor_msgs/msg/CompressedImage",)) for name, _ in COMPRESSED.values()]
+        diagnostics = Topic("/diagnostics", ("diagnostic_msgs/msg/DiagnosticArray",))
+        for topic in (*INPUTS, *OUTPUTS, *compressed, diagnostics):
             name = self._full(topic.name)
             kinds = [t for t in there.get(name, ()) if t in topic.types]
             if name in self.heard or not kinds or not self.get_publishers_info_by_topic(name):
@@ -200,10 +211,15 @@ class Examiner(Node):
         heard.last = message
         if hasattr(message, "header"):
             heard.ages.append((self.get_clock().now().nanoseconds - stamp_ns(message.header.stamp)) * 1e-9)
-        if name == self._full(COLOR):
+        if name == self._full(self._source(COLOR)):
             self._colors.append(message)
-        elif name == self._full(DEPTH):
+        elif name == self._full(self._source(DEPTH)):
             self._pair(message)
+
+    def _source(self, topic: str) -> str:
+        """The image's topic, or the compressed one where nobody publishes the raw one."""
+        other = COMPRESSED[topic][0]
+        return other if self._full(topic) not in self.heard and self._full(other) in self.heard else topic
 
     def _note_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -236,6 +252,10 @@ class Examiner(Node):
         if wrong or len(kinds) > 1:
             mend = f"expected {' or '.join(topic.types)}; remap the other, or set enable_stamped_cmd_vel"
             return Finding(section, name, WARNING, f"carries {', '.join(kinds)}", mend)
+        if heard is None and name in COMPRESSED and self._source(name) != name:
+            other, parameter = COMPRESSED[name]
+            rate = self.heard[self._full(other)].rate
+            return Finding(section, name, WARNING, f"{rate:.1f} Hz, but compressed", f"set {parameter}, if it is not")
         if heard is None:
             mend = f"start what publishes it, or remap it: {name}:=/your/topic" if topic.needed else ""
             return Finding(section, name, MISSING if topic.needed else OPTIONAL, "nobody publishes it", mend)
@@ -264,7 +284,7 @@ class Examiner(Node):
     def _camera(self) -> Iterator[Finding]:
         color, depth, info = self._last(COLOR), self._last(DEPTH), self._last(INFO)
         for name, message, known in ((COLOR, color, ("rgb8", "bgr8")), (DEPTH, depth, ("32FC1", "16UC1"))):
-            if message is None:
+            if message is None:  # or compressed
                 continue
             good = message.encoding in known
             detail = f"{message.width}x{message.height} {message.encoding}, frame {message.header.frame_id or '(none)'}"
@@ -314,7 +334,7 @@ class Examiner(Node):
 
     def _transforms(self) -> Iterator[Finding]:
         robot = RobotProfile()
-        depth = self._last(DEPTH)
+        depth = self._last(self._source(DEPTH))
         camera = (depth.header.frame_id if depth is not None else "") or robot.camera_frame
         for parent, child, source in (
             (robot.map_frame, robot.odom_frame, "your SLAM"),
@@ -342,21 +362,46 @@ class Examiner(Node):
             yield Finding("diagnostics", name, OK if good else WARNING, status.message or "no message")
 
     def _alignment(self, picture: str | None) -> Iterator[Finding]:
-        frames = []
+        frames, why = [], "no colour and depth image came together"
         for _, color, depth in self._frames:
             try:
-                pair = (color_array(color), depth_array(depth))
-            except BadMessage:
+                pair = (color_pixels(color), depth_metres(depth))
+                pair = (pair[0], self._as_used(color, depth, *pair))
+            except (BadMessage, InputError) as error:
+                why = str(error)
                 continue
             if pair[0].shape[:2] == pair[1].shape:
                 frames.append(pair)
+            else:
+                why = "colour and depth differ in size"
         if not frames:
-            sizes = "no colour and depth image of one size came together"
-            yield Finding("alignment", "depth on colour", OPTIONAL, sizes)
+            yield Finding("alignment", "depth on colour", OPTIONAL, why)
             return
-        yield _judged(alignment(frames))
+        yield _judged(alignment(frames), edge_distance(frames))
         if picture is not None:
             yield _written(picture, edge_picture(*frames[-1]))
+
+    def _as_used(self, color, depth, pixels: np.ndarray, metres: np.ndarray) -> np.ndarray:
+        """Depth as the agent lays it on colour: brought there where it is that of another camera."""
+        info, own = self._last(INFO), self._last(DEPTH_INFO)
+        if info is None:
+            return metres
+        camera, frames = camera_from_msg(info), (color.header.frame_id, depth.header.frame_id)
+        same_frame = not all(frames) or frames[0] == frames[1]
+        if own is not None and own.header.frame_id and own.header.frame_id != frames[1]:
+            own = None
+        own_camera = None if own is None else camera_from_msg(own)
+        if not Registration().needed(camera, own_camera, metres.shape, same_frame):
+            return metres
+        if own_camera is None:
+            raise InputError(f"depth is of another camera than colour, and {DEPTH_INFO} tells nothing of it")
+        T = np.eye(4)
+        if not same_frame:
+            try:
+                T = matrix_from_transform(self._tf.lookup_transform(*frames, Time()).transform)
+            except tf2_ros.TransformException:
+                raise InputError(f"TF does not connect {frames[0]} and {frames[1]}") from None
+        return Registration().apply(metres, camera, own_camera, T)
 
 
 def _message_class(kind: str) -> type:
@@ -365,15 +410,17 @@ def _message_class(kind: str) -> type:
     return getattr(importlib.import_module(f"{package}.{module}"), name)
 
 
-def _judged(found: Alignment | None) -> Finding:
-    if found is None:
+def _judged(found: Alignment | None, distance: float | None) -> Finding:
+    if found is None or distance is None:
         text = "too few silhouettes to tell: point the camera at furniture"
         return Finding("alignment", "depth on colour", OPTIONAL, text)
+    median = f"median edge distance {distance:.1f} px"
     if found.gain < _SURE or found.displacement < _OFF:
-        return Finding("alignment", "depth on colour", OK, f"registered (off by {found.displacement:.1f} px or less)")
+        detail = f"registered (off by {found.displacement:.1f} px or less; {median})"
+        return Finding("alignment", "depth on colour", OK, detail)
     detail = (
         f"off: depth must move {found.right:+.0f} px right, {found.down:+.0f} px down and scale by {found.scale:.3f} "
-        f"({found.edges} edge pixels, fits {found.gain:.1f} times better)"
+        f"({found.edges} edge pixels, fits {found.gain:.1f} times better; {median})"
     )
     mend = "turn on the driver's aligned depth, or give the registration.* parameters"
     return Finding("alignment", "depth on colour", WARNING, detail, mend)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from embodied_nav.geometry.alignment import alignment, depth_edges, edge_picture
+from embodied_nav.geometry.alignment import alignment, depth_edges, edge_distance, edge_picture
 
 HEIGHT, WIDTH = 240, 320
 
@@ -66,8 +66,17 @@ def test_offset_and_scale_are_found(right, down, scale):
     assert found.gain > 1.5
 
 
+def test_edge_distance_is_as_far_as_depth_lies_off():
+    assert edge_distance([scene(seed) for seed in range(6)]) <= 1.5
+    # Half of a box's outline runs along the shift and stays near.
+    off = [edge_distance([scene(seed, d, d) for seed in range(6)]) for d in (3.0, 6.0)]
+    assert off[0] == pytest.approx(3.0, abs=1.2) and off[1] == pytest.approx(6.0, abs=1.5)
+    assert edge_distance([]) is None
+
+
 def test_blank_wall_says_nothing():
-    assert alignment([(np.full((240, 320, 3), 99, np.uint8), np.full((240, 320), 2.0, np.float32))]) is None
+    wall = [(np.full((240, 320, 3), 99, np.uint8), np.full((240, 320), 2.0, np.float32))]
+    assert alignment(wall) is None and edge_distance(wall) is None
 
 
 def test_real_camera_without_registration_is_found(kitchen):

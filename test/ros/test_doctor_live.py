@@ -12,8 +12,9 @@ pytestmark = [pytest.mark.ros, pytest.mark.timeout(90)]
 
 
 @pytest.fixture
-def robot(ros_domain):
-    """A camera whose depth lies off, odometry, TF without a map, two who command the base, one deaf subscriber."""
+def robot(ros_domain, request):
+    """A camera with the parameter's scene (default: depth lies off), odometry, TF without a map, two who command the
+    base, one deaf subscriber."""
     import rclpy
     import tf2_ros
     from geometry_msgs.msg import TransformStamped, Twist
@@ -36,7 +37,7 @@ def robot(ros_domain):
     other.create_publisher(Twist, "cmd_vel", qos.reliable())
     other.create_subscription(Image, "camera/depth/image_raw", lambda m: None, qos.reliable())
     transforms, static = tf2_ros.TransformBroadcaster(node), tf2_ros.StaticTransformBroadcaster(node)
-    color, depth = _scene()
+    color, depth = getattr(request, "param", _scene)()
     camera = Camera.from_hfov(320, 240, 1.5)
 
     def transform(parent, child):
@@ -110,6 +111,90 @@ def test_report_of_a_running_robot(robot, tmp_path):
     off = findings["alignment", "depth on colour"]
     assert off.state == WARNING and "-6 px right, +5 px down" in off.detail
     assert (tmp_path / "edges.png").read_bytes().startswith(b"\x89PNG")
+
+
+def _flat(right=0, down=0):
+    """A simulated room; depth moved by (right, down) px against colour."""
+    from embodied_nav.sim.embedded import EmbeddedSimulator, SimulatorConfig
+    from embodied_nav.sim.episodes import make_episode
+
+    simulator = EmbeddedSimulator(config=SimulatorConfig(depth_noise=False))
+    o = simulator.reset(make_episode(1001, "object", 0))
+    depth = np.roll(o.depth, (down, right), (0, 1))
+    return o.color, depth
+
+
+def _flat_off():
+    return _flat(9, -7)
+
+
+@pytest.mark.parametrize(("robot", "off"), [(_flat, False), (_flat_off, True)], indirect=["robot"])
+def test_depth_edges_over_a_simulated_room(robot, off, tmp_path):
+    import re
+
+    import cv2
+
+    from embodied_nav.findings import OK, WARNING
+    from embodied_nav.nodes.doctor import Examiner
+
+    examiner = Examiner()
+    examiner.listen(2.0)
+    findings = {(f.section, f.name): f for f in examiner.findings(str(tmp_path / "edges.png"))}
+    examiner.destroy_node()
+    found = findings["alignment", "depth on colour"]
+    distance = float(re.search(r"median edge distance ([\d.]+) px", found.detail)[1])
+    assert found.state == (WARNING if off else OK), found
+    assert distance > 3.0 if off else distance < 1.5, found
+    assert str(tmp_path / "edges.png") in findings["alignment", "picture"].detail
+    picture = cv2.imread(str(tmp_path / "edges.png"))
+    drawn = (picture == (255, 0, 255)).all(-1)
+    from embodied_nav.geometry.alignment import depth_edges
+
+    np.testing.assert_array_equal(drawn, depth_edges((_flat_off if off else _flat)()[1]))
+
+
+def test_depth_of_another_camera_is_shown_as_the_agent_lays_it_on_colour(ros_domain, tmp_path):
+    import rclpy
+    from sensor_msgs.msg import CameraInfo
+
+    from embodied_nav.findings import OK, OPTIONAL
+    from embodied_nav.geometry import matrix_from_quaternion, pose2d
+    from embodied_nav.nodes.camera_input import DEPTH_INFO, INFO
+    from embodied_nav.nodes.conversions import camera_info_msg, header, image_msg, transform_msg
+    from embodied_nav.nodes.doctor import Examiner, Heard
+    from embodied_nav.sim.embedded import EmbeddedSimulator
+    from embodied_nav.sim.episodes import make_episode
+    from embodied_nav.sim.rasterizer import Rasterizer
+
+    simulator = EmbeddedSimulator()
+    simulator.reset(make_episode(1001, "object", 0))
+    camera, T_color_depth = simulator.camera(), matrix_from_quaternion((0, 0.02, 0, 1), (-0.06, 0, 0))
+    small = camera.resized(240, 180)
+    truth = simulator.privileged()
+    T = pose2d(*truth.pose()) @ simulator.robot.T_base_camera()
+    color = Rasterizer(simulator.scene.raster, camera).render(T)[0]
+    depth = Rasterizer(simulator.scene.raster, small).render(T @ T_color_depth)[1]
+    rclpy.init()
+    examiner = Examiner()
+    try:
+        for frame in range(3):
+            head = [header(frame, name) for name in ("color", "depth")]
+            examiner._frames.append((frame, image_msg(color, "rgb8", head[0]), image_msg(depth, "32FC1", head[1])))
+        examiner.heard[examiner._full(INFO)] = Heard(last=camera_info_msg(camera, head[0]))
+
+        def found():
+            return next(iter(examiner._alignment(str(tmp_path / "edges.png"))))
+
+        assert found().state == OPTIONAL and "tells nothing of it" in found().detail
+        examiner.heard[examiner._full(DEPTH_INFO)] = Heard(last=camera_info_msg(small, head[1]))
+        assert "TF does not connect color and depth" in found().detail
+        examiner._tf.set_transform_static(transform_msg(T_color_depth, 0, "color", "depth"), "test")
+        assert found().state == OK, found()
+        examiner.heard[examiner._full(DEPTH_INFO)] = Heard(last=CameraInfo(header=header(0, "infrared")))
+        assert found().state == OPTIONAL
+    finally:
+        examiner.destroy_node()
+        rclpy.try_shutdown()
 
 
 def test_command_on_a_silent_network(ros_domain):
