@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import rclpy
+from lifecycle_msgs.srv import ChangeState
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.action import ActionServer
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
@@ -68,6 +70,7 @@ class AgentNode(LifecycleNode):
         self._inputs_done: dict[str, int] = {}
         self._permanent: set[int] = set()
         self._ending = False
+        self._refuse_impossible_transitions()
 
     # What a node overrides.
 
@@ -183,6 +186,24 @@ class AgentNode(LifecycleNode):
             self._guarded(self.cleanup)
             self._configured = False
         return super().on_shutdown(state)
+
+    def _refuse_impossible_transitions(self) -> None:
+        """Answers a request for one with success false; rclpy raises out of its executor, which would end the node."""
+        service = self._service_change_state
+        change = service.callback
+
+        def answer(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change(request, response)
+            except RCLError:
+                wanted = request.transition.label or request.transition.id
+                self.get_logger().warning(
+                    f"refused: no transition {wanted} from {self._state_machine.current_state[1]}"
+                )
+                response.success = False
+                return response
+
+        service.callback = answer
 
     def _entities(self) -> list:
         kinds = (self.waitables, self.publishers, self.subscriptions, self.services, self.clients, self.timers)
