@@ -215,6 +215,49 @@ def test_supervisor_gives_up_on_a_node_that_cannot_start():
             time.sleep(0.1)
 
 
+def test_diagnostics_are_told_while_workers_count(ros_domain):
+    import rclpy
+
+    from embodied_nav.nodes.diagnostics import Diagnostics
+
+    rclpy.init()
+    node = rclpy.create_node("told")
+    diagnostics, over, errors = Diagnostics(node, 0.5), threading.Event(), []
+
+    def work():
+        n = 0
+        while not over.is_set():
+            n += 1
+            diagnostics.counts[f"count {n % 500}"] += 1
+            diagnostics.facts[f"fact {n % 500}"] = n
+            diagnostics.latency(f"stage {n % 20}").add(0.01)
+            diagnostics.input(f"topic {n % 20}", required=n % 2 == 0)
+            if n % 500 == 0:
+                diagnostics.counts.clear()
+                diagnostics.facts.clear()
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end and not errors:
+            try:
+                diagnostics.publish()
+            except RuntimeError as error:
+                errors.append(error)
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        for thread in threads:
+            thread.join()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    assert not errors
+
+
 def test_labels_keep_their_colours():
     names = (("", ""), ("sofa", "red"), ("chair", "blue"), ("sofa", "green"))
     colors = markers.label_colors(np.array([0, 1, 2, 3]), names)
