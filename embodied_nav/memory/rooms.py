@@ -9,14 +9,14 @@ what stands free on the floor, counts as ground.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 
 from ..config import Config, param
-from ..frames import FREE, OCCUPIED, MemoryObject, OccupancyGrid
+from ..frames import FREE, OCCUPIED, UNKNOWN, MemoryObject, OccupancyGrid
 
 
 @dataclass(frozen=True)
@@ -165,10 +165,35 @@ def segment_rooms(
         Rooms whose labels cover free cells and furniture; deterministic.
     """
     c = config or RoomConfig()
-    walls, ground, unknown = _structure(grid, objects, c)
+    labels = np.zeros(grid.data.shape, np.int32)
+    window = _known_window(grid.data)
+    if window is None:
+        return Rooms(labels, (), grid.resolution, grid.origin)
+    x, y = (o + w.start * grid.resolution for o, w in zip(grid.origin, window[::-1], strict=True))
+    part = OccupancyGrid(np.ascontiguousarray(grid.data[window]), grid.resolution, (x, y), grid.stamp)
+    labels[window], rooms = _segment(part, previous, objects, c)
+    return Rooms(labels, rooms, grid.resolution, grid.origin)
+
+
+def _known_window(data: np.ndarray) -> tuple[slice, slice] | None:
+    """Rows and columns of what is known, with a rim; None where nothing is free."""
+    if not (data == FREE).any():
+        return None
+    known = data != UNKNOWN
+    window = []
+    for axis in (1, 0):
+        lines = np.flatnonzero(known.any(axis=axis))
+        window.append(slice(max(int(lines[0]) - 2, 0), int(lines[-1]) + 3))
+    return window[0], window[1]
+
+
+def _segment(
+    grid: OccupancyGrid, previous: Rooms | None, objects: Sequence[MemoryObject], c: RoomConfig
+) -> tuple[np.ndarray, tuple[Room, ...]]:
+    """HxW int32 labels and the rooms."""
+    along = main_direction(grid.data == OCCUPIED)
+    walls, ground, unknown = _structure(grid, objects, along, c)
     r = grid.resolution
-    if not ground.any():
-        return Rooms(np.zeros(grid.data.shape, np.int32), (), r, grid.origin)
     to_wall = _distance(walls, r)
     height = np.minimum(to_wall, _distance(unknown, r) + np.float32(c.unknown_margin))
     levels = np.where(ground, (height / np.float32(r) * 4.0).astype(np.int32) + 1, 0)
@@ -177,9 +202,9 @@ def segment_rooms(
         levels, limited, 0.5 * c.door_width / r * 4.0, c.passage_share, int(c.least_area / r**2), 0.3 / r * 4.0
     )
     labels = _renamed(raw, grid, previous)
-    return Rooms(
-        labels, _describe(labels, grid, np.where(limited, 0.0, to_wall), unknown, walls, c.least_door), r, grid.origin
-    )
+    seen = np.where(limited, np.float32(0.0), to_wall)
+    doors = _doors(labels, grid, seen, c.least_door)
+    return labels, _describe(labels, grid, seen, (_beside(unknown) & (grid.data == FREE), _beside(walls)), along, doors)
 
 
 # -- what is wall, what is floor ---------------------------------------------------------------------------------------
@@ -189,7 +214,7 @@ _HANGS, _FLAT = 0.5, 0.06
 
 
 def _structure(
-    grid: OccupancyGrid, objects: Sequence[MemoryObject], c: RoomConfig
+    grid: OccupancyGrid, objects: Sequence[MemoryObject], along: float, c: RoomConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """HxW bool each: walls, floor (furniture and small hidden spots included), what is not known."""
     occupied = grid.data == OCCUPIED
@@ -204,7 +229,7 @@ def _structure(
     if things:
         middles = (np.array([o.position[:2] for o in things], np.float64) - grid.origin) / grid.resolution
         extents = np.array([o.extent[:2] for o in things], np.float64) / grid.resolution
-        _mark_furniture(grid.data, middles, extents, main_direction(occupied), 2.0, furniture)
+        _mark_furniture(grid.data, middles, extents, along, 2.0, furniture)
     free = (grid.data == FREE) | furniture
     walls = occupied & ~furniture
     islands = _islands(walls, free, c.island_size / grid.resolution)
@@ -442,70 +467,65 @@ def _describe(
     labels: np.ndarray,
     grid: OccupancyGrid,
     to_wall: np.ndarray,
-    unknown: np.ndarray,
-    walls: np.ndarray,
-    least_door: float,
+    edges: tuple[np.ndarray, np.ndarray],
+    along: float,
+    doors: Mapping[int, Sequence[Door]],
 ) -> tuple[Room, ...]:
-    angle = main_direction(walls)
-    along = np.array([math.cos(angle), math.sin(angle)])
-    doors = _doors(labels, grid, to_wall, least_door)
-    open_edge = _beside(unknown) & (grid.data == FREE)
-    shut_edge = _beside(walls)
+    """The records; ``edges`` are HxW bool, cells beside the unknown and beside walls."""
+    count = int(labels.max()) + 1
+    opened, shut = (np.bincount(labels[edge], minlength=count) for edge in edges)
+    axes = np.array([[math.cos(along), -math.sin(along)], [math.sin(along), math.cos(along)]])
     rows, columns = np.nonzero(labels)
-    if not len(rows):
-        return ()
     ids = labels[rows, columns]
     order = np.argsort(ids, kind="stable")
-    cells = np.stack([rows, columns], axis=1)[order]
-    names, starts = np.unique(ids[order], return_index=True)
+    areas = np.bincount(ids, minlength=count)
+    cells = np.split(np.stack([rows, columns], axis=1)[order], np.cumsum(areas)[:-1])
     rooms = []
-    for name, own in zip(names.tolist(), np.split(cells, starts[1:]), strict=True):
-        points = grid.centers(own)
+    for name in np.flatnonzero(areas).tolist():
+        own = cells[name]
         height = to_wall[own[:, 0], own[:, 1]]
+        few = slice(None, None, max(1, len(own) // 1500))
+        points = grid.centers(own[few])
         off = np.linalg.norm(points - points.mean(axis=0), axis=1)
-        inner = own[int(np.argmax(np.minimum(height, 1.0) - 0.3 * off))]
-        sides = [
-            float(np.subtract(*np.percentile(points @ axis, (98.0, 2.0)))) for axis in (along, along[::-1] * (-1, 1))
-        ]
-        opened = int(open_edge[own[:, 0], own[:, 1]].sum())
-        shut = int(shut_edge[own[:, 0], own[:, 1]].sum())
-        middle = grid.centers(inner)
+        x, y = points[int(np.argmax(np.minimum(height[few], 1.0) - 0.3 * off))]
+        low, high = np.percentile(points @ axes, (2.0, 98.0), axis=0)
+        sides = high - low + grid.resolution
         rooms.append(
             Room(
                 name,
-                len(own) * grid.resolution**2,
-                (float(middle[0]), float(middle[1])),
-                max(sides) + grid.resolution,
-                min(sides) + grid.resolution,
+                float(areas[name]) * grid.resolution**2,
+                (float(x), float(y)),
+                float(sides.max()),
+                float(sides.min()),
                 2.0 * float(min(height.max(), 1e2)),
                 tuple(doors.get(name, ())),
-                opened / max(opened + shut, 1),
+                float(opened[name]) / max(int(opened[name] + shut[name]), 1),
             )
         )
     return tuple(rooms)
 
 
 def _beside(mask: np.ndarray) -> np.ndarray:
-    """HxW bool, cells one of whose four neighbours is in the mask."""
-    out = np.zeros_like(mask)
-    out[1:] |= mask[:-1]
-    out[:-1] |= mask[1:]
-    out[:, 1:] |= mask[:, :-1]
-    out[:, :-1] |= mask[:, 1:]
-    return out
+    """HxW bool, cells in the mask or with one of their four neighbours in it."""
+    import cv2
+
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return cv2.dilate(mask.view(np.uint8), cross).view(np.bool_)
 
 
 def _doors(labels: np.ndarray, grid: OccupancyGrid, to_wall: np.ndarray, least: float) -> dict[int, list[Door]]:
     """Room id -> its passages, in a fixed order. Two regions may have several."""
     import cv2
 
+    base = int(labels.max()) + 1
     borders: dict[tuple[int, int], list[np.ndarray]] = {}
     for axis in (0, 1):
         a, b = (labels[:-1], labels[1:]) if axis == 0 else (labels[:, :-1], labels[:, 1:])
         cells = np.argwhere((a != b) & (a > 0) & (b > 0))
-        pairs = np.sort(np.stack([a[tuple(cells.T)], b[tuple(cells.T)]], axis=1), axis=1)
-        for pair in np.unique(pairs, axis=0):
-            borders.setdefault((int(pair[0]), int(pair[1])), []).append(cells[(pairs == pair).all(axis=1)])
+        sides = a[tuple(cells.T)].astype(np.int64), b[tuple(cells.T)].astype(np.int64)
+        pairs = np.minimum(*sides) * base + np.maximum(*sides)
+        for pair in np.unique(pairs).tolist():
+            borders.setdefault(divmod(pair, base), []).append(cells[pairs == pair])
     doors: dict[int, list[Door]] = {}
     for (first, second), parts in sorted(borders.items()):
         cells = np.concatenate(parts)
