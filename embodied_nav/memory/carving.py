@@ -67,7 +67,7 @@ class Carver:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _view_planes(K, width, height):
+def view_planes(K, width, height):
     """Inward unit normals (4x3, optical frame) of the left, right, top and bottom side of the view."""
     planes = np.zeros((4, 3))
     planes[0, 0], planes[0, 2] = 1.0, (K[2] + 0.5) / K[0]
@@ -94,7 +94,7 @@ def _surface(depth, u, v):
 
 
 @njit(cache=True, nogil=True)
-def _block_in_view(key, R, planes, voxel_size, near, far):
+def block_in_view(key, R, planes, voxel_size, near, far):
     """Whether a block's bounding sphere reaches into the view."""
     side = BLOCK_SIDE * voxel_size
     half = 0.5 * side
@@ -116,12 +116,12 @@ def _block_in_view(key, R, planes, voxel_size, near, far):
 @njit(cache=True, nogil=True)
 def blocks_in_view(store, R, K, width, height, voxel_size, near, far):
     """Numbers of the non-empty blocks that reach into a view; R is the 4x4 optical frame from map."""
-    planes = _view_planes(K, width, height)
+    planes = view_planes(K, width, height)
     n = store.counts[BLOCKS]
     out = np.empty(n, np.int32)
     m = 0
     for b in range(n):
-        if store.block_live[b] > 0 and _block_in_view(store.block_keys[b], R, planes, voxel_size, near, far):
+        if store.block_live[b] > 0 and block_in_view(store.block_keys[b], R, planes, voxel_size, near, far):
             out[m] = b
             m += 1
     return out[:m]

@@ -116,7 +116,7 @@ def clear(store: VoxelStore, rows: np.ndarray) -> None:
     store.arrays.feature_weight[rows] = 0
 
 
-def _widen(bits):
+def widen(bits):
     """float32 of a stored component."""
     return bits
 
@@ -126,15 +126,15 @@ def _narrow(value, like):
     return value
 
 
-@overload(_widen, inline="always")
-def _widen_compiled(bits):
+@overload(widen, inline="always")
+def _compiled_widen(bits):
     if bits == types.uint16:
         return lambda bits: np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)
     return lambda bits: bits
 
 
 @overload(_narrow, inline="always")
-def _narrow_compiled(value, like):
+def _compiled_narrow(value, like):
     if like == types.uint16:
         return lambda value, like: _to_bf16(value)
     return lambda value, like: value
@@ -187,12 +187,12 @@ def _add(table, total, rows, patches, weights, grid, take_max):
             old[:] = new
         elif take_max:
             for j in range(old.size):
-                old[j] = _narrow(max(_widen(old[j]), _widen(new[j])), old[j])
+                old[j] = _narrow(max(widen(old[j]), widen(new[j])), old[j])
         else:
             share = np.float32(weights[i] / (total[r] + weights[i]))
             for j in range(old.size):
-                was = _widen(old[j])
-                old[j] = _narrow(was + (_widen(new[j]) - was) * share, old[j])
+                was = widen(old[j])
+                old[j] = _narrow(was + (widen(new[j]) - was) * share, old[j])
         total[r] += weights[i]
 
 
@@ -211,6 +211,6 @@ def _take_out(table, total, rows, patches, weights, grid):
             continue
         share = np.float32(weights[i] / left)
         for j in range(old.size):
-            was = _widen(old[j])
-            old[j] = _narrow(was + (was - _widen(gone[j])) * share, old[j])
+            was = widen(old[j])
+            old[j] = _narrow(was + (was - widen(gone[j])) * share, old[j])
         total[r] = left

@@ -27,14 +27,17 @@ from .features import check_grid, decode, fuse_frame
 from .fusion import FrameHasher, sighting_weights, upsert
 from .graph import KeyframeGraph
 from .grid import ColumnGrid
-from .keys import BLOCK_SIDE, block_corners, pack_array, unpack_array
+from .keys import BLOCK_SIDE, block_corners, pack_array
 from .local_clouds import VOTE, CloudBuilder, LocalCloud, View, regroup
 from .objects import ObjectIndex
-from .query import Answer, Knowledge, Query, ask
+from .packing import columns
+from .query import Answer, Frustum, Knowledge, Query, ask
 from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, MapRecord, VoxelView
+from .retrieval import Found, SearchIndex, keyframes_showing, rows_in_box, rows_in_view, search
 from .rooms import Rooms, segment_rooms
 from .sight import empty_places
 from .store import CLOCK, REFUSED, VoxelStore
+from .tokens import Tokens, select_tokens
 from .votes import ClassTable, cast_votes, count_votes, move_votes, segments_of, votes_in_frame
 
 if TYPE_CHECKING:
@@ -64,6 +67,8 @@ class SpatialMemory:
             c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type, max_bytes=bound
         )  # fmt: skip
         self.pager = Pager(self.store, c.voxel_size, c.max_depth, self._roots) if bound else None
+        # Its copies of the features are memory too: a bounded memory does without.
+        self._search_index = None if bound else SearchIndex()
         self._hasher = FrameHasher()
         self._carver = Carver(
             c.carve_margin * c.voxel_size, c.depth_noise, c.max_evidence / c.carve_frames, c.min_depth, c.max_depth,
@@ -319,12 +324,63 @@ class SpatialMemory:
 
     def voxels(self, box: tuple[np.ndarray, np.ndarray] | None = None) -> VoxelView:
         """All voxels, or those with their centroid within (low, high), m."""
-        rows = np.flatnonzero(self.store.rows["key"] >= 0)
-        view = self._view(rows)
-        if box is None:
-            return view
-        inside = (view.positions >= np.asarray(box[0])).all(1) & (view.positions <= np.asarray(box[1])).all(1)
-        return self._view(rows[inside])
+        rows = self._rows(box)
+        return self._view(np.flatnonzero(self.store.rows["key"] >= 0) if rows is None else rows)
+
+    def search(
+        self,
+        feature: np.ndarray,
+        k: int = 50,
+        box: tuple[np.ndarray, np.ndarray] | None = None,
+        frustum: Frustum | None = None,
+    ) -> Found:
+        """The k voxels whose features are most like one, best first, with the keyframes to look at.
+
+        Args:
+            feature: (feature_dim,). box: (low, high), m; frustum: with their middle in view; all voxels by default.
+
+        Raises:
+            InputError: this memory holds no features, or the feature does not fit, is not finite or zero.
+        """
+        rows, scores = search(self.store, feature, k, self._search_index, self._rows(box, frustum))
+        positions = columns(self.store, rows, self.config.voxel_size)[0]
+        return Found(positions, scores, keyframes_showing(positions, self.clouds, 1.5 * self.config.max_depth))
+
+    def tokens(
+        self,
+        k: int,
+        frustum: Frustum | None = None,
+        around: np.ndarray | None = None,
+        radius: float = 5.0,
+        code_dim: int = 96,
+    ) -> Tokens:
+        """The k most useful voxels with features as input of a model; see :func:`tokens.select_tokens`.
+
+        Args:
+            frustum: those with their middle in view; or around: (3,) m, those within ``radius``; all by default.
+            code_dim: components of the position codes, a multiple of 6.
+
+        Raises:
+            InputError: this memory holds no features, or code_dim is no multiple of 6.
+        """
+        box = None if around is None else (np.asarray(around) - radius, np.asarray(around) + radius)
+        rows = self._rows(box, frustum)
+        if rows is None:
+            rows = np.flatnonzero(self.store.rows["key"] >= 0)
+        if around is not None:
+            positions = columns(self.store, rows, self.config.voxel_size)[0]
+            rows = rows[np.linalg.norm(positions - np.asarray(around), axis=1) <= radius]
+        return select_tokens(self.store, rows, k, self.config.voxel_size, code_dim)
+
+    def _rows(
+        self, box: tuple[np.ndarray, np.ndarray] | None = None, frustum: Frustum | None = None
+    ) -> np.ndarray | None:
+        """Rows in a box and in view, ascending; None for all."""
+        rows = None if box is None else rows_in_box(self.store, *box, self.config.voxel_size)
+        if frustum is not None:
+            seen = np.sort(rows_in_view(self.store, frustum, self.config.voxel_size))
+            rows = seen if rows is None else np.intersect1d(rows, seen, assume_unique=True)
+        return rows
 
     def features(self, positions: np.ndarray) -> np.ndarray:
         """N x feature_dim float32, the features of the voxels that N x 3 positions (m) lie in; zeros where none is."""
@@ -579,15 +635,8 @@ class SpatialMemory:
             self.grid.apply(page_keys(page)[page.voxels["evidence"] >= np.float32(self.config.min_evidence)], 1)
 
     def _view(self, rows: np.ndarray) -> VoxelView:
-        r = self.store.rows[rows]
-        offsets = np.stack([r["x"], r["y"], r["z"]], axis=1).astype(np.float64)
-        positions = unpack_array(r["key"]) * self.config.voxel_size + offsets
-        colors = np.rint(np.stack([r["r"], r["g"], r["b"]], axis=1)).astype(np.uint8)
-        labels = self.store.arrays.labels[rows].astype(np.int32)
-        return VoxelView(
-            positions.astype(np.float32), colors, r["weight"].copy(), labels, r["last_seen"].copy(),
-            tuple(self.classes.names),
-        )  # fmt: skip
+        positions, colors, weights, labels, last_seen = columns(self.store, rows, self.config.voxel_size)
+        return VoxelView(positions, colors, weights, labels, last_seen, tuple(self.classes.names))
 
     def save(self, path: str | Path) -> None:
         """Writes the memory as it is now into one SQLite file; see ``persistence``."""

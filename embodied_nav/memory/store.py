@@ -187,6 +187,11 @@ class VoxelStore:
         table = a.table_keys.nbytes + a.table_blocks.nbytes
         a.counts[USED] = table + a.counts[ROWS] * self.row_bytes + a.counts[BLOCKS] * BLOCK_BYTES
 
+    @property
+    def clock(self) -> int:
+        """The clock that stamps changed blocks, now."""
+        return int(self.arrays.counts[CLOCK])
+
     def tick(self) -> int:
         """Advances the clock that stamps changed blocks; returns it."""
         self.arrays.counts[CLOCK] += 1

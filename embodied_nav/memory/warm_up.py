@@ -9,6 +9,7 @@ import numpy as np
 from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from ..geometry import Camera
 from .config import MemoryConfig
+from .query import Frustum
 from .spatial_memory import SpatialMemory
 
 
@@ -27,7 +28,9 @@ def warm_up() -> float:
         memory.objects()
     for kind in ("bf16", "f32"):
         rich = SpatialMemory(MemoryConfig(max_voxels=1 << 16, feature_dim=2, feature_type=kind))
-        rich.integrate(frames[0], np.zeros((2, 2, 2), np.float32))
+        rich.integrate(frames[0], np.ones((2, 2, 2), np.float32))
+        rich.search(np.ones(2), 1)
+        rich.search(np.ones(2), 1, (np.zeros(3), np.ones(3)), Frustum(camera, np.eye(4)))
     memory.occupancy()
     memory.rebuild_from_keyframes({})
     return time.monotonic() - start

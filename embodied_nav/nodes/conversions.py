@@ -373,7 +373,6 @@ def grid_from_msg(message: OccupancyGridMsg) -> OccupancyGrid:
     return OccupancyGrid(data, round(float(info.resolution), 6), origin, stamp_ns(message.header.stamp))
 
 
-_CLOUD_DTYPE = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4"), ("label", "<i4"), ("weight", "<f4")])
 _CLOUD_FIELDS = [
     PointField(name=name, offset=4 * i, datatype=kind, count=1)
     for i, (name, kind) in enumerate(
@@ -397,22 +396,22 @@ def cloud_msg(
     Args:
         positions: Nx3 float32, m. colors: Nx3 uint8. labels: N int32. weights: N float32.
     """
-    n = len(positions)
-    points = np.empty(n, _CLOUD_DTYPE)
-    points["x"], points["y"], points["z"] = positions[:, 0], positions[:, 1], positions[:, 2]
-    rgb = colors.astype(np.uint32)
-    points["rgb"] = (rgb[:, 0] << 16) | (rgb[:, 1] << 8) | rgb[:, 2]
-    points["label"], points["weight"] = labels, weights
-    size = _CLOUD_DTYPE.itemsize
+    from ..memory.packing import POINT, pack_points  # not for the nodes that know no memory
+
+    n, size = len(positions), POINT.itemsize
+    points = pack_points(positions, colors, labels, weights)
     message = PointCloud2(header=head, height=1, width=n, fields=_CLOUD_FIELDS, point_step=size, row_step=size * n)
     message.is_dense = True
-    message.data = array.array("B", points.tobytes())
+    message.data = array.array("B")
+    message.data.frombytes(points.view(np.uint8))
     return message
 
 
 def cloud_arrays(message: PointCloud2) -> np.ndarray:
     """N points with the fields x, y, z, rgb, label and weight of a message that :func:`cloud_msg` made."""
-    return np.frombuffer(message.data, _CLOUD_DTYPE, message.width * message.height)
+    from ..memory.packing import POINT
+
+    return np.frombuffer(message.data, POINT, message.width * message.height)
 
 
 # --- decisions, plans, commands ---
