@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import array
 import time
 
+import cv2
 import numpy as np
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
-from embodied_nav.geometry import pose2d
+from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.nodes import qos
-from embodied_nav.nodes.camera_input import COLOR, DEPTH, INFO
+from embodied_nav.nodes.camera_input import COLOR, DEPTH, DEPTH_INFO, INFO
 from embodied_nav.nodes.conversions import camera_info_msg, header, image_msg, pose_msg, transform_msg
 from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.embedded import EmbeddedSimulator, SimulatorConfig
@@ -21,6 +23,10 @@ from embodied_nav.sim.episodes import make_episode
 
 class TestRobot:
     """Publishes at 10 Hz on a timer of the test's node, stamped with the system's clock.
+
+    Args:
+        drives: as told. compressed: colour and depth as image_transport compresses them. own_depth: depth of half the
+            size from a frame of its own, with a camera info of its own.
 
     Attributes:
         off: topics that are silent now ("tf" among them).
@@ -33,8 +39,8 @@ class TestRobot:
 
     __test__ = False
 
-    def __init__(self, node, drives: bool = False) -> None:
-        self.node, self.drives = node, drives
+    def __init__(self, node, drives: bool = False, compressed: bool = False, own_depth: bool = False) -> None:
+        self.node, self.drives, self.compressed, self.own_depth = node, drives, compressed, own_depth
         self.off: set[str] = set()
         self.nan_pose = self.nan_odometry = False
         self.shift = 0
@@ -47,7 +53,12 @@ class TestRobot:
         self._observation = self._simulator.reset(make_episode(1001, "object", 0))
         self.T_odom_base = self._observation.T_odom_base
         make = node.create_publisher
-        self._color, self._depth = make(Image, COLOR, qos.sensor()), make(Image, DEPTH, qos.sensor())
+        if compressed:
+            self._color = make(CompressedImage, f"{COLOR}/compressed", qos.sensor())
+            self._depth = make(CompressedImage, f"{DEPTH}/compressedDepth", qos.sensor())
+        else:
+            self._color, self._depth = make(Image, COLOR, qos.sensor()), make(Image, DEPTH, qos.sensor())
+        self._depth_info = make(CameraInfo, DEPTH_INFO, qos.sensor())
         self._info, self._odom = make(CameraInfo, INFO, qos.sensor()), make(Odometry, "odom", qos.reliable())
         self._tf, self._static = TransformBroadcaster(node), StaticTransformBroadcaster(node)
         p = self._profile
@@ -55,6 +66,7 @@ class TestRobot:
             [
                 transform_msg(np.eye(4), 0, p.map_frame, p.odom_frame),
                 transform_msg(p.T_base_camera(), 0, p.base_frame, p.camera_frame),
+                transform_msg(np.eye(4), 0, p.camera_frame, "camera_depth_optical_frame"),
             ]
         )
         node.create_subscription(Twist, "cmd_vel", self._commanded, qos.reliable())
@@ -93,10 +105,29 @@ class TestRobot:
             depth = np.nan_to_num(depth * 1000).astype(np.uint16)
         if INFO not in self.off:
             self._info.publish(camera_info_msg(camera, head))
+        depth_head = head
+        if self.own_depth:
+            depth, depth_head = np.ascontiguousarray(depth[::2, ::2]), header(stamp, "camera_depth_optical_frame")
+            # Every other pixel, from the first: the principal point halves.
+            own = Camera(width // 2, height // 2, camera.fx / 2, camera.fy / 2, camera.cx / 2, camera.cy / 2)
+            self._depth_info.publish(camera_info_msg(own, depth_head))
         if DEPTH not in self.off:
-            self._depth.publish(image_msg(depth, self.depth_encoding, head))
+            self._depth.publish(self._depth_message(depth, depth_head))
         if COLOR not in self.off:
+            self._color.publish(self._color_message(color, head))
+        self.frames += 1
+
+    def _depth_message(self, depth, head):
+        if not self.compressed:
+            return image_msg(depth, self.depth_encoding, head)
+        millimetres = np.nan_to_num(depth * 1000).astype(np.uint16)
+        data = bytes(12) + cv2.imencode(".png", millimetres)[1].tobytes()
+        return CompressedImage(header=head, format="16UC1; compressedDepth png", data=array.array("B", data))
+
+    def _color_message(self, color, head):
+        if not self.compressed:
             message = image_msg(color, "rgb8", head)
             message.encoding = self.color_encoding
-            self._color.publish(message)
-        self.frames += 1
+            return message
+        data = cv2.imencode(".jpg", color[..., ::-1])[1].tobytes()
+        return CompressedImage(header=head, format="rgb8; jpeg compressed bgr8", data=array.array("B", data))

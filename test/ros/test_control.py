@@ -17,7 +17,7 @@ STANDS_WITHIN = 0.5 + 0.05 + 0.25
 class Driving:
     """Control alone, a robot that stands still whatever it is told, and a plan straight ahead."""
 
-    def __init__(self, start_graph, parameters=None) -> None:
+    def __init__(self, start_graph, parameters=None, **camera) -> None:
         from nav_msgs.msg import Path
         from std_msgs.msg import Bool
 
@@ -29,7 +29,7 @@ class Driving:
         self.diagnostics = self.graph.diagnostics()
         from ros_robot import TestRobot
 
-        self.robot = TestRobot(self.graph.node)
+        self.robot = TestRobot(self.graph.node, **camera)
         node = self.graph.node
         self.plan = node.create_publisher(Path, "plan", qos.reliable())
         self.enable = node.create_publisher(Bool, "enable", qos.reliable())
@@ -70,6 +70,24 @@ def test_stands_when_an_input_is_lost_and_goes_on_by_itself(driving):
         assert driving.diagnostics("control")["level"] == "2"
         driving.robot.off.clear()
         assert driving.drives(5.0), f"does not go on after {topic}"
+
+
+TRANSPORT = {"camera.color_transport": "compressed", "camera.depth_transport": "compressedDepth"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "camera"), [(TRANSPORT, {"compressed": True}), ({}, {"own_depth": True})], ids=["compressed", "own"]
+)
+def test_compressed_images_and_unaligned_depth_do_too(start_graph, parameters, camera):
+    from embodied_nav.nodes.camera_input import COLOR, DEPTH
+
+    driving = Driving(start_graph, parameters, **camera)
+    assert driving.drives(60.0), driving.diagnostics("control")
+    for topic in (DEPTH, COLOR):
+        driving.robot.off.add(topic)
+        driving.seconds_until_standing(5.0)
+        driving.robot.off.clear()
+        assert driving.drives(10.0), f"does not go on after {topic}"
 
 
 def test_old_stamps_are_as_bad_as_silence(driving):
@@ -128,3 +146,33 @@ def test_guards_the_wishes_of_another_controller(driving):
     assert driving.robot.commands[-1][1] >= -0.15
     timer.cancel()
     assert driving.seconds_until_standing() < 0.6
+
+
+def test_stamped_commands_on_request(start_graph):
+    """With enable_stamped_cmd_vel control publishes TwistStamped, and the simulated base obeys it."""
+    from geometry_msgs.msg import TwistStamped
+    from nav_msgs.msg import Odometry, Path
+
+    from embodied_nav.geometry import yaw_of
+    from embodied_nav.nodes import qos
+    from embodied_nav.nodes.conversions import matrix_from_pose, path_msg, stamp_ns
+
+    stamped = {"enable_stamped_cmd_vel": True}
+    sim = Process("sim", "sim", {**stamped, "scene": 1001})
+    graph = start_graph([sim, Process("control", "control", {**stamped, "use_sim_time": True})])
+    commands = graph.listen(TwistStamped, "cmd_vel", qos.reliable(100))
+    odom = graph.listen(Odometry, "odom", qos.reliable())
+    plans = graph.node.create_publisher(Path, "plan", qos.reliable())
+
+    def turn_left():
+        if odom:
+            plan = path_msg(np.zeros((1, 2)), stamp_ns(odom[-1].header.stamp), "map")
+            plan.poses[0].pose.orientation.z, plan.poses[0].pose.orientation.w = np.sin(0.75), np.cos(0.75)
+            plans.publish(plan)
+
+    graph.node.create_timer(0.25, turn_left)
+    assert graph.until(lambda: odom and yaw_of(matrix_from_pose(odom[-1].pose.pose)) > 0.3, 100.0)
+    turning = [c for c in commands if c.twist.angular.z > 0.1]
+    assert turning and {c.header.frame_id for c in turning} == {"base_link"}
+    first, last = (stamp_ns(o.header.stamp) for o in (odom[0], odom[-1]))
+    assert all(first <= stamp_ns(c.header.stamp) <= last + 1_000_000_000 for c in turning), "in simulated time"
