@@ -36,6 +36,7 @@ from .camera_input import COLOR, DEPTH, DEPTH_INFO, INFO, POSE
 from .conversions import camera_info_msg, header, image_msg, pose_msg, time_msg, transform_msg
 from .ledger import Ledger
 from .lifecycle import run
+from .watchers import missing_watchers
 
 #: Frames decoded ahead of time, and threads that do it.
 _AHEAD, _DECODERS = 8, 2
@@ -126,10 +127,10 @@ class ReplayNode(Node):
                 self._publish_paced(index, frame, started)
                 if index == 0:
                     # The first frame waits for the graph to be warm (compiled kernels, matched topics).
-                    self._must(self._ledger.wait_frame(frame.stamp, _FIRST), "the first frame does not get through")
+                    self._wait_for_nodes(frame.stamp, _FIRST)
                     started = time.monotonic()
                 elif self._config.rate == 0.0:
-                    self._must(self._ledger.wait_frame(frame.stamp, _SILENCE), f"stuck at {frame.stamp * 1e-9:.3f} s")
+                    self._wait_for_nodes(frame.stamp, _SILENCE)
                 self._tell(index + 1)
         finally:
             prefetch.close()
@@ -205,19 +206,19 @@ class ReplayNode(Node):
         self._static.sendTransform(transforms)
 
     def _wait_for_listeners(self) -> bool:
-        """Waits until as many nodes as are named listen to every topic."""
-        wanted, told = len(self._config.nodes), False
+        """Waits until the nodes that are named listen to every topic."""
+        topics = (COLOR, DEPTH, INFO, DEPTH_INFO, "/tf", *((POSE,) if self._config.poses else ()))
+        wanted, told = dict.fromkeys(topics, self._config.nodes), False
         begun = time.monotonic()
         while not self._stopping.is_set():
-            needed = (self._color, self._depth, self._info, self._depth_info)
-            counts = [p.get_subscription_count() for p in needed]
-            if min(counts) >= wanted and self.count_subscribers("/tf") >= wanted:
+            missing = missing_watchers(self, wanted)
+            if not missing:
                 return True
             waited = time.monotonic() - begun
             if not told and waited > 10.0:
                 told = True
                 print("waiting for the nodes; on a new machine they compile their kernels, once", flush=True)
-            self._must(waited < _FIRST, f"waited {_FIRST:.0f} s for {', '.join(self._config.nodes)} to listen")
+            self._must(waited < _FIRST, f"waited {_FIRST:.0f} s for {'; '.join(missing)}")
             time.sleep(0.02)
         return False
 
@@ -236,6 +237,12 @@ class ReplayNode(Node):
         end = time.monotonic() + _SILENCE
         while not done.wait(0.1) and not self._stopping.is_set() and time.monotonic() < end:
             pass
+
+    def _wait_for_nodes(self, stamp: int, seconds: float) -> None:
+        """Until all are through with a frame."""
+        if not self._ledger.wait_frame(stamp, seconds):
+            late = ", ".join(self._ledger.waiting_for(stamp))
+            self._must(False, f"nothing from {late} for {seconds:.0f} s about the frame of {stamp * 1e-9:.3f} s")
 
     def _must(self, condition: bool, text: str) -> None:
         if not condition and not self._stopping.is_set():

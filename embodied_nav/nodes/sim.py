@@ -51,6 +51,7 @@ from .conversions import (
 )
 from .ledger import Ledger
 from .lifecycle import run
+from .watchers import missing_watchers
 
 #: Longest wait in lock-step for the agent to be through with a frame or tick (s).
 _STUCK = 60.0
@@ -258,7 +259,7 @@ class SimNode(Node):
         """Waits for an instruction and for the agent's nodes to find the sensors; False where told to stop."""
         begun, told = time.monotonic(), False
         while not self._stopping.is_set():
-            missing = self._missing_watchers()
+            missing = missing_watchers(self, _WATCHERS)
             if not missing and self._instructed.wait(0.05):
                 return True
             if missing and not told and time.monotonic() - begun > 10.0:
@@ -266,15 +267,6 @@ class SimNode(Node):
                 self.get_logger().warning(f"lock-step waits for {'; '.join(missing)}")
             self._stopping.wait(0.05)
         return False
-
-    def _missing_watchers(self) -> list[str]:
-        """Who has not found which sensor yet."""
-        missing = []
-        for topic, nodes in _WATCHERS.items():
-            late = nodes - {i.node_name for i in self.get_subscriptions_info_by_topic(topic)}
-            if late:
-                missing.append(f"{', '.join(sorted(late))} to listen to {topic}")
-        return missing
 
     def _wait_for_agent(self, stamp: int, T_odom_base: np.ndarray) -> None:
         """Waits until all are through with a frame and control has a plan made from it."""

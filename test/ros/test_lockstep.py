@@ -48,8 +48,18 @@ def hold_up(graph, name, seconds):
         os.kill(graph.supervisor.pid(name), signal.SIGCONT)
 
 
+def goes_on(graph, poses, done):
+    """Whether it comes to an end, however slowly; False where the robot has not been heard of for two minutes."""
+    heard = -1
+    while heard != len(poses):
+        heard = len(poses)
+        if graph.until(lambda heard=heard: done() or len(poses) > heard, 120.0) and done():
+            return True
+    return False
+
+
 @pytest.mark.ros
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_same_decisions_as_in_process(start_graph):
     from embodied_nav.msg import Decision
     from geometry_msgs.msg import PoseStamped
@@ -63,10 +73,10 @@ def test_same_decisions_as_in_process(start_graph):
     graph = start_graph(processes(episode.instruction))
     decisions = graph.listen(Decision, "decision", qos.reliable(100))
     poses = graph.listen(PoseStamped, "sim/pose", qos.reliable(100))
-    assert graph.until(lambda: decisions, 90.0)
+    assert goes_on(graph, poses, lambda: decisions), "no first decision"
     for name in ("keyframe", "reasoner"):
         hold_up(graph, name, 2.0)
-    over = graph.until(lambda: decisions[-1].options[decisions[-1].chosen].kind == "stop", 60.0)
+    over = goes_on(graph, poses, lambda: decisions[-1].options[decisions[-1].chosen].kind == "stop")
     assert over, f"no STOP after {len(decisions)} decisions"
     got = [decision_from_msg(d) for d in decisions]
     assert [(d.stamp, d.option.kind, d.option.text) for d in got] == [

@@ -149,6 +149,19 @@ def node_with():
     rclpy.shutdown(context=context)
 
 
+def test_watchers_are_known_by_name(node_with):
+    from sensor_msgs.msg import Image
+
+    from embodied_nav.nodes.watchers import missing_watchers
+
+    source = node_with()
+    for _ in range(2):  # two viewers in a node of another name
+        source.create_subscription(Image, "camera", lambda _: None, 1)
+    wanted = {"camera": ("memory", "control"), "/tf": ()}
+    assert missing_watchers(source, wanted) == ["control, memory to listen to camera"]
+    assert missing_watchers(source, {"camera": ["sample"]}) == []
+
+
 def test_settings_become_parameters(node_with):
     from embodied_nav.nodes import params
 
