@@ -128,10 +128,12 @@ def relations_of(
         least: score from which a relation is given.
     """
     others = [b for b in objects if b.id != o.id and b.status == "present" and floor_gap(o, b) <= FAR]
+    room = rooms.of_object(o) if rooms is not None else None
+    if room is not None:  # what stands on the other side of a wall is not beside it
+        others = [b for b in others if (there := rooms.of_object(b)) is None or there.id == room.id]
     out: list[Relation] = []
     for kind in ("on", "under", "above"):
         out += _told(kind, o, others, least, viewer)
-    room = rooms.of_object(o) if rooms is not None else None
     if room is not None:
         out.append(Relation("in", o.id, room.id, 0.0, 1.0, f"in room {room.id}"))
     held = {r.object for r in out if r.kind != "in"}

@@ -85,6 +85,13 @@ def draw_map(
         raise InputError(f"{path}: cannot be written ({error.strerror}); give a writable place with room") from None
 
 
+def room_color(room_id: int) -> tuple[float, float, float]:
+    """A colour (RGB 0 to 1) that a room always has; those of ids in a row differ well."""
+    import colorsys
+
+    return colorsys.hsv_to_rgb(room_id * 0.618034 % 1.0, 0.55, 0.95)
+
+
 def upright(up: np.ndarray | None) -> np.ndarray:
     """3x3 rotation that turns ``up`` into +z by the shortest way; the identity for None."""
     if up is None:
