@@ -198,7 +198,7 @@ class Option:
         distance: m along the path; 0 where nothing is driven.
         direction: rad, bearing from the robot's heading, left positive.
         text: the line that the reasoner reads.
-        object_id: of the remembered object, or -1.
+        object_id: of the remembered object, or -1 (a room as a whole, a frontier).
         size: frontier length in m, else 0.
     """
 

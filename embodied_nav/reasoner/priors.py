@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
 #: How typical a thing is of a room kind, 0 to 1: 0.95 is nearly proof, 0.3 is weak, missing is almost never.
 TYPICAL: dict[str, dict[str, float]] = {
@@ -121,21 +120,6 @@ def rooms_of(label: str) -> dict[str, float]:
     if label in TYPICAL:
         return TYPICAL[label]
     return TYPICAL.get(label.split()[-1], {}) if label else {}
-
-
-@lru_cache(maxsize=4096)
-def affinity(label: str, target: str, target_is_room: bool) -> float:
-    """How much a thing of category ``label`` nearby speaks for the target being in the same room, 0 to 1.
-
-    For a room: how typical the thing is of it. For an object: chance that both belong to one room kind.
-    """
-    here = rooms_of(label)
-    if target_is_room:
-        return here.get(target, 0.0)
-    if label == target:
-        return 0.5
-    there = rooms_of(target)
-    return max((min(here[kind], there[kind]) for kind in here if kind in there), default=0.0)
 
 
 def room_posterior(

@@ -189,6 +189,18 @@ def test_blocked_way_is_given_up_and_another_one_taken():
     assert flat.run(navigator)[0].status == "failed"
 
 
+def test_of_two_rooms_without_a_door_between_it_stops_at_the_things_of_the_right_one():
+    flat, navigator = (
+        Flat([*things(), thing(5, "coffee table", "white", 2.0, 1.0), thing(6, "tv", "black", 0.4, 3.0)]),
+        Navigator(),
+    )
+    flat.truth[1:-1, 80:82] = FREE
+    navigator.reset("go to the kitchen")
+    out, _ = flat.run(navigator)
+    assert out.status == "stopped"
+    assert min(math.dist((flat.x, flat.y), p) for p in ((7.6, 0.5), (7.6, 1.5))) < 2.0
+
+
 @pytest.mark.parametrize("sentence", ["find the black oven", "go to the kitchen"])
 def test_a_robot_held_fast_tries_elsewhere(sentence):
     """Deciding anew for the same place does not make it more patient."""
