@@ -20,7 +20,7 @@ from ..planning import NearGround, Planner, PlanningConfig, frontiers, is_fronti
 from ..planning.geodesic import line_of_sight
 from ..robot import RobotProfile
 from .instruction import Instruction, Target, parse_instruction
-from .options import Context, Facts, OptionConfig, Surroundings, World, build_options, find_stand
+from .options import Context, Facts, OptionConfig, Surroundings, build_options, find_stand
 from .places import NEAR_MARKS, Surface
 from .policies import Policy, RulesPolicy
 from .prompt import AnswerError, parse_answer
@@ -108,10 +108,6 @@ class _View:
     def candidates(self) -> list[Candidate]:
         asked = self.target.is_room or self.target.anchor_is_room
         return candidates(self.target, self.objects, self.found if asked else {}, self.rooms if asked else None)
-
-    @cached_property
-    def world(self) -> World:
-        return World(self.objects, self.planner, self.rooms, self.found)
 
     def candidate(self, key: int) -> Candidate | None:
         return next((c for c in self.candidates if c.key == key), None)
@@ -420,7 +416,7 @@ class Navigator:
             self._barred_keys,
             self._thorough,
         )
-        return build_options(self.target, view.candidates, view.world, here, self.options)
+        return build_options(self.target, view.candidates, view, here, self.options)
 
     def _notes(self) -> tuple[str, ...]:
         stages = self.instruction.stages
@@ -482,7 +478,7 @@ class Navigator:
         if option.kind == "object":
             c = view.candidate(self._key)
             travel = view.planner.field_from(view.xy)
-            stand = c and find_stand(c, self.target, view.world, travel, self.options)
+            stand = c and find_stand(c, self.target, view, travel, self.options)
             goal = stand.position if stand else None
         path = None if goal is None else view.planner.plan(view.xy, goal, tolerance=0.6)
         if path is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -84,21 +85,24 @@ class Context:
     seed: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class World:
-    """What is known when options are asked for.
+class World(Protocol):
+    """What is known when options are asked for; rooms may be made only when they are asked for."""
 
-    Attributes:
-        objects: as remembered.
-        planner: of the present map.
-        rooms: of the present map.
-        found: what is believed of each room, by its id.
-    """
+    @property
+    def objects(self) -> Sequence[MemoryObject]:
+        """As remembered."""
 
-    objects: Sequence[MemoryObject]
-    planner: Planner
-    rooms: Rooms
-    found: Mapping[int, Region]
+    @property
+    def planner(self) -> Planner:
+        """Of the present map."""
+
+    @property
+    def rooms(self) -> Rooms:
+        """Of the present map."""
+
+    @property
+    def found(self) -> Mapping[int, Region]:
+        """What is believed of each room, by its id."""
 
 
 @dataclass
