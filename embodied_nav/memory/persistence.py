@@ -132,7 +132,8 @@ def _begin(memory: SpatialMemory, path: Path, db: sqlite3.Connection) -> int:
     if path.exists() and path.stat().st_size > 0:
         with open_file(path) as old:
             meta = read_meta(old)
-            if meta["uuid"] == memory.file_uuid and len(read_maps(Source(old))) > 1:
+            others = any(m.uuid != memory.uuid for m in read_maps(Source(old)))
+            if others and meta["uuid"] == memory.file_uuid:
                 old.backup(db)
                 return int(meta["commits"])
     make_tables(db)

@@ -21,7 +21,7 @@ from .config import MemoryConfig
 from .cuts import Ledger, take_cut
 from .features import FeatureHits
 from .keys import BLOCK_SIDE, pack_array
-from .local_clouds import HIT, VOTE, LocalCloud, View
+from .local_clouds import HIT, VOTE, LocalCloud, View, hits_of_points
 from .objects import Sighting
 from .records import KeyframeRecord, MapRecord
 from .schema import DEPTH, GRID, TILE, VOXEL
@@ -36,6 +36,20 @@ class Source:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
+        self._layouts: dict[int, np.dtype] = {}
+
+    def layout(self, number: int) -> np.dtype:
+        """The dtype of a row of ``layouts``.
+
+        Raises:
+            ValueError: it is not there, or is none.
+        """
+        if number not in self._layouts:
+            for (text,) in self.rows("layouts", "layout", "number = ?", (number,)):
+                self._layouts[number] = layout_type(text)
+        if number not in self._layouts:
+            raise ValueError(f"layout {number}, which is not there")
+        return self._layouts[number]
 
     def rows(self, table: str, columns: str, where: str = "", values: tuple = (), order: str = "") -> Iterator[tuple]:
         """Rows of a table, in an order."""
@@ -76,7 +90,9 @@ def read_map(source: Source, meta: dict[str, str], where: str, config: MemoryCon
     number, created, text, stamp, frames, whole, state, merged_into = found[0]
     if merged_into:
         raise InputError(f"{where}: map {uuid} was merged into map {merged_into}; give that one")
-    written = MemoryConfig.from_mapping(json.loads(text), where=where)
+    settings = json.loads(text)
+    settings.pop("local_cell", None)  # files of before had it
+    written = MemoryConfig.from_mapping(settings, where=where)
     _check_config(config, written, where)
     memory = SpatialMemory(config or written)
     memory.uuid, memory.created, memory.file_uuid = uuid, created, meta["uuid"]
@@ -84,7 +100,7 @@ def read_map(source: Source, meta: dict[str, str], where: str, config: MemoryCon
     memory.other_maps = tuple(m for m in read_maps(source) if m.uuid != uuid)
     memory.classes = _read_classes(source)
     _read_keyframes(memory, source, number)
-    memory.clouds = list(_read_clouds(source, number))
+    memory.clouds = list(_read_clouds(source, number, written.voxel_size))
     memory.next_cloud = 1 + max((n for (n,) in source.rows("clouds", "number")), default=-1)
     memory.first_free_keyframe = 1 + max((n for (n,) in source.rows("keyframes", "id")), default=-1)
     memory.deltas = list(_read_deltas(source, number))
@@ -130,10 +146,7 @@ def _as_written(memory: SpatialMemory, whole: bool) -> Ledger:
 
 
 def _array(source: Source, layout: int, count: int, blob: bytes, dtype: np.dtype | None = None) -> np.ndarray:
-    kinds = list(source.rows("layouts", "layout", "number = ?", (layout,)))
-    if not kinds:
-        raise ValueError(f"layout {layout}, which is not there")
-    array = unpack(blob, layout_type(kinds[0][0]), count)
+    array = unpack(blob, source.layout(layout), count)
     return array if dtype is None else converted(array, dtype)
 
 
@@ -169,13 +182,16 @@ def read_look(source: Source, keyframe: int) -> dict[str, np.ndarray]:
     return {name: _array(source, layout, count, data) for name, layout, count, data in rows}
 
 
-def _read_clouds(source: Source, number: int) -> Iterator[LocalCloud]:
+def _read_clouds(source: Source, number: int, voxel_size: float) -> Iterator[LocalCloud]:
     for n, keyframe, stamp, T, frames in source.rows(
         "clouds", "number, keyframe, stamp, pose, frames", "map = ?", (number,), "number"
     ):
         with source.part(f"cloud {n}"):
             cloud = LocalCloud(keyframe, pose(T), stamp, frames=frames, number=n)
             parts = _read_parts(source, n)
+            for at, hits in parts.items():
+                if at[0] == "hits" and "p" in hits.dtype.names:
+                    parts[at] = hits_of_points(hits, voxel_size)
             cloud.hits = _joined(parts, "hits", HIT)
             cloud.votes = _joined(parts, "votes", VOTE)
             frames_with_features = sorted({p for kind, p in parts if kind.startswith("feature_")})

@@ -178,12 +178,12 @@ def _cast(store, rows, classes, votes, touched):
                 row.class_a, row.votes_a = c, v - out
             elif v > out:
                 row.class_b, row.votes_b = c, v - out
+        store.block_clock[find_block(store, block_key(row.key), bits)] = store.counts[CLOCK]
         label = row.class_a if row.votes_a >= row.votes_b else row.class_b
         if label != store.labels[r]:
             touched[label] = True
             touched[store.labels[r]] = True
             store.labels[r] = label
-            store.block_clock[find_block(store, block_key(row.key), bits)] = store.counts[CLOCK]
 
 
 def votes_in_frame(store: VoxelStore, rows: np.ndarray, voxel_size: float, T_map_cloud: np.ndarray) -> np.ndarray:
@@ -214,7 +214,5 @@ def _move(store, rows, old, new):
         if row.votes_a > 0 and row.votes_b > 0 and row.class_a == row.class_b:
             row.votes_a += row.votes_b
             row.class_b, row.votes_b = 0, 0.0
-        label = row.class_a if row.votes_a >= row.votes_b else row.class_b
-        if label != store.labels[r]:
-            store.labels[r] = label
-            store.block_clock[find_block(store, block_key(row.key), bits)] = store.counts[CLOCK]
+        store.labels[r] = row.class_a if row.votes_a >= row.votes_b else row.class_b
+        store.block_clock[find_block(store, block_key(row.key), bits)] = store.counts[CLOCK]
