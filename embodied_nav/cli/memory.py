@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..frames import MemoryObject
     from ..memory import SpatialMemory
+    from ..memory.query import Answer, Frustum
 
 #: What ``export`` writes, by the ending of the file's name.
 EXPORTS = {".ply": "coloured points", ".png": "picture of the map", ".json": "objects"}
@@ -39,10 +42,21 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _add_query_arguments(action: argparse.ArgumentParser) -> None:
-    action.add_argument("text", metavar="TEXT", nargs="?", default="", help='such as "red chair"; nothing: all objects')
+    words = 'such as "red chair near the window" or "what did you see in the last minute"; nothing: all objects'
+    action.add_argument("text", metavar="TEXT", nargs="?", default="", help=words)
     corners = ("X0", "Y0", "Z0", "X1", "Y1", "Z1")
     action.add_argument("--box", metavar=corners, nargs=6, type=float, help="only what reaches into this box [m]")
     action.add_argument("--near", metavar=("X", "Y", "Z"), nargs=3, type=float, help="nearest to this point first [m]")
+    action.add_argument(
+        "--viewer", metavar=("X", "Y"), nargs=2, type=float, help="from where left and right are meant [m]"
+    )
+    view = ("X", "Y", "Z", "YAW")
+    action.add_argument(
+        "--view", metavar=view, nargs=4, type=float, help="only what a level camera there sees [m, rad]"
+    )
+    action.add_argument("--last", metavar="SECONDS", type=float, help="only what was seen so recently")
+    action.add_argument("--feature", metavar="FILE", help="nearest to this feature, one vector in a .npy file")
+    action.add_argument("--gone", action="store_true", help="also what was carried away")
     action.add_argument("--max-results", metavar="N", type=int, default=10, help="at most so many (default: 10)")
 
 
@@ -71,24 +85,78 @@ def _query(args: argparse.Namespace) -> int:
     import numpy as np
 
     from ..memory import SpatialMemory
+    from ..memory.query import Query, describe
+    from ..reasoner.room_names import room_names
 
     if args.max_results < 1:
         raise InputError(f"--max-results {args.max_results}: give a whole number above 0")
     box = (np.array(args.box[:3]), np.array(args.box[3:])) if args.box else None
     if box is not None and not (box[0] <= box[1]).all():
         raise InputError(f"--box {' '.join(map(str, args.box))}: the lower corner must come first")
-    near = np.array(args.near) if args.near else None
-    found = SpatialMemory.load(args.file).query(args.text, box, near=near, max_results=args.max_results)
+    memory = SpatialMemory.load(args.file)
+    names = room_names(memory.rooms(), memory.objects())
+    query = Query(
+        args.text, box, _frustum(args.view), _feature(args.feature), _since(args.last, memory.stamp),
+        near=np.array(args.near) if args.near else None, viewer=np.array(args.viewer) if args.viewer else None,
+        include_gone=args.gone, max_results=args.max_results,
+    )  # fmt: skip
+    found = memory.ask(query, names)
+    known = memory.knowledge(names)
     if args.json:
-        print(json.dumps([{**_fields(o), "score": round(score, 4)} for o, score in found]))
+        print(json.dumps([_answer_fields(a, names, describe(a, known)) for a in found]))
         return 0
-    for o, score in found:
-        place = ", ".join(f"{v:.2f}" for v in o.position)
-        size = " x ".join(f"{v:.2f}" for v in o.extent)
-        print(f"{score:.2f}  {o.name:24} at ({place}) m, {size} m, keyframe {o.keyframe_id}, id {o.id}")
+    for a in found:
+        o = a.object
+        place, size = (
+            separator.join(f"{v:.2f}" for v in w) for separator, w in ((", ", o.position), (" x ", o.extent))
+        )
+        print(f"{a.score:.2f}  {o.name:24} at ({place}) m, {size} m, keyframe {a.keyframe_id}, id {o.id}")
+        facts = [a.why, describe(a, known), f"seen {a.age:.0f} s before the end", "gone" if o.status == "gone" else ""]
+        print("      " + "; ".join(fact for fact in facts if fact))
     if not found:
         print("nothing fits")
     return 0
+
+
+def _frustum(view: list[float] | None) -> Frustum | None:
+    """What a level camera, 90 degrees wide, would see."""
+    import numpy as np
+
+    from ..geometry import T_LINK_OPTICAL, Camera, pose2d
+    from ..memory.query import Frustum
+
+    if view is None:
+        return None
+    x, y, z, yaw = view
+    T = pose2d(x, y, yaw) @ T_LINK_OPTICAL
+    T[2, 3] = z
+    return Frustum(Camera.from_hfov(320, 240, np.pi / 2), T)
+
+
+def _feature(path: str | None) -> np.ndarray | None:
+    import numpy as np
+
+    if path is None:
+        return None
+    try:
+        return np.ravel(np.load(path, allow_pickle=False)).astype(np.float32)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--feature {path}: cannot be read ({error}); give a .npy file of numbers") from None
+
+
+def _since(seconds: float | None, now: int) -> int | None:
+    if seconds is not None and not seconds > 0:
+        raise InputError(f"--last {seconds}: give seconds above 0")
+    return None if seconds is None else now - int(seconds * 1e9)
+
+
+def _answer_fields(a: Answer, names: dict[int, str], relations: str) -> dict:
+    pose = None if a.T_map_camera is None else [[float(v) for v in row] for row in a.T_map_camera]
+    return {
+        **_fields(a.object), "score": round(a.score, 4), "age_s": round(a.age, 3), "why": a.why,
+        "relations": relations, "room": names.get(a.room, f"room {a.room}" if a.room > 0 else ""),
+        "keyframe_id": a.keyframe_id, "T_map_camera": pose,
+    }  # fmt: skip
 
 
 def _fields(o: MemoryObject) -> dict:
@@ -96,6 +164,7 @@ def _fields(o: MemoryObject) -> dict:
         "id": o.id, "label": o.label, "color": o.color, "confidence": o.confidence, "voxels": o.voxels,
         "position": [float(v) for v in o.position], "extent": [float(v) for v in o.extent],
         "first_seen": o.first_seen, "last_seen": o.last_seen, "keyframe_id": o.keyframe_id, "status": o.status,
+        "labels": dict(o.label_distribution), "confirmed": o.confirmed, "missed": o.missed, "moves": o.moves,
     }  # fmt: skip
 
 
@@ -120,11 +189,13 @@ def _write_ply(out: Path, memory: SpatialMemory) -> tuple[int, str]:
 def _write_png(out: Path, memory: SpatialMemory) -> tuple[int, str]:
     import numpy as np
 
-    from ..memory.render import draw_map
+    from ..memory.object_map import draw_object_map
+    from ..reasoner.room_names import room_names
 
     track = [memory.keyframes[i].T_map_camera[:3, 3] for i in sorted(memory.keyframes)]
-    objects = memory.objects()
-    draw_map(out, memory.occupancy(), np.array(track) if track else None, objects, voxels=memory.voxels())
+    objects, rooms = memory.objects(include_gone=True), memory.rooms()
+    names = room_names(rooms, objects)
+    draw_object_map(out, memory.occupancy(), objects, rooms, names, np.array(track) if track else None)
     return len(objects), "objects"
 
 
