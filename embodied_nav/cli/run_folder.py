@@ -16,6 +16,8 @@ from pathlib import Path
 from ..errors import InputError
 
 REPORT, MEMORY, MAP, CLOUD = "report.json", "memory.db", "map.png", "map.ply"
+#: What a killed process leaves beside a memory file.
+COMPANIONS = ("-wal", "-shm", "-journal")
 _EARLIER = ".embodied_nav-earlier"
 
 
@@ -33,6 +35,7 @@ def prepared(folder: str, names: Sequence[str]) -> Iterator[Path]:
             pass
     except OSError as error:
         raise InputError(f"--out {folder}: cannot be written ({error.strerror}); give another folder") from None
+    names = [*names, *(MEMORY + end for end in COMPANIONS if MEMORY in names)]
     there = [path / name for name in names if os.path.lexists(path / name)]
     ours = {p for p in there if p.name in (REPORT, MEMORY) and _is_ours(p)}
     for p in there:

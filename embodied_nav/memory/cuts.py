@@ -85,6 +85,7 @@ class Ledger:
     paged: int = 0
     whole: bool = False
     commits: int = 0
+    path: str = ""
 
     def of_map(self) -> Ledger:
         """A copy of what belongs to the file and not to one map of it, keyframes and clouds included."""

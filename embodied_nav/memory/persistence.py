@@ -72,6 +72,9 @@ def save(memory: SpatialMemory, path: str | Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _settle(path)
+        if not path.exists():  # what is left beside it is of a file that was taken away
+            for end in COMPANIONS:
+                path.with_name(path.name + end).unlink(missing_ok=True)
         temporary.unlink(missing_ok=True)
         with closing(sqlite3.connect(temporary)) as db:
             commits = _begin(memory, path, db)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -115,7 +117,9 @@ def read_map(source: Source, meta: dict[str, str], where: str, config: MemoryCon
     memory.object_index.touch(np.array(json.loads(state).get("relabelled", []), np.int64))
     memory.sessions = list(_read_sessions(source))
     memory.origin = _as_written(memory, whole)
-    memory.origin.commits = int(meta["commits"])
+    memory.origin.commits, memory.origin.path = int(meta["commits"]), str(Path(where).resolve())
+    if meta.get("writer"):
+        memory.interrupted = max(time.time() - float(meta["updated"]), 0.0)
     memory.begin_session(memory.sessions)
     return memory
 

@@ -93,6 +93,8 @@ class SpatialMemory:
         self.other_maps: tuple[MapRecord, ...] = ()
         #: What the file that it was read from holds of it.
         self.origin: Ledger | None = None
+        #: s since the file that it was read from was written last, where its writer never closed it.
+        self.interrupted = float("inf")
         self.next_cloud = self.first_free_keyframe = 0
         self.classes = ClassTable()
         self._forget_map()

@@ -119,6 +119,7 @@ class MemoryWriter:
             self._thread.join()
             if self._db is not None:
                 with suppress(sqlite3.Error):  # a reader holds it: it stays as a killed writer leaves it
+                    self._db.execute("UPDATE meta SET value = '' WHERE key = 'writer' AND value = ?", (self._token,))
                     self._db.execute("PRAGMA journal_mode = DELETE")
                 self._db.close()
 
@@ -139,7 +140,8 @@ class MemoryWriter:
             save(self._memory, self.path)
             return Ledger(file=self._memory.file_uuid)
         origin = self._memory.origin
-        fits = origin is not None and origin.commits == int(meta["commits"])
+        here = str(self.path.resolve())
+        fits = origin is not None and (origin.path, origin.commits) == (here, int(meta["commits"]))
         return origin if fits else Ledger(file=self._memory.file_uuid)
 
     def _take(self, voxels: int | None) -> None:

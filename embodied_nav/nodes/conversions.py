@@ -343,9 +343,9 @@ def object_from_msg(m: ObjectMsg) -> MemoryObject:
     )
 
 
-def objects_msg(objects: tuple[MemoryObject, ...], head: Header) -> ObjectArray:
-    """All remembered objects."""
-    return ObjectArray(header=head, objects=[object_msg(o) for o in objects])
+def objects_msg(objects: tuple[MemoryObject, ...], head: Header, map_id: str = "") -> ObjectArray:
+    """All remembered objects, in coordinates of a map."""
+    return ObjectArray(header=head, map_id=map_id, objects=[object_msg(o) for o in objects])
 
 
 def objects_from_msg(message: ObjectArray) -> tuple[MemoryObject, ...]:

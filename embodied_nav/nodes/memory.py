@@ -30,6 +30,7 @@ from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, RGBDFrame, SemanticDelta
 from ..memory import MemoryConfig, SpatialMemory
+from ..memory.writer import MemoryWriter
 from ..planning.scan_layer import ScanLayer, ScanLayerConfig
 from . import markers, params, qos, warm_up
 from .camera_input import CameraInput
@@ -51,12 +52,19 @@ from .lockstep import FusionOrder
 from .transforms import Transforms
 from .worker import Worker
 
+#: A file that was written so short a time ago, and not closed, is of this run (s).
+_SAME_RUN = 60.0
+
 
 @dataclass(frozen=True)
 class MemoryNodeConfig(Config):
     """Settings of the memory node."""
 
-    file: str = param("", "snapshot that is loaded at start where it exists and saved at the end; empty: none")
+    file: str = param("", "file that the memory lives in: loaded at start, written all the time; empty: none")
+    save_period: float = param(0.5, "the file is this far behind at most", unit="s", low=0.1, high=60.0)
+    new_map: bool = param(
+        False, "begin a new map in the file: for a robot that does not know where it is in the one that is there"
+    )
     map_rate: float = param(5.0, "occupancy and object list, at most", unit="Hz", low=0.1, high=30.0)
     voxel_rate: float = param(2.0, "changed voxels, at most", unit="Hz", low=0.1, high=30.0)
     scan: bool = param(False, "lay what a laser scan on 'scan' says over the occupancy")
@@ -77,12 +85,12 @@ class MemoryNode(AgentNode):
         self._memory_config = params.declare(self, MemoryConfig, "memory")
         self._try(SpatialMemory(self._memory_config))
         self._lock = threading.Lock()
-        self._memory = self._open()
+        self._memory, self._writer = self._open()
         scan_layer = params.declare(self, ScanLayerConfig, "scan_layer")
         self._scan_layer = ScanLayer(self._memory_config.voxel_size, scan_layer)
         self._ids = KeyframeIds()
         self._stamp = 0
-        self._saved: tuple[str, int] | None = None
+        self._told = ""
         self._order = FusionOrder(self._fuse_in_order) if self.settings.lockstep else None
         self._make_publishers()
         self._make_inputs()
@@ -92,6 +100,7 @@ class MemoryNode(AgentNode):
             self.create_timer(1.0 / self._config.map_rate, self._publish_map, clock=steady)
         self.create_timer(1.0 / self._config.voxel_rate, self._publish_changes, clock=steady)
         self.create_timer(0.5, self._publish_whole, clock=steady)
+        self.create_timer(0.2, self._write, clock=steady)
 
     def activate(self) -> None:
         """Tells late listeners what is remembered already."""
@@ -100,14 +109,14 @@ class MemoryNode(AgentNode):
             self._publish_map()
 
     def cleanup(self) -> None:
-        """Ends the workers, then saves."""
+        """Ends the workers, then writes the rest."""
         self._camera.worker.drain(0.5)
         self._camera.close()
         self._worker.drain(0.5)
         self._worker.close()
-        if self._config.file and self._saved != (self._config.file, self._fused):
-            with self._lock:
-                self._memory.save(self._config.file)
+        with self._lock:
+            if self._writer is not None:
+                self._writer.close()
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 
@@ -120,14 +129,32 @@ class MemoryNode(AgentNode):
             memory.objects()
             memory.occupancy(robot_height=self.robot.height)
 
-    def _open(self) -> SpatialMemory:
+    def _open(self) -> tuple[SpatialMemory, MemoryWriter | None]:
+        """The memory of the file, or a new one that is in the file from now on."""
         path = self._config.file
-        if path and Path(path).exists():
-            return SpatialMemory.load(path, self._memory_config)
-        memory = SpatialMemory(self._memory_config)
-        if path:
-            memory.save(path)
-        return memory
+        found = bool(path) and Path(path).exists()
+        memory = SpatialMemory.load(path, self._memory_config) if found else SpatialMemory(self._memory_config)
+        if not path:
+            return memory, None
+        writer = MemoryWriter(memory, path, self._config.save_period)
+        # A node that was killed a moment ago goes on in the map in which it was.
+        if self._config.new_map and memory.keyframes and memory.interrupted > _SAME_RUN:
+            memory.begin_map()
+        return memory, writer
+
+    def _write(self) -> None:
+        """What came since is written although no frame comes; says what is wrong with the file."""
+        if self._writer is None:
+            return
+        with self._lock:
+            self._writer.tick()
+            trouble = self._writer.trouble
+        self.diagnostics.facts["memory file"] = trouble or self._config.file
+        if trouble and trouble != self._told:
+            self.get_logger().error(trouble)
+        elif self._told and not trouble:
+            self.get_logger().info(f"{self._config.file}: is written again")
+        self._told = trouble
 
     def _make_publishers(self) -> None:
         make = self.create_lifecycle_publisher
@@ -243,12 +270,12 @@ class MemoryNode(AgentNode):
             return
         start = time.monotonic()
         with self._lock:
-            stamp, self._published_map = self._stamp, self._fused
+            stamp, self._published_map, map_id = self._stamp, self._fused, self._memory.uuid
             objects = self._memory.objects()
             grid = self._scan_layer.over(self._memory.occupancy(robot_height=self.robot.height))
             self.diagnostics.facts.update(voxels=len(self._memory), objects=len(objects))
         head = header(stamp, self.robot.map_frame)
-        self._objects.publish(objects_msg(objects, head))
+        self._objects.publish(objects_msg(objects, head, map_id))
         self._occupancy.publish(grid_msg(grid, stamp, self.robot.map_frame))
         if self.count_subscribers(self._markers.topic_name):
             self._markers.publish(markers.objects(objects, head))
@@ -290,12 +317,12 @@ class MemoryNode(AgentNode):
         try:
             with self._lock:
                 found = self._memory.query(request.text, box, feature, request.max_results or 10)
-                stamp = self._stamp
+                stamp, map_id = self._stamp, self._memory.uuid
                 voxels = self._memory.voxels(box) if request.include_voxels else None
         except InputError as error:
             response.success, response.message = False, str(error)
             return response
-        response.header = header(stamp, self.robot.map_frame)
+        response.header, response.map_id = header(stamp, self.robot.map_frame), map_id
         response.objects = [object_msg(o) for o, _ in found]
         response.scores = [float(score) for _, score in found]
         if voxels is not None:
@@ -309,12 +336,15 @@ class MemoryNode(AgentNode):
             if not path:
                 raise InputError("no file name given, and the parameter 'file' is empty")
             with self._lock:
-                self._memory.save(path)
-                self._saved = (path, self._fused)
+                if self._writer is not None and Path(path).resolve() == self._writer.path.resolve():
+                    self._writer.flush()
+                else:
+                    self._memory.save(path)
         except (InputError, OSError) as error:
             response.success, response.message = False, str(error)
             return response
         response.success, response.message = True, f"saved to {path}"
+        response.map_id = self._memory.uuid
         response.voxels, response.objects = len(self._memory), len(self._memory.objects())
         return response
 
@@ -324,25 +354,36 @@ class MemoryNode(AgentNode):
             if not path:
                 raise InputError("no file name given, and the parameter 'file' is empty")
             loaded = SpatialMemory.load(path, self._memory_config)
+            self._replace(loaded)
         except (InputError, OSError) as error:
             response.success, response.message = False, str(error)
             return response
-        self._replace(loaded)
-        response.success, response.message = True, f"loaded {path}"
+        response.success, response.message, response.map_id = True, f"loaded {path}", loaded.uuid
         response.voxels, response.objects = len(loaded), len(loaded.objects())
         return response
 
     def _clear(self, request: ClearMemory.Request, response: ClearMemory.Response) -> ClearMemory.Response:
-        self._replace(SpatialMemory(self._memory_config))
+        with self._lock:
+            self._memory.clear()
+            self._begin_anew()
         response.success, response.message = True, "cleared"
         return response
 
     def _replace(self, memory: SpatialMemory) -> None:
+        """Another memory instead of this one, in the node's file too."""
         with self._lock:
-            self._memory, self._ids = memory, KeyframeIds()
-            self._scan_layer = ScanLayer(self._memory_config.voxel_size, self._scan_layer.config)
-            self._fused += 1
-            self._change_token = 0
+            if self._writer is not None:
+                self._writer.close()
+                memory.save(self._config.file)
+                self._writer = MemoryWriter(memory, self._config.file, self._config.save_period)
+            self._memory = memory
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._ids = KeyframeIds()
+        self._scan_layer = ScanLayer(self._memory_config.voxel_size, self._scan_layer.config)
+        self._fused += 1
+        self._change_token = 0
 
 
 class KeyframeIds:
@@ -356,7 +397,8 @@ class KeyframeIds:
     def renumbered(self, keyframe: Keyframe, memory: SpatialMemory) -> Keyframe:
         """The keyframe with an id that the memory has not seen."""
         if self._offset is None:
-            self._offset = max(memory.keyframes, default=-1) + 1
+            first = memory.sessions[-1]["first_keyframe"]  # the memory counts from there by itself
+            self._offset = max(max(memory.keyframes, default=-1) + 1 - first, 0)
         elif keyframe.id <= self._last:
             self._offset += self._last + 1
         self._last = keyframe.id

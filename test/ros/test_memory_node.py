@@ -185,18 +185,26 @@ def test_a_laser_scan_is_laid_over_the_occupancy(remembering):
     timer.cancel()
 
 
-def test_comes_back_with_its_last_snapshot_after_kill_9(remembering):
-    from embodied_nav.srv import SaveMemory
+def test_comes_back_with_all_but_the_last_second_after_kill_9(remembering, tmp_path):
+    from embodied_nav.srv import QueryMemory
 
-    r = remembering
-    saved = r.call(SaveMemory, "memory/save")
-    assert saved.success
-    r.robot.off.add("camera/depth/image_raw")
+    from embodied_nav.memory.inspection import describe, find_faults
+
+    r, file = remembering, tmp_path / "memory.db"
+    assert r.graph.until(lambda: describe(file)["keyframes"] > 0, 10.0), "written while it runs"
+    map_id = r.call(QueryMemory, "memory/query").map_id
+    assert map_id == describe(file)["map"]
+    frames = describe(file)["frames"]
+    assert r.graph.until(lambda: describe(file)["frames"] > frames, 5.0)
     os.kill(r.graph.supervisor.pid("memory"), signal.SIGKILL)
+    assert find_faults(file) == []
+    kept = describe(file)
+    r.robot.off.add("camera/depth/image_raw")
     assert r.graph.until(lambda: r.graph.supervisor.restarts["memory"] == 1, 3.0)
     r.graph.spin(5.5)  # until DDS has forgotten the dead server
-    again = r.call(SaveMemory, "memory/save")
-    assert again.success and again.voxels == saved.voxels, "started again from its file"
+    answer = r.call(QueryMemory, "memory/query")
+    assert answer.success and answer.map_id == map_id, "the same map, made again from its file"
+    assert describe(file)["frames"] >= kept["frames"] and describe(file)["sessions"] == kept["sessions"] + 1
     r.robot.off.clear()
-    assert r.graph.until(lambda: r.voxels() >= saved.voxels, 15.0)
+    assert r.graph.until(lambda: describe(file)["frames"] > kept["frames"] + 5, 15.0)
     assert any("memory killed by signal 9" in line for line in r.graph.said)
