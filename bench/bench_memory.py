@@ -1,17 +1,16 @@
-"""Voxel memory against its peers on the same frames in the same run: ms a frame, median, and ratios.
+"""Voxel memory against its peers on the same frames in the same run: CPU ms a frame, median, and ratios.
 
-    python bench/bench_memory.py ../shared/data/7scenes-kitchen [--open3d-python /path/to/python] [--frames 60]
+    python bench/bench_memory.py [../shared/data/7scenes-kitchen] [--open3d-python /path/to/python]
+                                 [--torch-python /path/to/python] [--frames 60] [--rounds 2] [--quick]
 
-Peers, each written anew here except Open3D: Open3D's tensor VoxelBlockGrid (TSDF + colour; run in another interpreter
-where it is not importable in this one), numpy unique + dict, a VDBFusion-like TSDF (every voxel of the truncation band
-along every ray, vectorised numpy). Single thread each: OMP_NUM_THREADS=1 is set for Open3D's child; --threads 2 gives
-Open3D two while ours keeps one.
+Peers (``memory_peers.py``, each written anew) run in processes of their own, in turns with ours, in an interpreter that
+has what they need; those for which there is none are skipped with the reason. One thread each. CPU time, because other
+processes disturb it least; what they still do to caches and memory, they do to all.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -19,123 +18,61 @@ import time
 from pathlib import Path
 
 import numpy as np
+from memory_peers import FAR, NEAR, median_ms, patches, read_frames
 
-VOXEL, NEAR, FAR = 0.05, 0.1, 5.0
-
-
-def read_frames(folder: Path, count: int) -> list[tuple]:
-    """(depth uint16 mm, colour RGB, pose 4x4) of ``count`` frames spread over the sequence."""
-    import cv2
-
-    paths = sorted(folder.glob("*.depth.png"))
-    out = []
-    for path in paths[:: max(1, len(paths) // count)][:count]:
-        mm = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        mm[mm == 65535] = 0
-        color = cv2.cvtColor(cv2.imread(str(path).replace("depth.png", "color.jpg")), cv2.COLOR_BGR2RGB)
-        out.append((mm, color, np.loadtxt(str(path).replace("depth.png", "pose.txt"))))
-    return out
+VOXEL = 0.05
+#: (peer, what it needs, components of features, how often slower than ours with these it should be at least)
+PEERS = (
+    ("open3d_blocks", "open3d", 0, 1.4), ("open3d_blocks", "open3d", 64, 1.0), ("torch_unique", "torch", 384, 8.0),
+    ("numpy_dict", "", 384, 15.0), ("open3d_hashmap", "open3d", 384, None), ("conceptgraphs", "open3d", 0, None),
+    ("vlmaps_loop", "", 384, None), ("tsdf_band", "", 0, None),
+)  # fmt: skip
 
 
-def median_ms(step, frames: list, warm: int = 2, passes: int = 3) -> float:
-    """Median over frames of the best of ``passes`` runs over the sequence, ms; other processes make the rest slower."""
-    for f in frames[:warm]:
-        step(f)
-    times = np.full((passes, len(frames)), np.inf)
-    for p in range(passes):
-        for i, f in enumerate(frames):
-            start = time.perf_counter()
-            step(f)
-            times[p, i] = time.perf_counter() - start
-    return float(np.median(times.min(0)) * 1e3)
-
-
-# ---- ours ----
-
-
-def ours(frames: list, K: np.ndarray) -> dict[str, float]:
-    from embodied_nav.frames import Keyframe, RGBDFrame
+def ours(frames: list, K: np.ndarray, dim: int, size: float = VOXEL, stride: int = 1, kind: str = "bf16") -> float:
+    """Fusion alone: a frame's voxels into the store, with features where ``dim`` is above 0."""
     from embodied_nav.geometry import Camera
-    from embodied_nav.memory import MemoryConfig, SpatialMemory
+    from embodied_nav.memory.features import check_grid, fuse_frame
     from embodied_nav.memory.fusion import FrameHasher, sighting_weights, upsert
     from embodied_nav.memory.store import VoxelStore
 
     h, w = frames[0][0].shape
     camera = Camera(w, h, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
     ready = [(_metres(mm), color, T, i) for i, (mm, color, T) in enumerate(frames)]
+    store, hasher = VoxelStore(1 << 22, feature_dim=dim, feature_type=kind), FrameHasher()
+    grid = patches(dim)
 
-    def integrate(size: float, stride: int) -> float:
-        store, hasher = VoxelStore(1 << 22), FrameHasher()
+    def step(f: tuple) -> None:
+        voxels = hasher(f[0], f[1], camera, f[2], size, NEAR, FAR, stride)
+        weights = sighting_weights(voxels, f[2][:3, 3], size, 2.0, 3)
+        done = upsert(store, voxels, weights, np.array([f[3]]), 6.0, 1.0)
+        if dim:
+            fuse_frame(store, voxels, done.rows, weights, check_grid(grid, dim), camera, f[2], size, "mean")
 
-        def step(f: tuple) -> None:
-            voxels = hasher(f[0], f[1], camera, f[2], size, NEAR, FAR, stride)
-            weights = sighting_weights(voxels, f[2][:3, 3], size, 2.0, 3)
-            upsert(store, voxels, weights, np.array([f[3]]), 6.0, 1.0)
-
-        return median_ms(step, ready)
-
-    def everything(width: int, stride: int) -> float:
-        memory, k = SpatialMemory(MemoryConfig(stride=stride)), w // width
-        small = camera if k == 1 else Camera(width, h // k, camera.fx / k, camera.fy / k, camera.cx / k, camera.cy / k)
-        counter = [0]
-
-        def step(f: tuple) -> None:
-            counter[0] += 1
-            frame = RGBDFrame(counter[0], small, f[2], f[1][::k, ::k], f[0][::k, ::k])
-            if counter[0] % 20 == 1:
-                memory.add_keyframe(Keyframe(counter[0], frame, 0.5, 0, "overlap"))
-            memory.integrate(frame)
-            memory.occupancy()
-
-        return median_ms(step, ready)
-
-    out = {f"ours, {size * 100:g} cm, stride {s}": integrate(size, s) for size, s in
-           ((0.05, 1), (0.05, 2), (0.05, 4), (0.02, 1))}  # fmt: skip
-    out["ours, all of a frame (carving, grid, local cloud), 640x480"] = everything(w, 1)
-    out["ours, all of a frame, 320x240"] = everything(w // 2, 1)
-    out["ours, all of a frame, 320x240, stride 2"] = everything(w // 2, 2)
-    return out
+    return median_ms(step, ready, passes=4)
 
 
-def growth() -> dict[str, float]:
-    """Integration into 24 thousand and into 10 million resident voxels, and the longest single upsert while growing."""
-    from embodied_nav.memory.fusion import FrameVoxels, upsert
-    from embodied_nav.memory.keys import pack_array
-    from embodied_nav.memory.store import VoxelStore
+def everything(frames: list, K: np.ndarray, width: int, stride: int, dim: int = 0) -> float:
+    """All of a frame: fusion, carving, grid, local cloud, occupancy; a keyframe every twenty frames."""
+    from embodied_nav.frames import Keyframe, RGBDFrame
+    from embodied_nav.geometry import Camera
+    from embodied_nav.memory import MemoryConfig, SpatialMemory
 
-    store, rng = VoxelStore(1 << 24), np.random.default_rng(0)
-    side = np.stack(np.meshgrid(np.arange(50), np.arange(50), [0, 1], indexing="ij"), -1).reshape(-1, 3)
+    h, w = frames[0][0].shape
+    k = w // width
+    camera = Camera(width, h // k, K[0, 0] / k, K[1, 1] / k, K[0, 2] / k, K[1, 2] / k)
+    memory = SpatialMemory(MemoryConfig(stride=stride, feature_dim=dim))
+    counter, grid = [0], patches(dim) if dim else None
 
-    def patch(origin: np.ndarray) -> FrameVoxels:
-        keys = pack_array(side + origin)
-        sums = np.zeros((len(keys), 8))
-        sums[:, 6] = 10
-        return FrameVoxels(keys, sums, 10 * len(keys))
+    def step(f: tuple) -> None:
+        counter[0] += 1
+        frame = RGBDFrame(counter[0], camera, f[2], f[1][::k, ::k], _metres(f[0])[::k, ::k])
+        if counter[0] % 20 == 1:
+            memory.add_keyframe(Keyframe(counter[0], frame, 0.5, 0, "overlap"))
+        memory.integrate(frame, grid)
+        memory.occupancy()
 
-    ones, stamp = np.ones(len(side), np.float32), np.array([1])
-
-    def add(origin: np.ndarray) -> float:
-        voxels = patch(origin)
-        start = time.perf_counter()
-        upsert(store, voxels, ones, stamp, 6.0, 1.0)
-        return (time.perf_counter() - start) * 1e3
-
-    for i in range(5):
-        add(np.array([50 * i, 0, 0]))
-    small = np.median([add(np.array([50 * (i % 5), 0, 0])) for i in range(50)])
-    cells = np.array([(x, y, z) for x in range(48) for y in range(48) for z in range(0, 4 * 220, 4)])[:2000]
-    slowest = max(add(c * [50, 50, 1]) for c in cells)
-    picks = rng.integers(0, len(cells), 50)
-    large = np.median([add(cells[i] * [50, 50, 1]) for i in picks])
-    return {
-        "upsert of 5,000 voxels into 24 thousand": float(small),
-        f"upsert of 5,000 voxels into {len(store) / 1e6:.1f} million (cold)": float(large),
-        "longest single upsert on the way there": float(slowest),
-        "bytes a voxel": store.nbytes / len(store),
-    }
-
-
-# ---- peers ----
+    return median_ms(step, frames)
 
 
 def _metres(mm: np.ndarray) -> np.ndarray:
@@ -144,127 +81,119 @@ def _metres(mm: np.ndarray) -> np.ndarray:
     return depth
 
 
-def _points(mm: np.ndarray, color: np.ndarray, K: np.ndarray, T: np.ndarray, stride: int):
-    z = mm[::stride, ::stride].astype(np.float64) / 1000
-    v, u = np.nonzero((z >= NEAR) & (z <= FAR))
-    z = z[v, u]
-    p = np.stack([(u * stride - K[0, 2]) / K[0, 0] * z, (v * stride - K[1, 2]) / K[1, 1] * z, z], axis=1)
-    return p @ T[:3, :3].T + T[:3, 3], color[::stride, ::stride][v, u]
+def growth(frames: list, K: np.ndarray, dim: int, millions: float) -> dict[str, float]:
+    """Integration of real frames into a small and into a large store, and the longest upsert on the way there."""
+    from embodied_nav.geometry import Camera
+    from embodied_nav.memory import features as F
+    from embodied_nav.memory.fusion import FrameHasher, FrameVoxels, sighting_weights, upsert
+    from embodied_nav.memory.keys import pack_array
+    from embodied_nav.memory.store import VoxelStore
+
+    h, w = frames[0][0].shape
+    camera = Camera(w, h, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
+    ready, hasher = [(_metres(mm), color, T) for mm, color, T in frames], FrameHasher()
+    store, grid = VoxelStore(1 << 24, feature_dim=dim), patches(dim)
+    side = np.stack(np.meshgrid(np.arange(50), np.arange(50), [0, 1], indexing="ij"), -1).reshape(-1, 3)
+    sums, numbers = (
+        np.full((len(side), 8), 10.0),
+        np.arange(len(side), dtype=np.int32) % (grid.shape[0] * grid.shape[1]),
+    )
+    ones, bits = np.ones(len(side), np.float32), F.encode(grid.reshape(-1, dim))
+
+    def fill(origin: np.ndarray) -> float:
+        voxels = FrameVoxels(pack_array(side + origin), sums, 10 * len(side))
+        start = time.thread_time()
+        done = upsert(store, voxels, ones, np.array([1]), 6.0, 1.0)
+        if dim:
+            F.add(store, done.rows, numbers, ones, bits, "mean")
+        return (time.thread_time() - start) * 1e3
+
+    def integrate(f: tuple) -> None:
+        voxels = hasher(f[0], f[1], camera, f[2], VOXEL, NEAR, FAR)
+        weights = sighting_weights(voxels, f[2][:3, 3], VOXEL, 2.0, 3)
+        done = upsert(store, voxels, weights, np.array([1]), 6.0, 1.0)
+        if dim:
+            F.fuse_frame(store, voxels, done.rows, weights, grid, camera, f[2], VOXEL, "mean")
+
+    integrate(ready[0])
+    fill(np.array([5000, 0, 0]))
+    small = median_ms(integrate, ready)
+    resident = len(store)
+    cells = [(50 * x + 1000, 50 * y, 4 * z) for x in range(48) for y in range(48) for z in range(220)]
+    slowest = max(fill(np.array(c)) for c in cells[: int(millions * 1e6 / len(side))])
+    large = median_ms(integrate, ready)
+    return {
+        f"D = {dim}: frames into {resident / 1e3:.0f} thousand voxels": small,
+        f"D = {dim}: frames into {len(store) / 1e6:.1f} million voxels": large,
+        f"D = {dim}: large / small (at most 1.5)": large / small,
+        f"D = {dim}: longest upsert of 5,000 on the way (at most 30)": slowest,
+        f"D = {dim}: bytes a voxel": store.nbytes / len(store),
+    }
 
 
-def numpy_dict(frames: list, K: np.ndarray) -> float:
-    """np.unique per frame, then a Python dictionary of sums."""
-    table: dict[int, np.ndarray] = {}
-
-    def step(f: tuple) -> None:
-        p, c = _points(*f[:2], K, f[2], 1)
-        ijk = np.floor(p / VOXEL).astype(np.int64) + (1 << 20)
-        keys, inverse, counts = np.unique(
-            (ijk[:, 0] << 42) | (ijk[:, 1] << 21) | ijk[:, 2], return_inverse=True, return_counts=True
-        )
-        sums = np.zeros((len(keys), 7))
-        for k in range(3):
-            sums[:, k] = np.bincount(inverse, p[:, k], len(keys))
-            sums[:, 3 + k] = np.bincount(inverse, c[:, k], len(keys))
-        sums[:, 6] = counts
-        for key, row in zip(keys.tolist(), sums, strict=True):
-            old = table.get(key)
-            table[key] = row if old is None else old + row
-
-    return median_ms(step, frames, warm=1, passes=2)
+# ---- peers ----
 
 
-def tsdf_band(frames: list, K: np.ndarray) -> float:
-    """A VDBFusion-like TSDF: each ray updates all voxels of its truncation band; numpy, stride 1."""
-    trunc = 3 * VOXEL
-    table: dict[int, np.ndarray] = {}
-
-    def step(f: tuple) -> None:
-        p, _ = _points(*f[:2], K, f[2], 1)
-        origin = f[2][:3, 3]
-        ray = p - origin
-        length = np.linalg.norm(ray, axis=1, keepdims=True)
-        offsets = np.arange(-trunc, trunc + 1e-9, VOXEL)
-        q = p[:, None] + (ray / length)[:, None] * offsets[None, :, None]
-        ijk = np.floor(q.reshape(-1, 3) / VOXEL).astype(np.int64) + (1 << 20)
-        keys, inverse = np.unique((ijk[:, 0] << 42) | (ijk[:, 1] << 21) | ijk[:, 2], return_inverse=True)
-        sdf = np.broadcast_to(-offsets, (len(p), len(offsets))).reshape(-1)
-        sums = np.stack([np.bincount(inverse, sdf), np.bincount(inverse).astype(float)], axis=1)
-        for key, row in zip(keys.tolist(), sums, strict=True):
-            old = table.get(key)
-            table[key] = row if old is None else old + row
-
-    return median_ms(step, frames[:4], warm=0, passes=1)
-
-
-def open3d_blocks(frames: list, K: np.ndarray) -> dict[str, float]:
-    """Open3D's VoxelBlockGrid: blocks touched by the frame, then TSDF and colour."""
-    import open3d as o3d
-    import open3d.core as o3c
-
-    def run(size: float) -> float:
-        grid = o3d.t.geometry.VoxelBlockGrid(
-            ("tsdf", "weight", "color"), (o3c.float32,) * 3, ((1), (1), (3)), size, 8, 50000
-        )
-        k = o3c.Tensor(K)
-        ready = [
-            (o3d.t.geometry.Image(o3c.Tensor(mm)), o3d.t.geometry.Image(o3c.Tensor(np.ascontiguousarray(color))),
-             o3c.Tensor(np.linalg.inv(T))) for mm, color, T in frames
-        ]  # fmt: skip
-
-        def step(f: tuple) -> None:
-            blocks = grid.compute_unique_block_coordinates(f[0], k, f[2], 1000.0, FAR)
-            grid.integrate(blocks, f[0], f[1], k, k, f[2], 1000.0, FAR)
-
-        return median_ms(step, ready)
-
-    return {"5 cm": run(0.05), "2 cm": run(0.02)}
-
-
-def run_open3d(python: str, folder: Path, count: int, threads: int) -> dict[str, float] | str:
-    """The peer's figures from an interpreter that has it, or the reason why there are none."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = [python, __file__, str(folder), "--frames", str(count), "--only-open3d"]
+def run_peer(python: str, folder: Path, peer: str, frames: int, dim: int) -> float | str:
+    """The peer's figure from an interpreter that has what it needs, or the reason why there is none."""
+    script = Path(__file__).with_name("memory_peers.py")
+    count = {"vlmaps_loop": 3, "tsdf_band": 4, "numpy_dict": 10}.get(peer, frames)
+    dim = 0 if peer == "open3d_blocks" else dim
+    command = [python, str(script), str(folder), peer, "--frames", str(count), "--dim", str(dim)]
+    one = {k: "1" for k in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **one}, check=False)
     except OSError as error:
         return f"{python}: {error.strerror}"
     if done.returncode:
         return done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
-    return json.loads(done.stdout.splitlines()[-1])
+    return float(done.stdout.splitlines()[-1])
+
+
+def compare(args: argparse.Namespace, frames: list, K: np.ndarray) -> None:
+    """Each peer in turns with ours; the best of the rounds of either."""
+    pythons = {"open3d": args.open3d_python, "torch": args.torch_python, "": sys.executable}
+    for peer, need, dim, wanted in PEERS:
+        mine, theirs = [], []
+        for _ in range(args.rounds):
+            mine.append(ours(frames, K, dim))
+            theirs.append(run_peer(pythons[need], args.folder, peer, args.frames, dim))
+        if isinstance(theirs[0], str):
+            print(f"  {peer}, D = {dim}: skipped ({theirs[0]})")
+            continue
+        ratio = min(theirs) / min(mine)
+        goal = f" (goal: {wanted:g})" if wanted else ""
+        print(
+            f"  {peer:16} ours with D = {dim:<4} {min(mine):8.2f}   peer {min(theirs):9.2f}   {ratio:7.2f} times{goal}"
+        )
 
 
 def main() -> None:
+    default = os.environ.get(
+        "EMBODIED_NAV_KITCHEN", Path(__file__).resolve().parents[2] / "shared/data/7scenes-kitchen"
+    )
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", nargs="?", default=default, type=Path, help="7-Scenes folder")
     parser.add_argument("--frames", type=int, default=60)
-    parser.add_argument("--threads", type=int, default=1, help="Open3D's; ours always has one")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--open3d-python", default=sys.executable)
-    parser.add_argument("--only-open3d", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--torch-python", default=sys.executable)
+    parser.add_argument("--quick", action="store_true", help="without growth to 10 million voxels")
     args = parser.parse_args()
     frames = read_frames(args.folder, args.frames)
-    K = np.eye(3)
-    K[:] = np.loadtxt(args.folder / "camera-intrinsics.txt")
-    if args.only_open3d:
-        print(json.dumps(open3d_blocks(frames, K)))
-        return
-    table = ours(frames, K)
-    peer = run_open3d(args.open3d_python, args.folder, args.frames, args.threads)
-    table["numpy unique + dict, 5 cm, stride 1"] = numpy_dict(frames[:10], K)
-    table["VDBFusion-like TSDF in numpy, 5 cm, stride 1"] = tsdf_band(frames, K)
-    print(f"{len(frames)} frames of {frames[0][0].shape[1]}x{frames[0][0].shape[0]}, one thread, median ms a frame")
-    for name, ms in table.items():
-        print(f"  {name:62} {ms:9.2f}")
-    if isinstance(peer, str):
-        print(f"  Open3D VoxelBlockGrid: skipped ({peer})")
-    else:
-        for size, ms in peer.items():
-            ratio = ms / table[f"ours, {size}, stride 1"]
-            print(f"  Open3D VoxelBlockGrid, {size}, {args.threads} thread(s) {ms:31.2f}   {ratio:.2f} times ours")
-    base = table["ours, 5 cm, stride 1"]
-    for name in ("numpy unique + dict, 5 cm, stride 1", "VDBFusion-like TSDF in numpy, 5 cm, stride 1"):
-        print(f"  {name}: {table[name] / base:.0f} times ours")
-    for name, value in growth().items():
+    K = np.loadtxt(args.folder / "camera-intrinsics.txt")
+    shape = frames[0][0].shape
+    print(f"{len(frames)} frames of {shape[1]}x{shape[0]}, 5 cm, stride 1, one thread, median CPU ms a frame")
+    compare(args, frames, K)
+    rows = {f"ours, {size * 100:g} cm, stride {s}": ours(frames, K, 0, size, s) for size, s in
+            ((0.05, 2), (0.05, 4), (0.02, 1))}  # fmt: skip
+    rows["ours, D = 384 in float32"] = ours(frames, K, 384, kind="f32")
+    rows["ours, all of a frame (carving, grid, local cloud), 640x480"] = everything(frames, K, shape[1], 1)
+    rows["ours, all of a frame, 640x480, D = 64 with every frame"] = everything(frames, K, shape[1], 1, 64)
+    rows["ours, all of a frame, 320x240"] = everything(frames, K, shape[1] // 2, 1)
+    if not args.quick:
+        rows |= growth(frames, K, 0, 10.0) | growth(frames, K, 64, 10.0)
+    for name, value in rows.items():
         print(f"  {name:62} {value:9.2f}")
 
 
