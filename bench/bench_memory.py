@@ -98,7 +98,7 @@ def growth(frames: list, K: np.ndarray, dim: int, millions: float) -> dict[str, 
         np.full((len(side), 8), 10.0),
         np.arange(len(side), dtype=np.int32) % (grid.shape[0] * grid.shape[1]),
     )
-    ones, bits = np.ones(len(side), np.float32), F.encode(grid.reshape(-1, dim))
+    ones, bits = np.ones(len(side), np.float32), F.encode(grid.reshape(1200, dim))
 
     def fill(origin: np.ndarray) -> float:
         voxels = FrameVoxels(pack_array(side + origin), sums, 10 * len(side))

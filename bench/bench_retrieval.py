@@ -15,7 +15,7 @@ from pathlib import Path
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import numpy as np  # noqa: E402  (reads the variable when it is imported)
+import numpy as np  # reads the variable when it is imported
 
 SIZE = 0.05
 

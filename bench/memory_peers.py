@@ -69,7 +69,7 @@ def _patch_numbers(v: np.ndarray, u: np.ndarray, shape: tuple) -> np.ndarray:
 def numpy_dict(K: np.ndarray, voxel: float, dim: int):
     """np.unique per frame, then a Python dictionary of sums and features."""
     table: dict[int, np.ndarray] = {}
-    grid = patches(dim).reshape(-1, dim)
+    grid = patches(dim).reshape(GRID[0] * GRID[1], dim)
 
     def step(f: tuple) -> None:
         p, c, v, u = points_of(*f[:2], K, f[2])
@@ -97,7 +97,7 @@ def torch_unique(K: np.ndarray, voxel: float, dim: int):
     import torch
 
     torch.set_num_threads(1)
-    grid = torch.from_numpy(patches(dim).reshape(-1, dim))
+    grid = torch.from_numpy(patches(dim).reshape(GRID[0] * GRID[1], dim))
     state = {"keys": torch.empty(0, dtype=torch.int64), "rows": torch.empty(0, 7 + dim)}
 
     def step(f: tuple) -> None:
@@ -131,7 +131,7 @@ def vlmaps_loop(K: np.ndarray, voxel: float, dim: int):
     index: dict[tuple, int] = {}
     rows = np.zeros((200_000, dim), np.float32)
     weights = np.zeros(200_000, np.float32)
-    grid = patches(dim).reshape(-1, dim)
+    grid = patches(dim).reshape(GRID[0] * GRID[1], dim)
 
     def step(f: tuple) -> None:
         p, _, v, u = points_of(*f[:2], K, f[2], 4)
@@ -196,7 +196,7 @@ def open3d_hashmap(K: np.ndarray, voxel: float, dim: int):
     import open3d.core as o3c
 
     table = o3c.HashMap(200_000, o3c.int32, (3,), (o3c.float32, o3c.float32), ((7 + dim,), (1,)))
-    grid = patches(dim).reshape(-1, dim)
+    grid = patches(dim).reshape(GRID[0] * GRID[1], dim)
 
     def step(f: tuple) -> None:
         p, c, v, u = points_of(*f[:2], K, f[2])
