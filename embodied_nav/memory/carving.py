@@ -47,12 +47,13 @@ class Carver:
         stamp: int,
         voxel_size: float,
         frames: int = 1,
+        first: int | None = None,
     ) -> Carved:
         """Carves what was last seen before ``stamp``.
 
         Args:
             depth: HxW float32 m, NaN or 0 invalid. T: 4x4, map from optical frame.
-            frames: how many equal frames this one stands for.
+            frames: how many equal frames this one stands for, evenly from ``first`` (ns) to ``stamp``.
         """  # fmt: skip
         if self._lowered.size < len(store):
             self._lowered = np.empty(2 * len(store), np.int64)
@@ -61,7 +62,7 @@ class Carver:
         touched = np.zeros(int(store.arrays.labels[: len(store.rows)].max(initial=0)) + 1, np.bool_)
         n, removed = _carve(
             store.arrays, depth, K, invert(np.asarray(T, np.float64)), stamp, voxel_size, float(frames),
-            self._settings, self._lowered, touched,
+            stamp if first is None else first, self._settings, self._lowered, touched,
         )  # fmt: skip
         return Carved(self._lowered[:n], np.flatnonzero(touched), removed)
 
@@ -189,7 +190,7 @@ def _seen_through(row, depth, K, R, voxel_size, settings):
 
 
 @njit(cache=True, nogil=True)
-def _carve(store: Arrays, depth, K, R, stamp, voxel_size, frames, settings, lowered, touched):
+def _carve(store: Arrays, depth, K, R, stamp, voxel_size, frames, first, settings, lowered, touched):
     loss, near, far, threshold = settings[2], settings[3], settings[4], settings[5]
     n, removed = 0, 0
     rows = np.empty(BLOCK_VOXELS, np.int64)
@@ -200,7 +201,10 @@ def _carve(store: Arrays, depth, K, R, stamp, voxel_size, frames, settings, lowe
             if not _seen_through(row, depth, K, R, voxel_size, settings):
                 continue
             before = row.evidence
-            row.evidence = before - loss * frames
+            after = frames
+            if row.last_seen >= first and stamp > first:  # only the frames after the voxel was last seen count
+                after = max(1.0, np.rint(frames * ((stamp - row.last_seen) / (stamp - first))))
+            row.evidence = before - loss * after
             store.block_clock[b] = store.counts[CLOCK]
             if before >= threshold and row.evidence < threshold:
                 lowered[n] = row.key

@@ -58,7 +58,6 @@ class MemoryConfig(Config):
     clear_radius: float = param(
         0.3, "cells this near the camera are free: the robot stands there", unit="m", low=0.0, high=2.0
     )
-    local_cell: float = param(0.5, "cell of the clouds kept with each keyframe", unit="voxel", low=0.1, high=2.0)
     keyframe_images: int = param(16, "keyframes whose full images wait for their semantic delta", low=1, high=1000)
     min_object_voxels: int = param(5, "a smaller cluster is no object", low=1, high=1000)
     background_vote: float = param(

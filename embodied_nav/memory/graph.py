@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from ..geometry import invert, rotation_angle
-from .keys import pack_array
-from .local_clouds import LocalCloud
+from .keys import BLOCK_SIDE, pack_array
+from .local_clouds import LocalCloud, hit_points
 from .records import KeyframeRecord
 
 #: Regions of a thumbnail (rows, columns), directions of edges, bins of hue and of grey.
@@ -28,11 +28,11 @@ class KeyframeGraph:
     """Relations between a memory's keyframes. What it works out it keeps until a keyframe comes or moves.
 
     Args:
-        cell: m, edge of the cells that co-visibility counts.
+        voxel_size: m; co-visibility counts cells of 8 voxels a side.
     """
 
-    def __init__(self, cell: float = 0.4) -> None:
-        self._cell = cell
+    def __init__(self, voxel_size: float = 0.05) -> None:
+        self._voxel_size, self._cell = voxel_size, BLOCK_SIDE * voxel_size
         self._poses: dict[int, np.ndarray] = {}
         self._cells: dict[int, np.ndarray] = {}
         self._sizes: dict[int, int] = {}
@@ -100,7 +100,7 @@ class KeyframeGraph:
         return self._looks[i][1]
 
     def _add(self, i: int, cloud: LocalCloud) -> None:
-        p = cloud.hits["p"].astype(np.float64) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
+        p = hit_points(cloud.hits, self._voxel_size) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
         cells = np.unique(pack_array(np.floor(p / self._cell).astype(np.int64)))
         self._poses[i], self._cells[i], self._sizes[i] = cloud.T_map_cloud.copy(), cells, len(cloud.hits)
         for cell in cells.tolist():

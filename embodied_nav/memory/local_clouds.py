@@ -1,42 +1,59 @@
 """What each keyframe and the frames after it saw, kept in the keyframe's own frame so that it moves with it.
 
-A local cloud holds hits (true centroids of fine cells, how often seen, colour), views (small depth images with their
-poses: the evidence of free space) and label votes. From clouds and poses the whole map can be made again, carving
-included. Knows nothing of the map.
+A local cloud holds hits (cells of half a voxel: which parts of them pixels fell into, how often and when, colour),
+views (small depth images with their poses: the evidence of free space), label votes and features. From clouds and
+poses the whole map can be made again, carving included. Knows nothing of the map.
+
+Points of a cell (its centroid, say) would not do: a voxel that only the rim of a surface reaches into is missed, and at
+half a voxel every sixth is one of these. So each cell has a mask of its 4x4x4 sub-cells, and each sub-cell that was hit
+a mask of its 2x2x2 parts. The first is cut along the faces of other voxels by looking up which sub-cells lie beyond a
+plane; the second is asked only where it decides whether a voxel was hit at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
 from ..frames import RGBDFrame
 from ..geometry import Camera, invert, rotation_angle
 from .features import FeatureHits
 from .fusion import SUM_COLUMNS, FrameVoxels
-from .keys import hash_key, pack, pack_array, unpack, unpack_array
+from .keys import hash_key, pack, unpack
 
-#: Hits of a closed cloud: position in the keyframe's frame (m), colour, points, sightings, last seen (ns).
-HIT = np.dtype([("p", "<f4", 3), ("rgb", "u1", 3), ("weight", "<f4"), ("sightings", "<f4"), ("last_seen", "<i8")])
+#: Edge of a cell, voxels.
+CELL = 0.5
+#: Sub-cells along a cell's edge, and parts along a sub-cell's; sub-cell (x, y, z) is bit (x * 4 + y) * 4 + z of a
+#: cell's mask, part (x, y, z) of it bit (x * 2 + y) * 2 + z of its detail.
+SUB, PARTS = 4, 2
+#: Hits of a cloud: cell number in the keyframe's frame, its mask and the details of its 64 sub-cells (0 for those that
+#: were not hit), colour, frames that saw it (at most 255), points, last seen (ns).
+HIT = np.dtype(
+    [("cell", "<i2", 3), ("mask", "<u8"), ("details", "u1", SUB**3), ("rgb", "u1", 3), ("frames", "u1"),
+     ("weight", "<f4"), ("last_seen", "<i8")]
+)  # fmt: skip
 #: Label votes: position in the keyframe's frame (m), class, votes.
 VOTE = np.dtype([("p", "<f4", 3), ("class", "<i2"), ("votes", "<f4")])
 #: A view is at most so many pixels wide; one more is kept when the camera moved or turned so far since the last.
 VIEW_WIDTH, VIEW_DISTANCE, VIEW_ANGLE = 80, 0.15, 0.25
 _FIRST_BITS = 12
-#: A cell of a growing cloud: sums of its points less its lower corner (m) and of their colours; points;
-#: sightings.
+#: Cells along an axis; three cell numbers fit into one float64 without rounding.
+_SIDE = 1 << 16
+_MIDDLE = _SIDE // 2
+#: The cell of a pixel that is not used, and the one after a row's last.
+_NO_CELL, _END = 1e16, -1e16
+#: A cell of a growing cloud: its number along x, y and z in one integer; details of all sub-cells; sums of its points'
+#: colours; points; frames.
 _CELL = np.dtype(
-    {
-        "names": ["key", "last_seen", "x", "y", "z", "r", "g", "b", "weight", "sightings"],
-        "formats": ["<i8", "<i8", *["<f4"] * 8],
-        "offsets": [0, 8, 16, 20, 24, 28, 32, 36, 40, 44],
-        "itemsize": 48,
-    }
-)
+    [("key", "<i8"), ("last_seen", "<i8"), ("details", "u1", SUB**3), ("r", "<f4"), ("g", "<f4"), ("b", "<f4"),
+     ("weight", "<f4"), ("frames", "<i8")]
+)  # fmt: skip
+#: Places of a voxel's face across a cell that are told apart.
+_LEVELS = 256
 
 
 @dataclass(eq=False)
@@ -65,8 +82,8 @@ class LocalCloud:
         keyframe_id: -1 for what came before the first keyframe.
         T_map_cloud: 4x4, the keyframe's pose as it was then.
         stamp: ns. hits: (N,) HIT. views: evidence of free space. votes: (M,) VOTE.
+        features: of the frames that brought some, points in the cloud's frame.
         frames: how many went in. number: the cloud's name in a memory file, -1 before it is written.
-        features: of the frames that had some, points in the cloud's frame.
 
     An array in it is never written to, only replaced: who saved it tells by its identity what changed.
     """
@@ -86,14 +103,12 @@ class CloudBuilder:
     """Grows the current local cloud frame by frame.
 
     Args:
-        voxel_size: m, of the map. cell: m, finer than a voxel.
-
-    Each frame gives the centroid of each voxel that it sees, sorted into finer cells: so a map made again under
-    unchanged poses has the same voxels, and one under other poses finds several points in most of them.
+        voxel_size: m, of the map. near, far: depth that is kept, m. stride: every n-th pixel of every n-th row.
     """
 
-    def __init__(self, voxel_size: float, cell: float):
-        self.voxel_size, self.cell = voxel_size, cell
+    def __init__(self, voxel_size: float, near: float, far: float, stride: int = 1):
+        self._cell = CELL * voxel_size
+        self._near, self._far, self._stride = near, far, stride
         self._bits = _FIRST_BITS
         self.cloud: LocalCloud | None = None
 
@@ -106,22 +121,35 @@ class CloudBuilder:
         self._stamps: list[int] = []
         self._resize(self._bits)
 
-    def add(self, voxels: FrameVoxels, sightings: np.ndarray, frame: RGBDFrame) -> None:
-        """Adds one frame: its unique voxels of the map with their sightings, and its depth as a view."""
-        cloud = self.cloud
-        while 2 * (self._count + len(voxels.keys)) > self._slots.size:
+    def add(self, frame: RGBDFrame, T_map_camera: np.ndarray) -> None:
+        """Adds one frame, taken from T_map_camera: its pixels as hits, its depth as a view."""
+        cloud, camera = self.cloud, frame.camera
+        T = self._T_cloud_map @ T_map_camera
+        depth = np.ascontiguousarray(frame.depth, np.float32)
+        color = _NO_COLOR if frame.color is None else np.ascontiguousarray(frame.color)
+        K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+        row = 0
+        while True:
+            self._count, row = _collect(
+                depth, color, K, T, self._cell, np.float32(self._near), np.float32(self._far), self._stride, row,
+                int(frame.stamp), self._slots, self._bits, self._cells, self._cells["details"], self._count,
+            )  # fmt: skip
+            if row >= depth.shape[0]:
+                break
             self._resize(self._bits + 1)
-        self._count = _merge(
-            self._slots, self._bits, self._cells, self._count, voxels.keys, voxels.sums, sightings, int(frame.stamp),
-            self.voxel_size, self.cell,
-        )  # fmt: skip
         cloud.frames += 1
         self._stamps.append(int(frame.stamp))
-        self._look(frame.depth, frame.camera, self._T_cloud_map @ frame.T_map_camera, int(frame.stamp))
+        self._look(depth, camera, T, int(frame.stamp))
+
+    def add_features(self, given: FeatureHits) -> None:
+        """Adds what a frame gave, points in map."""
+        R, t = self._T_cloud_map[:3, :3], self._T_cloud_map[:3, 3]
+        points = (given.points.astype(np.float64) @ R.T + t).astype(np.float32)
+        self.cloud.features.append(given._replace(points=points))
 
     def close(self) -> LocalCloud:
         """The cloud so far, compact; adding may go on."""
-        self.cloud.hits = self.converter()(self._cells[: self._count])
+        self.cloud.hits = hits_of(self._cells[: self._count])
         return self.cloud
 
     @property
@@ -141,8 +169,8 @@ class CloudBuilder:
         return [(i, part.copy()) for i, part in cells if part["last_seen"].max() >= newest]
 
     def converter(self) -> Callable[[np.ndarray], np.ndarray]:
-        """What makes HIT records of the current cloud's cells, then and on any thread."""
-        return partial(hits_of, size=self.cell, T_cloud_map=self._T_cloud_map)
+        """What makes HIT records of the cloud's cells, on any thread."""
+        return hits_of
 
     def _resize(self, bits: int) -> None:
         """Takes a hash of 2^bits; one keyframe's cloud is small, so copying it costs well under a millisecond."""
@@ -150,7 +178,7 @@ class CloudBuilder:
         slots = np.full(1 << bits, -1, np.int32)
         if self._count:
             cells[: self._count] = self._cells[: self._count]
-            _rehash(slots, bits, cells, self._count)
+            _rehash(slots, bits, cells["key"], self._count)
         self._bits, self._slots, self._cells = bits, slots, cells
 
     def _look(self, depth: np.ndarray, camera: Camera, T: np.ndarray, stamp: int) -> None:
@@ -166,17 +194,52 @@ class CloudBuilder:
         views.append(View(T, small_camera, small, stamp, stamp))
 
 
-def hits_of(cells: np.ndarray, size: float, T_cloud_map: np.ndarray) -> np.ndarray:
-    """Cells of a growing cloud, ``size`` wide (m), as HIT records in the cloud's frame."""
+_NO_COLOR = np.zeros((0, 0, 3), np.uint8)
+
+
+def hits_of(cells: np.ndarray) -> np.ndarray:
+    """Cells of a growing cloud as HIT records."""
     hits = np.empty(len(cells), HIT)
-    corners = unpack_array(cells["key"]) * size
-    means = np.stack([cells[k] for k in "xyz"], axis=1) / cells["weight"][:, None]
-    hits["p"] = (corners + means) @ T_cloud_map[:3, :3].T + T_cloud_map[:3, 3]
-    for k in range(3):
-        hits["rgb"][:, k] = np.rint(cells["rgb"[k]] / cells["weight"])
-    for name in ("weight", "sightings", "last_seen"):
-        hits[name] = cells[name]
+    _close(cells, cells["details"], hits, hits["cell"], hits["rgb"], hits["details"])
     return hits
+
+
+def hit_points(hits: np.ndarray, voxel_size: float) -> np.ndarray:
+    """(N, 3) float64 middles (m) of hits' cells in their cloud's frame."""
+    return (hits["cell"] + 0.5) * (CELL * voxel_size)
+
+
+def hits_of_points(old: np.ndarray, voxel_size: float) -> np.ndarray:
+    """HIT records of what files of before held: records with ``p`` (m, cloud's frame) instead of cell and mask."""
+    parts = np.floor(old["p"].astype(np.float64) / (CELL * voxel_size) * (SUB * PARTS)).astype(np.int64)
+    cell, within = parts // (SUB * PARTS), parts % (SUB * PARTS)
+    sub, part = within // PARTS, within % PARTS
+    place = (sub[:, 0] * SUB + sub[:, 1]) * SUB + sub[:, 2]
+    hits = np.zeros(len(old), HIT)
+    hits["cell"], hits["mask"] = np.clip(cell, -_MIDDLE, _MIDDLE - 1), np.uint64(1) << place.astype(np.uint64)
+    hits["details"][np.arange(len(old)), place] = 1 << ((part[:, 0] * PARTS + part[:, 1]) * PARTS + part[:, 2])
+    hits["frames"] = np.clip(np.ceil(old["sightings"]), 1, 255)
+    for name in ("rgb", "weight", "last_seen"):
+        hits[name] = old[name]
+    return hits
+
+
+@njit(cache=True, nogil=True)
+def _close(cells, details, hits, numbers, colors, out):
+    for i in range(cells.size):
+        c, hit = cells[i], hits[i]
+        key = c.key
+        numbers[i, 0] = key // (_SIDE * _SIDE) - _MIDDLE
+        numbers[i, 1] = (key // _SIDE) % _SIDE - _MIDDLE
+        numbers[i, 2] = key % _SIDE - _MIDDLE
+        colors[i, 0] = np.uint8(np.rint(c.r / c.weight))
+        colors[i, 1] = np.uint8(np.rint(c.g / c.weight))
+        colors[i, 2] = np.uint8(np.rint(c.b / c.weight))
+        mask = np.uint64(0)
+        for k in range(SUB**3):
+            mask |= np.uint64(details[i, k] > 0) << np.uint64(k)
+            out[i, k] = details[i, k]
+        hit.mask, hit.weight, hit.last_seen, hit.frames = mask, c.weight, c.last_seen, min(c.frames, 255)
 
 
 def shrink_depth(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]:
@@ -209,68 +272,358 @@ def _shrink(depth, factor, h, w):
     return out
 
 
+# ---- pixels into cells ----
+
+
 @njit(cache=True, nogil=True)
-def _merge(slots, bits, cells, count, keys, sums, sightings, stamp, voxel_size, size):
-    mask = slots.size - 1
-    for e in range(keys.size):
-        ix, iy, iz = unpack(keys[e])
-        n = sums[e, 6]
-        x, y, z = ix * voxel_size + sums[e, 0] / n, iy * voxel_size + sums[e, 1] / n, iz * voxel_size + sums[e, 2] / n
-        jx, jy, jz = np.int64(np.floor(x / size)), np.int64(np.floor(y / size)), np.int64(np.floor(z / size))
-        key = pack(jx, jy, jz)
-        h = hash_key(key, bits)
-        while slots[h] >= 0 and cells[slots[h]].key != key:
-            h = (h + 1) & mask
-        if slots[h] < 0:
-            slots[h] = count
-            cell = cells[count]
-            cell.key = key
-            cell.x = cell.y = cell.z = cell.r = cell.g = cell.b = 0.0
-            cell.weight = cell.sightings = 0.0
+def _row(depth, near, far, slopes, bx, by, bz, start, cells, places):
+    """Of each pixel of a row its cell in one number (_NO_CELL for none), and which of the cell's 8x8x8 parts it is.
+
+    Coordinates are in parts. All is floating point, so that the compiler makes vector code of it.
+    """
+    sx, sy, sz = start[0], start[1], start[2]
+    eighth, eight, reach = np.float32(0.125), np.float32(8), np.float32(_MIDDLE - 1)
+    for i in range(places.size):
+        d = depth[i]
+        used = (d >= near) & (d <= far) & (d > 0)
+        z = d if used else np.float32(0)
+        jx = np.floor((slopes[0, i] + bx) * z + sx)
+        jy = np.floor((slopes[1, i] + by) * z + sy)
+        jz = np.floor((slopes[2, i] + bz) * z + sz)
+        x, y, w = np.floor(jx * eighth), np.floor(jy * eighth), np.floor(jz * eighth)
+        used &= max(abs(x), max(abs(y), abs(w))) <= reach
+        value = (np.float64(x) * _SIDE + np.float64(y)) * _SIDE + np.float64(w)
+        cells[i] = value if used else _NO_CELL
+        place = ((jx - x * eight) * eight + (jy - y * eight)) * eight + (jz - w * eight)
+        places[i] = place if used else np.float32(0)
+
+
+@njit(cache=True, nogil=True)
+def _paint(color, stride, rgb):
+    for i in range(rgb.size):
+        p = color[i * stride]
+        rgb[i] = np.int64(p[0]) | (np.int64(p[1]) << 21) | (np.int64(p[2]) << 42)
+
+
+@njit(cache=True, nogil=True)
+def _collect(depth, color, K, T, size, near, far, stride, first_row, stamp, slots, bits, cells, details, count):
+    """Adds an image from a row on; returns (cells, next row), which is in the image where room ran out."""
+    height, width = depth.shape
+    n = (width + stride - 1) // stride
+    scale = SUB * PARTS / size
+    rays = (stride * np.arange(n) - K[2]) / K[0]
+    slopes, start = np.empty((3, n), np.float32), np.empty(3, np.float32)
+    for k in range(3):
+        slopes[k] = (T[k, 0] * scale * rays).astype(np.float32)
+        start[k] = T[k, 3] * scale
+    line = np.empty(n, np.float32)
+    values, places, rgb = np.empty(n + 1), np.empty(n, np.float32), np.zeros(n, np.int64)
+    values[n] = _END
+    parts = _part_numbers()
+    colored = color.shape[0] == height
+    for v in range(first_row, height, stride):
+        if 2 * (count + n) > slots.size:
+            return count, v
+        line[:] = depth[v, ::stride]
+        y = (v - K[3]) / K[1]
+        bx = np.float32((T[0, 1] * y + T[0, 2]) * scale)
+        by = np.float32((T[1, 1] * y + T[1, 2]) * scale)
+        bz = np.float32((T[2, 1] * y + T[2, 2]) * scale)
+        _row(line, near, far, slopes, bx, by, bz, start, values[:n], places)
+        if colored:
+            _paint(color[v], stride, rgb)
+        count = _take_row(values, places, parts, rgb, stamp, slots, bits, cells, details, count)
+    return count, height
+
+
+@njit(cache=True, nogil=True)
+def _part_numbers():
+    """Of each of 8x8x8 parts the sub-cell << 8 | the part's bit in its detail."""
+    out = np.empty(512, np.int16)
+    for k in range(512):
+        x, y, z = k >> 6, (k >> 3) & 7, k & 7
+        out[k] = (
+            ((x >> 1) << 12) | ((y >> 1) << 10) | ((z >> 1) << 8) | (1 << (((x & 1) << 2) | ((y & 1) << 1) | (z & 1)))
+        )
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _take_row(values, places, parts, rgb, stamp, slots, bits, cells, details, count):
+    mask = np.uint64(slots.size - 1)
+    n = np.uint64(places.size)
+    one = np.uint64(1)
+    i = np.uint64(0)
+    while i < n:
+        value = values[i]
+        if value == _NO_CELL:
+            i += one
+            continue
+        key = np.int64(value) + (_MIDDLE * _SIDE + _MIDDLE) * _SIDE + _MIDDLE
+        h = np.uint64(hash_key(key, bits))
+        c = slots[h]
+        while c >= 0 and cells[np.uint64(c)].key != key:
+            h = (h + one) & mask
+            c = slots[h]
+        if c < 0:
+            c = np.int32(count)
+            slots[h] = c
+            new = cells[c]
+            new.key, new.last_seen, new.frames = key, stamp, 1
+            new.r = new.g = new.b = new.weight = np.float32(0)
+            details[c, :] = 0
             count += 1
-        cell = cells[slots[h]]
-        cell.x += n * (x - jx * size)
-        cell.y += n * (y - jy * size)
-        cell.z += n * (z - jz * size)
-        cell.r += sums[e, 3]
-        cell.g += sums[e, 4]
-        cell.b += sums[e, 5]
-        cell.weight += n
-        cell.sightings += sightings[e]
-        cell.last_seen = stamp
+        e = np.uint64(c)
+        cell = cells[e]
+        if cell.last_seen != stamp:
+            cell.last_seen = stamp
+            cell.frames += 1
+        first, total = i, np.int64(0)
+        while values[i] == value:
+            p = parts[np.uint64(places[i])]
+            details[e, np.uint64(p >> 8)] |= np.uint8(p & 255)
+            total += rgb[i]
+            i += one
+        cell.weight += np.float32(i - first)
+        cell.r += np.float32(total & 0x1FFFFF)
+        cell.g += np.float32((total >> 21) & 0x1FFFFF)
+        cell.b += np.float32(total >> 42)
     return count
 
 
 @njit(cache=True, nogil=True)
-def _rehash(slots, bits, cells, count):
+def _rehash(slots, bits, keys, count):
     mask = slots.size - 1
     for c in range(count):
-        h = hash_key(cells[c].key, bits)
+        h = hash_key(keys[c], bits)
         while slots[h] >= 0:
             h = (h + 1) & mask
         slots[h] = c
 
 
-def regroup(hits: np.ndarray, T: np.ndarray, cell: float) -> tuple[FrameVoxels, np.ndarray, np.ndarray]:
-    """A closed cloud's hits as unique voxels of another frame.
+# ---- cells into voxels ----
+
+
+@intrinsic
+def _ones(typingctx, value):
+    """How many bits of a uint64 are set."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+def regroup(
+    hits: np.ndarray, T: np.ndarray, voxel_size: float, near_range: float, full_points: float
+) -> tuple[FrameVoxels, np.ndarray, np.ndarray]:
+    """A cloud's hits as unique voxels of another frame.
 
     Args:
-        hits: (N,) HIT. T: 4x4, that frame from the cloud's.
+        hits: (N,) HIT of a cloud. T: 4x4, that frame from the cloud's.
+        near_range, full_points: as in :func:`fusion.sighting_weights`, by which sightings are counted.
 
     Returns:
         Voxels in order of first appearance, their sightings (float32) and stamps.
     """
+    T = np.ascontiguousarray(T, np.float64)
+    bits = max(10, len(hits).bit_length())
+    while True:
+        slots, room = np.full(1 << bits, -1, np.int32), 1 << (bits - 1)
+        keys, sums = np.empty(room, np.int64), np.empty((room, SUM_COLUMNS))
+        frames, stamps = np.empty(room, np.uint8), np.empty(room, np.int64)
+        n = _regroup(hits, hits["details"], T, voxel_size, slots, bits, keys, sums, frames, stamps)
+        if n >= 0:
+            break
+        bits += 1
+    sightings = _sightings(keys[:n], sums[:n], frames[:n], T[:3, 3].copy(), voxel_size, near_range, full_points)
+    return FrameVoxels(keys[:n], sums[:n], int(sums[:n, 6].sum())), sightings, stamps[:n]
 
-    p = hits["p"].astype(np.float64) @ T[:3, :3].T + T[:3, 3]
-    voxels = np.floor(p / cell).astype(np.int64)
-    keys, inverse = np.unique(pack_array(voxels), return_inverse=True)
-    sums = np.zeros((len(keys), SUM_COLUMNS))
-    weight = hits["weight"].astype(np.float64)
-    for k in range(3):
-        sums[:, k] = np.bincount(inverse, (p[:, k] - voxels[:, k] * cell) * weight, len(keys))
-        sums[:, 3 + k] = np.bincount(inverse, hits["rgb"][:, k] * weight, len(keys))
-    sums[:, 6] = np.bincount(inverse, weight, len(keys))
-    sightings = np.bincount(inverse, hits["sightings"], len(keys)).astype(np.float32)
-    stamps = np.zeros(len(keys), np.int64)
-    np.maximum.at(stamps, inverse, hits["last_seen"])
-    return FrameVoxels(keys, sums, int(sums[:, 6].sum())), sightings, stamps
+
+@njit(cache=True, nogil=True)
+def _beyond(n, size, table):
+    """For one axis of voxels, across a cell: which sub-cells lie beyond the next face, by how near that is.
+
+    Args:
+        n: (3,) the axis in the cell's frame. size: of a sub-cell, voxels.
+        table: _LEVELS x 4 masks, filled: sub-cells beyond the face with their middle; with all parts' middles; with
+            any. Entry k is for a cell whose lowest part lies k / _LEVELS beyond the last face.
+
+    Returns:
+        That lowest part's middle from the cell's corner, voxels.
+    """
+    reach = 0.25 * size * (abs(n[0]) + abs(n[1]) + abs(n[2]))
+    offsets = np.empty(SUB**3)
+    for b in range(offsets.size):
+        offsets[b] = (n[0] * (b // 16 + 0.5) + n[1] * (b // 4 % 4 + 0.5) + n[2] * (b % 4 + 0.5)) * size
+    lowest = offsets.min() - reach
+    order = np.argsort(-offsets)
+    for kind in range(3):
+        shift = (0.0, -reach, reach)[kind] - lowest
+        done, mask = 0, np.uint64(0)
+        for k in range(_LEVELS):
+            face = 1.0 - (k + 0.5) / _LEVELS
+            while done < order.size and offsets[order[done]] + shift >= face:
+                mask |= np.uint64(1) << np.uint64(order[done])
+                done += 1
+            table[k, kind] = mask
+    return lowest
+
+
+@njit(cache=True, nogil=True)
+def _number_masks():
+    """Masks of the sub-cells whose number along x, y, z has its lower, its higher bit set: 3 x 2."""
+    out = np.zeros((3, 2), np.uint64)
+    for b in range(SUB**3):
+        for axis in range(3):
+            number = (b >> (4 - 2 * axis)) & 3
+            for bit in range(2):
+                if (number >> bit) & 1:
+                    out[axis, bit] |= np.uint64(1) << np.uint64(b)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _parts_beyond(n, size, table):
+    """As :func:`_beyond`, for the parts of a sub-cell of ``size`` voxels.
+
+    Returns:
+        How far the lowest part's middle lies from the highest's.
+    """
+    offsets = np.empty(8)
+    for p in range(8):
+        offsets[p] = (n[0] * (p >> 2) + n[1] * ((p >> 1) & 1) + n[2] * (p & 1)) * 0.5 * size
+    offsets -= offsets.min()
+    reach = offsets.max()
+    for k in range(table.size):
+        table[k] = 0
+        for p in range(8):
+            if offsets[p] >= (k + 0.5) / table.size * reach:
+                table[k] |= np.uint8(1 << p)
+    return reach
+
+
+@njit(cache=True, nogil=True)
+def _part_inside(possible, details, i, side, low, offsets, reach, tables):
+    """Whether a part of one of some sub-cells was hit that lies in the voxel on a side of the faces.
+
+    Args:
+        possible: of those that were hit in cell ``i``. side: as in :func:`_regroup`.
+        low: (3,) of the cell's lowest part from the voxels' lower faces, voxels.
+        offsets: 3 x 64, of each sub-cell's lowest part from that. reach, tables: of :func:`_parts_beyond`, by axis.
+    """
+    one = np.uint64(1)
+    while possible:
+        lowest = possible & (~possible + one)
+        possible ^= lowest
+        b = _ones(lowest - one)
+        inside = np.int64(details[i, b])
+        for a in range(3):
+            left = 1.0 - low[a] - offsets[a, b]
+            beyond = np.int64(255)
+            if left > 0:
+                k = np.int64(left / reach[a] * _LEVELS) if left < reach[a] else _LEVELS
+                beyond = np.int64(tables[a, k]) if k < _LEVELS else 0
+            inside &= beyond if (side >> (2 - a)) & 1 else ~beyond
+        if inside:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _regroup(hits, details, T, voxel_size, slots, bits, keys, sums, frames, stamps):
+    """Fills keys, sums, frames and stamps; returns how many voxels there are, -1 for no room."""
+    cell, size = CELL, CELL / SUB
+    tables = np.empty((3, _LEVELS, 4), np.uint64)
+    part_tables, offsets = np.empty((3, _LEVELS), np.uint8), np.empty((3, SUB**3))
+    lowest, reach, low = np.empty(3), np.empty(3), np.empty(3)
+    for a in range(3):
+        lowest[a] = _beyond(T[a, :3], size, tables[a])
+        reach[a] = max(_parts_beyond(T[a, :3], size, part_tables[a]), 1e-9)
+        for b in range(SUB**3):
+            offsets[a, b] = (T[a, 0] * (b >> 4) + T[a, 1] * ((b >> 2) & 3) + T[a, 2] * (b & 3)) * size
+        offsets[a] -= offsets[a].min()
+    numbers = _number_masks()
+    corner, middle = np.empty(3), np.empty(3)
+    base, row = np.empty(3, np.int64), np.empty(3, np.int64)
+    table_mask = slots.size - 1
+    n = 0
+    zero = np.uint64(0)
+    for i in range(hits.size):
+        hit = hits[i]
+        mask = np.uint64(hit.mask)
+        cx, cy, cz = hit.cell[0] * cell, hit.cell[1] * cell, hit.cell[2] * cell
+        for a in range(3):
+            corner[a] = T[a, 0] * cx + T[a, 1] * cy + T[a, 2] * cz + T[a, 3] / voxel_size
+            first = corner[a] + lowest[a]
+            base[a] = np.int64(np.floor(first))
+            low[a] = first - base[a]
+            row[a] = min(np.int64(low[a] * _LEVELS), _LEVELS - 1)
+        i0, i1, i2 = row[0], row[1], row[2]
+        mx, my, mz = tables[0, i0, 0], tables[1, i1, 0], tables[2, i2, 0]
+        ax, ay, az = tables[0, i0, 1], tables[1, i1, 1], tables[2, i2, 1]
+        px, py, pz = tables[0, i0, 2], tables[1, i1, 2], tables[2, i2, 2]
+        total = _ones(mask)
+        left = mask
+        for side in range(8):
+            if left == zero:
+                break
+            sx, sy, sz = side & 4, side & 2, side & 1
+            possible = mask & (px if sx else ~ax) & (py if sy else ~ay) & (pz if sz else ~az)
+            if possible == zero:
+                continue
+            sure = possible & (ax if sx else ~px) & (ay if sy else ~py) & (az if sz else ~pz)
+            left &= ~sure
+            x, y, z = base[0] + (side >> 2), base[1] + ((side >> 1) & 1), base[2] + (side & 1)
+            if sure == zero and not _part_inside(possible, details, i, side, low, offsets, reach, part_tables):
+                continue
+            inside = possible & (mx if sx else ~mx) & (my if sy else ~my) & (mz if sz else ~mz)
+            if inside == zero:
+                inside = possible
+                share = 0.5
+            else:
+                share = np.float64(_ones(inside))
+            count = np.float64(_ones(inside))
+            share = hit.weight * (share / np.float64(total))
+            key = pack(x, y, z)
+            h = hash_key(key, bits)
+            while slots[h] >= 0 and keys[slots[h]] != key:
+                h = (h + 1) & table_mask
+            e = np.int64(slots[h])
+            if e < 0:
+                if n == keys.size:
+                    return -1
+                e = n
+                slots[h] = e
+                keys[e] = key
+                sums[e, :] = 0.0
+                frames[e] = 0
+                stamps[e] = 0
+                n += 1
+            for a in range(3):
+                ones = _ones(inside & numbers[a, 0]) + np.uint64(2) * _ones(inside & numbers[a, 1])
+                middle[a] = (np.float64(ones) / count + 0.5) * size
+            for a in range(3):
+                at = corner[a] + T[a, 0] * middle[0] + T[a, 1] * middle[1] + T[a, 2] * middle[2]
+                at -= x if a == 0 else (y if a == 1 else z)
+                sums[e, a] += min(max(at, 0.0), 1.0) * voxel_size * share
+                sums[e, 3 + a] += hit.rgb[a] * share
+            sums[e, 6] += share
+            frames[e] = max(frames[e], hit.frames)
+            stamps[e] = max(stamps[e], hit.last_seen)
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _sightings(keys, sums, frames, position, cell, near, full_points):
+    """How much the frames of a cloud count as seeing each voxel: what they would have, one by one, on average."""
+    out = np.empty(keys.size, np.float32)
+    for e in range(keys.size):
+        n = sums[e, 6]
+        ix, iy, iz = unpack(keys[e])
+        dx = ix * cell + sums[e, 0] / n - position[0]
+        dy = iy * cell + sums[e, 1] / n - position[1]
+        dz = iz * cell + sums[e, 2] / n - position[2]
+        far = max(1.0, (dx * dx + dy * dy + dz * dz) / (near * near))
+        out[e] = min(np.float64(frames[e]), n / full_points) / far
+    return out

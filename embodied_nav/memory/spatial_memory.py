@@ -2,7 +2,7 @@
 
 The global voxel map is a cache: what it was made from hangs on the keyframes (``local_clouds``) and moves with them.
 One thread owns a memory. The heavy calls release the interpreter lock, so other threads run meanwhile, but they must
-not call into the same memory.
+not call into the same memory; only the long part of a correction (``Correction.run``) is made to run beside it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import numpy as np
 from ..errors import InputError
 from ..frames import Keyframe, MemoryObject, OccupancyGrid, RGBDFrame, SemanticDelta
 from ..geometry import invert, is_rigid
-from .carving import Carver
 from .config import MemoryConfig
+from .correction import Correction, Placed, anchors, carver, records
 from .eviction import Pager, page_keys, restore
 from .features import check_grid, decode, fuse_frame
 from .fusion import FrameHasher, sighting_weights, upsert
 from .graph import KeyframeGraph
 from .grid import ColumnGrid
-from .keys import BLOCK_SIDE, block_corners, pack_array
-from .local_clouds import VOTE, CloudBuilder, LocalCloud, View, regroup
+from .keys import block_corners, pack_array
+from .local_clouds import VOTE, CloudBuilder, LocalCloud
 from .objects import ObjectIndex
 from .packing import columns
 from .query import Answer, Frustum, Knowledge, Query, ask
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .cuts import Ledger
 
 THUMBNAIL_WIDTH = 160
+#: A frame may come this long after a correction that it does not know of yet, ns.
+_LATE = 5_000_000_000
 
 
 class SpatialMemory:
@@ -70,15 +72,12 @@ class SpatialMemory:
         # Its copies of the features are memory too: a bounded memory does without.
         self._search_index = None if bound else SearchIndex()
         self._hasher = FrameHasher()
-        self._carver = Carver(
-            c.carve_margin * c.voxel_size, c.depth_noise, c.max_evidence / c.carve_frames, c.min_depth, c.max_depth,
-            c.min_evidence,
-        )  # fmt: skip
+        self._carver = carver(c)
         self.grid = ColumnGrid(
             c.voxel_size, c.floor_height, c.min_height, c.robot_height, c.floor_band, c.clear_radius, c.max_depth
         )
         self.object_index = ObjectIndex(c.voxel_size, c.min_object_voxels, self._relabel)
-        self._builder = CloudBuilder(c.voxel_size, c.local_cell * c.voxel_size)
+        self._builder = CloudBuilder(c.voxel_size, c.min_depth, c.max_depth, c.stride)
         self.text_encoder: Callable[[str], np.ndarray] | None = None
         #: Called after every change, and before a whole map is exchanged, by the thread that does it: this is how a
         #: file that is written continuously hears of it.
@@ -115,8 +114,12 @@ class SpatialMemory:
         self._builder.cloud = None
         self._images: OrderedDict[int, RGBDFrame] = OrderedDict()
         self._restarted_at = 0
+        #: How often keyframes were moved.
+        self.corrections = 0
+        self._correction: Correction | None = None
+        self._late: tuple[int, np.ndarray] | None = None
         self._rooms: tuple[int, Rooms] | None = None
-        self._graph = KeyframeGraph(BLOCK_SIDE * self.config.voxel_size)
+        self._graph = KeyframeGraph(self.config.voxel_size)
 
     def __len__(self) -> int:
         return len(self.store)
@@ -192,7 +195,7 @@ class SpatialMemory:
         features = None if features is None else check_grid(features, self.config.feature_dim)
         if frame.depth is None:
             return IntegrationStats(0, 0, 0, len(self))
-        c, T = self.config, np.asarray(frame.T_map_camera, np.float64)
+        c, T = self.config, self._corrected(frame)
         position = T[:3, 3]
         voxels = self._hasher(
             frame.depth, frame.color, frame.camera, T, c.voxel_size, c.min_depth, c.max_depth, c.stride
@@ -202,8 +205,9 @@ class SpatialMemory:
             self._paged(self.pager.prepare(voxels.keys, position, int(frame.stamp)))
         refused = int(self.store.arrays.counts[REFUSED])
         done = upsert(self.store, voxels, sightings, np.array([frame.stamp], np.int64), c.max_evidence, c.min_evidence)
+        given = None
         if features is not None:
-            fuse_frame(
+            given = fuse_frame(
                 self.store, voxels, done.rows, sightings, features, frame.camera, T, c.voxel_size, c.feature_pooling
             )
         self.grid.apply(done.raised, 1)
@@ -211,7 +215,9 @@ class SpatialMemory:
         carved = self._carve(frame.depth, frame.camera, T, frame.stamp) if c.carve else 0
         if self._builder.cloud is None:
             self._builder.start(-1, T, frame.stamp)
-        self._builder.add(voxels, sightings, frame)
+        self._builder.add(frame, T)
+        if given is not None:
+            self._builder.add_features(given)
         self.stamp = max(self.stamp, int(frame.stamp))
         self.frames += 1
         refused = int(self.store.arrays.counts[REFUSED]) - refused
@@ -262,7 +268,7 @@ class SpatialMemory:
             raise InputError(f"keyframe {keyframe.id} is already in the memory")
         self._close_cloud()
         f = keyframe.frame
-        T = np.array(f.T_map_camera, np.float64)
+        T = self._corrected(f)
         self.keyframes[number] = KeyframeRecord(
             number, int(f.stamp), T, keyframe.reason, float(keyframe.overlap), int(keyframe.inliers),
             _thumbnail(f.color),
@@ -484,11 +490,18 @@ class SpatialMemory:
         self._close_cloud(keep=True)
         return list(self.clouds) + ([self._builder.cloud] if self._builder.cloud is not None else [])
 
-    def rebuild_from_keyframes(self, poses: Mapping[int, np.ndarray]) -> None:
-        """Makes the map anew from the local clouds under other poses, carving included.
+    def begin_correction(
+        self, poses: Mapping[int, np.ndarray], stamp: int | None = None, everything: bool = False
+    ) -> Correction:
+        """Begins to move keyframes: ``correction.run()`` on any thread, then :meth:`apply`; frames may come meanwhile.
+
+        The keyframe that grows counts as moved from now on: later frames are expected to come with corrected poses.
+        Another one that was begun and not applied goes on in this one.
 
         Args:
             poses: keyframe id -> 4x4 map from optical frame; keyframes not named keep theirs.
+            stamp: ns; frames that come later and are older than this still have poses from before the correction.
+            everything: makes all of the map again, not only what hangs on moved keyframes.
 
         Raises:
             InputError: an unknown keyframe, or a pose that is not rigid.
@@ -498,62 +511,103 @@ class SpatialMemory:
                 raise InputError(f"keyframe {i} is not in the memory")
             if not is_rigid(T):
                 raise InputError(f"pose of keyframe {i} is not a finite rigid transform")
+        everything = everything or self.pager is not None
+        if self._correction is not None:
+            poses, everything = {**self._correction.poses, **poses}, everything or self._correction.everything
+        poses = {i: np.array(T, np.float64) for i, T in poses.items()}
         growing = self._builder.cloud
-        self._close_cloud()
-        clouds = self.clouds
-        self._move(clouds, poses)
+        self._close_part()
+        placed = [Placed(c, c.votes, c.T_map_cloud, self._place(c, i, poses)) for c, i in
+                  zip(self.clouds, anchors(self.clouds), strict=True)]  # fmt: skip
+        if growing is not None:
+            T = growing.T_map_cloud
+            here = self._place(growing, anchors([*self.clouds, growing])[-1], poses)
+            if stamp is not None:
+                self._late = (int(stamp), here @ invert(T))
+            self._builder.start(growing.keyframe_id, here, growing.stamp)
+        a, n = self.store.arrays, self.store.blocks
+        known = a.block_keys[:n][a.block_keys[:n] >= 0]
+        self._correction = Correction(self.config, placed, poses, self.classes, self.grid, known, everything)
+        return self._correction
+
+    def apply(self, correction: Correction) -> None:
+        """Exchanges the map with the corrected one at once; a correction that was not run is run now.
+
+        Raises:
+            InputError: another correction was begun since.
+        """
+        if correction is not self._correction:
+            raise InputError("another correction was begun since: apply that one")
+        if not correction.done:
+            correction.run()
+        growing = self._builder.cloud
+        self._close_part()
+        correction.catch_up(self.clouds[len(correction.clouds) :])
         if growing is not None:
             self._builder.start(growing.keyframe_id, growing.T_map_cloud, growing.stamp)
-        clock = int(self.store.arrays.counts[CLOCK])
-        self.store.clear()
-        self.store.arrays.counts[CLOCK] = self._restarted_at = clock + 1
-        self.grid.reset()
-        for cloud in clouds:
-            self._replay(cloud)
+        self._move(correction)
+        if self.pager is not None:
+            self._refill(correction)
+        elif correction.exchange(self.store):
+            self._restarted_at = int(self.store.arrays.counts[CLOCK])
+        band = self.grid.low, self.grid.high
+        self.grid = correction.grid
+        self.grid.set_band(*band)
+        self.recount_obstacles()
         self.object_index.touch_all(self.store)
+        self._correction = None
+        self.corrections += 1
         self.after_change()
 
-    def _move(self, clouds: list[LocalCloud], poses: Mapping[int, np.ndarray]) -> None:
-        for cloud, i in zip(clouds, _anchors(clouds), strict=True):
-            if cloud.keyframe_id < 0 and i in poses:
-                correction = np.asarray(poses[i], np.float64) @ invert(self.keyframes[i].T_map_camera)
-                cloud.T_map_cloud = correction @ cloud.T_map_cloud
-        for cloud in (c for c in clouds if c.keyframe_id in poses):
-            cloud.T_map_cloud = np.array(poses[cloud.keyframe_id], np.float64)
+    def move_keyframes(self, poses: Mapping[int, np.ndarray], stamp: int | None = None) -> None:
+        """Moves keyframes and what hangs on them, and returns when that is done; see :meth:`begin_correction`."""
+        self.apply(self.begin_correction(poses, stamp))
+
+    def rebuild_from_keyframes(self, poses: Mapping[int, np.ndarray]) -> None:
+        """Makes all of the map anew from the local clouds, keyframes moved or not; see :meth:`begin_correction`."""
+        self.apply(self.begin_correction(poses, everything=True))
+
+    def _close_part(self) -> None:
+        """Closes the growing cloud, which goes on as another one of the same keyframe; an empty one just ends."""
+        cloud = self._builder.cloud
+        empty = cloud is not None and not cloud.frames and not len(cloud.votes)
+        if empty and any(c.keyframe_id == cloud.keyframe_id for c in self.clouds):
+            self._builder.cloud = None
+        self._close_cloud()
+
+    def _refill(self, correction: Correction) -> None:
+        """A bounded memory takes all voxels anew, and puts on disk what does not fit."""
+        clock = int(self.store.arrays.counts[CLOCK])
+        self.store.clear()
+        self.pager.clear()
+        self.store.arrays.counts[CLOCK] = self._restarted_at = clock + 1
+        self.restore_voxels(*records(correction.store))
+
+    def _corrected(self, frame: RGBDFrame) -> np.ndarray:
+        """4x4 pose of a frame; one from before a correction that is under way or done moves with it."""
+        T = np.array(frame.T_map_camera, np.float64)
+        late = self._late is not None and self._late[0] - _LATE <= frame.stamp < self._late[0]
+        return self._late[1] @ T if late else T
+
+    def _place(self, cloud: LocalCloud, anchor: int, poses: Mapping[int, np.ndarray]) -> np.ndarray:
+        """Where a cloud belongs (4x4): with its keyframe; one from before the first keyframe moves as that does."""
+        if anchor not in poses:
+            return cloud.T_map_cloud
+        T = poses[anchor]
+        if cloud.keyframe_id < 0:
+            T = T @ invert(self.keyframes[anchor].T_map_camera) @ cloud.T_map_cloud
+        return cloud.T_map_cloud if np.array_equal(T, cloud.T_map_cloud) else T
+
+    def _move(self, correction: Correction) -> None:
+        for p in correction.clouds:
+            if p.moved:
+                p.cloud.T_map_cloud = p.after
+        poses = correction.poses
         for s in (s for s in self.object_index.sightings if s.keyframe_id in poses):
-            T = np.asarray(poses[s.keyframe_id]) @ invert(self.keyframes[s.keyframe_id].T_map_camera)
+            T = poses[s.keyframe_id] @ invert(self.keyframes[s.keyframe_id].T_map_camera)
             s.position = T[:3, :3] @ s.position + T[:3, 3]
         for i, T in poses.items():
-            k = self.keyframes[i]
-            self.keyframes[i] = KeyframeRecord(
-                i, k.stamp, np.array(T, np.float64), k.reason, k.overlap, k.inliers, k.thumbnail
-            )
-
-    def _replay(self, cloud: LocalCloud) -> None:
-        """One local cloud into the map: hits, free space, carving, votes."""
-        c = self.config
-        voxels, sightings, stamps = regroup(cloud.hits, cloud.T_map_cloud, c.voxel_size)
-        done = upsert(self.store, voxels, sightings, stamps, c.max_evidence, c.min_evidence)
-        self.grid.apply(done.raised, 1)
-        for view in cloud.views:
-            self._replay_view(view, cloud.T_map_cloud @ view.T)
-        v = cloud.votes
-        p = v["p"].astype(np.float64) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
-        rows = self.store.find(pack_array(np.floor(p / c.voxel_size)))
-        hit = rows >= 0
-        if hit.any():
-            classes = self.classes.roots(v["class"][hit])
-            self.object_index.touch(cast_votes(self.store, rows[hit], classes, v["votes"][hit]))
-
-    def _replay_view(self, view: View, T: np.ndarray) -> None:
-        c = self.config
-        depth = view.depth.astype(np.float32) / 1000
-        depth[view.depth == 0] = np.nan
-        seen = self._hasher(depth, None, view.camera, T, c.voxel_size, c.min_depth, c.max_depth)
-        for _ in range(min(view.frames, 2)):
-            self.grid.observe(seen.keys, seen.sums, T[:3, 3])
-        if c.carve:
-            self._carve(depth, view.camera, T, view.stamp, view.frames)
+            self.keyframes[i] = replace(self.keyframes[i], T_map_camera=T)
 
     # ---- inside ----
 
@@ -652,18 +706,6 @@ class SpatialMemory:
         from .persistence import load
 
         return load(path, config, map)
-
-
-def _anchors(clouds: list[LocalCloud]) -> list[int]:
-    """The keyframe that each cloud moves with: its own, else the next one's, else the one's before; -1 for none."""
-    ids = [c.keyframe_id for c in clouds]
-    for i in reversed(range(len(ids) - 1)):
-        if ids[i] < 0:
-            ids[i] = ids[i + 1]
-    for i in range(1, len(ids)):
-        if ids[i] < 0:
-            ids[i] = ids[i - 1]
-    return ids
 
 
 def _check(frame: RGBDFrame) -> None:

@@ -224,6 +224,10 @@ class VoxelStore:
         """Frees whole blocks (N int) with their voxels; nothing reports them as changed."""
         _remove_blocks(self.arrays, np.asarray(blocks, np.int64), table_bits(self.arrays))
 
+    def take(self, other: VoxelStore) -> None:
+        """Has from now on what another unbounded store has; that one must not be used any more."""
+        self.arrays = other.arrays
+
     def find(self, keys: np.ndarray) -> np.ndarray:
         """Row numbers of N int64 keys, -1 where there is none."""
         return _find_many(self.arrays, np.ascontiguousarray(keys, dtype=np.int64))

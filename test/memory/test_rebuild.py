@@ -34,7 +34,7 @@ def poses(frames, corrections, every=10):
 
 
 def test_under_the_same_poses_the_same_map_comes_back(walk_frames):
-    for carve, least in ((False, 0.995), (True, 0.93)):
+    for carve, least in ((False, 0.98), (True, 0.98)):
         memory = build(walk_frames, config=MemoryConfig(carve=carve))
         again = build(walk_frames, config=MemoryConfig(carve=carve))
         again.rebuild_from_keyframes({})
@@ -53,7 +53,7 @@ def test_keyframes_shifted_by_whole_voxels_give_the_map_of_the_shifted_poses(wal
     moved = build(walk_frames, config=config)
     moved.rebuild_from_keyframes(poses(walk_frames, corrections))
     truth = build(walk_frames, corrections=corrections, config=config)
-    assert overlap(moved, truth) > 0.99
+    assert overlap(moved, truth) > 0.98
     assert overlap(build(walk_frames, config=config), truth) < 0.5
 
 

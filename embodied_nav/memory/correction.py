@@ -1,0 +1,363 @@
+"""The map under corrected keyframe poses, made beside the present one and exchanged with it at once.
+
+Only what hangs on moved keyframes is taken out and put back: the blocks (8x8x8 voxels) that their clouds touch or look
+through, at the old place and at the new one, are made again from all clouds, in the order in which these came; all
+other blocks stay. Meanwhile the memory answers and takes in frames as before; what came since is put on top before the
+exchange. Knows nothing of images and of where poses come from.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+from ..geometry import invert
+from .carving import Carver
+from .config import MemoryConfig
+from .features import FeatureHits
+from .features import add as add_features
+from .fusion import FrameHasher, FrameVoxels, upsert
+from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, block_key, pack, pack_array, unpack_array
+from .local_clouds import CELL, LocalCloud, View, regroup
+from .schema import VOXEL
+from .store import CLOCK, Arrays, VoxelStore, add_row, find_block, find_or_add_block, remove_row, table_bits
+from .votes import ClassTable, cast_votes
+
+if TYPE_CHECKING:
+    from .grid import ColumnGrid
+
+#: Clouds that are brought into voxels ahead of the one that is put into the map, and threads for it.
+_AHEAD, _THREADS = 4, 2
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A cloud with its votes as they were, where it was (4x4, map from cloud) and where it belongs."""
+
+    cloud: LocalCloud
+    votes: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+
+    @property
+    def moved(self) -> bool:
+        return self.before is not self.after
+
+
+class Replay:
+    """Puts local clouds into a store and a grid, as the frames that they were made from would have been.
+
+    Args:
+        blocks: sorted block keys that are put into; None for all.
+    """
+
+    def __init__(self, config: MemoryConfig, store: VoxelStore, grid: ColumnGrid, blocks: np.ndarray | None) -> None:
+        self._config, self._store, self._grid, self._blocks = config, store, grid, blocks
+        self._hasher, self._carver = FrameHasher(), carver(config)
+
+    def clouds(self, placed: Sequence[Placed], touching: np.ndarray) -> None:
+        """Hits, features, free space and carving of clouds in their order; only views of those not ``touching``."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for p, voxels in zip(placed, self._ahead(pool, placed, touching), strict=True):
+                if voxels is not None:
+                    self._put(p, *voxels)
+                for view in p.cloud.views:
+                    self._view(view, p.after @ view.T)
+
+    def votes(self, votes: np.ndarray, T: np.ndarray, classes: ClassTable) -> None:
+        """Label votes of a cloud at T (4x4)."""
+        if not len(votes):
+            return
+        rows = self._rows(votes["p"], T)
+        hit = rows >= 0
+        if hit.any():
+            cast_votes(self._store, rows[hit], classes.roots(votes["class"][hit]), votes["votes"][hit])
+
+    def _ahead(self, pool: ThreadPoolExecutor, placed: Sequence[Placed], touching: np.ndarray) -> Iterator:
+        waiting: list = []
+        for p, wanted in zip(placed, touching.tolist(), strict=True):
+            waiting.append(pool.submit(self._voxels, p) if wanted and len(p.cloud.hits) else None)
+            if len(waiting) > _AHEAD:
+                first = waiting.pop(0)
+                yield None if first is None else first.result()
+        for first in waiting:
+            yield None if first is None else first.result()
+
+    def _voxels(self, p: Placed) -> tuple[FrameVoxels, np.ndarray, np.ndarray]:
+        c = self._config
+        voxels, sightings, stamps = regroup(
+            p.cloud.hits, p.after, c.voxel_size, c.near_range, c.full_points / c.stride**2
+        )
+        if self._blocks is None:
+            return voxels, sightings, stamps
+        mine = _among(_blocks_of(voxels.keys), self._blocks)
+        return FrameVoxels(voxels.keys[mine], voxels.sums[mine], voxels.points), sightings[mine], stamps[mine]
+
+    def _put(self, p: Placed, voxels: FrameVoxels, sightings: np.ndarray, stamps: np.ndarray) -> None:
+        c = self._config
+        if len(voxels.keys):
+            upsert(self._store, voxels, sightings, stamps, c.max_evidence, c.min_evidence)
+        for given in p.cloud.features:
+            self._features(given, p.after)
+
+    def _features(self, given: FeatureHits, T: np.ndarray) -> None:
+        rows = self._rows(given.points, T)
+        add_features(self._store, rows, given.patches, given.weights, given.grid, self._config.feature_pooling)
+
+    def _rows(self, points: np.ndarray, T: np.ndarray) -> np.ndarray:
+        p = points.astype(np.float64) @ T[:3, :3].T + T[:3, 3]
+        return self._store.find(pack_array(np.floor(p / self._config.voxel_size)))
+
+    def _view(self, view: View, T: np.ndarray) -> None:
+        c = self._config
+        depth = metres(view.depth)
+        seen = self._hasher(depth, None, view.camera, T, c.voxel_size, c.min_depth, c.max_depth)
+        for _ in range(min(view.frames, 2)):
+            self._grid.observe(seen.keys, seen.sums, T[:3, 3])
+        if c.carve:
+            self._carver(self._store, depth, view.camera, T, view.stamp, c.voxel_size, view.frames, view.first)
+
+
+class Correction:
+    """Corrected poses on their way into a memory; made by :meth:`SpatialMemory.begin_correction`.
+
+    Args:
+        clouds: all that were there, in their order. poses: keyframe id -> 4x4, as given.
+        known: (B,) int64 keys of all blocks that the map ever had. everything: makes all blocks again.
+    """
+
+    def __init__(
+        self,
+        config: MemoryConfig,
+        clouds: Sequence[Placed],
+        poses: dict[int, np.ndarray],
+        classes: ClassTable,
+        grid: ColumnGrid,
+        known: np.ndarray,
+        everything: bool = False,
+    ) -> None:
+        self.poses, self.clouds = poses, list(clouds)
+        self._config, self._classes, self._known = config, classes, known
+        self.grid = copy.copy(grid)
+        self.everything = everything
+        self.done = False
+
+    def run(self) -> None:
+        """Makes the corrected content; may be done on any thread, while the memory goes on."""
+        c = self._config
+        self.grid.reset()
+        self.store = VoxelStore(c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type)
+        own = [cloud_blocks(p.cloud.hits, p.after, c.voxel_size) for p in self.clouds]
+        self.blocks = None if self.everything else self._touched(own)
+        touching = np.array([self.blocks is None or bool(_among(b, self.blocks).any()) for b in own], np.bool_)
+        self._replay = Replay(c, self.store, self.grid, self.blocks)
+        self._replay.clouds(self.clouds, touching)
+        for p in self.clouds:
+            self._replay.votes(p.votes, p.after, self._classes)
+        self.done = True
+
+    def catch_up(self, later: Sequence[LocalCloud]) -> None:
+        """Puts on top what came since the beginning: clouds of new frames, and votes."""
+        here = [Placed(c, c.votes, c.T_map_cloud, c.T_map_cloud) for c in later]
+        self._replay.clouds(here, np.ones(len(here), np.bool_))
+        now = [(p.cloud.votes, p) for p in self.clouds]
+        if all(len(v) >= len(p.votes) and (v is p.votes or (v[: len(p.votes)] == p.votes).all()) for v, p in now):
+            fresh = [(v[len(p.votes) :], p.after) for v, p in now]
+        else:  # votes were given to other instances
+            forget_votes(self.store)
+            fresh = [(v, p.after) for v, p in now]
+        for votes, T in [*fresh, *((p.votes, p.after) for p in here)]:
+            self._replay.votes(votes, T, self._classes)
+
+    def exchange(self, store: VoxelStore) -> bool:
+        """Puts what was made into the map's store, in one go; returns whether it replaced all of it."""
+        clock = int(store.arrays.counts[CLOCK])
+        if self.blocks is None:
+            self.store.arrays.counts[CLOCK] = max(clock, int(self.store.arrays.counts[CLOCK])) + 1
+            self.store.arrays.block_clock[: self.store.blocks] = self.store.arrays.counts[CLOCK]
+            store.take(self.store)
+            return True
+        store.make_room(len(self.blocks))
+        store.tick()
+        _exchange(store.arrays, self.store.arrays, self.blocks)
+        return False
+
+    def _touched(self, own: list[np.ndarray]) -> np.ndarray:
+        """Sorted keys of the blocks that moved clouds lie in or look through, where they were and where they belong."""
+        size = self._config.voxel_size
+        parts = [own[i] for i, p in enumerate(self.clouds) if p.moved]
+        parts += [cloud_blocks(p.cloud.hits, p.before, size) for p in self.clouds if p.moved]
+        if self._config.carve:
+            known = np.unique(np.concatenate([self._known, *own]))
+            for p in (p for p in self.clouds if p.moved):
+                for view in p.cloud.views:
+                    for T in (p.before @ view.T, p.after @ view.T):
+                        parts.append(known[seen_through(known, view, T, self._config)])
+        return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+
+
+def carver(config: MemoryConfig) -> Carver:
+    """What carves a map of these settings."""
+    c = config
+    return Carver(
+        c.carve_margin * c.voxel_size, c.depth_noise, c.max_evidence / c.carve_frames, c.min_depth, c.max_depth,
+        c.min_evidence,
+    )  # fmt: skip
+
+
+def metres(depth: np.ndarray) -> np.ndarray:
+    """A view's depth (uint16 mm, 0 unknown) as float32 m, NaN unknown."""
+    return np.where(depth == 0, np.float32(np.nan), depth.astype(np.float32) / 1000)
+
+
+def anchors(clouds: Sequence[LocalCloud]) -> list[int]:
+    """The keyframe that each cloud moves with: its own, else the next one's, else the one's before; -1 for none."""
+    ids = [c.keyframe_id for c in clouds]
+    for i in reversed(range(len(ids) - 1)):
+        if ids[i] < 0:
+            ids[i] = ids[i + 1]
+    for i in range(1, len(ids)):
+        if ids[i] < 0:
+            ids[i] = ids[i - 1]
+    return ids
+
+
+def cloud_blocks(hits: np.ndarray, T: np.ndarray, voxel_size: float) -> np.ndarray:
+    """Sorted keys of the blocks that hits (N HIT) at T (4x4) touch, with half a voxel to spare."""
+    return np.unique(_cloud_blocks(hits["cell"], np.ascontiguousarray(T, np.float64), voxel_size))
+
+
+@njit(cache=True, nogil=True)
+def _cloud_blocks(cells, T, voxel_size):
+    out = np.empty(1024, np.int64)
+    n, last = 0, np.int64(-1)
+    for i in range(cells.shape[0]):
+        u, v, w = (cells[i, 0] + 0.5) * CELL, (cells[i, 1] + 0.5) * CELL, (cells[i, 2] + 0.5) * CELL
+        x = T[0, 0] * u + T[0, 1] * v + T[0, 2] * w + T[0, 3] / voxel_size
+        y = T[1, 0] * u + T[1, 1] * v + T[1, 2] * w + T[1, 3] / voxel_size
+        z = T[2, 0] * u + T[2, 1] * v + T[2, 2] * w + T[2, 3] / voxel_size
+        for k in range(8):
+            a, b, c = (k >> 2) - 0.5, ((k >> 1) & 1) - 0.5, (k & 1) - 0.5
+            key = block_key(pack(np.floor(x + a), np.floor(y + b), np.floor(z + c)))
+            if key == last:
+                continue
+            last = key
+            if n == out.size:
+                bigger = np.empty(2 * n, np.int64)
+                bigger[:n] = out
+                out = bigger
+            out[n] = key
+            n += 1
+    return out[:n]
+
+
+def seen_through(blocks: np.ndarray, view: View, T: np.ndarray, config: MemoryConfig) -> np.ndarray:
+    """Which blocks (B keys) reach before a surface that a view at T (4x4, map from optical frame) sees: B bool."""
+    camera = view.camera
+    K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+    near, far = config.min_depth, config.max_depth
+    return _seen_through(blocks, metres(view.depth), K, invert(np.asarray(T, np.float64)), config.voxel_size, near, far)
+
+
+@njit(cache=True, nogil=True)
+def _seen_through(blocks, depth, K, R, voxel_size, near, far):
+    side = BLOCK_SIDE * voxel_size
+    radius = 0.8660254037844386 * side
+    out = np.zeros(blocks.size, np.bool_)
+    height, width = depth.shape
+    for i in range(blocks.size):
+        key = blocks[i]
+        bx = ((key >> (2 * BITS)) * BLOCK_SIDE - OFFSET) * voxel_size + 0.5 * side
+        by = (((key >> BITS) & MASK) * BLOCK_SIDE - OFFSET) * voxel_size + 0.5 * side
+        bz = ((key & MASK) * BLOCK_SIDE - OFFSET) * voxel_size + 0.5 * side
+        z = R[2, 0] * bx + R[2, 1] * by + R[2, 2] * bz + R[2, 3]
+        if z < near - radius or z > far + radius:
+            continue
+        x = R[0, 0] * bx + R[0, 1] * by + R[0, 2] * bz + R[0, 3]
+        y = R[1, 0] * bx + R[1, 1] * by + R[1, 2] * bz + R[1, 3]
+        if z <= radius:
+            out[i] = x * x + y * y + z * z <= 4 * radius * radius
+            continue
+        u, v = K[0] * x / z + K[2], K[1] * y / z + K[3]
+        ru, rv = K[0] * radius / (z - 0.7 * radius) + 1, K[1] * radius / (z - 0.7 * radius) + 1
+        if u + ru < 0 or v + rv < 0 or u - ru > width - 1 or v - rv > height - 1:
+            continue
+        for q in range(max(int(v - rv), 0), min(int(v + rv) + 2, height)):
+            for p in range(max(int(u - ru), 0), min(int(u + ru) + 2, width)):
+                out[i] |= depth[q, p] > z - radius
+    return out
+
+
+def _blocks_of(keys: np.ndarray) -> np.ndarray:
+    """Block keys of N voxel keys."""
+    x, y, z = keys >> (2 * BITS + BLOCK_BITS), ((keys >> BITS) & MASK) >> BLOCK_BITS, (keys & MASK) >> BLOCK_BITS
+    return (x << (2 * BITS)) | (y << BITS) | z
+
+
+def _among(keys: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Which keys are among the sorted chosen ones."""
+    if not len(chosen):
+        return np.zeros(len(keys), np.bool_)
+    return chosen[np.minimum(np.searchsorted(chosen, keys), len(chosen) - 1)] == keys
+
+
+def records(store: VoxelStore) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """All voxels of a store as :meth:`VoxelStore.insert` takes them: keys, VOXEL, features and weights or None."""
+    rows = np.flatnonzero(store.rows["key"] >= 0)
+    r, out = store.rows[rows], np.zeros(len(rows), VOXEL)
+    x, y, z = (unpack_array(r["key"]) & (BLOCK_SIDE - 1)).T
+    out["slot"] = (x * BLOCK_SIDE + y) * BLOCK_SIDE + z
+    for k in range(3):
+        out["p"][:, k], out["rgb"][:, k] = r["xyz"[k]], r["rgb"[k]]
+    for name in ("weight", "evidence", "class_a", "class_b", "votes_a", "votes_b", "votes", "last_seen"):
+        out[name] = r[name]
+    if not store.feature_dim:
+        return r["key"].copy(), out, None, None
+    return r["key"].copy(), out, store.feature_table[rows], store.feature_weights[rows]
+
+
+def forget_votes(store: VoxelStore) -> None:
+    """No voxel has a label any more."""
+    rows = store.rows
+    for name in ("class_a", "class_b", "votes_a", "votes_b", "votes"):
+        rows[name] = 0
+    store.arrays.labels[: len(rows)] = 0
+
+
+@njit(cache=True, nogil=True)
+def _exchange(store: Arrays, made: Arrays, blocks):
+    """Gives blocks of a store the voxels that they have in another one."""
+    bits, other_bits = table_bits(store), table_bits(made)
+    clock = store.counts[CLOCK]
+    for key in blocks:
+        b, o = find_block(store, key, bits), find_block(made, key, other_bits)
+        if b < 0 and (o < 0 or made.block_live[o] == 0):
+            continue
+        if b < 0:
+            b = find_or_add_block(store, key, bits)
+            if b < 0:
+                continue
+        store.block_clock[b] = clock
+        for s in range(BLOCK_VOXELS):
+            if store.pages[b, s] > 0:
+                remove_row(store, b, np.int64(store.pages[b, s]) - 1)
+        if o < 0:
+            continue
+        for s in range(BLOCK_VOXELS):
+            q = np.int64(made.pages[o, s]) - 1
+            if q < 0:
+                continue
+            r = add_row(store, b, made.rows[q].key)
+            if r < 0:
+                continue
+            store.rows[r] = made.rows[q]
+            store.labels[r] = made.labels[q]
+            if made.feature_weight.size > 0:
+                store.feature_bits[r, :] = made.feature_bits[q]
+                store.feature_weight[r] = made.feature_weight[q]
