@@ -1,4 +1,7 @@
-"""``embodied-nav memory info|query|export|check FILE``: looks into a memory file. Knows no ROS and no file format."""
+"""``embodied-nav memory info|query|export|check|recover|merge FILE``: looks into memory files, mends and joins them.
+
+Knows no ROS and no file format.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,16 @@ if TYPE_CHECKING:
     from ..memory.query import Answer, Frustum
 
 #: What ``export`` writes, by the ending of the file's name.
-EXPORTS = {".ply": "coloured points", ".png": "picture of the map", ".json": "objects"}
+EXPORTS = {
+    ".ply": "coloured points", ".glb": "coloured cubes", ".gltf": "the same as text", ".yaml": "Nav2 map with its .pgm",
+    ".png": "picture of the map", ".json": "objects",
+}  # fmt: skip
+#: The ending of the file's name for each ``--format``.
+FORMATS = {"ply": ".ply", "gltf": ".glb", "nav2": ".yaml", "png": ".png", "json": ".json"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """The ``memory`` subcommand with its own four."""
+    """The ``memory`` subcommand with its own."""
     parser = subparsers.add_parser("memory", help="look into a memory file", description="Looks into a memory file.")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, text in (
@@ -30,6 +38,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ("query", "objects by words, box or nearness"),
         ("export", "voxels, picture or objects as a file of another kind"),
         ("check", "look for faults inside the file; exit code 2 where there are any"),
+        ("recover", "save what is good in a damaged file into a new one"),
+        ("merge", "make one file of two whose maps are of one place"),
     ):
         action = actions.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         action.add_argument("file", metavar="FILE", help="memory file (memory.db)")
@@ -39,6 +49,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         if name == "export":
             kinds = ", ".join(f"{end} ({what})" for end, what in EXPORTS.items())
             action.add_argument("--out", metavar="OUT", help=f"its ending tells what: {kinds}; default: FILE with .ply")
+            action.add_argument("--format", choices=FORMATS, help="what to write, where --out is left out")
+        if name == "recover":
+            action.add_argument("new", metavar="NEW", help="the file to make")
+        if name == "merge":
+            action.add_argument("other", metavar="OTHER", help="the file whose map comes into FILE's coordinates")
+            action.add_argument("out", metavar="OUT", help="the file to make")
+            place = ("X", "Y", "Z", "YAW")
+            action.add_argument(
+                "--transform", metavar=place, nargs=4, type=float,
+                help="where the origin of OTHER's map lies in FILE's [m, rad]; default: by keyframes that both hold",
+            )  # fmt: skip
+        if name in ("query", "export", "merge"):
+            action.add_argument("--map", metavar="UUID", help="of the maps in FILE; default: the one written last")
 
 
 def _add_query_arguments(action: argparse.ArgumentParser) -> None:
@@ -62,7 +85,10 @@ def _add_query_arguments(action: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the action; what is wrong with the file is an InputError."""
-    return {"info": _info, "query": _query, "export": _export, "check": _check}[args.action](args)
+    actions = {
+        "info": _info, "query": _query, "export": _export, "check": _check, "recover": _recover, "merge": _merge,
+    }  # fmt: skip
+    return actions[args.action](args)
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -72,12 +98,19 @@ def _info(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(facts))
         return 0
+    lists = {name: facts.pop(name) for name in ("maps", "session_list")}
     for name, value in facts.items():
         if name in ("created", "updated"):
             value = datetime.fromtimestamp(value).isoformat(sep=" ", timespec="seconds")
         elif name == "bounds_m" and value:
             value = " to ".join("(" + ", ".join(f"{v:.2f}" for v in corner) + ")" for corner in value)
         print(f"{name.replace('_', ' '):15} {value}")
+    for m in lists["maps"]:
+        end = f"part of {m['merged_into']}" if m["merged_into"] else f"{m['keyframes']} keyframes, {m['voxels']} voxels"
+        print(f"{'map':15} {m['uuid']}: {end}")
+    for s in lists["session_list"]:
+        began = datetime.fromtimestamp(s["started"]).isoformat(sep=" ", timespec="seconds")
+        print(f"{'session':15} {began}, keyframes from {s['first_keyframe']}, in map {s['map']}")
     return 0
 
 
@@ -93,7 +126,7 @@ def _query(args: argparse.Namespace) -> int:
     box = (np.array(args.box[:3]), np.array(args.box[3:])) if args.box else None
     if box is not None and not (box[0] <= box[1]).all():
         raise InputError(f"--box {' '.join(map(str, args.box))}: the lower corner must come first")
-    memory = SpatialMemory.load(args.file)
+    memory = SpatialMemory.load(args.file, map=args.map)
     names = room_names(memory.rooms(), memory.objects())
     query = Query(
         args.text, box, _frustum(args.view), _feature(args.feature), _since(args.last, memory.stamp),
@@ -171,11 +204,15 @@ def _fields(o: MemoryObject) -> dict:
 def _export(args: argparse.Namespace) -> int:
     from ..memory import SpatialMemory
 
-    out = Path(args.out) if args.out else Path(args.file).with_suffix(".ply")
-    write = {".ply": _write_ply, ".png": _write_png, ".json": _write_json}.get(out.suffix.lower())
+    out = Path(args.out) if args.out else Path(args.file).with_suffix(FORMATS[args.format or "ply"])
+    ending = out.suffix.lower()
+    if args.format and ending not in (FORMATS[args.format], {"gltf": ".gltf"}.get(args.format)):
+        raise InputError(f"--out {out}: --format {args.format} goes into a file that ends with {FORMATS[args.format]}")
+    write = {".ply": _write_ply, ".glb": _write_gltf, ".gltf": _write_gltf, ".yaml": _write_nav2, ".png": _write_png,
+             ".json": _write_json}.get(ending)  # fmt: skip
     if write is None:
         raise InputError(f"--out {out}: cannot tell what to write; end the name with {', '.join(EXPORTS)}")
-    count, what = write(out, SpatialMemory.load(args.file))
+    count, what = write(out, SpatialMemory.load(args.file, map=args.map))
     print(json.dumps({"file": str(out), what: count}) if args.json else f"{out}: {count} {what}")
     return 0
 
@@ -184,6 +221,18 @@ def _write_ply(out: Path, memory: SpatialMemory) -> tuple[int, str]:
     from ..memory.export import write_ply
 
     return write_ply(out, memory), "voxels"
+
+
+def _write_gltf(out: Path, memory: SpatialMemory) -> tuple[int, str]:
+    from ..memory.export import write_gltf
+
+    return write_gltf(out, memory), "voxels"
+
+
+def _write_nav2(out: Path, memory: SpatialMemory) -> tuple[int, str]:
+    from ..memory.export import write_nav2_map
+
+    return write_nav2_map(out, memory), "cells"
 
 
 def _write_png(out: Path, memory: SpatialMemory) -> tuple[int, str]:
@@ -213,6 +262,38 @@ def _check(args: argparse.Namespace) -> int:
 
     faults = find_faults(args.file)
     if faults:
-        raise InputError(f"{args.file}: {len(faults)} fault(s), first: {faults[0]}; use a copy or make it anew")
+        raise InputError(
+            f"{args.file}: {len(faults)} fault(s), first: {faults[0]}; "
+            f"'embodied-nav memory recover {args.file} NEW' saves what is good"
+        )
     print(json.dumps({"file": args.file, "faults": []}) if args.json else f"{args.file}: no faults")
+    return 0
+
+
+def _recover(args: argparse.Namespace) -> int:
+    from ..memory.recovery import recover
+
+    memory, lost = recover(args.file, args.new)
+    if args.json:
+        print(json.dumps({"file": args.new, "keyframes": len(memory.keyframes), "voxels": len(memory), "lost": lost}))
+        return 0
+    for line in lost:
+        print(f"lost: {line}")
+    print(f"{args.new}: {len(memory.keyframes)} keyframes, {len(memory)} voxels")
+    return 0
+
+
+def _merge(args: argparse.Namespace) -> int:
+    from ..geometry import pose2d
+    from ..memory import SpatialMemory
+    from ..memory.merging import merge, transform_between
+
+    if Path(args.out).exists():
+        raise InputError(f"{args.out}: is there already; give a new name")
+    one, other = SpatialMemory.load(args.file, map=args.map), SpatialMemory.load(args.other)
+    T = pose2d(*args.transform[:2], args.transform[3], args.transform[2]) if args.transform else None
+    merged = merge(one, other, transform_between(one, other) if T is None else T)
+    merged.save(args.out)
+    facts = {"file": args.out, "map": merged.uuid, "keyframes": len(merged.keyframes), "voxels": len(merged)}
+    print(json.dumps(facts) if args.json else f"{args.out}: {len(merged.keyframes)} keyframes, {len(merged)} voxels")
     return 0

@@ -33,6 +33,7 @@ class _Commit:
                 self._db.execute(f"DELETE FROM {table}")
         self._write_maps()
         self._write_summary(commits)
+        self._db.execute("DELETE FROM sessions WHERE number >= ?", (len(cut.after.sessions),))
         self._put("sessions", [(i, s["id"], s["map"], s["started"], s["first_keyframe"]) for i, s in cut.sessions])
         self._put("classes", cut.classes)
         self._put("keyframes", [

@@ -118,6 +118,7 @@ def read_map(source: Source, meta: dict[str, str], where: str, config: MemoryCon
     memory.sessions = list(_read_sessions(source))
     memory.origin = _as_written(memory, whole)
     memory.origin.commits, memory.origin.path = int(meta["commits"]), str(Path(where).resolve())
+    memory.file = Path(where)
     if meta.get("writer"):
         memory.interrupted = max(time.time() - float(meta["updated"]), 0.0)
     memory.begin_session(memory.sessions)

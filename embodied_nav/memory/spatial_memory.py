@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -83,6 +83,8 @@ class SpatialMemory:
         #: file that is written continuously hears of it.
         self.after_change: Callable[[], None] = lambda: None
         self.before_exchange: Callable[[], None] = lambda: None
+        #: Where its file is, if it has one.
+        self.file: Path | None = None
         #: Grows when everything was exchanged at once.
         self.generation = 0
         self._reset()
@@ -179,6 +181,61 @@ class SpatialMemory:
         self.begin_session(begun)
         self.after_change()
         return self.uuid
+
+    def absorb(self, uuid: str, T_here_there: np.ndarray) -> None:
+        """Takes another map of the same file into this one, in this one's coordinates.
+
+        Args:
+            T_here_there: 4x4, points of this map from the other's.
+
+        Raises:
+            InputError: this memory is in no file, the file holds no such map, or the transform is not rigid.
+        """
+        from .merging import joined
+
+        self._join(joined(self, self._other_map(uuid), T_here_there))
+
+    def become(self, uuid: str, T_there_here: np.ndarray) -> None:
+        """Goes on as part of another map of the same file: coordinates and identity are that map's from now on.
+
+        Args:
+            T_there_here: 4x4, points of the other map from this one's.
+
+        Raises:
+            InputError: as :meth:`absorb`.
+        """
+        from .merging import joined
+
+        self._join(joined(self._other_map(uuid), self, T_there_here))
+
+    def _other_map(self, uuid: str) -> SpatialMemory:
+        self.before_exchange()
+        if self.file is None:
+            raise InputError("this memory is in no file, so there is no other map; load it from one or write it to one")
+        return SpatialMemory.load(self.file, self.config, uuid)
+
+    def _join(self, state: dict[str, Any]) -> None:
+        """The running session goes on in what two maps became."""
+        session = self.sessions[-1]
+        rest = [s for s in state["sessions"] if s["id"] != session["id"]]
+        self.exchange({**state, "sessions": [*rest, session]})
+
+    def exchange(self, state: dict[str, Any]) -> None:
+        """Becomes what ``merging.joined`` made; voxels, objects and free space are made anew."""
+        # Images whose delta is still to come have poses of their map.
+        growing, images = self._builder.cloud, self._images if state["uuid"] == self.uuid else OrderedDict()
+        objects, sightings = state.pop("objects"), state.pop("sightings")
+        self._clear_voxels()
+        self._forget_map()
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.object_index.restore(objects, sightings)
+        self._images = images
+        self.rebuild_from_keyframes({})
+        if growing is not None and growing.keyframe_id in self.keyframes:
+            pose = self.keyframes[growing.keyframe_id].T_map_camera
+            self._builder.start(growing.keyframe_id, pose, growing.stamp)
+        self.after_change()
 
     # ---- in ----
 

@@ -72,7 +72,7 @@ class MemoryWriter:
         self._idle.set()
         self._thread = threading.Thread(target=self._work, name="memory writer", daemon=True)
         self._thread.start()
-        memory.after_change, memory.before_exchange = self.tick, self._finish_map
+        memory.after_change, memory.before_exchange, memory.file = self.tick, self._finish_map, self.path
         with suppress(InputError):  # it stands in ``trouble``
             self.flush()
 
