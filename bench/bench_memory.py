@@ -66,13 +66,13 @@ def everything(frames: list, K: np.ndarray, width: int, stride: int, dim: int = 
 
     def step(f: tuple) -> None:
         counter[0] += 1
-        frame = RGBDFrame(counter[0], camera, f[2], f[1][::k, ::k], _metres(f[0])[::k, ::k])
+        frame = RGBDFrame(counter[0], camera, f[2], f[1][::k, ::k], f[0][::k, ::k])
         if counter[0] % 20 == 1:
             memory.add_keyframe(Keyframe(counter[0], frame, 0.5, 0, "overlap"))
         memory.integrate(frame, grid)
         memory.occupancy()
 
-    return median_ms(step, frames)
+    return median_ms(step, [(_metres(mm), color, T) for mm, color, T in frames])
 
 
 def _metres(mm: np.ndarray) -> np.ndarray:
@@ -128,6 +128,41 @@ def growth(frames: list, K: np.ndarray, dim: int, millions: float) -> dict[str, 
         f"D = {dim}: large / small (at most 1.5)": large / small,
         f"D = {dim}: longest upsert of 5,000 on the way (at most 30)": slowest,
         f"D = {dim}: bytes a voxel": store.nbytes / len(store),
+    }
+
+
+def bounded_drive(frames: list, K: np.ndarray, dim: int, megabytes: float, count: int = 400) -> dict[str, float]:
+    """A drive of 10 cm a frame, there and back, under a bound: the longest that making room took for one frame."""
+    from embodied_nav.frames import RGBDFrame
+    from embodied_nav.geometry import Camera
+    from embodied_nav.memory import MemoryConfig, SpatialMemory
+
+    h, w = frames[0][0].shape
+    camera = Camera(w, h, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
+    memory = SpatialMemory(MemoryConfig(feature_dim=dim, max_megabytes=megabytes, max_depth=4.0, carve=False))
+    ready, grid = [(_metres(mm), color, T) for mm, color, T in frames], patches(dim) if dim else None
+    prepare, times = memory.pager.prepare, []
+
+    def timed(*given) -> np.ndarray:
+        start = time.thread_time()
+        back = prepare(*given)
+        times.append((time.thread_time() - start) * 1e3)
+        return back
+
+    memory.pager.prepare = timed
+    most = 0
+    for i in range(count):
+        depth, color, T = ready[i % len(ready)]
+        T = T.copy()
+        T[0, 3] += 0.1 * min(i, count - i)
+        memory.integrate(RGBDFrame(i + 1, camera, T, color, depth), grid)
+        most = max(most, memory.pager.voxels)
+    name = f"D = {dim}, {megabytes:g} MB:"
+    return {
+        f"{name} longest to make room for a frame (at most 30)": max(times),
+        f"{name} median": float(np.median(times)),
+        f"{name} thousand voxels on disk at most": most / 1e3,
+        f"{name} MB at the end": memory.store.nbytes / 1e6,
     }
 
 
@@ -193,6 +228,7 @@ def main() -> None:
     rows["ours, all of a frame, 320x240"] = everything(frames, K, shape[1] // 2, 1)
     if not args.quick:
         rows |= growth(frames, K, 0, 10.0) | growth(frames, K, 64, 10.0)
+        rows |= bounded_drive(frames, K, 0, 12.0) | bounded_drive(frames, K, 384, 120.0)
     for name, value in rows.items():
         print(f"  {name:62} {value:9.2f}")
 

@@ -54,7 +54,7 @@ class Pager:
         store: the bounded store. voxel_size: m.
         reach: as far as a frame may touch blocks, m; half as far beyond, nothing leaves without need.
         roots: what class numbers (N int16) have become while their voxels were away.
-        folder: where the scratch file lies, by default the system's place for such files. It goes when the pager goes.
+        folder: where the scratch file takes its room, by default the system's place for such files.
 
     Attributes:
         voxels: how many are on disk. away: how many of them there are of each class (from 1).
@@ -71,13 +71,14 @@ class Pager:
     ) -> None:
         self.store, self._size, self._roots = store, voxel_size, roots
         self._reach, self._keep = reach, 1.5 * reach
-        self._folder = tempfile.TemporaryDirectory(prefix="embodied_nav-", dir=folder)
-        # One thread at a time owns a memory, but not always the same one.
-        self._db = sqlite3.connect(Path(self._folder.name) / "blocks.db", check_same_thread=False, isolation_level=None)
-        # A scratch file: nobody reads it after a crash.
-        self._db.execute("PRAGMA journal_mode = MEMORY")
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.executescript(_TABLE)
+        with tempfile.TemporaryDirectory(prefix="embodied_nav-", dir=folder) as place:
+            # One thread at a time owns a memory, but not always the same one.
+            self._db = sqlite3.connect(Path(place) / "blocks.db", check_same_thread=False, isolation_level=None)
+            # Nobody reads a scratch file after a crash.
+            self._db.execute("PRAGMA journal_mode = MEMORY")
+            self._db.execute("PRAGMA synchronous = OFF")
+            self._db.executescript(_TABLE)
+        # It has no name any more: its room is free again when the process ends, however that comes about.
         self._reset()
 
     def _reset(self) -> None:
@@ -92,9 +93,8 @@ class Pager:
         self._reset()
 
     def close(self) -> None:
-        """Deletes the scratch file."""
+        """Gives the scratch file's room back."""
         self._db.close()
-        self._folder.cleanup()
 
     def pages(self, since_token: int = 0) -> Iterator[Page]:
         """The blocks on disk whose last change came after a token, by key."""

@@ -1,6 +1,8 @@
 """The bound in MB: kept at all times, what leaves and what stays, what comes back."""
 
+import os
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,8 +235,14 @@ def test_a_memory_larger_than_the_bound_is_restored_partly_to_disk():
     assert (unpack_array(rows["key"])[:, 1:] < 8).all()
 
 
-def test_the_scratch_file_goes_with_the_pager(tmp_path):
-    pager = Pager(VoxelStore(1 << 14, max_bytes=1 << 20), 0.05, 2.0, lambda n: n, tmp_path)
-    assert any(tmp_path.iterdir())
+def test_the_scratch_file_leaves_nothing_behind_however_the_process_ends(tmp_path):
+    store = VoxelStore(1 << 16, max_bytes=1 << 20)
+    pager = Pager(store, 0.05, 1.0, lambda n: n, tmp_path)
+    put(store, np.concatenate([cube(x, 0, 0) for x in range(15)]))
+    pager._page_out(np.arange(15))
+    assert len(store) == 0 and pager.voxels == 15 * 512
+    opened = [str(Path(f"/proc/self/fd/{n}").resolve()) for n in os.listdir("/proc/self/fd")]
+    assert any(str(tmp_path) in name for name in opened) and not any(tmp_path.iterdir())
+    pager.bring(pack_array(cube(0, 0, 0)))
+    assert (store.find(pack_array(cube(0, 0, 0))) >= 0).all()
     pager.close()
-    assert not any(tmp_path.iterdir())
