@@ -31,6 +31,11 @@ def warm_up() -> float:
         rich.integrate(frames[0], np.ones((2, 2, 2), np.float32))
         rich.search(np.ones(2), 1)
         rich.search(np.ones(2), 1, (np.zeros(3), np.ones(3)), Frustum(camera, np.eye(4)))
+    bounded = SpatialMemory(MemoryConfig(max_voxels=1 << 16, max_megabytes=0.08))
+    for stamp, x in enumerate((0.0, 100.0, 200.0, 300.0, 0.0)):  # to the disk and back
+        T = np.eye(4)
+        T[0, 3] = x
+        bounded.integrate(RGBDFrame(stamp + 1, camera, T, color, near))
     memory.occupancy()
     memory.rebuild_from_keyframes({})
     return time.monotonic() - start
