@@ -1,7 +1,7 @@
 """Brings memory files of older schema versions to the present one, as a database in memory. Knows tables only.
 
-Version 1 had one map, one blob for all hits and one for all votes of a cloud, the grid in one piece, and records whose
-bytes were not transposed.
+Version 1 had one map, hits as points, one blob for all hits and one for all votes of a cloud, the grid in one piece,
+and records whose bytes were not transposed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 
 from .codec import layout_text, pack, record_type
+from .local_clouds import hits_of_points
 from .schema import DEPTH, FORMAT, GRID, SCHEMA_VERSION, TABLES, TILE
 
 _VOXEL_1 = np.dtype(
@@ -67,7 +68,7 @@ class _Upgrade:
         self._put("deltas", ((1, *rest) for rest in self._rows(self._old, "deltas")))
         self._put("sightings", map(_sighting, self._rows(self._old, "sightings")))
         self._put("objects", map(_object, self._rows(self._old, "objects")))
-        self._clouds()
+        self._clouds(json.loads(meta["config"])["voxel_size"])
         for x, y, z, count, blob in self._rows(self._old, "blocks"):
             with self._part(f"block at ({x:.2f}, {y:.2f}, {z:.2f})"):
                 self._put("blocks", [(1, x, y, z, *self._array(_unpack(blob, _VOXEL_1, count)))])
@@ -86,11 +87,12 @@ class _Upgrade:
         number = self._new.execute("SELECT number FROM layouts WHERE layout = ?", (text,)).fetchone()[0]
         return number, len(array), pack(array)
 
-    def _clouds(self) -> None:
+    def _clouds(self, voxel_size: float) -> None:
         for n, keyframe, stamp, pose, frames, n_hits, hits, n_votes, votes in self._rows(self._old, "clouds"):
             self._put("clouds", [(n, 1, keyframe, stamp, pose, frames)])
             with self._part(f"hits of cloud {n}"):
-                self._put("parts", [(n, "hits", 0, *self._array(_unpack(hits, _HIT_1, n_hits)))])
+                points = hits_of_points(_unpack(hits, _HIT_1, n_hits), voxel_size)
+                self._put("parts", [(n, "hits", 0, *self._array(points))])
             with self._part(f"votes of cloud {n}"):
                 self._put("parts", [(n, "votes", 0, *self._array(_unpack(votes, _VOTE_1, n_votes)))])
         for cloud, n, pose, w, h, *rest, depth in self._rows(self._old, "views"):

@@ -1,5 +1,5 @@
-"""Saves what is good in a damaged memory file into a new one. Knows how rows are found where the database is broken, not
-what they mean.
+"""Saves what is good in a damaged memory file into a new one. Knows how rows are found where the database is broken,
+not what they mean.
 
 A file that was cut short is completed by zeros in a copy, so that what is left of it can be reached. Rows are asked for
 one by one, from both ends and by their numbers; what cannot be read or unpacked is left out and named. Voxels are made
@@ -97,9 +97,13 @@ def _salvage(path: Path, db: sqlite3.Connection) -> tuple[SpatialMemory, list[st
         source = _Lenient(upgraded(db, lambda _, table: old.rows(table, "*"), old.part), old.lost)
         meta = dict(source.rows("meta", "key, value"))
     try:
-        return read_map(source, meta, str(path), None, None, rebuild=True), source.lost
+        memory = read_map(source, meta, str(path), None, None, rebuild=True)
     except _BAD as error:
         raise InputError(f"{path}: nothing in it can be recovered ({error})") from None
+    empty = [c for c in memory.clouds if c.frames and not len(c.hits)]
+    source.lost += [f"cloud {c.number} of keyframe {c.keyframe_id}: all of its hits" for c in empty]
+    memory.clouds = [c for c in memory.clouds if c not in empty]
+    return memory, source.lost
 
 
 class _Lenient(Source):

@@ -114,7 +114,7 @@ def test_check_finds_damage(file, capsys, tmp_path, damage):
         (["info", __file__], "is no memory file"),
         (
             ["export", "{file}", "--out", "map.obj"],
-            "map.obj: cannot tell what to write; end the name with .ply, .png, .json",
+            "map.obj: cannot tell what to write; end the name with .ply, .glb, .gltf, .yaml, .png, .json",
         ),
         (["export", "{file}", "--out", "/nowhere/map.ply"], "/nowhere/map.ply: cannot be written"),
         (["export", "{file}", "--out", "/nowhere/map.png"], "/nowhere/map.png"),

@@ -37,7 +37,7 @@ def test_of_a_file_cut_short_what_is_left_is_saved(memory, file, tmp_path, part)
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * part)])
     found, lost = recover(file, tmp_path / "new.db")
-    assert lost and find_faults(tmp_path / "new.db") == []
+    assert find_faults(tmp_path / "new.db") == [] and (lost or found.keyframes.keys() == memory.keyframes.keys())
     kept = {c.number: c for c in found.local_clouds()}
     for original in memory.local_clouds():
         if original.number in kept and len(kept[original.number].hits) == len(original.hits):

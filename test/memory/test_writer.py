@@ -28,14 +28,15 @@ def rows(m):
     return np.sort(m.store.rows[m.store.rows["key"] >= 0], order="key")
 
 
-def same_content(a, b):
+def same_content(a, b, clouds=True):
     """Whether two memories hold the same; the voxels bit by bit."""
     assert np.array_equal(rows(a), rows(b)) and a.frames == b.frames and a.stamp == b.stamp and a.uuid == b.uuid
     assert np.array_equal(a.occupancy().data, b.occupancy().data)
     assert a.keyframes.keys() == b.keyframes.keys() and len(a.deltas) == len(b.deltas)
     assert [o.name for o in a.objects()] == [o.name for o in b.objects()]
     for c, d in zip(a.local_clouds(), b.local_clouds(), strict=True):
-        assert np.array_equal(c.hits, d.hits) and np.array_equal(c.votes, d.votes) and len(c.views) == len(d.views)
+        assert not clouds or np.array_equal(c.hits, d.hits)
+        assert np.array_equal(c.votes, d.votes) and len(c.views) == len(d.views)
         assert np.array_equal(c.T_map_cloud, d.T_map_cloud) and c.frames == d.frames
 
 
@@ -345,7 +346,8 @@ def test_a_file_of_version_1_is_read_and_becomes_version_2_when_written(tmp_path
     before = path.read_bytes()
     assert describe(path)["schema_version"] == 1 and find_faults(path) == []
     old = SpatialMemory.load(path)
-    same_content(memory, old)
+    same_content(memory, old, clouds=False)  # their points are sorted into cells
+    assert all(0 < len(c.hits) <= len(d.hits) for c, d in zip(old.clouds, memory.local_clouds(), strict=True))
     assert old.config.carve_frames == 7 and len(old.sessions) == 2
     assert path.read_bytes() == before, "reading changes nothing"
     writer = MemoryWriter(old, path)

@@ -47,6 +47,8 @@ VOXEL = [
     ("object", "<i4"),
 ]  # fmt: skip
 
+HIT = [("p", "<f4", 3), ("rgb", "u1", 3), ("weight", "<f4"), ("sightings", "<f4"), ("last_seen", "<i8")]
+
 
 def write_version_1(memory: SpatialMemory, path: Path) -> None:
     """The memory's content; its objects must be up to date."""
@@ -77,13 +79,23 @@ def write_version_1(memory: SpatialMemory, path: Path) -> None:
             fields = json.dumps({"objects": objects, "new": [], "gone": [], "moved": []})
             put(db, "deltas", [(i, d.keyframe_id, d.previous_id, d.stamp, d.source, d.action, "", "", 0, fields)])
         for i, c in enumerate(memory.local_clouds()):
-            put(db, "clouds", [(i, c.keyframe_id, c.stamp, pose(c.T_map_cloud), c.frames, len(c.hits), packed(c.hits),
-                                len(c.votes), packed(c.votes))])  # fmt: skip
+            hits, votes = (len(c.hits), packed(points(c))), (len(c.votes), packed(c.votes))
+            put(db, "clouds", [(i, c.keyframe_id, c.stamp, pose(c.T_map_cloud), c.frames, *hits, *votes)])
             put(db, "views", [(i, j, pose(v.T), v.camera.width, v.camera.height, v.camera.fx, v.camera.fy, v.camera.cx,
                                v.camera.cy, v.first, v.stamp, v.frames, packed(v.depth))
                               for j, v in enumerate(c.views)])  # fmt: skip
         corner, seen = memory.grid.free_space()
         put(db, "grid", [(*map(float, corner), seen.shape[1], seen.shape[0], packed(seen))])
+
+
+def points(cloud):
+    """Hits as version 1 had them: points in the keyframe's frame, here the middles of cells half a voxel wide."""
+    out = np.empty(len(cloud.hits), HIT)
+    out["p"] = (cloud.hits["cell"] + 0.5) * 0.025
+    for name in ("rgb", "weight", "last_seen"):
+        out[name] = cloud.hits[name]
+    out["sightings"] = cloud.hits["frames"]
+    return out
 
 
 def blocks(memory: SpatialMemory):
