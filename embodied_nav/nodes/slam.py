@@ -164,9 +164,8 @@ class SlamNode(AgentNode):
         if self._graph_out.get_subscription_count() and self._slam.keyframes != self._shown:
             with self._lock:
                 self._shown = self._slam.keyframes
-                poses, edges = self._slam.keyframe_poses(), self._slam.edges()
-            head = header(self._path.newest, self.robot.map_frame)
-            self._graph_out.publish(markers.graph(poses[:, :3, 3], edges, head))
+                positions, edges = self._slam.graph()
+            self._graph_out.publish(markers.graph(positions, edges, header(self._path.newest, self.robot.map_frame)))
 
     def _publish_path(self) -> None:
         with self._lock:

@@ -1,7 +1,20 @@
 """RGB-D SLAM: odometry, loop detection, pose graph. Knows nothing of ROS and language."""
 
+from .looks import Landmark, landmark, look_of
 from .metrics import ate_rmse
 from .odometry import OdometryConfig, RGBDOdometry
-from .slam import Relocation, Slam, SlamConfig, SlamUpdate
+from .slam import Joined, Relocation, Slam, SlamConfig, SlamUpdate
 
-__all__ = ["OdometryConfig", "RGBDOdometry", "Relocation", "Slam", "SlamConfig", "SlamUpdate", "ate_rmse"]
+__all__ = [
+    "Joined",
+    "Landmark",
+    "OdometryConfig",
+    "RGBDOdometry",
+    "Relocation",
+    "Slam",
+    "SlamConfig",
+    "SlamUpdate",
+    "ate_rmse",
+    "landmark",
+    "look_of",
+]

@@ -77,6 +77,11 @@ class RGBDOdometry:
         self._count = 0
         self._T = np.eye(4)
         self._velocity = np.eye(4)
+        self._due = False
+
+    def renew(self) -> None:
+        """The next frame becomes a keyframe, whatever it shows."""
+        self._due = True
 
     def step(
         self, depth: np.ndarray, camera: Camera, color: np.ndarray | None = None, wheels: np.ndarray | None = None
@@ -146,7 +151,8 @@ class RGBDOdometry:
     def _keyframe_due(self, result: Registration, source: str) -> bool:
         config = self.config
         return (
-            (source == "depth" and result.share < config.keyframe_share)
+            self._due
+            or (source == "depth" and result.share < config.keyframe_share)
             or (source == "prior" and self.lost == 1)
             or float(np.linalg.norm(result.T[:3, 3])) > config.keyframe_translation
             or rotation_angle(result.T) > config.keyframe_rotation
@@ -157,6 +163,7 @@ class RGBDOdometry:
             features = extract(color)
         self._view = View.of(depth, camera, features, normals=True)
         self._T = np.eye(4)
+        self._due = False
         self._count += 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ _BITS = np.random.default_rng(7).permutation(256)[: _WORD_BITS * _WORDS].reshape
 #: it may move the features' pose, and how little may lie in what the other view saw to be free. Of 855 true pairs in
 #: simulated apartments one in a hundred agreed less than 0.92; of look-alikes metres apart a third agreed more.
 _REACH = 0.10
+#: Columns to which the depth of a remembered view is thinned, and remembered views that are kept unpacked.
+_KEPT_WIDTH, _UNPACKED = 160, 8
 _MIN_SHARE, _MAX_RESIDUAL, _MAX_MOVE, _MIN_AGREEMENT = 0.45, 2.0, 0.25, 0.88
 
 
@@ -48,6 +50,50 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
+class KeptView:
+    """A view as it is remembered, some 40 KB: depth at half size and in mm, losslessly packed.
+
+    Attributes:
+        features, points: as in :class:`View`.
+        depth_png: (B,) uint8, PNG of uint16 mm, 0 invalid.
+        camera: of the depth.
+    """
+
+    features: Features | None
+    points: np.ndarray
+    depth_png: np.ndarray
+    camera: Camera
+
+    @classmethod
+    def of(cls, view: View) -> KeptView:
+        """Packs a view."""
+        import cv2
+
+        step = max(1, round(view.camera.width / _KEPT_WIDTH))
+        depth = view.depth[::step, ::step]
+        c = view.camera
+        camera = Camera(depth.shape[1], depth.shape[0], c.fx / step, c.fy / step, c.cx / step, c.cy / step)
+        millimetres = np.nan_to_num(depth * 1000.0, nan=0.0).clip(0, 65535).round().astype(np.uint16)
+        packed = cv2.imencode(".png", millimetres, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+        return cls(view.features, view.points, packed.ravel(), camera)
+
+    def depth_shape(self) -> tuple[int, ...]:
+        """(height, width) of the packed depth; () where it cannot be unpacked."""
+        import cv2
+
+        depth = cv2.imdecode(self.depth_png, cv2.IMREAD_UNCHANGED) if len(self.depth_png) else None
+        return () if depth is None or depth.dtype != np.uint16 else depth.shape
+
+    def view(self) -> View:
+        """Unpacks it, normals included."""
+        import cv2
+
+        millimetres = cv2.imdecode(self.depth_png, cv2.IMREAD_UNCHANGED)
+        depth = np.where(millimetres > 0, millimetres.astype(np.float32) / 1000, np.float32(np.nan))
+        return View(depth, self.camera, self.features, self.points, DepthView.of(depth, self.camera))
+
+
+@dataclass(frozen=True, eq=False)
 class Location:
     """Where one view stands in another's optical frame.
 
@@ -64,7 +110,7 @@ class Location:
     weakest: float = float("inf")
 
 
-def locate(view: View, other: View, min_inliers: int = 20, ratio: float = 0.8) -> Location | None:
+def locate(view: View, other: View | KeptView, min_inliers: int = 20, ratio: float = 0.8) -> Location | None:
     """Pose of a view against another by matched features: the other's 3D points, this view's pixels, RANSAC.
 
     Returns:
@@ -107,13 +153,14 @@ class Places:
 
     def __init__(self, min_inliers: int = 25) -> None:
         self.min_inliers = min_inliers
-        self.views: list[View] = []
+        self.views: list[KeptView] = []
+        self._unpacked: OrderedDict[int, View] = OrderedDict()
         self._index: dict[int, list[int]] = defaultdict(list)
 
-    def add(self, view: View) -> int:
+    def add(self, view: View | KeptView) -> int:
         """Remembers a view; returns its number, counting from 0."""
         number = len(self.views)
-        self.views.append(view)
+        self.views.append(view if isinstance(view, KeptView) else KeptView.of(view))
         for word in _words(view):
             self._index[word].append(number)
         return number
@@ -141,7 +188,7 @@ class Places:
 
     def fit(self, view: View, number: int, guess: Location) -> Location | None:
         """Refines a guess by depth; None where the two views contradict each other."""
-        other = self.views[number]
+        other = self._view(number)
         fitted = register(view.depth, view.camera, other.depth_view, guess.T, guess.information, _REACH)
         if fitted.share < _MIN_SHARE or fitted.residual > _MAX_RESIDUAL:
             return None
@@ -151,8 +198,16 @@ class Places:
             return None
         return Location(fitted.T, guess.inliers, fitted.information + guess.information, fitted.weakest)
 
+    def _view(self, number: int) -> View:
+        """A remembered view, unpacked; a few are kept, for the same are asked for again and again."""
+        view = self._unpacked.pop(number, None) or self.views[number].view()
+        self._unpacked[number] = view
+        while len(self._unpacked) > _UNPACKED:
+            self._unpacked.popitem(last=False)
+        return view
 
-def _words(view: View) -> set[int]:
+
+def _words(view: View | KeptView) -> set[int]:
     if view.features is None or view.features.descriptors is None:
         return set()
     bits = np.unpackbits(view.features.descriptors, axis=1)[:, _BITS]

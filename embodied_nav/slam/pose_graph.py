@@ -36,6 +36,8 @@ class Edge:
 class PoseGraph:
     """Keyframe poses with odometry and loop edges; loops are robust (Cauchy), so that one wrong loop bends nothing.
 
+    Keyframes that no edge connects may stand in frames of their own, until :meth:`move` brings them into one.
+
     Raises:
         InputError: GTSAM is not installed.
     """
@@ -49,7 +51,11 @@ class PoseGraph:
         self._graph = gtsam.NonlinearFactorGraph()
         self._values = gtsam.Values()
         self._poses = np.zeros((0, 4, 4))
-        self._neighbours: list[list[tuple[int, float, float]]] = []
+        self._held: dict[int, tuple[np.ndarray, tuple[float, float]]] = {}
+        self._level: dict[int, tuple[np.ndarray, float, float]] = {}
+        #: Keyframe or hub -> (neighbour, variance of position, of heading). A hub, below 0, is a map that holds poses.
+        self._neighbours: dict[int, list[tuple[int, float, float]]] = {}
+        self._hubs: dict[str, int] = {}
         self.edges: list[Edge] = []
 
     def __len__(self) -> int:
@@ -60,20 +66,29 @@ class PoseGraph:
         number = len(self)
         self._values.insert(number, self._gtsam.Pose3(T))
         self._poses = np.concatenate([self._poses, T[None]])
-        self._neighbours.append([])
+        self._neighbours[number] = []
         if number == 0:
-            noise = self._gtsam.noiseModel.Isotropic.Sigma(6, 1e-6)
-            self._graph.add(self._gtsam.PriorFactorPose3(0, self._gtsam.Pose3(T), noise))
+            self.hold(0, T)
         return number
+
+    def hold(self, number: int, T: np.ndarray, sigma: tuple[float, float] = (1e-6, 1e-6)) -> None:
+        """Holds a keyframe at a pose (4x4), within standard deviations (m, rad)."""
+        self._held[number] = (T, sigma)
+        self._graph.add(self._hold_factor(number))
+
+    def belongs(self, number: int, name: str, sigma: tuple[float, float]) -> None:
+        """A keyframe stands in a map that is known already, as surely as this (m, rad): so much two of them may be off
+        against each other without any edge between them."""
+        hub = self._hubs.setdefault(name, -1 - len(self._hubs))
+        self._neighbours[number].append((hub, sigma[0] ** 2, sigma[1] ** 2))
+        self._neighbours.setdefault(hub, []).append((number, sigma[0] ** 2, 0.0))
 
     def connect(self, first: int, second: int, T: np.ndarray, information: np.ndarray, loop: bool = False) -> None:
         """Adds an edge; see :class:`Edge`."""
-        gtsam, covariance = self._gtsam, np.linalg.inv(information + 1e-6 * np.eye(6))
-        noise = gtsam.noiseModel.Gaussian.Covariance(_covariance(T, covariance))
-        if loop:
-            noise = gtsam.noiseModel.Robust.Create(gtsam.noiseModel.mEstimator.Cauchy.Create(3.0), noise)
-        self._graph.add(gtsam.BetweenFactorPose3(first, second, gtsam.Pose3(T), noise))
-        self.edges.append(Edge(first, second, T, information, loop))
+        edge = Edge(first, second, T, information, loop)
+        self.edges.append(edge)
+        self._graph.add(self._edge_factor(edge))
+        covariance = np.linalg.inv(information + 1e-6 * np.eye(6))
         formal_t = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
         formal_r = float(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))
         doubt_t = _DOUBT_T + _DOUBT_DISTANCE * float(np.linalg.norm(T[:3, 3]))
@@ -83,13 +98,60 @@ class PoseGraph:
 
     def hold_level(self, number: int, T: np.ndarray, height: float, tilt: float) -> None:
         """Holds a keyframe at T's height and tilt, within standard deviations (m, rad); all else is free."""
-        gtsam, up = self._gtsam, T[2, :3]
-        free = 1e3
+        self._level[number] = (T, height, tilt)
+        self._graph.add(self._level_factor(number))
+
+    def move(self, numbers: np.ndarray, T: np.ndarray, release: int | None = None) -> None:
+        """Moves keyframes (K int) into another frame (4x4, new from old); what is held moves along.
+
+        Args:
+            release: a keyframe that is held no longer.
+        """
+        for number in map(int, numbers):
+            self._poses[number] = T @ self._poses[number]
+            if number in self._held:
+                held, sigma = self._held[number]
+                self._held[number] = (T @ held, sigma)
+            if number in self._level:
+                level, height, tilt = self._level[number]
+                self._level[number] = (T @ level, height, tilt)
+        if release is not None:
+            self._held.pop(release, None)
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """Makes the factor graph anew; GTSAM's cannot take a factor's measurement back."""
+        gtsam = self._gtsam
+        self._graph, self._values = gtsam.NonlinearFactorGraph(), gtsam.Values()
+        for number, T in enumerate(self._poses):
+            self._values.insert(number, gtsam.Pose3(T))
+        for number in self._held:
+            self._graph.add(self._hold_factor(number))
+        for number in self._level:
+            self._graph.add(self._level_factor(number))
+        for edge in self.edges:
+            self._graph.add(self._edge_factor(edge))
+
+    def _hold_factor(self, number: int):
+        gtsam, (T, sigma) = self._gtsam, self._held[number]
+        noise = gtsam.noiseModel.Diagonal.Sigmas(np.array([sigma[1]] * 3 + [sigma[0]] * 3))
+        return gtsam.PriorFactorPose3(number, gtsam.Pose3(T), noise)
+
+    def _level_factor(self, number: int):
+        gtsam, (T, height, tilt) = self._gtsam, self._level[number]
+        up, free = T[2, :3], 1e3
         level = np.outer(up, up)
         C = np.zeros((6, 6))
         C[:3, :3] = tilt**2 * (np.eye(3) - level) + free**2 * level
         C[3:, 3:] = free**2 * (np.eye(3) - level) + height**2 * level
-        self._graph.add(gtsam.PriorFactorPose3(number, gtsam.Pose3(T), gtsam.noiseModel.Gaussian.Covariance(C)))
+        return gtsam.PriorFactorPose3(number, gtsam.Pose3(T), gtsam.noiseModel.Gaussian.Covariance(C))
+
+    def _edge_factor(self, edge: Edge):
+        gtsam, covariance = self._gtsam, np.linalg.inv(edge.information + 1e-6 * np.eye(6))
+        noise = gtsam.noiseModel.Gaussian.Covariance(_covariance(edge.T, covariance))
+        if edge.loop:
+            noise = gtsam.noiseModel.Robust.Create(gtsam.noiseModel.mEstimator.Cauchy.Create(3.0), noise)
+        return gtsam.BetweenFactorPose3(edge.first, edge.second, gtsam.Pose3(edge.T), noise)
 
     def optimise(self) -> np.ndarray:
         """Optimises all poses; returns Nx4x4, map from optical frame."""
@@ -110,10 +172,13 @@ class PoseGraph:
         Errors add up along the surest path through the graph, those of heading by their lever; a bound from above,
         since other paths only add knowledge. Infinite where no path leads.
         """
-        positions = self._poses[:, :3, 3] - self._poses[source, :3, 3]
-        cost = np.full(len(self), np.inf)
+        # Hubs come last, so that their numbers below 0 are indices; they have no heading error, so no place either.
+        count = len(self) + len(self._hubs)
+        positions = np.zeros((count, 3))
+        positions[: len(self)] = self._poses[:, :3, 3] - self._poses[source, :3, 3]
+        cost = np.full(count, np.inf)
         # Along a path: sum of position variances, and of heading variances times 1, edge position, its square.
-        sums = np.zeros((len(self), 6))
+        sums = np.zeros((count, 6))
         cost[source] = 0.0
         queue = [(0.0, source)]
         while queue:
@@ -131,7 +196,7 @@ class PoseGraph:
         lever = sums[:, 1] * (positions**2).sum(1) - 2.0 * (positions * sums[:, 2:5]).sum(1) + sums[:, 5]
         sigma = np.sqrt(np.stack([sums[:, 0] + np.maximum(lever, 0.0), sums[:, 1]], axis=1))
         sigma[~np.isfinite(cost)] = np.inf
-        return sigma
+        return sigma[: len(self)]
 
 
 def _covariance(T: np.ndarray, C: np.ndarray) -> np.ndarray:
