@@ -1,8 +1,11 @@
 """``embodied-nav demo`` from any folder with an empty environment: one episode over real ROS, and what it writes."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,30 @@ def test_demo_finds_what_it_is_told_to(tmp_path):
     assert (tmp_path / "here" / "map.png").stat().st_size > 20_000
     assert len(SpatialMemory.load(tmp_path / "here" / "memory.db")) == report["voxels"]
     assert "STOP" in done.stdout
+
+
+@pytest.mark.timeout(250)
+@pytest.mark.parametrize("whole_group", [True, False], ids=["as a terminal does", "the command alone"])
+def test_ctrl_c_ends_all_of_it(tmp_path, whole_group):
+    import psutil
+
+    arguments = [sys.executable, "-P", "-m", "embodied_nav", "demo", "--seed", "1003", "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout.readline().startswith("demo: apartment 1003")
+    if whole_group:
+        while " m  " not in process.stdout.readline():  # until the first decision
+            assert process.poll() is None, process.stderr.read()
+    while len(children := psutil.Process(process.pid).children(recursive=True)) < 7:  # in the middle of their start
+        time.sleep(0.05)
+    start = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT) if whole_group else process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert time.monotonic() - start < 3.0
+    assert process.returncode == 130 and "Traceback" not in errors, errors
+    assert not any(c.is_running() and c.status() != psutil.STATUS_ZOMBIE for c in children)
+    assert not (tmp_path / "report.json").exists()
 
 
 @pytest.mark.parametrize(
