@@ -207,7 +207,8 @@ class Agent:
                 if i < len(stamps) and stamps[i] == keyframe.stamp and _is_moved(keyframe.T_map_camera, poses[i]):
                     moved[keyframe.id] = poses[i]
             if moved:
-                self.memory.rebuild_from_keyframes(moved)
+                self.memory.move_keyframes(moved)
+                self.navigator.replan()
         return len(moved)
 
     def control(self, stamp: int, T_odom_base: np.ndarray) -> Velocity:

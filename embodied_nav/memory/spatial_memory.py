@@ -616,6 +616,15 @@ class SpatialMemory:
         self.corrections += 1
         self.after_change()
 
+    def expected_pose(self, keyframe_id: int) -> np.ndarray:
+        """4x4 pose of a keyframe, after a correction that is under way."""
+        poses = {} if self._correction is None else self._correction.poses
+        return poses.get(keyframe_id, self.keyframes[keyframe_id].T_map_camera)
+
+    def is_pending(self, correction: Correction) -> bool:
+        """Whether this is the correction that is to be applied."""
+        return correction is self._correction
+
     def move_keyframes(self, poses: Mapping[int, np.ndarray], stamp: int | None = None) -> None:
         """Moves keyframes and what hangs on them, and returns when that is done; see :meth:`begin_correction`."""
         self.apply(self.begin_correction(poses, stamp))

@@ -1,10 +1,11 @@
 """The memory node: frames, keyframes, semantic deltas in; map, objects, answers out. Knows not how they are kept.
 
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static, keyframes,
-semantic_delta; scan (LaserScan, by parameter) for the grid; in lock-step also progress. Publishes memory/object_list
+semantic_delta; slam/path (nav_msgs/Path, corrected poses of base_link in the past: keyframes move with it); scan
+(LaserScan, by parameter) for the grid; in lock-step also progress. Publishes memory/object_list
 (embodied_nav/ObjectArray), memory/occupancy, memory/voxels (whole map), memory/voxels_by_label (the same, coloured by
-label), memory/voxel_changes (changed blocks), memory/objects (markers), progress, /diagnostics. Serves memory/query,
-memory/save, memory/load, memory/clear.
+label), memory/voxel_changes (changed blocks), memory/corrections (std_msgs/UInt32, how often keyframes were moved),
+memory/objects (markers), progress, /diagnostics. Serves memory/query, memory/save, memory/load, memory/clear.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from pathlib import Path
 
 import numpy as np
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
+from nav_msgs.msg import Path as PathMsg
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import LaserScan, PointCloud2
+from std_msgs.msg import UInt32
 from visualization_msgs.msg import MarkerArray
 
 from embodied_nav.msg import Keyframe as KeyframeMsg
@@ -29,7 +32,9 @@ from embodied_nav.srv import ClearMemory, LoadMemory, QueryMemory, SaveMemory
 from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, RGBDFrame, SemanticDelta
+from ..geometry import invert, is_rigid
 from ..memory import MemoryConfig, SpatialMemory
+from ..memory.correction import Correction
 from ..memory.writer import MemoryWriter
 from ..planning.scan_layer import ScanLayer, ScanLayerConfig
 from . import markers, params, qos, warm_up
@@ -41,6 +46,7 @@ from .conversions import (
     grid_msg,
     header,
     keyframe_from_msg,
+    matrix_from_pose,
     object_msg,
     objects_msg,
     scan_beams,
@@ -49,6 +55,7 @@ from .conversions import (
 )
 from .lifecycle import AgentNode, run
 from .lockstep import FusionOrder
+from .slam_path import moved_keyframes, path_poses
 from .transforms import Transforms
 from .worker import Worker
 
@@ -114,6 +121,8 @@ class MemoryNode(AgentNode):
         self._camera.close()
         self._worker.drain(0.5)
         self._worker.close()
+        self._corrector.drain(5.0)
+        self._corrector.close()
         with self._lock:
             if self._writer is not None:
                 self._writer.close()
@@ -164,6 +173,7 @@ class MemoryNode(AgentNode):
         self._voxels = make(PointCloud2, "memory/voxels", qos.latched())
         self._labels = make(PointCloud2, "memory/voxels_by_label", qos.latched())
         self._changes = make(PointCloud2, "memory/voxel_changes", qos.reliable(5))
+        self._corrections = make(UInt32, "memory/corrections", qos.latched())
         self._published_map = 0
         self._published_whole = {self._voxels: (0, 0.0, 0), self._labels: (0, 0.0, 0)}
         self._change_token = 0
@@ -173,6 +183,11 @@ class MemoryNode(AgentNode):
         self._transforms = Transforms(self)
         self._camera = CameraInput(self, self._transforms, self._frame, self._refused)
         self._worker = Worker(self._work, 1000, self.handle_error, name="semantics")
+        self._corrector = Worker(self._correct, 1, self.handle_error, name="correction")
+        self._mounts: dict[int, np.ndarray] = {}
+        self._mount: np.ndarray | None = None
+        self.diagnostics.counts["corrections"] += 0
+        self.create_subscription(PathMsg, "slam/path", self._take, qos.latched())
         self.create_subscription(KeyframeMsg, "keyframes", self._take, self.handover())
         self.create_subscription(DeltaMsg, "semantic_delta", self._take, self.handover())
         if self._config.scan:
@@ -190,7 +205,7 @@ class MemoryNode(AgentNode):
 
     # -- fusing (worker threads) ---------------------------------------------------------------------------------------
 
-    def _take(self, message: KeyframeMsg | DeltaMsg | LaserScan | Progress) -> None:
+    def _take(self, message: KeyframeMsg | DeltaMsg | LaserScan | PathMsg | Progress) -> None:
         if self.active:
             self._worker.put(message)
 
@@ -205,13 +220,16 @@ class MemoryNode(AgentNode):
             self._order.refused(stamp)
         self.report_progress("frame", stamp, False)
 
-    def _work(self, message: KeyframeMsg | DeltaMsg | LaserScan | Progress) -> None:
+    def _work(self, message: KeyframeMsg | DeltaMsg | LaserScan | PathMsg | Progress) -> None:
         try:
             if isinstance(message, Progress):
                 self._order.progress(message.node, message.stage, stamp_ns(message.header.stamp), message.taken)
             elif isinstance(message, LaserScan):
                 self._scan(message)
+            elif isinstance(message, PathMsg):
+                self._path(message)
             elif isinstance(message, KeyframeMsg):
+                self._note_mount(message)
                 keyframe = self._ids.renumbered(keyframe_from_msg(message), self._memory)
                 self._order.keyframe(keyframe) if self._order is not None else self._fuse(None, keyframe, None)
             else:
@@ -233,6 +251,52 @@ class MemoryNode(AgentNode):
         ranges, angles = scan_beams(message)
         with self._lock:
             self._scan_layer.add(ranges, angles, T)
+
+    def _note_mount(self, message: KeyframeMsg) -> None:
+        """Remembers how the camera sat on the base when a keyframe was taken: TF forgets that."""
+        stamp, robot = stamp_ns(message.header.stamp), self.robot
+        try:
+            T_map_base = self._transforms.at(robot.map_frame, robot.base_frame, stamp, self.settings.tf_timeout)
+        except BadMessage:
+            return
+        T_base_camera = invert(T_map_base) @ matrix_from_pose(message.pose)
+        if is_rigid(T_base_camera):
+            self._mounts[stamp] = self._mount = T_base_camera
+
+    def _path(self, message: PathMsg) -> None:
+        """Begins to move the keyframes that SLAM has moved; frames go on meanwhile."""
+        stamps, poses = path_poses(message, self.robot.map_frame)
+        with self._lock:
+            memory = self._memory
+            known = {i: (k.stamp, memory.expected_pose(i)) for i, k in memory.keyframes.items()}
+            if self._mount is None or not known:
+                return
+            moved, unknown = moved_keyframes(stamps, poses, known, self._mounts, self._mount)
+            self.diagnostics.facts["keyframes unknown to slam/path"] = unknown
+            if not moved:
+                return
+            correction = memory.begin_correction(moved, stamp_ns(message.header.stamp))
+        if self._order is not None:
+            self._correct((memory, correction))
+        else:
+            self._corrector.put((memory, correction))
+
+    def _correct(self, item: tuple[SpatialMemory, Correction]) -> None:
+        """Makes the corrected map beside the present one, then exchanges them."""
+        memory, correction = item
+        start = time.monotonic()
+        correction.run()
+        with self._lock:
+            # Meanwhile another map may have been loaded, or SLAM has moved more: that correction follows.
+            if memory is not self._memory or not memory.is_pending(correction):
+                return
+            memory.apply(correction)
+            count = memory.corrections
+            self._fused += 1
+        self.diagnostics.counts["corrections"] += 1
+        self.diagnostics.latency("correction").add(time.monotonic() - start)
+        self._corrections.publish(UInt32(data=count))
+        self.get_logger().info(f"{len(correction.poses)} keyframes moved")
 
     def _fuse_in_order(self, frame: RGBDFrame, keyframe: Keyframe | None, delta: SemanticDelta | None) -> None:
         """In lock-step; says in any case that it is through with the frame."""

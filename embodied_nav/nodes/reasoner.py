@@ -1,6 +1,7 @@
 """The reasoner node: the map in, decisions and a plan out. Knows nothing of how it is decided.
 
-Subscribes memory/occupancy, memory/object_list, odom, /tf, /tf_static, progress (only to count keyframes for feedback).
+Subscribes memory/occupancy, memory/object_list, memory/corrections (the plan is made anew), odom, /tf, /tf_static,
+progress (only to count keyframes for feedback).
 Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose is "turn there", none is "stand"),
 instruction (std_msgs/String, latched), options (markers of the choices, the decision as text), progress, /diagnostics.
 Serves the action navigate. The plan is repeated at least twice a second: when this node dies, control stands.
@@ -20,7 +21,7 @@ from rclpy._rclpy_pybind11 import GoalEvent
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.clock import Clock, ClockType
-from std_msgs.msg import String
+from std_msgs.msg import String, UInt32
 from visualization_msgs.msg import MarkerArray
 
 from embodied_nav.action import Navigate
@@ -133,6 +134,7 @@ class ReasonerNode(AgentNode):
         self.create_subscription(ObjectArray, "memory/object_list", self._objects_in, qos.latched())
         self.create_subscription(Odometry, "odom", self._odometry, qos.reliable())
         self.create_subscription(Progress, "progress", self._progressed, qos.reliable(100))
+        self.create_subscription(UInt32, "memory/corrections", self._corrected, qos.latched())
         self.diagnostics.input("memory/occupancy", required=False)
         self._server = ActionServer(
             self,
@@ -229,6 +231,11 @@ class ReasonerNode(AgentNode):
         if self._goal is not None and self._last_xy is not None:
             self._goal.driven += float(np.linalg.norm(T[:2, 3] - self._last_xy))
         self._last_xy = T[:2, 3]
+
+    def _corrected(self, _: UInt32) -> None:
+        """Keyframes were moved: a plan on the map of before is made anew on the next one."""
+        with self._navigating:
+            self._navigator.replan()
 
     def _progressed(self, message: Progress) -> None:
         if self._goal is not None and (message.node, message.stage) == ("keyframe", "frame"):

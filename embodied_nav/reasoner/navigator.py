@@ -151,6 +151,10 @@ class Navigator:
         self.instruction = parse_instruction(instruction)
         self._clear()
 
+    def replan(self) -> None:
+        """The map has moved: the path is made anew at the next look."""
+        self._path = _NO_PATH
+
     @property
     def target(self) -> Target:
         """The present stage of the instruction."""
