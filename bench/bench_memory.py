@@ -132,7 +132,7 @@ def growth(frames: list, K: np.ndarray, dim: int, millions: float) -> dict[str, 
 
 
 def bounded_drive(frames: list, K: np.ndarray, dim: int, megabytes: float, count: int = 240) -> dict[str, float]:
-    """A drive of 25 cm a frame, there and back, under a bound: the longest that making room took for one frame."""
+    """A drive of 15 cm a frame, there and back, under a bound: the longest that making room took for one frame."""
     from embodied_nav.frames import RGBDFrame
     from embodied_nav.geometry import Camera
     from embodied_nav.memory import MemoryConfig, SpatialMemory, warm_up
@@ -141,7 +141,7 @@ def bounded_drive(frames: list, K: np.ndarray, dim: int, megabytes: float, count
     camera = Camera(w, h, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
     warm_up()
     memory = SpatialMemory(MemoryConfig(feature_dim=dim, max_megabytes=megabytes, max_depth=4.0, carve=False))
-    ready, grid = [(_metres(mm), color, T) for mm, color, T in frames], patches(dim) if dim else None
+    ready, grid = [(_metres(mm), color, T) for mm, color, T in frames[:1]], patches(dim) if dim else None
     prepare, times = memory.pager.prepare, []
 
     def timed(*given) -> np.ndarray:
@@ -153,9 +153,9 @@ def bounded_drive(frames: list, K: np.ndarray, dim: int, megabytes: float, count
     memory.pager.prepare = timed
     most = 0
     for i in range(count):
-        depth, color, T = ready[i % len(ready)]
+        depth, color, T = ready[0]
         T = T.copy()
-        T[0, 3] += 0.25 * min(i, count - i)
+        T[0, 3] += 0.15 * min(i, count - i)
         memory.integrate(RGBDFrame(i + 1, camera, T, color, depth), grid)
         most = max(most, memory.pager.voxels)
     name = f"D = {dim}, {megabytes:g} MB:"

@@ -85,6 +85,7 @@ class Pager:
         self.voxels, self.problem = 0, ""
         self.away: Counter[int] = Counter()
         self._regions: Counter[int] = Counter()
+        self._blocks: Counter[int] = Counter()
         self._cursor = 0
 
     def clear(self) -> None:
@@ -138,13 +139,13 @@ class Pager:
         back, left = [self._bring_regions(now, position, stamp)], _BATCH
         for i in order[(distances[order] > self._reach) & (distances[order] <= self._keep)]:
             region = int(regions[i])
-            count = self._regions[region]
+            count, blocks = self._regions[region], self._blocks[region]
             left -= count * self.store.row_bytes
             if left < 0:
                 break
             # What lies ahead comes only where nothing near has to leave for it.
-            self._evict(count, 1 << 3 * _REGION_BITS, position, stamp, self._keep)
-            if self.store.room_for(count, 1 << 3 * _REGION_BITS):
+            self._evict(count, blocks, position, stamp, self._keep)
+            if self.store.room_for(count, blocks):
                 back.append(self._bring_regions([region], position, stamp))
         return np.concatenate(back)
 
@@ -216,8 +217,9 @@ class Pager:
         self.voxels += sign * len(voxels)
         for region, n in zip(_regions_of_blocks(np.array(keys, np.int64)).tolist(), lengths, strict=True):
             self._regions[region] += sign * n
+            self._blocks[region] += sign
             if self._regions[region] == 0:
-                del self._regions[region]
+                del self._regions[region], self._blocks[region]
         for number, n in zip(*np.unique(_winners(voxels), return_counts=True), strict=True):
             if number > 0:
                 self.away[int(number)] += sign * int(n)

@@ -211,7 +211,7 @@ class VoxelStore:
         self._count_used()
 
     def needed(self, keys: np.ndarray) -> tuple[int, int]:
-        """How many of N int64 keys have no voxel, and how many blocks these need at most that are not there."""
+        """How many of N int64 keys have no voxel, and how many blocks these need that are not there."""
         return _needed(self.arrays, keys)
 
     def room_for(self, rows: int, blocks: int) -> bool:
@@ -425,17 +425,17 @@ def _close_gap(store, gap, bits):
 @njit(cache=True, nogil=True)
 def _needed(store, keys):
     bits = table_bits(store)
-    rows, blocks = 0, 0
-    last = np.int64(NO_KEY)
+    rows, n = 0, 0
+    missing = np.empty(keys.size, np.int64)
     for key in keys:
         b = find_block(store, block_key(key), bits)
         if b >= 0:
             rows += store.pages[b, slot_in_block(key)] == 0
         else:
             rows += 1
-            blocks += block_key(key) != last
-            last = block_key(key)
-    return rows, blocks
+            missing[n] = block_key(key)
+            n += 1
+    return rows, np.unique(missing[:n]).size
 
 
 @njit(cache=True, nogil=True)
