@@ -81,6 +81,7 @@ class NavigatorOutput:
 #: How far around a thing nearness is measured, m.
 _NEAR = 1.5
 _NO_PATH = np.empty((0, 2), dtype=np.float64)
+_LONG_AGO = -(10**18)  # ns
 _NO_PATH.setflags(write=False)
 
 
@@ -152,8 +153,8 @@ class Navigator:
         self._clear()
 
     def replan(self) -> None:
-        """The map has moved: the path is made anew at the next look."""
-        self._path = _NO_PATH
+        """The map has moved: the path is made anew at the next look, however new it is."""
+        self._planned_at = _LONG_AGO
 
     @property
     def target(self) -> Target:
