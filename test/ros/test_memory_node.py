@@ -151,6 +151,62 @@ def test_services_and_late_listeners(remembering, tmp_path):
     assert r.graph.listen(MarkerArray, "memory/objects", qos.latched()) is not None
 
 
+def two_things(path):
+    """A memory file: a wall with a red door, 1.5 m ahead, and a blue picture to its right."""
+    from embodied_nav.frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
+    from embodied_nav.geometry import T_LINK_OPTICAL, Camera
+    from embodied_nav.memory import SpatialMemory
+
+    camera, T = Camera.from_hfov(80, 60, np.pi / 2), T_LINK_OPTICAL.copy()
+    T[2, 3] = 1.0
+    segments = np.zeros((60, 80), np.uint16)
+    segments[20:50, 15:35], segments[20:30, 50:65] = 1, 2
+    memory = SpatialMemory()
+    frame = RGBDFrame(10**9, camera, T, np.full((60, 80, 3), 90, np.uint8), np.full((60, 80), 1.5, np.float32))
+    memory.integrate(frame)
+    memory.add_keyframe(Keyframe(0, frame, 0.5, 0, "first"))
+    seen = [ObjectObservation(*name, 0.9, np.array([1.5, y, 0.9]), np.full(3, 0.4)) for *name, y in
+            (("door", "red", 0.6), ("picture", "blue", -0.6))]  # fmt: skip
+    memory.add_delta(SemanticDelta(0, -1, 10**9, "test", "", tuple(seen), segments=segments))
+    memory.save(path)
+
+
+def test_questions(remembering, tmp_path):
+    from embodied_nav.srv import LoadMemory, QueryMemory
+    from geometry_msgs.msg import Point, Pose
+
+    from embodied_nav.geometry import T_LINK_OPTICAL, Camera
+    from embodied_nav.nodes.conversions import camera_info_msg, header, matrix_from_pose, pose_msg
+
+    r = remembering
+    r.robot.off |= CAMERA
+    r.graph.spin(0.5)
+    two_things(tmp_path / "two.db")
+    assert r.call(LoadMemory, "memory/load", file_name=str(tmp_path / "two.db")).success
+
+    def ask(**request):
+        return r.call(QueryMemory, "memory/query", **request)
+
+    here = {"use_viewer": True, "viewer": Point(x=0.0, y=0.0, z=1.0)}
+    answer = ask(text="what is to the right of the door", **here)
+    assert answer.success and answer.objects[0].label == "picture", answer.message
+    assert answer.reasons[0].startswith("right of the red door") and answer.ages[0] >= 0.0
+    assert np.allclose(matrix_from_pose(answer.views[0])[:3, 3], (0, 0, 1)) and len(answer.rooms) == len(answer.objects)
+    assert answer.objects[0].confirmed == 1 and list(answer.objects[0].labels) == ["picture"]
+    refused = ask(text="chair between the doors")
+    assert not refused.success and "name two things" in refused.message
+    T = T_LINK_OPTICAL.copy()
+    T[:3, 3] = 0.0, -0.6, 1.0
+    info = camera_info_msg(Camera.from_hfov(80, 60, 0.5), header(1, "camera"))
+    view = {"use_frustum": True, "camera": info, "camera_pose": pose_msg(T), "camera_range": 3.0}
+    assert [o.label for o in ask(**view).objects] == ["picture"]
+    assert ask(**{**view, "camera_range": 1.0}).objects == []
+    broken = Pose()
+    broken.orientation.w, broken.position.x = 1.0, float("nan")
+    assert not ask(**{**view, "camera_pose": broken}).success
+    assert ask(use_near=True, near=Point(x=1.5, y=-0.6, z=1.0)).objects[0].label == "picture"
+
+
 def test_a_laser_scan_is_laid_over_the_occupancy(remembering):
     import time
 
@@ -191,7 +247,8 @@ def test_comes_back_with_all_but_the_last_second_after_kill_9(remembering, tmp_p
     from embodied_nav.memory.inspection import describe, find_faults
 
     r, file = remembering, tmp_path / "memory.db"
-    assert r.graph.until(lambda: describe(file)["keyframes"] > 0, 10.0), "written while it runs"
+    written = r.graph.until(lambda: describe(file)["keyframes"] > 0, 30.0)
+    assert written, f"{describe(file)} {r.diagnostics('memory')} {r.diagnostics('keyframe')}"
     map_id = r.call(QueryMemory, "memory/query").map_id
     assert map_id == describe(file)["map"]
     frames = describe(file)["frames"]
