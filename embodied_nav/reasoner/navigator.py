@@ -81,8 +81,8 @@ class NavigatorOutput:
 #: How far around a thing nearness is measured, m.
 _NEAR = 1.5
 _NO_PATH = np.empty((0, 2), dtype=np.float64)
-_LONG_AGO = -(10**18)  # ns
 _NO_PATH.setflags(write=False)
+_LONG_AGO = -(10**18)  # ns
 
 
 @dataclass(eq=False)
