@@ -323,6 +323,11 @@ def object_msg(o: MemoryObject) -> ObjectMsg:
         last_seen=time_msg(o.last_seen),
         keyframe_id=max(0, o.keyframe_id),
         status=o.status,
+        confirmed=o.confirmed,
+        missed=o.missed,
+        moves=o.moves,
+        labels=[label for label, _ in o.label_distribution],
+        label_shares=[share for _, share in o.label_distribution],
     )
 
 
@@ -340,6 +345,10 @@ def object_from_msg(m: ObjectMsg) -> MemoryObject:
         stamp_ns(m.last_seen),
         m.keyframe_id,
         m.status,
+        tuple((label, round(share, 6)) for label, share in zip(m.labels, m.label_shares, strict=True)),
+        m.confirmed,
+        m.missed,
+        m.moves,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from geometry_msgs.msg import Point, Vector3
@@ -12,6 +12,8 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from ..frames import Decision, MemoryObject
+from ..memory.render import room_color
+from ..memory.rooms import Rooms
 
 _BY_KIND = {
     "frontier": (0.2, 0.6, 1.0),
@@ -19,6 +21,8 @@ _BY_KIND = {
     "look_around": (0.7, 0.4, 1.0),
     "stop": (1.0, 0.2, 0.2),
 }
+#: Colour (RGB 0 to 1) of what is gone; edge of a tile of a room's floor, m.
+_GONE, _TILE = (0.55, 0.55, 0.55), 0.1
 
 
 def label_color(name: str) -> tuple[int, int, int]:
@@ -35,17 +39,38 @@ def label_colors(labels: np.ndarray, names: Sequence[tuple[str, str]]) -> np.nda
 
 
 def objects(found: Sequence[MemoryObject], head: Header) -> MarkerArray:
-    """A box and a name for every object; replaces all markers of before."""
+    """A box and a name for every object, grey for those that are gone; replaces all markers of before."""
     array = _cleared(head)
     for o in found:
-        red, green, blue = (v / 255 for v in label_color(o.label))
-        alpha = 0.35 if o.status == "present" else 0.1
+        here = o.status == "present"
+        red, green, blue = (v / 255 for v in label_color(o.label)) if here else _GONE
+        alpha = 0.35 if here else 0.2
         box = _marker(head, "boxes", o.id, Marker.CUBE, o.position, (red, green, blue, alpha))
         box.scale = Vector3(x=float(o.extent[0]), y=float(o.extent[1]), z=float(o.extent[2]))
         top = o.position + np.array([0, 0, 0.5 * o.extent[2] + 0.12])
         gone = "" if o.status == "present" else f" ({o.status})"
-        name = _text(head, "names", o.id, top, f"{o.name} #{o.id}{gone}", 0.15)
+        name = _text(head, "names", o.id, top, f"{o.name} #{o.id}{gone}", 0.15 if here else 0.1)
+        if not here:
+            name.color = ColorRGBA(r=_GONE[0], g=_GONE[1], b=_GONE[2], a=0.8)
         array.markers += [box, name]
+    return array
+
+
+def rooms(found: Rooms, names: Mapping[int, str], head: Header) -> MarkerArray:
+    """The floor of every room in a colour of its own, with its name; replaces all markers of before."""
+    array = _cleared(head)
+    for room in found.rooms:
+        step = max(1, round(_TILE / found.resolution))
+        rows, columns = np.nonzero(found.labels[::step, ::step] == room.id)
+        tile = step * found.resolution
+        floor = _marker(head, "floors", room.id, Marker.CUBE_LIST, np.zeros(3), (*room_color(room.id), 0.35))
+        floor.scale = Vector3(x=tile, y=tile, z=0.01)
+        xs, ys = (found.origin[k] + (cells * step + 0.5) * found.resolution for k, cells in ((0, columns), (1, rows)))
+        floor.points = [Point(x=float(x), y=float(y), z=0.01) for x, y in zip(xs, ys, strict=True)]
+        if floor.points:  # RViz complains of a list without cubes
+            array.markers.append(floor)
+        place = np.array([*room.middle, 0.3])
+        array.markers.append(_text(head, "rooms", room.id, place, names.get(room.id, f"room {room.id}"), 0.3))
     return array
 
 

@@ -5,7 +5,8 @@ semantic_delta; slam/path (nav_msgs/Path, corrected poses of base_link in the pa
 (LaserScan, by parameter) for the grid; in lock-step also progress. Publishes memory/object_list
 (embodied_nav/ObjectArray), memory/occupancy, memory/voxels (whole map), memory/voxels_by_label (the same, coloured by
 label), memory/voxel_changes (changed blocks), memory/corrections (std_msgs/UInt32, how often keyframes were moved),
-memory/objects (markers), progress, /diagnostics. Serves memory/query, memory/save, memory/load, memory/clear.
+memory/objects and memory/rooms (markers), progress, /diagnostics. Serves memory/query, memory/save, memory/load,
+memory/clear.
 """
 
 from __future__ import annotations
@@ -35,12 +36,15 @@ from ..frames import Keyframe, RGBDFrame, SemanticDelta
 from ..geometry import invert, is_rigid
 from ..memory import MemoryConfig, SpatialMemory
 from ..memory.correction import Correction
+from ..memory.query import Frustum, Query
 from ..memory.writer import MemoryWriter
 from ..planning.scan_layer import ScanLayer, ScanLayerConfig
+from ..reasoner.room_names import room_names
 from . import markers, params, qos, warm_up
 from .camera_input import CameraInput
 from .conversions import (
     BadMessage,
+    camera_from_msg,
     cloud_msg,
     delta_from_msg,
     grid_msg,
@@ -49,6 +53,7 @@ from .conversions import (
     matrix_from_pose,
     object_msg,
     objects_msg,
+    pose_msg,
     scan_beams,
     stamp_ns,
     xyz,
@@ -75,6 +80,7 @@ class MemoryNodeConfig(Config):
     map_rate: float = param(5.0, "occupancy and object list, at most", unit="Hz", low=0.1, high=30.0)
     voxel_rate: float = param(2.0, "changed voxels, at most", unit="Hz", low=0.1, high=30.0)
     scan: bool = param(False, "lay what a laser scan on 'scan' says over the occupancy")
+    rooms_period: float = param(2.0, "rooms as markers, while anybody looks", unit="s", low=0.2, high=600.0)
     whole_map_period: float = param(
         5.0, "whole map for late viewers, at most this often", unit="s", low=0.5, high=600.0
     )
@@ -108,6 +114,7 @@ class MemoryNode(AgentNode):
         self.create_timer(1.0 / self._config.voxel_rate, self._publish_changes, clock=steady)
         self.create_timer(0.5, self._publish_whole, clock=steady)
         self.create_timer(0.2, self._write, clock=steady)
+        self.create_timer(self._config.rooms_period, self._publish_rooms, clock=steady)
 
     def activate(self) -> None:
         """Tells late listeners what is remembered already."""
@@ -170,6 +177,7 @@ class MemoryNode(AgentNode):
         self._objects = make(ObjectArray, "memory/object_list", qos.latched())
         self._occupancy = make(OccupancyGridMsg, "memory/occupancy", qos.latched())
         self._markers = make(MarkerArray, "memory/objects", qos.latched())
+        self._rooms = make(MarkerArray, "memory/rooms", qos.latched())
         self._voxels = make(PointCloud2, "memory/voxels", qos.latched())
         self._labels = make(PointCloud2, "memory/voxels_by_label", qos.latched())
         self._changes = make(PointCloud2, "memory/voxel_changes", qos.reliable(5))
@@ -335,14 +343,14 @@ class MemoryNode(AgentNode):
         start = time.monotonic()
         with self._lock:
             stamp, self._published_map, map_id = self._stamp, self._fused, self._memory.uuid
-            objects = self._memory.objects()
+            objects, remembered = self._memory.objects(), self._memory.objects(include_gone=True)
             grid = self._scan_layer.over(self._memory.occupancy(robot_height=self.robot.height))
             self.diagnostics.facts.update(voxels=len(self._memory), objects=len(objects))
         head = header(stamp, self.robot.map_frame)
         self._objects.publish(objects_msg(objects, head, map_id))
         self._occupancy.publish(grid_msg(grid, stamp, self.robot.map_frame))
         if self.count_subscribers(self._markers.topic_name):
-            self._markers.publish(markers.objects(objects, head))
+            self._markers.publish(markers.objects(remembered, head))
         self.diagnostics.latency("map").add(time.monotonic() - start)
 
     def _publish_changes(self) -> None:
@@ -369,26 +377,58 @@ class MemoryNode(AgentNode):
                 self._published_whole[publisher] = (viewers, time.monotonic(), fused)
                 publisher.publish(self._cloud(voxels, stamp, by_label))
 
+    def _publish_rooms(self) -> None:
+        """The rooms, while anybody looks."""
+        if not self._rooms.get_subscription_count():
+            return
+        with self._lock:
+            rooms, objects, stamp = self._memory.rooms(), self._memory.objects(), self._stamp
+        names = room_names(rooms, objects)
+        self._rooms.publish(markers.rooms(rooms, names, header(stamp, self.robot.map_frame)))
+
     def _cloud(self, voxels, stamp: int, by_label: bool = False) -> PointCloud2:
         colors = markers.label_colors(voxels.labels, voxels.class_names) if by_label else voxels.colors
         return cloud_msg(voxels.positions, colors, voxels.labels, voxels.weights, header(stamp, self.robot.map_frame))
 
     # -- services ------------------------------------------------------------------------------------------------------
 
+    def _asked(self, request: QueryMemory.Request) -> Query:
+        """The question of a request."""
+        frustum = None
+        if request.use_frustum:
+            T = matrix_from_pose(request.camera_pose)
+            if not is_rigid(T):
+                raise InputError("the camera's pose is not a finite rigid transform")
+            frustum = Frustum(camera_from_msg(request.camera), T, request.camera_range)
+        return Query(
+            text=request.text,
+            box=(xyz(request.box_min), xyz(request.box_max)) if request.use_box else None,
+            frustum=frustum,
+            feature=np.array(request.feature, dtype=np.float32) if len(request.feature) else None,
+            since=self._stamp - int(request.last_seconds * 1e9) if request.last_seconds > 0 else None,
+            near=xyz(request.near) if request.use_near else None,
+            viewer=xyz(request.viewer) if request.use_viewer else None,
+            include_gone=request.include_gone,
+            max_results=request.max_results or 10,
+        )
+
     def _query(self, request: QueryMemory.Request, response: QueryMemory.Response) -> QueryMemory.Response:
-        box = (xyz(request.box_min), xyz(request.box_max)) if request.use_box else None
-        feature = np.array(request.feature, dtype=np.float32) if len(request.feature) else None
         try:
+            query = self._asked(request)
             with self._lock:
-                found = self._memory.query(request.text, box, feature, request.max_results or 10)
-                stamp, map_id = self._stamp, self._memory.uuid
-                voxels = self._memory.voxels(box) if request.include_voxels else None
-        except InputError as error:
+                memory, stamp, map_id = self._memory, self._stamp, self._memory.uuid
+                names = room_names(memory.rooms(), memory.objects())
+                found = memory.ask(query, names)
+                voxels = memory.voxels(query.box) if request.include_voxels else None
+        except (InputError, BadMessage) as error:
             response.success, response.message = False, str(error)
             return response
         response.header, response.map_id = header(stamp, self.robot.map_frame), map_id
-        response.objects = [object_msg(o) for o, _ in found]
-        response.scores = [float(score) for _, score in found]
+        response.objects = [object_msg(a.object) for a in found]
+        response.scores = [float(a.score) for a in found]
+        response.ages, response.reasons = [a.age for a in found], [a.why for a in found]
+        response.rooms = [names.get(a.room, f"room {a.room}" if a.room > 0 else "") for a in found]
+        response.views = [pose_msg(np.eye(4) if a.T_map_camera is None else a.T_map_camera) for a in found]
         if voxels is not None:
             response.voxels = self._cloud(voxels, stamp)
         response.success, response.message = True, f"{len(found)} objects"
