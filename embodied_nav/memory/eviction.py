@@ -159,10 +159,11 @@ class Pager:
             fitting = [p for i, p in enumerate(pages) if self.store.room_for(int(rows[i]), i + 1)]
             if fitting:
                 voxels = np.concatenate([p.voxels for p in fitting])
-                self.store.insert(
-                    np.concatenate([page_keys(p) for p in fitting]), self._renumbered(voxels),
-                    np.concatenate([p.features for p in fitting]), np.concatenate([p.weights for p in fitting]),
-                )  # fmt: skip
+                keys = np.concatenate([page_keys(p) for p in fitting])
+                # Where there was no room to bring a block back before, its voxels may have been seen anew since.
+                new = self.store.find(keys) < 0
+                features, weights = (np.concatenate([getattr(p, k) for p in fitting]) for k in ("features", "weights"))
+                self.store.insert(keys[new], self._renumbered(voxels[new]), features[new], weights[new])
                 self._db.executemany("DELETE FROM pages WHERE key = ?", [(p.key,) for p in fitting])
                 self._count([p.key for p in fitting], [len(p.voxels) for p in fitting], voxels, -1)
                 classes.append(np.unique(self._roots(_winners(voxels))).astype(np.int64))
@@ -195,6 +196,7 @@ class Pager:
         """
         if not pages:
             return
+        pages = [self._with_what_is_there(p) for p in pages]
         regions = _regions_of_blocks(np.array([p.key for p in pages], np.int64)).tolist()
         values = [
             (p.key, region, p.clock, p.voxels.tobytes(), np.asarray(p.weights, "<f4").tobytes(), p.features.tobytes())
@@ -212,6 +214,18 @@ class Pager:
         self._count(
             [p.key for p in pages], [len(p.voxels) for p in pages], np.concatenate([p.voxels for p in pages]), 1
         )
+
+    def _with_what_is_there(self, page: Page) -> Page:
+        """A page joined by voxels of its block that never came back for want of room; these leave the disk."""
+        if int(_regions_of_blocks(np.array([page.key]))[0]) not in self._regions:
+            return page
+        for old in self._read("key = ?", page.key):
+            self._db.execute("DELETE FROM pages WHERE key = ?", (page.key,))
+            self._count([old.key], [len(old.voxels)], old.voxels, -1)
+            more = ~np.isin(old.voxels["slot"], page.voxels["slot"])
+            joined = (np.concatenate([getattr(page, k), getattr(old, k)[more]]) for k in Page._fields[2:])
+            return Page(page.key, page.clock, *joined)
+        return page
 
     def _count(self, keys: list[int], lengths: list[int], voxels: np.ndarray, sign: int) -> None:
         self.voxels += sign * len(voxels)

@@ -190,6 +190,21 @@ def test_a_frame_too_large_for_the_bound_is_refused_in_part_and_counted():
     assert memory.store.nbytes <= 1e6
 
 
+def test_a_block_seen_anew_while_it_is_on_disk_becomes_one_again():
+    store = VoxelStore(1 << 16, max_bytes=1 << 20)
+    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    keys = pack_array(cube(0, 0, 0))
+    put(store, cube(0, 0, 0), weight=1.0)
+    pager._page_out(np.array([0]))
+    put(store, cube(0, 0, 0)[:100], weight=5.0)
+    pager._page_out(np.flatnonzero(store.arrays.block_live[: store.blocks]))
+    assert pager.voxels == 512 and len(store) == 0
+    put(store, cube(0, 0, 0)[:50], weight=9.0)
+    pager.bring(keys)
+    assert pager.voxels == 0 and len(store) == 512
+    assert store.rows["weight"][store.find(keys)].tolist() == [9.0] * 50 + [5.0] * 50 + [1.0] * 412
+
+
 def test_a_disk_that_takes_nothing_more_refuses_voxels_and_says_why():
     memory = SpatialMemory(MemoryConfig(max_megabytes=1.0, max_depth=3.0, carve=False))
     for i in range(10):
