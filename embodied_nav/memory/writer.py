@@ -55,7 +55,7 @@ class MemoryWriter:
             the memory goes on without, see ``trouble``.
     """
 
-    def __init__(self, memory: SpatialMemory, path: str | Path, period: float = 0.5, voxel_period: float = 5.0) -> None:
+    def __init__(self, memory: SpatialMemory, path: str | Path, period: float = 0.3, voxel_period: float = 5.0) -> None:
         self.path = Path(path)
         self.trouble = ""
         self.commits = 0

@@ -73,7 +73,7 @@ class MemoryNodeConfig(Config):
     """Settings of the memory node."""
 
     file: str = param("", "file that the memory lives in: loaded at start, written all the time; empty: none")
-    save_period: float = param(0.5, "the file is this far behind at most", unit="s", low=0.1, high=60.0)
+    save_period: float = param(0.3, "what came is written so often", unit="s", low=0.1, high=60.0)
     new_map: bool = param(
         False, "begin a new map in the file: for a robot that does not know where it is in the one that is there"
     )

@@ -212,12 +212,16 @@ def test_a_killed_process_loses_at_most_the_last_second(tmp_path, walk_frames):
         journal, killed_at = _kill_one(path, walk_frames[::5], random.uniform(0.0, 1.5))
         facts = describe(path)
         assert find_faults(path) == []
-        safe = max([n for n, at in journal if at < killed_at - 1.0], default=kept)
-        missing.append(max([at for n, at in journal if n > facts["frames"]], default=0.0))
-        assert safe <= facts["frames"] <= (journal[-1][0] if journal else kept), f"kill {kill}"
+        times = [at for _, at in journal]
+        starved = max(np.diff(times[-50:]), default=0.0)  # a busy machine let the process wait so long
+        safe = max([n for n, at in journal if at < killed_at - 1.0 - starved], default=kept)
+        missing.append(killed_at - min([at for n, at in journal if n > facts["frames"]], default=killed_at))
+        told = journal[-1][0] if journal else kept
+        assert safe <= facts["frames"] <= told + 1, f"kill {kill}"  # the last one was not told any more
         assert facts["keyframes"] >= facts["frames"] // 5
         kept = facts["frames"]
     assert any(missing), "no kill fell between a frame and its commit: the test shows nothing"
+    print(f"{KILLS} kills: lost {np.median(missing):.2f} s (median), {max(missing):.2f} s (most)")
 
 
 def _kill_one(path: Path, views: list, after: float) -> tuple[list[tuple[int, float]], float]:
