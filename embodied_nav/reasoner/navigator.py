@@ -177,7 +177,7 @@ class Navigator:
         if self._final is not None:
             return NavigatorOutput(None, _NO_PATH, None, *self._final)
         xy = (float(T_map_base[0, 3]), float(T_map_base[1, 3]))
-        planner = Planner(self._near.fill(grid, xy), self.robot, self.planning)
+        planner = self._planner(self._near.fill(grid, xy))
         view = _View(stamp, planner, xy, yaw_of(T_map_base), tuple(objects), self.target, self._segment)
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
@@ -185,7 +185,8 @@ class Navigator:
             self._decision, view = None, replace(view, target=self.target)
         why = self._needs_decision(view)
         if why:
-            return self._act(self._decide(view), view, why)
+            decision, view = self._decide(view)
+            return self._act(decision, view, why)
         return self._go_on(view)
 
     # -- state -----------------------------------------------------------------------------------------------------
@@ -202,7 +203,7 @@ class Navigator:
         self._turns: list[float] = []  # headings still to be turned to
         self._opening: tuple[float, float] | None = None  # of the frontier that it is on its way to
         self._arrival: tuple[float, str] = (0.0, "")  # how sure it is to have arrived, and why
-        self._believed = self._thorough = False
+        self._believed = self._thorough = self._squeezes = False
         self._driven = 0.0
         self._looked_at = -math.inf  # m driven when it last looked around
         self._last_xy: tuple[float, float] | None = None
@@ -213,6 +214,14 @@ class Navigator:
         self._key = -1  # of the candidate that it is on its way to
         self._rooms: Rooms | None = None
         self._split_at = 0  # when the map was last split into rooms
+
+    def _planner(self, grid: OccupancyGrid) -> Planner:
+        """Of a map. Squeezing, it allows for cells: what touches one a little fills it."""
+        if not self._squeezes:
+            return Planner(grid, self.robot, self.planning)
+        radius = max(self.robot.footprint_radius - 0.5 * grid.resolution, 0.05)
+        thin = replace(self.robot, footprint_radius=radius)
+        return Planner(grid, thin, replace(self.planning, clearance_margin=0.0))
 
     def _segment(self, view: _View) -> Rooms:
         """The rooms of the present map; those of a moment ago where the map's window is the same."""
@@ -353,18 +362,21 @@ class Navigator:
         self._turns, self._path = [view.yaw + bearing], np.array([view.xy])
         return True
 
-    def _decide(self, view: _View) -> Decision:
-        """Asks the policy."""
+    def _decide(self, view: _View) -> tuple[Decision, _View]:
+        """Asks the policy; returns its decision and the view that it was made on."""
         (arrived, note), self._arrival = self._arrival, (0.0, "")
         if self.stage < len(self.instruction.stages) - 1:
             arrived, note = 0.0, ""
         self._believed = arrived > 0.0
         options, facts = self._options(view, arrived, note)
-        if not self._thorough and not self._believed and all(o.kind == "stop" for o in options):
-            # Nothing is worth a visit any more: look into every gap, also those given up before.
-            self._thorough = True
+        while not self._believed and all(o.kind == "stop" for o in options) and not self._squeezes:
+            # Nothing is worth a visit any more: look into every gap, also those given up before; then, where not even
+            # that is left, squeeze.
+            self._squeezes, self._thorough = self._thorough, True
             self._barred.clear()
             self._barred_keys.clear()
+            if self._squeezes:
+                view = replace(view, planner=self._planner(view.planner.grid))
             options, facts = self._options(view, arrived, note)
         context = Context(
             self.instruction,
@@ -389,7 +401,7 @@ class Navigator:
         self._opening, self._key = facts[chosen].opening, facts[chosen].key
         self._sure = self._sure_now(view)
         self._count += 1
-        return Decision(self._count - 1, view.stamp, options, chosen, think, answer, self.policy.name)
+        return Decision(self._count - 1, view.stamp, options, chosen, think, answer, self.policy.name), view
 
     def _is_same_place(self, facts: Facts) -> bool:
         """Whether a new decision goes on to where the last one went: then patience does not begin anew."""
