@@ -31,7 +31,7 @@ from embodied_nav.msg import ObjectArray, Progress
 from .. import reasoner
 from ..config import Config, param
 from ..errors import InputError
-from ..frames import OccupancyGrid
+from ..frames import MemoryObject, OccupancyGrid
 from ..planning import PlanningConfig, path_length
 from ..reasoner import NAMES, Navigator, NavigatorConfig, NavigatorOutput, OptionConfig
 from . import markers, params, qos
@@ -120,9 +120,10 @@ class ReasonerNode(AgentNode):
         data = np.full((80, 80), -1, np.int8)
         data[20:60, 20:60] = 0
         data[30:34, 40] = 100
+        plant = MemoryObject(1, "plant", "green", np.array([0.0, -0.4, 0.3]), np.full(3, 0.2), 1.0, 9, 1, 1, 0)
         navigator.reset("find the red sofa")
         for stamp in (1, 2):
-            navigator.update(stamp * 1_000_000_000, np.eye(4), OccupancyGrid(data, 0.05, (-2.0, -2.0)), ())
+            navigator.update(stamp * 1_000_000_000, np.eye(4), OccupancyGrid(data, 0.05, (-2.0, -2.0)), (plant,))
 
     def _make_topics(self) -> None:
         make = self.create_lifecycle_publisher
