@@ -99,11 +99,7 @@ def test_check_finds_damage(file, capsys, tmp_path, damage):
     else:
         broken.write_bytes(content)
         with sqlite3.connect(broken) as db:
-            db.execute(
-                "UPDATE maps SET voxels = voxels + 1"
-                if damage == "count"
-                else "UPDATE blocks SET data = x'00'"
-            )
+            db.execute("UPDATE maps SET voxels = voxels + 1" if damage == "count" else "UPDATE blocks SET data = x'00'")
     assert "broken.db" in refused(capsys, "check", broken)
 
 
