@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Clouds that are brought into voxels ahead of the one that is put into the map, and threads for it.
 _AHEAD, _THREADS = 4, 2
+#: Where this share of the clouds moves, finding out what may stay costs more than making all again.
+MOST = 0.7
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,11 @@ class Correction:
         c = self._config
         self.grid.reset()
         self.store = VoxelStore(c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type)
-        own = [cloud_blocks(p.cloud.hits, p.after, c.voxel_size) for p in self.clouds]
-        self.blocks = None if self.everything else self._touched(own)
-        touching = np.array([self.blocks is None or bool(_among(b, self.blocks).any()) for b in own], np.bool_)
+        self.blocks, touching = None, np.ones(len(self.clouds), np.bool_)
+        if not self.everything and sum(p.moved for p in self.clouds) < MOST * len(self.clouds):
+            own = [_known_blocks(p.cloud, p.after, c.voxel_size) for p in self.clouds]
+            self.blocks = self._touched(own)
+            touching = np.array([bool(_among(b, self.blocks).any()) for b in own], np.bool_)
         self._replay = Replay(c, self.store, self.grid, self.blocks)
         self._replay.clouds(self.clouds, touching)
         for p in self.clouds:
@@ -228,6 +232,13 @@ def anchors(clouds: Sequence[LocalCloud]) -> list[int]:
     return ids
 
 
+def _known_blocks(cloud: LocalCloud, T: np.ndarray, voxel_size: float) -> np.ndarray:
+    """As :func:`cloud_blocks`; remembered for as long as the cloud stays there."""
+    if cloud.blocks is None or cloud.blocks[0] is not T:
+        cloud.blocks = (T, cloud_blocks(cloud.hits, T, voxel_size))
+    return cloud.blocks[1]
+
+
 def cloud_blocks(hits: np.ndarray, T: np.ndarray, voxel_size: float) -> np.ndarray:
     """Sorted keys of the blocks that hits (N HIT) at T (4x4) touch, with half a voxel to spare."""
     return np.unique(_cloud_blocks(hits["cell"], np.ascontiguousarray(T, np.float64), voxel_size))
@@ -242,17 +253,18 @@ def _cloud_blocks(cells, T, voxel_size):
         x = T[0, 0] * u + T[0, 1] * v + T[0, 2] * w + T[0, 3] / voxel_size
         y = T[1, 0] * u + T[1, 1] * v + T[1, 2] * w + T[1, 3] / voxel_size
         z = T[2, 0] * u + T[2, 1] * v + T[2, 2] * w + T[2, 3] / voxel_size
-        for k in range(8):
+        low = block_key(pack(np.floor(x - 0.5), np.floor(y - 0.5), np.floor(z - 0.5)))
+        high = block_key(pack(np.floor(x + 0.5), np.floor(y + 0.5), np.floor(z + 0.5)))
+        if low == high == last:
+            continue
+        last = low if low == high else np.int64(-1)
+        for k in range(8 if low != high else 1):
             a, b, c = (k >> 2) - 0.5, ((k >> 1) & 1) - 0.5, (k & 1) - 0.5
-            key = block_key(pack(np.floor(x + a), np.floor(y + b), np.floor(z + c)))
-            if key == last:
-                continue
-            last = key
             if n == out.size:
                 bigger = np.empty(2 * n, np.int64)
                 bigger[:n] = out
                 out = bigger
-            out[n] = key
+            out[n] = block_key(pack(np.floor(x + a), np.floor(y + b), np.floor(z + c)))
             n += 1
     return out[:n]
 

@@ -84,6 +84,7 @@ class LocalCloud:
         stamp: ns. hits: (N,) HIT. views: evidence of free space. votes: (M,) VOTE.
         features: of the frames that brought some, points in the cloud's frame.
         frames: how many went in. number: the cloud's name in a memory file, -1 before it is written.
+        blocks: (a pose, the blocks of the map that the closed cloud touches there), where somebody has asked.
 
     An array in it is never written to, only replaced: who saved it tells by its identity what changed.
     """
@@ -97,6 +98,7 @@ class LocalCloud:
     frames: int = 0
     number: int = -1
     features: list[FeatureHits] = field(default_factory=list)
+    blocks: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class CloudBuilder:
@@ -546,9 +548,9 @@ def _regroup(hits, details, T, voxel_size, slots, bits, keys, sums, frames, stam
     numbers = _number_masks()
     corner, middle = np.empty(3), np.empty(3)
     base, row = np.empty(3, np.int64), np.empty(3, np.int64)
-    table_mask = slots.size - 1
+    table_mask = np.uint64(slots.size - 1)
     n = 0
-    zero = np.uint64(0)
+    zero, one = np.uint64(0), np.uint64(1)
     for i in range(hits.size):
         hit = hits[i]
         mask = np.uint64(hit.mask)
@@ -564,20 +566,22 @@ def _regroup(hits, details, T, voxel_size, slots, bits, keys, sums, frames, stam
         ax, ay, az = tables[0, i0, 1], tables[1, i1, 1], tables[2, i2, 1]
         px, py, pz = tables[0, i0, 2], tables[1, i1, 2], tables[2, i2, 2]
         total = _ones(mask)
-        left = mask
         for side in range(8):
-            if left == zero:
-                break
-            sx, sy, sz = side & 4, side & 2, side & 1
-            possible = mask & (px if sx else ~ax) & (py if sy else ~ay) & (pz if sz else ~az)
+            # Of three faces many cut no cell: whole sides are left out early.
+            possible = mask & (px if side & 4 else ~ax)
             if possible == zero:
                 continue
-            sure = possible & (ax if sx else ~px) & (ay if sy else ~py) & (az if sz else ~pz)
-            left &= ~sure
-            x, y, z = base[0] + (side >> 2), base[1] + ((side >> 1) & 1), base[2] + (side & 1)
+            possible &= py if side & 2 else ~ay
+            if possible == zero:
+                continue
+            possible &= pz if side & 1 else ~az
+            if possible == zero:
+                continue
+            sure = possible & (ax if side & 4 else ~px) & (ay if side & 2 else ~py) & (az if side & 1 else ~pz)
             if sure == zero and not _part_inside(possible, details, i, side, low, offsets, reach, part_tables):
                 continue
-            inside = possible & (mx if sx else ~mx) & (my if sy else ~my) & (mz if sz else ~mz)
+            x, y, z = base[0] + (side >> 2), base[1] + ((side >> 1) & 1), base[2] + (side & 1)
+            inside = possible & (mx if side & 4 else ~mx) & (my if side & 2 else ~my) & (mz if side & 1 else ~mz)
             if inside == zero:
                 inside = possible
                 share = 0.5
@@ -586,10 +590,11 @@ def _regroup(hits, details, T, voxel_size, slots, bits, keys, sums, frames, stam
             count = np.float64(_ones(inside))
             share = hit.weight * (share / np.float64(total))
             key = pack(x, y, z)
-            h = hash_key(key, bits)
-            while slots[h] >= 0 and keys[slots[h]] != key:
-                h = (h + 1) & table_mask
+            h = np.uint64(hash_key(key, bits))
             e = np.int64(slots[h])
+            while e >= 0 and keys[np.uint64(e)] != key:
+                h = (h + one) & table_mask
+                e = np.int64(slots[h])
             if e < 0:
                 if n == keys.size:
                     return -1

@@ -1,0 +1,164 @@
+"""A corrected map of many keyframes: beside integrating all frames again, and beside a naive replay.
+
+    python bench/bench_loop_closure.py ../shared/data/7scenes-kitchen [--keyframes 1000] [--frames 5] [--dim 0]
+
+Each keyframe holds ``--frames`` real frames of the folder; the sequence is repeated, every round in a place of its own,
+so that the map grows as a building does. Measured: all keyframes moved; the last fifth moved; the naive way (every
+point of every cloud through numpy.unique, all blocks anew); every frame integrated again (measured on one round). And
+how alike a map that drifted and was corrected and one of the true poses are (one round), with and without carving.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROUND = 8.0  # m between two rounds
+
+
+def frames_of(folder: Path, count: int) -> list:
+    from memory_peers import read_frames
+
+    from embodied_nav.frames import RGBDFrame
+    from embodied_nav.geometry import Camera
+
+    K = np.loadtxt(folder / "camera-intrinsics.txt")
+    out = []
+    for i, (mm, color, T) in enumerate(read_frames(folder, count)):
+        depth = np.where(mm == 0, np.float32(np.nan), mm.astype(np.float32) / 1000)
+        camera = Camera(mm.shape[1], mm.shape[0], K[0, 0], K[1, 1], K[0, 2], K[1, 2])
+        out.append(RGBDFrame(i + 1, camera, T, color, depth))
+    return out
+
+
+def corrections(n: int) -> list[np.ndarray]:
+    """A drift taken out: small, different for every keyframe, in all six degrees of freedom."""
+    from scipy.spatial.transform import Rotation
+
+    rng = np.random.default_rng(0)
+    out = []
+    for _ in range(n):
+        T = np.eye(4)
+        T[:3, :3], T[:3, 3] = Rotation.from_rotvec(rng.normal(0, 0.05, 3)).as_matrix(), rng.normal(0, 0.2, 3)
+        out.append(T)
+    return out
+
+
+def build(frames: list, each: int, moved: list[np.ndarray] | None, config):
+    """One round as a memory."""
+    from embodied_nav.frames import Keyframe
+    from embodied_nav.memory import SpatialMemory
+
+    memory = SpatialMemory(config)
+    rng = np.random.default_rng(1)
+    start = time.process_time()
+    for i, f in enumerate(frames):
+        if moved is not None:
+            f = dataclasses.replace(f, T_map_camera=moved[i // each] @ f.T_map_camera)
+        if i % each == 0:
+            memory.add_keyframe(Keyframe(i // each, f, 0.5, 0, "overlap"))
+        features = rng.normal(size=(12, 16, config.feature_dim)).astype(np.float32) if config.feature_dim else None
+        memory.integrate(f, features if i % each == 0 else None)
+    return memory, time.process_time() - start
+
+
+def repeated(memory, count: int):
+    """The same keyframes over and over, each round in a place of its own; arrays are shared between rounds."""
+    from embodied_nav.memory.records import KeyframeRecord
+
+    clouds, first = memory.local_clouds(), len(memory.keyframes)
+    memory._close_cloud()
+    memory.clouds = []
+    for i in range(count):
+        T = np.eye(4)
+        T[0, 3] = ROUND * (i // first)
+        cloud = clouds[i % first]
+        pose = T @ cloud.T_map_cloud
+        memory.clouds.append(dataclasses.replace(cloud, keyframe_id=i, T_map_cloud=pose))
+        memory.keyframes[i] = KeyframeRecord(i, cloud.stamp, pose, "overlap", 0.5, 0, b"")
+    return memory
+
+
+def naive(memory, poses: dict[int, np.ndarray]) -> float:
+    """Clear, then every cloud's points through numpy.unique into a dictionary; no carving. Seconds of CPU."""
+    from embodied_nav.memory.local_clouds import hit_points
+
+    start = time.process_time()
+    table: dict[int, np.ndarray] = {}
+    for cloud in memory.clouds:
+        T = poses[cloud.keyframe_id]
+        p = hit_points(cloud.hits, 0.05) @ T[:3, :3].T + T[:3, 3]
+        ijk = np.floor(p / 0.05).astype(np.int64) + (1 << 20)
+        keys, inverse = np.unique((ijk[:, 0] << 42) | (ijk[:, 1] << 21) | ijk[:, 2], return_inverse=True)
+        sums = np.stack([np.bincount(inverse, cloud.hits["weight"] * p[:, k]) for k in range(3)], 1)
+        for key, row in zip(keys.tolist(), sums, strict=True):
+            old = table.get(key)
+            table[key] = row if old is None else old + row
+    return time.process_time() - start
+
+
+def alike(a, b) -> float:
+    ka, kb = (m.store.rows["key"][m.store.rows["key"] >= 0] for m in (a, b))
+    return len(np.intersect1d(ka, kb)) / len(np.union1d(ka, kb))
+
+
+def main() -> None:
+    from embodied_nav.memory import MemoryConfig
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--keyframes", type=int, default=1000)
+    parser.add_argument("--frames", type=int, default=5, help="frames a keyframe")
+    parser.add_argument("--dim", type=int, default=0)
+    parser.add_argument("--round", type=int, default=20, help="keyframes that differ")
+    args = parser.parse_args()
+    frames = frames_of(args.folder, args.round * args.frames)
+    for carve in (False, True):
+        config = MemoryConfig(carve=carve, feature_dim=args.dim)
+        moved = corrections(args.round)
+        drifted, _ = build(frames, args.frames, moved, config)
+        truth, _ = build(frames, args.frames, None, config)
+        before = alike(drifted, truth)
+        drifted.move_keyframes({i: k.T_map_camera for i, k in truth.keyframes.items()})
+        name = "carving" if carve else "no carving"
+        print(f"IoU of all voxels with a map of the true poses, {name}:")
+        print(f"  {before:.3f} drifted, {alike(drifted, truth):.4f} corrected")
+    config = MemoryConfig(feature_dim=args.dim)
+    memory, seconds = build(frames, args.frames, None, config)
+    again = seconds / args.round * args.keyframes
+    memory = repeated(memory, args.keyframes)
+    memory.rebuild_from_keyframes({})
+    hits = np.mean([len(c.hits) for c in memory.clouds])
+    views = np.mean([len(c.views) for c in memory.clouds])
+    print(f"{args.keyframes} keyframes of {args.frames} frames, D = {args.dim}: {len(memory)} voxels,")
+    print(f"  {hits:.0f} cells and {views:.1f} views a keyframe")
+    poses = {i: c @ memory.keyframes[i].T_map_camera for i, c in enumerate(corrections(args.keyframes))}
+    last = {i: T for i, T in poses.items() if i >= 0.8 * args.keyframes}
+    for name, chosen in (("all keyframes", poses), ("the last fifth", last)):
+        back = {i: memory.keyframes[i].T_map_camera.copy() for i in chosen}
+        best = np.full((2, 2), np.inf)  # beside the running map, the exchange; wall, CPU
+        for target in (chosen, back):
+            times = [(time.perf_counter(), time.process_time())]
+            correction = memory.begin_correction(target)
+            correction.run()
+            times.append((time.perf_counter(), time.process_time()))
+            memory.apply(correction)
+            times.append((time.perf_counter(), time.process_time()))
+            best = np.minimum(best, np.diff(times, axis=0))
+        print(f"  {name} moved: {best[0, 0]:.2f} s ({best[0, 1]:.2f} s of CPU) beside the running map,")
+        print(f"    {best[1, 0] * 1e3:.0f} ms ({best[1, 1] * 1e3:.0f} ms of CPU) to exchange it")
+        if name == "all keyframes":
+            whole = best[:, 1].sum()
+    slow = naive(memory, poses)
+    print(f"  naive replay in numpy, no carving: {slow:.1f} s of CPU, {slow / whole:.1f} times ours")
+    print(f"  integrating all frames again: {again:.1f} s of CPU, {again / whole:.1f} times ours")
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parent.parent), str(Path(__file__).resolve().parent)]
+    main()
