@@ -194,6 +194,7 @@ class MemoryNode(AgentNode):
         self._corrector = Worker(self._correct, 1, self.handle_error, name="correction")
         self._mounts: dict[int, np.ndarray] = {}
         self._mount: np.ndarray | None = None
+        self._newest_path = (np.zeros(0, np.int64), np.zeros((0, 4, 4)), 0)
         self.diagnostics.counts["corrections"] += 0
         self.create_subscription(PathMsg, "slam/path", self._take, qos.latched())
         self.create_subscription(KeyframeMsg, "keyframes", self._take, self.handover())
@@ -239,7 +240,11 @@ class MemoryNode(AgentNode):
             elif isinstance(message, KeyframeMsg):
                 self._note_mount(message)
                 keyframe = self._ids.renumbered(keyframe_from_msg(message), self._memory)
-                self._order.keyframe(keyframe) if self._order is not None else self._fuse(None, keyframe, None)
+                if self._order is not None:
+                    self._order.keyframe(keyframe)
+                else:
+                    self._fuse(None, keyframe, None)
+                    self._follow_path(keyframe.frame.stamp)
             else:
                 delta = delta_from_msg(message)
                 if self._order is not None:
@@ -273,17 +278,24 @@ class MemoryNode(AgentNode):
 
     def _path(self, message: PathMsg) -> None:
         """Begins to move the keyframes that SLAM has moved; frames go on meanwhile."""
-        stamps, poses = path_poses(message, self.robot.map_frame)
+        self._newest_path = (*path_poses(message, self.robot.map_frame), stamp_ns(message.header.stamp))
+        self._follow_path(None)
+
+    def _follow_path(self, stamp: int | None) -> None:
+        """Moves keyframes as the newest path says: the one of a stamp, which the path has overtaken, or all."""
+        stamps, poses, since = self._newest_path
         with self._lock:
             memory = self._memory
-            known = {i: (k.stamp, memory.expected_pose(i)) for i, k in memory.keyframes.items()}
+            known = {i: (k.stamp, memory.expected_pose(i)) for i, k in memory.keyframes.items()
+                     if stamp in (None, k.stamp)}  # fmt: skip
             if self._mount is None or not known:
                 return
             moved, unknown = moved_keyframes(stamps, poses, known, self._mounts, self._mount)
-            self.diagnostics.facts["keyframes unknown to slam/path"] = unknown
+            if stamp is None:
+                self.diagnostics.facts["keyframes unknown to slam/path"] = unknown
             if not moved:
                 return
-            correction = memory.begin_correction(moved, stamp_ns(message.header.stamp))
+            correction = memory.begin_correction(moved, since)
         if self._order is not None:
             self._correct((memory, correction))
         else:
