@@ -110,7 +110,7 @@ class Diagnostics:
 
     def stale_inputs(self) -> tuple[str, ...]:
         """Names of required inputs that are stale."""
-        return tuple(i.name for i in tuple(self._inputs.values()) if i.required and i.stale)
+        return tuple(i.name for i in tuple(self._inputs.copy().values()) if i.required and i.stale)
 
     def refuse(self, fault: str, text: str) -> None:
         """Counts a refused input and warns, at most once in 5 s for each kind of fault."""
@@ -141,21 +141,21 @@ class Diagnostics:
         if stale:
             ages = (f"{name} ({_age(self._inputs[name].age)})" for name in stale)
             return DiagnosticStatus.ERROR, "no input: " + ", ".join(ages)
-        risen = [name for name, n in tuple(self.counts.items()) if n > self._told[name]]
+        risen = [name for name, n in dict(self.counts).items() if n > self._told[name]]
         if risen:
             return DiagnosticStatus.WARN, ", ".join(f"{name} {self.counts[name]}" for name in risen)
         return DiagnosticStatus.OK, "ok"
 
     def _values(self) -> Iterable[tuple[str, str]]:
-        for name, i in tuple(self._inputs.items()):
+        for name, i in self._inputs.copy().items():
             yield f"{name} rate", f"{i.rate:.1f} Hz"
             yield f"{name} age", _age(i.age)
-        for stage, latency in tuple(self._latencies.items()):
+        for stage, latency in self._latencies.copy().items():
             for key, value in (latency.percentiles_ms() or {}).items():
                 yield f"{stage} {key}", f"{value} ms"
-        for name, n in sorted(self.counts.items()):
+        for name, n in sorted(dict(self.counts).items()):
             yield name, str(n)
-        for name, fact in tuple(self.facts.items()):
+        for name, fact in self.facts.copy().items():
             yield name, str(fact)
 
 
