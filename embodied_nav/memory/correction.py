@@ -24,7 +24,8 @@ from .features import FeatureHits
 from .features import add as add_features
 from .fusion import FrameHasher, FrameVoxels, upsert
 from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, block_key, pack, pack_array, unpack_array
-from .local_clouds import CELL, LocalCloud, View, regroup
+from .local_clouds import CELL, LocalCloud, View
+from .regrouping import regroup
 from .schema import VOXEL
 from .store import CLOCK, Arrays, VoxelStore, add_row, find_block, find_or_add_block, remove_row, table_bits
 from .votes import ClassTable, cast_votes

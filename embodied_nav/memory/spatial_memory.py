@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,37 +18,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..frames import Keyframe, MemoryObject, OccupancyGrid, RGBDFrame, SemanticDelta
-from ..geometry import invert, is_rigid
+from ..frames import Keyframe, RGBDFrame, SemanticDelta
+from ..geometry import is_rigid
+from .asking import Asking
 from .config import MemoryConfig
-from .correction import Correction, Placed, anchors, carver, records
+from .correction import Correction, carver
 from .eviction import Pager, page_keys, restore
-from .features import check_grid, decode, fuse_frame
+from .features import check_grid, fuse_frame
 from .fusion import FrameHasher, sighting_weights, upsert
 from .graph import KeyframeGraph
 from .grid import ColumnGrid
-from .keys import block_corners, pack_array
+from .keys import pack_array
 from .local_clouds import VOTE, CloudBuilder, LocalCloud
+from .moving import Moving
 from .objects import ObjectIndex
 from .packing import columns
-from .query import Answer, Frustum, Knowledge, Query, ask
-from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, MapRecord, VoxelView
-from .retrieval import Found, SearchIndex, keyframes_showing, rows_in_box, rows_in_view, search
-from .rooms import Rooms, segment_rooms
+from .records import IntegrationStats, KeyframeRecord, MapRecord, VoxelView
+from .retrieval import SearchIndex
+from .rooms import Rooms
 from .sight import empty_places
-from .store import CLOCK, REFUSED, VoxelStore
-from .tokens import Tokens, select_tokens
+from .store import REFUSED, VoxelStore
 from .votes import ClassTable, cast_votes, count_votes, move_votes, segments_of, votes_in_frame
 
 if TYPE_CHECKING:
     from .cuts import Ledger
 
 THUMBNAIL_WIDTH = 160
-#: A frame may come this long after a correction that it does not know of yet, ns.
-_LATE = 5_000_000_000
 
 
-class SpatialMemory:
+class SpatialMemory(Asking, Moving):
     """A sparse voxel map with labels, objects, keyframes and an occupancy grid.
 
     Args:
@@ -365,315 +363,6 @@ class SpatialMemory:
             self._vote(delta, frame)
         self.deltas.append(replace(delta, segments=None))
         self.after_change()
-
-    # ---- out ----
-
-    def objects(self, include_gone: bool = False) -> tuple[MemoryObject, ...]:
-        """Objects by id; computed anew only where labels or voxels changed."""
-        present = self.object_index.refresh(self.store, self.classes, self.stamp)
-        if not include_gone:
-            return present
-        return tuple(sorted(self.object_index.known.values(), key=lambda o: o.id))
-
-    def occupancy(self, robot_height: float | None = None, min_height: float | None = None) -> OccupancyGrid:
-        """The map from above: -1 unknown, 0 free, 100 occupied between min_height and robot_height over the floor.
-
-        Heights other than those of the configuration cost a pass over all voxels once, as long as they stay the same.
-        """
-        low = self.config.min_height if min_height is None else min_height
-        high = self.config.robot_height if robot_height is None else robot_height
-        if (low, high) != (self.grid.low, self.grid.high):
-            self.grid.set_band(low, high)
-            self.recount_obstacles()
-        return self.grid.grid(self.stamp)
-
-    def voxels(self, box: tuple[np.ndarray, np.ndarray] | None = None) -> VoxelView:
-        """All voxels, or those with their centroid within (low, high), m."""
-        rows = self._rows(box)
-        return self._view(np.flatnonzero(self.store.rows["key"] >= 0) if rows is None else rows)
-
-    def search(
-        self,
-        feature: np.ndarray,
-        k: int = 50,
-        box: tuple[np.ndarray, np.ndarray] | None = None,
-        frustum: Frustum | None = None,
-    ) -> Found:
-        """The k voxels whose features are most like one, best first, with the keyframes to look at.
-
-        Args:
-            feature: (feature_dim,). box: (low, high), m; frustum: with their middle in view; all voxels by default.
-
-        Raises:
-            InputError: this memory holds no features, or the feature does not fit, is not finite or zero.
-        """
-        rows, scores = search(self.store, feature, k, self._search_index, self._rows(box, frustum))
-        positions = columns(self.store, rows, self.config.voxel_size)[0]
-        return Found(positions, scores, keyframes_showing(positions, self.clouds, 1.5 * self.config.max_depth))
-
-    def tokens(
-        self,
-        k: int,
-        frustum: Frustum | None = None,
-        around: np.ndarray | None = None,
-        radius: float = 5.0,
-        code_dim: int = 96,
-    ) -> Tokens:
-        """The k most useful voxels with features as input of a model; see :func:`tokens.select_tokens`.
-
-        Args:
-            frustum: those with their middle in view; or around: (3,) m, those within ``radius``; all by default.
-            code_dim: components of the position codes, a multiple of 6.
-
-        Raises:
-            InputError: this memory holds no features, or code_dim is no multiple of 6.
-        """
-        box = None if around is None else (np.asarray(around) - radius, np.asarray(around) + radius)
-        rows = self._rows(box, frustum)
-        if rows is None:
-            rows = np.flatnonzero(self.store.rows["key"] >= 0)
-        if around is not None:
-            positions = columns(self.store, rows, self.config.voxel_size)[0]
-            rows = rows[np.linalg.norm(positions - np.asarray(around), axis=1) <= radius]
-        return select_tokens(self.store, rows, k, self.config.voxel_size, code_dim)
-
-    def _rows(
-        self, box: tuple[np.ndarray, np.ndarray] | None = None, frustum: Frustum | None = None
-    ) -> np.ndarray | None:
-        """Rows in a box and in view, ascending; None for all."""
-        rows = None if box is None else rows_in_box(self.store, *box, self.config.voxel_size)
-        if frustum is not None:
-            seen = np.sort(rows_in_view(self.store, frustum, self.config.voxel_size))
-            rows = seen if rows is None else np.intersect1d(rows, seen, assume_unique=True)
-        return rows
-
-    def features(self, positions: np.ndarray) -> np.ndarray:
-        """N x feature_dim float32, the features of the voxels that N x 3 positions (m) lie in; zeros where none is."""
-        if not self.config.feature_dim:
-            return np.zeros((len(positions), 0), np.float32)
-        rows = self.store.find(pack_array(np.floor(np.asarray(positions, np.float64) / self.config.voxel_size)))
-        found = decode(self.store.feature_table[np.maximum(rows, 0)])
-        found[rows < 0] = 0
-        return found
-
-    def changed_blocks(self, since_token: int = 0) -> ChangedBlocks:
-        """Blocks that got, lost or changed voxels since a token; 0, or a token from before a clear, asks for all."""
-        a, n = self.store.arrays, self.store.blocks
-        token = int(a.counts[CLOCK])
-        if since_token > token or since_token < self._restarted_at:
-            since_token = 0
-        blocks = np.flatnonzero(a.block_clock[:n] > since_token)
-        pages = a.pages[blocks]
-        rows = pages[pages > 0].astype(np.int64) - 1
-        size = self.config.voxel_size
-        return ChangedBlocks(
-            token, block_corners(a.block_keys[blocks], size), a.block_live[blocks].astype(np.int64), 8 * size,
-            self._view(rows),
-        )  # fmt: skip
-
-    def query(
-        self,
-        text: str = "",
-        box: tuple[np.ndarray, np.ndarray] | None = None,
-        feature: np.ndarray | None = None,
-        max_results: int = 10,
-        near: np.ndarray | None = None,
-    ) -> list[tuple[MemoryObject, float]]:
-        """Objects that fit with their scores (0 to 1), best first; see :meth:`ask` for more.
-
-        Args:
-            text: label, colour, or both, with relations; "" for anything. box: (low, high), m. near: (3,) m, nearer
-                ones first.
-
-        Raises:
-            InputError: a feature is given to a memory that holds none; or a box that is none.
-        """
-        asked = Query(text=text, box=box, feature=feature, near=near, max_results=max_results)
-        return [(a.object, a.score) for a in self.ask(asked)]
-
-    def ask(self, query: Query, room_names: Mapping[int, str] | None = None) -> list[Answer]:
-        """Answers with score, pose, age and the keyframe to look at, best first.
-
-        Args:
-            room_names: what the rooms of :meth:`rooms` are called, for "in the kitchen".
-
-        Raises:
-            InputError: a feature is given to a memory that holds none; a box that is none; a sentence that names too
-                little.
-        """
-        wants_feature = query.feature is not None and np.size(query.feature) > 0
-        if wants_feature and not self.config.feature_dim:
-            raise InputError("this memory holds no features; ask by text or box")
-        return ask(query, self.knowledge(room_names, wants_feature or self.text_encoder is not None))
-
-    def knowledge(self, room_names: Mapping[int, str] | None = None, features: bool = False) -> Knowledge:
-        """What questions are answered from, at this moment; with the objects' features if asked for."""
-        objects = self.objects(include_gone=True)
-        if features and self.config.feature_dim:
-            objects = tuple(replace(o, feature=self.object_feature(o.id)) for o in objects)
-        return Knowledge(
-            objects, self.keyframes, self.stamp, self.object_index.keyframes_of, self.grid.grid(self.stamp),
-            self.rooms(),
-            room_names or {}, self.text_encoder,
-        )  # fmt: skip
-
-    def object_feature(self, object_id: int) -> np.ndarray | None:
-        """(feature_dim,) float32 of unit length, the mean of an object's voxels' features; None where it has none."""
-        n = len(self.store.rows)
-        rows = np.flatnonzero(self.store.arrays.owner[:n] == object_id)
-        rows = rows[self.store.feature_weights[rows] > 0] if self.config.feature_dim else rows[:0]
-        if not len(rows):
-            return None
-        mean = decode(self.store.feature_table[rows]).mean(0)
-        return mean / max(float(np.linalg.norm(mean)), 1e-12)
-
-    def graph(self) -> KeyframeGraph:
-        """The keyframe graph as of now; it is the same object next time, brought up to date."""
-        self._graph.update(self.keyframes, self.local_clouds())
-        return self._graph
-
-    def rooms(self) -> Rooms:
-        """Rooms of the map from above; made anew only after something came in."""
-        if self._rooms is None or self._rooms[0] != self.store.arrays.counts[CLOCK]:
-            previous = None if self._rooms is None else self._rooms[1]
-            rooms = segment_rooms(self.grid.grid(self.stamp), previous, self.objects())
-            self._rooms = (int(self.store.arrays.counts[CLOCK]), rooms)
-        return self._rooms[1]
-
-    # ---- keyframes move ----
-
-    def local_clouds(self) -> list[LocalCloud]:
-        """All local clouds, oldest first, the growing one included."""
-        self._close_cloud(keep=True)
-        return list(self.clouds) + ([self._builder.cloud] if self._builder.cloud is not None else [])
-
-    def begin_correction(
-        self, poses: Mapping[int, np.ndarray], stamp: int | None = None, everything: bool = False
-    ) -> Correction:
-        """Begins to move keyframes: ``correction.run()`` on any thread, then :meth:`apply`; frames may come meanwhile.
-
-        The keyframe that grows counts as moved from now on: later frames are expected to come with corrected poses.
-        Another one that was begun and not applied goes on in this one.
-
-        Args:
-            poses: keyframe id -> 4x4 map from optical frame; keyframes not named keep theirs.
-            stamp: ns; frames that come later and are older than this still have poses from before the correction.
-            everything: makes all of the map again, not only what hangs on moved keyframes.
-
-        Raises:
-            InputError: an unknown keyframe, or a pose that is not rigid.
-        """
-        for i, T in poses.items():
-            if i not in self.keyframes:
-                raise InputError(f"keyframe {i} is not in the memory")
-            if not is_rigid(T):
-                raise InputError(f"pose of keyframe {i} is not a finite rigid transform")
-        everything = everything or self.pager is not None
-        if self._correction is not None:
-            poses, everything = {**self._correction.poses, **poses}, everything or self._correction.everything
-        poses = {i: np.array(T, np.float64) for i, T in poses.items()}
-        growing = self._builder.cloud
-        self._close_part()
-        placed = [Placed(c, c.votes, c.T_map_cloud, self._place(c, i, poses)) for c, i in
-                  zip(self.clouds, anchors(self.clouds), strict=True)]  # fmt: skip
-        if growing is not None:
-            T = growing.T_map_cloud
-            here = self._place(growing, anchors([*self.clouds, growing])[-1], poses)
-            if stamp is not None:
-                self._late = (int(stamp), here @ invert(T))
-            self._builder.start(growing.keyframe_id, here, growing.stamp)
-        a, n = self.store.arrays, self.store.blocks
-        known = a.block_keys[:n][a.block_keys[:n] >= 0]
-        self._correction = Correction(self.config, placed, poses, self.classes, self.grid, known, everything)
-        return self._correction
-
-    def apply(self, correction: Correction) -> None:
-        """Exchanges the map with the corrected one at once; a correction that was not run is run now.
-
-        Raises:
-            InputError: another correction was begun since.
-        """
-        if correction is not self._correction:
-            raise InputError("another correction was begun since: apply that one")
-        if not correction.done:
-            correction.run()
-        growing = self._builder.cloud
-        self._close_part()
-        correction.catch_up(self.clouds[len(correction.clouds) :])
-        if growing is not None:
-            self._builder.start(growing.keyframe_id, growing.T_map_cloud, growing.stamp)
-        self._move(correction)
-        if self.pager is not None:
-            self._refill(correction)
-        elif correction.exchange(self.store):
-            self._restarted_at = int(self.store.arrays.counts[CLOCK])
-        band = self.grid.low, self.grid.high
-        self.grid = correction.grid
-        self.grid.set_band(*band)
-        self.recount_obstacles()
-        self.object_index.touch_all(self.store)
-        self._correction = None
-        self.corrections += 1
-        self.after_change()
-
-    def expected_pose(self, keyframe_id: int) -> np.ndarray:
-        """4x4 pose of a keyframe, after a correction that is under way."""
-        poses = {} if self._correction is None else self._correction.poses
-        return poses.get(keyframe_id, self.keyframes[keyframe_id].T_map_camera)
-
-    def is_pending(self, correction: Correction) -> bool:
-        """Whether this is the correction that is to be applied."""
-        return correction is self._correction
-
-    def move_keyframes(self, poses: Mapping[int, np.ndarray], stamp: int | None = None) -> None:
-        """Moves keyframes and what hangs on them, and returns when that is done; see :meth:`begin_correction`."""
-        self.apply(self.begin_correction(poses, stamp))
-
-    def rebuild_from_keyframes(self, poses: Mapping[int, np.ndarray]) -> None:
-        """Makes all of the map anew from the local clouds, keyframes moved or not; see :meth:`begin_correction`."""
-        self.apply(self.begin_correction(poses, everything=True))
-
-    def _close_part(self) -> None:
-        """Closes the growing cloud, which goes on as another one of the same keyframe; an empty one just ends."""
-        cloud = self._builder.cloud
-        empty = cloud is not None and not cloud.frames and not len(cloud.votes)
-        if empty and any(c.keyframe_id == cloud.keyframe_id for c in self.clouds):
-            self._builder.cloud = None
-        self._close_cloud()
-
-    def _refill(self, correction: Correction) -> None:
-        """A bounded memory takes all voxels anew, and puts on disk what does not fit."""
-        clock = int(self.store.arrays.counts[CLOCK])
-        self.store.clear()
-        self.pager.clear()
-        self.store.arrays.counts[CLOCK] = self._restarted_at = clock + 1
-        self.restore_voxels(*records(correction.store))
-
-    def _corrected(self, frame: RGBDFrame) -> np.ndarray:
-        """4x4 pose of a frame; one from before a correction that is under way or done moves with it."""
-        T = np.array(frame.T_map_camera, np.float64)
-        late = self._late is not None and self._late[0] - _LATE <= frame.stamp < self._late[0]
-        return self._late[1] @ T if late else T
-
-    def _place(self, cloud: LocalCloud, anchor: int, poses: Mapping[int, np.ndarray]) -> np.ndarray:
-        """Where a cloud belongs (4x4): with its keyframe; one from before the first keyframe moves as that does."""
-        if anchor not in poses:
-            return cloud.T_map_cloud
-        T = poses[anchor]
-        if cloud.keyframe_id < 0:
-            T = T @ invert(self.keyframes[anchor].T_map_camera) @ cloud.T_map_cloud
-        return cloud.T_map_cloud if np.array_equal(T, cloud.T_map_cloud) else T
-
-    def _move(self, correction: Correction) -> None:
-        for p in correction.clouds:
-            if p.moved:
-                p.cloud.T_map_cloud = p.after
-        poses = correction.poses
-        for s in (s for s in self.object_index.sightings if s.keyframe_id in poses):
-            T = poses[s.keyframe_id] @ invert(self.keyframes[s.keyframe_id].T_map_camera)
-            s.position = T[:3, :3] @ s.position + T[:3, 3]
-        for i, T in poses.items():
-            self.keyframes[i] = replace(self.keyframes[i], T_map_camera=T)
 
     # ---- inside ----
 

@@ -16,7 +16,8 @@ from embodied_nav.frames import Keyframe
 from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.memory import MemoryConfig, SpatialMemory
 from embodied_nav.memory.keys import pack_array, unpack_array
-from embodied_nav.memory.local_clouds import HIT, CloudBuilder, hit_points, regroup
+from embodied_nav.memory.local_clouds import HIT, CloudBuilder, hit_points
+from embodied_nav.memory.regrouping import regroup
 
 
 def drift(k, scale=1.0):
