@@ -28,6 +28,10 @@ class Remembering:
         self.diagnostics = self.graph.diagnostics()
         from ros_robot import TestRobot
 
+        # A robot that stands has one keyframe only: who shall remember it must be there before.
+        listening = self.graph.until(lambda: self.graph.node.count_subscribers("keyframes") >= 2, 60.0)
+        assert listening, "perception and memory do not listen to keyframes"
+        self.graph.spin(1.0)
         self.robot = TestRobot(self.graph.node)
 
     def count(self, name):
