@@ -406,14 +406,6 @@ def _watershed(levels, limited, door, share, least, shallow):
 
 
 @njit(cache=True, nogil=True)
-def _find(parent, k):
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k
-
-
-@njit(cache=True, nogil=True)
 def _descending(levels):
     """Nx2 (row, column) of the cells above 0, the highest first, row by row among equals."""
     top = levels.max()
