@@ -82,7 +82,7 @@ class Rosbag2:
             raise InputError(f"{folder}: {text}") from None
         color, depth = images[self.topics.color], images[self.topics.depth]
         self._check(color, depth)
-        self._set_frames(color, depth, _tree(messages), max_frames)
+        self._set_frames(color, depth, _tree(messages), _wheels(messages), max_frames)
         self._set_cameras(messages, calibration)
 
     def __len__(self) -> int:
@@ -157,7 +157,14 @@ class Rosbag2:
                 known = " or ".join(_ENCODINGS[name])
                 raise InputError(f"{self.folder}: {topic} is '{first.encoding}', {name} is read from {known}")
 
-    def _set_frames(self, color: list[_Entry], depth: list[_Entry], tree: FrameTree, max_frames: int | None) -> None:
+    def _set_frames(
+        self,
+        color: list[_Entry],
+        depth: list[_Entry],
+        tree: FrameTree,
+        wheels: tuple[str, Track] | None,
+        max_frames: int | None,
+    ) -> None:
         self._tree, count = tree, len(depth)
         depth = list({entry.stamp: entry for entry in depth}.values())
         pairs = [(color[i], depth[j]) for i, j in pair([e.stamp for e in color], [e.stamp for e in depth])]
@@ -165,10 +172,13 @@ class Rosbag2:
             raise InputError(f"{self.folder}: no image of {self.topics.color} is within 0.02 s of {self.topics.depth}")
         frame = color[0].frame
         world = next((name for name in _MAP_FRAMES if tree.has(name)), None)
-        tracks = []
-        for source in (world, "odom"):
-            found = [tree.at(source, frame, d.stamp) if source else None for _, d in pairs]
-            tracks.append(found if sum(T is not None for T in found) > len(pairs) / 2 else None)
+        stamps = [d.stamp for _, d in pairs]
+        tracks = [
+            _most([tree.at(world, frame, stamp) for stamp in stamps] if world else []),
+            _most([tree.at("odom", frame, stamp) for stamp in stamps]),
+        ]
+        if tracks[1] is None and wheels is not None:
+            tracks[1] = _most([_through(wheels, tree, frame, stamp) for stamp in stamps])
         given = [track for track in tracks if track is not None]
         kept = [n for n in range(len(pairs)) if all(track[n] is not None for track in given)][:max_frames]
         if not kept:
@@ -286,6 +296,31 @@ def _tree(messages: dict[str, list[tuple[str, object]]]) -> FrameTree:
         values = np.array([v[1:] for v in found])
         tree.add(*edge, Track([v[0] for v in found], values[:, :3], values[:, 3:], _LONGEST_GAP))
     return tree
+
+
+def _wheels(messages: dict[str, list[tuple[str, object]]]) -> tuple[str, Track] | None:
+    """What one Odometry topic says: the frame that moves, and how. Beside a TF of the truth, which has that frame hang
+    on a map already, nothing else tells of the wheels."""
+    topics = {topic for topic, message in messages[ODOMETRY] if message.child_frame_id}
+    if not topics:
+        return None
+    chosen = min(topics, key=lambda topic: (not topic.endswith("/odom"), "wheel" not in topic, len(topic), topic))
+    found = [message for topic, message in messages[ODOMETRY] if topic == chosen and message.child_frame_id]
+    poses = np.array([_pose(m.pose.pose.position, m.pose.pose.orientation) for m in found])
+    stamps = [_ns(m.header.stamp) for m in found]
+    return found[0].child_frame_id, Track(stamps, poses[:, :3], poses[:, 3:], _LONGEST_GAP)
+
+
+def _through(wheels: tuple[str, Track], tree: FrameTree, frame: str, stamp: int) -> np.ndarray | None:
+    """Where odometry has a frame that hangs on the one it tells of."""
+    moving, track = wheels
+    T, T_moving_frame = track.at(stamp), tree.at(moving, frame, stamp)
+    return None if T is None or T_moving_frame is None else T @ T_moving_frame
+
+
+def _most(track: list[np.ndarray | None]) -> list[np.ndarray | None] | None:
+    """The track, where it tells of most frames."""
+    return track if sum(T is not None for T in track) > len(track) / 2 else None
 
 
 def _pose(p, q) -> tuple[float, ...]:

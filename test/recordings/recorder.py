@@ -172,7 +172,8 @@ def write_bag(
     odom: str = "tf",
     compression: str = "",
 ) -> None:
-    """As a robot records: driver's topics, TF at moments of its own, static mount, odometry on TF or its topic."""
+    """As a robot records: driver's topics, TF at moments of its own, static mount, odometry on TF or its topic, or on
+    its topic beside a TF of the truth ("beside")."""
     millimetres = [np.rint(np.nan_to_num(s.depth * 1000)).astype(np.uint16) for s in steps]
     optical, base = "camera_color_optical_frame", "base_link"
     with BagWriter(folder, storage, compression) as bag:
@@ -182,10 +183,13 @@ def write_bag(
             T_map_odom = step.T_map_camera @ invert(step.T_odom_camera)
             for moment in (step.stamp - 7_000_000, step.stamp + 7_000_000):
                 edges = [(T_odom_base, "odom", base)] if odom == "tf" else []
-                edges += [(T_map_odom, "map", "odom")] if in_map else []
+                if odom == "beside":
+                    edges = [(T_map_odom @ T_odom_base, "world", base)]
+                elif in_map:
+                    edges.append((T_map_odom, "map", "odom"))
                 if edges:
                     bag.tf(moment, *edges)
-                if odom == "topic":
+                if odom in ("topic", "beside"):
                     bag.odometry(moment, T_odom_base)
             bag.info("/camera/color/camera_info", step.stamp, optical, camera)
             if compressed:

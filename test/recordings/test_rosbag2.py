@@ -66,6 +66,16 @@ def test_a_bag_without_a_map_has_odometry_alone_from_its_topic_too(walked, tmp_p
     assert recording.poses is None and recording.odometry is None and recording.read(0).T_map_camera is None
 
 
+def test_odometry_beside_a_tf_of_the_truth_is_not_lost(walked, tmp_path):
+    camera, steps = walked
+    write_bag(tmp_path / "bag", camera, steps, odom="beside")
+    recording = open_recording(tmp_path / "bag")
+    for step, pose, odometry in zip(steps, recording.poses, recording.odometry, strict=True):
+        np.testing.assert_allclose(pose, step.T_map_camera, atol=1e-9)
+        np.testing.assert_allclose(odometry, step.T_odom_camera, atol=1e-9)
+    assert np.abs(np.array(recording.poses) - recording.odometry).max() > 1e-3, "the wheels drift"
+
+
 def test_a_file_alone_is_a_recording(walked, tmp_path):
     camera, steps = walked
     write_bag(tmp_path / "bag", camera, steps, "mcap")

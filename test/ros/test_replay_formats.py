@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "recordings"))
 from recorder import walk, write_bag, write_tum
 
-from embodied_nav.geometry import matrix_from_quaternion
+from embodied_nav.geometry import invert, matrix_from_quaternion
 from embodied_nav.geometry.registration import registered_depth
 from embodied_nav.recordings import Calibration, SevenScenes
 
@@ -88,6 +89,22 @@ def test_bag_without_a_map_wants_slam_which_gets_the_wheels(walked, tmp_path):
     # In odom, where the wheels put the camera at the start: not at some map of SLAM's own.
     first = np.loadtxt(out / "trajectory.txt", ndmin=2)[0]
     np.testing.assert_allclose(first[1:4], steps[0].T_odom_camera[:3, 3], atol=0.02)
+
+
+def test_wheels_place_a_camera_that_sees_nothing(walked, tmp_path):
+    pytest.importorskip("rosbags", reason="rosbags is not installed")
+    pytest.importorskip("gtsam", reason="gtsam is not installed")
+    camera, steps = walked
+    dark = [replace(s, color=np.zeros_like(s.color), depth=np.full_like(s.depth, np.nan)) for s in steps[3:]]
+    write_bag(tmp_path / "bag", camera, [*steps[:3], *dark], odom="beside")
+    out = tmp_path / "out"
+    found = report(replay(tmp_path / "bag", "--slam", "own", "--rate", 0, "--out", out), out)
+    path = np.loadtxt(out / "trajectory.txt", ndmin=2)
+    poses = [matrix_from_quaternion(row[4:], row[1:4]) for row in path]
+    assert len(poses) == FRAMES and found["ate_rmse_m"] < 0.02, "measured against the truth beside the wheels"
+    motion = invert(poses[2]) @ poses[-1]
+    assert np.linalg.norm(motion[:3, 3]) > 0.05
+    np.testing.assert_allclose(motion, invert(steps[2].T_odom_camera) @ steps[-1].T_odom_camera, atol=2e-3)
 
 
 def test_two_cameras_of_a_7_scenes_folder(walked, tmp_path):
