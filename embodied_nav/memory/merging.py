@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..frames import ObjectObservation, SemanticDelta
 from ..geometry import invert, is_rigid, rotation_angle
+from .correction import Correction, Placed
 from .local_clouds import LocalCloud
 from .records import KeyframeRecord, MapRecord
 from .votes import ClassTable
@@ -60,6 +61,22 @@ def transform_between(a: SpatialMemory, b: SpatialMemory) -> np.ndarray:
         if np.linalg.norm(difference[:3, 3]) > 0.1 or rotation_angle(difference) > 0.1:
             raise InputError("the keyframes that both maps hold do not agree on one transform; give it")
     return middle
+
+
+class Joining:
+    """Two maps on their way into one; made by ``SpatialMemory.begin_join``."""
+
+    def __init__(self, memory: SpatialMemory, state: dict[str, Any], T: np.ndarray | None) -> None:
+        #: What it was made of; how the running map's coordinates change (4x4), None where they stay.
+        self.made_of, self.T = (memory.generation, memory.frames, len(memory.keyframes)), T
+        self.state = state
+        placed = [Placed(c, c.votes, c.T_map_cloud, c.T_map_cloud) for c in state["clouds"]]
+        nothing = np.zeros(0, np.int64)
+        self.correction = Correction(memory.config, placed, {}, state["classes"], memory.grid, nothing, everything=True)
+
+    def run(self) -> None:
+        """Makes the voxels of both; may be done on any thread, while the memory answers."""
+        self.correction.run()
 
 
 def joined(a: SpatialMemory, b: SpatialMemory, T_a_b: np.ndarray) -> dict[str, Any]:

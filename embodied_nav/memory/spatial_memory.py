@@ -42,6 +42,7 @@ from .votes import ClassTable, cast_votes, count_votes, move_votes, segments_of,
 
 if TYPE_CHECKING:
     from .cuts import Ledger
+    from .merging import Joining
 
 THUMBNAIL_WIDTH = 160
 
@@ -189,9 +190,7 @@ class SpatialMemory(Asking, Moving):
         Raises:
             InputError: this memory is in no file, the file holds no such map, or the transform is not rigid.
         """
-        from .merging import joined
-
-        self._join(joined(self, self._other_map(uuid), T_here_there))
+        self.finish_join(self.begin_join(self._other_map(uuid), T_here_there))
 
     def become(self, uuid: str, T_there_here: np.ndarray) -> None:
         """Goes on as part of another map of the same file: coordinates and identity are that map's from now on.
@@ -202,9 +201,44 @@ class SpatialMemory(Asking, Moving):
         Raises:
             InputError: as :meth:`absorb`.
         """
-        from .merging import joined
+        self.finish_join(self.begin_join(self._other_map(uuid), T_there_here, into=True))
 
-        self._join(joined(self._other_map(uuid), self, T_there_here))
+    def begin_join(self, other: SpatialMemory, T: np.ndarray, into: bool = False) -> Joining:
+        """Begins to join another map of the same file: ``run()`` on any thread, then :meth:`finish_join`.
+
+        Until then this memory only answers: what is put in meanwhile makes it void.
+
+        Args:
+            other: the map, as loaded from the file. into: it survives, and this one becomes part of it.
+            T: 4x4, points of the surviving map from the other one's.
+
+        Raises:
+            InputError: as :meth:`absorb`.
+        """
+        from .merging import Joining, joined
+
+        if other.file_uuid != self.file_uuid:
+            raise InputError("the two maps are not of one file; merge the files")
+        return Joining(self, joined(*((other, self) if into else (self, other)), T), np.array(T) if into else None)
+
+    def finish_join(self, joining: Joining, stamp: int | None = None) -> None:
+        """Becomes what two maps make, at once; one that was not run is run now.
+
+        Args:
+            stamp: ns; frames that come later and are older than this still have poses from before.
+
+        Raises:
+            InputError: something was put into this memory since.
+        """
+        if joining.made_of != (self.generation, self.frames, len(self.keyframes)):
+            raise InputError("the memory has changed since the maps began to be joined; begin anew")
+        if not joining.correction.done:
+            joining.run()
+        session = self.sessions[-1]
+        rest = [s for s in joining.state["sessions"] if s["id"] != session["id"]]
+        self.exchange({**joining.state, "sessions": [*rest, session]}, joining.correction)
+        if stamp is not None and joining.T is not None:
+            self._late = (int(stamp), joining.T)
 
     def _other_map(self, uuid: str) -> SpatialMemory:
         self.before_exchange()
@@ -212,14 +246,8 @@ class SpatialMemory(Asking, Moving):
             raise InputError("this memory is in no file, so there is no other map; load it from one or write it to one")
         return SpatialMemory.load(self.file, self.config, uuid)
 
-    def _join(self, state: dict[str, Any]) -> None:
-        """The running session goes on in what two maps became."""
-        session = self.sessions[-1]
-        rest = [s for s in state["sessions"] if s["id"] != session["id"]]
-        self.exchange({**state, "sessions": [*rest, session]})
-
-    def exchange(self, state: dict[str, Any]) -> None:
-        """Becomes what ``merging.joined`` made; voxels, objects and free space are made anew."""
+    def exchange(self, state: dict[str, Any], made: Correction | None = None) -> None:
+        """Becomes what ``merging.joined`` made; voxels, objects and free space are made anew, unless they are given."""
         # Images whose delta is still to come have poses of their map.
         growing, images = self._builder.cloud, self._images if state["uuid"] == self.uuid else OrderedDict()
         objects, sightings = state.pop("objects"), state.pop("sightings")
@@ -229,7 +257,11 @@ class SpatialMemory(Asking, Moving):
             setattr(self, name, value)
         self.object_index.restore(objects, sightings)
         self._images = images
-        self.rebuild_from_keyframes({})
+        if made is None:
+            self.rebuild_from_keyframes({})
+        else:
+            self._correction = made
+            self.apply(made)
         if growing is not None and growing.keyframe_id in self.keyframes:
             pose = self.keyframes[growing.keyframe_id].T_map_camera
             self._builder.start(growing.keyframe_id, pose, growing.stamp)
@@ -311,8 +343,11 @@ class SpatialMemory(Asking, Moving):
     def _roots(self, numbers: np.ndarray) -> np.ndarray:
         return self.classes.roots(numbers)
 
-    def add_keyframe(self, keyframe: Keyframe) -> None:
+    def add_keyframe(self, keyframe: Keyframe) -> int:
         """Keeps a keyframe and starts its local cloud; frames integrated from now on hang on it.
+
+        Returns:
+            Its id in this memory, which counts over all sessions.
 
         Raises:
             InputError: as :meth:`integrate`, or a keyframe of this id is there.
@@ -333,6 +368,7 @@ class SpatialMemory(Asking, Moving):
         while len(self._images) > self.config.keyframe_images:
             self._images.popitem(last=False)
         self.after_change()
+        return number
 
     def add_look(self, keyframe_id: int, **arrays: np.ndarray) -> None:
         """Keeps arrays by name with a keyframe of this memory, such as what its place is recognised by.

@@ -124,6 +124,33 @@ def test_a_session_that_was_lost_joins_the_map_it_finds_itself_in(tmp_path, walk
     assert facts[gone]["keyframes"] == facts[gone]["blocks"] == 0 and facts[uuid]["keyframes"] == 8
 
 
+def test_a_join_made_beside_the_memory_takes_late_frames_to_where_they_belong(tmp_path, walk_frames):
+    path, first = tmp_path / "memory.db", SpatialMemory()
+    remember(first, walk_frames[:20])
+    first.save(path)
+    memory = SpatialMemory.load(path)
+    memory.begin_map()
+    there = elsewhere(walk_frames[20:40], invert(T_A_B))
+    remember(memory, there[:10])
+    joining = memory.begin_join(SpatialMemory.load(path, map=first.uuid), T_A_B, into=True)
+    joining.run()
+    before = cells(memory)
+    assert before and memory.uuid != first.uuid, "it answers as before until the join is finished"
+    memory.finish_join(joining, stamp=there[15].stamp)
+    assert memory.uuid == first.uuid
+    for f in (*there[10:15], *walk_frames[35:40]):  # the first five do not know of it yet
+        memory.integrate(f)
+    expected = SpatialMemory()
+    remember(expected, walk_frames[:30])
+    for f in walk_frames[30:40]:
+        expected.integrate(f)
+    assert alike(memory, expected) > 0.9
+    with pytest.raises(InputError, match="has changed"):
+        memory.finish_join(joining)
+    with pytest.raises(InputError, match="not of one file"):
+        memory.begin_join(SpatialMemory(), T_A_B)
+
+
 def test_the_transform_is_found_by_common_keyframes(walk_frames):
     a, b = SpatialMemory(), SpatialMemory()
     remember(a, walk_frames[:15])
