@@ -1,8 +1,9 @@
 """The memory node: frames, keyframes, semantic deltas in; map, objects, answers out. Knows not how they are kept.
 
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static, keyframes,
-semantic_delta; slam/path (nav_msgs/Path, corrected poses of base_link in the past: keyframes move with it); scan
-(LaserScan, by parameter) for the grid; in lock-step also progress. Publishes memory/object_list
+semantic_delta; slam/path (nav_msgs/Path, corrected poses of base_link in the past: keyframes move with it); slam/map
+(embodied_nav/MapIdentity, which map of the file all poses are of from now on); scan (LaserScan, by parameter) for the
+grid; in lock-step also progress. Publishes memory/object_list
 (embodied_nav/ObjectArray), memory/occupancy, memory/voxels (whole map), memory/voxels_by_label (the same, coloured by
 label), memory/voxel_changes (changed blocks), memory/corrections (std_msgs/UInt32, how often keyframes were moved),
 memory/objects and memory/rooms (markers), progress, /diagnostics. Serves memory/query, memory/save, memory/load,
@@ -11,10 +12,11 @@ memory/clear.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from std_msgs.msg import UInt32
 from visualization_msgs.msg import MarkerArray
 
 from embodied_nav.msg import Keyframe as KeyframeMsg
-from embodied_nav.msg import ObjectArray, Progress
+from embodied_nav.msg import MapIdentity, ObjectArray, Progress
 from embodied_nav.msg import SemanticDelta as DeltaMsg
 from embodied_nav.srv import ClearMemory, LoadMemory, QueryMemory, SaveMemory
 
@@ -36,36 +38,38 @@ from ..frames import Keyframe, RGBDFrame, SemanticDelta
 from ..geometry import invert, is_rigid
 from ..memory import MemoryConfig, SpatialMemory
 from ..memory.correction import Correction
-from ..memory.query import Frustum, Query
 from ..memory.writer import MemoryWriter
 from ..planning.scan_layer import ScanLayer, ScanLayerConfig
 from ..reasoner.room_names import room_names
-from . import markers, params, qos, warm_up
+from ..slam.looks import look_of
+from . import map_identity, markers, params, qos, questions, warm_up
 from .camera_input import CameraInput
 from .conversions import (
     BadMessage,
-    camera_from_msg,
     cloud_msg,
     delta_from_msg,
     grid_msg,
     header,
     keyframe_from_msg,
     matrix_from_pose,
-    object_msg,
     objects_msg,
-    pose_msg,
     scan_beams,
     stamp_ns,
-    xyz,
 )
+from .keyframe_ids import KeyframeIds, first_of_run
 from .lifecycle import AgentNode, run
 from .lockstep import FusionOrder
+from .map_identity import Identity, identity_from_msg
 from .slam_path import moved_keyframes, path_poses
 from .transforms import Transforms
 from .worker import Worker
 
 #: A file that was written so short a time ago, and not closed, is of this run (s).
 _SAME_RUN = 60.0
+#: How long frames wait at most while two maps become one (s), and how often that is begun anew.
+_JOINING, _TRIES = 30.0, 3
+#: SLAM may have begun this long before what the memory took in last, and still mean that it begins now (ns).
+_JUST_NOW = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class MemoryNodeConfig(Config):
     new_map: bool = param(
         False, "begin a new map in the file: for a robot that does not know where it is in the one that is there"
     )
+    map: str = param("", "UUID of the map of the file to go on in; empty: the one that was written last")
+    looks: bool = param(True, "keep what keyframes look like, by which SLAM finds itself in a later session")
     map_rate: float = param(5.0, "occupancy and object list, at most", unit="Hz", low=0.1, high=30.0)
     voxel_rate: float = param(2.0, "changed voxels, at most", unit="Hz", low=0.1, high=30.0)
     scan: bool = param(False, "lay what a laser scan on 'scan' says over the occupancy")
@@ -98,11 +104,15 @@ class MemoryNode(AgentNode):
         self._memory_config = params.declare(self, MemoryConfig, "memory")
         self._try(SpatialMemory(self._memory_config))
         self._lock = threading.Lock()
+        #: Stamps of the newest frame, and of the first one in the running map; the first keyframe of a crashed run.
+        self._stamp, self._first_stamp, self._resumed = 0, None, None
         self._memory, self._writer = self._open()
+        #: Cleared while two maps become one.
+        self._settled = threading.Event()
+        self._settled.set()
         scan_layer = params.declare(self, ScanLayerConfig, "scan_layer")
         self._scan_layer = ScanLayer(self._memory_config.voxel_size, scan_layer)
         self._ids = KeyframeIds()
-        self._stamp = 0
         self._told = ""
         self._order = FusionOrder(self._fuse_in_order) if self.settings.lockstep else None
         self._make_publishers()
@@ -152,9 +162,14 @@ class MemoryNode(AgentNode):
         memory = SpatialMemory.load(path, self._memory_config) if found else SpatialMemory(self._memory_config)
         if not path:
             return memory, None
-        writer = MemoryWriter(memory, path, self._config.save_period)
         # A node that was killed a moment ago goes on in the map in which it was.
-        if self._config.new_map and memory.keyframes and memory.interrupted > _SAME_RUN:
+        if memory.keyframes and memory.interrupted <= _SAME_RUN:
+            self._stamp = self._first_stamp = memory.stamp
+            self._resumed = first_of_run(memory)
+        elif self._config.map and self._config.map != memory.uuid:
+            memory = SpatialMemory.load(path, self._memory_config, self._config.map)
+        writer = MemoryWriter(memory, path, self._config.save_period)
+        if self._config.new_map and memory.keyframes and self._resumed is None:
             memory.begin_map()
         return memory, writer
 
@@ -197,6 +212,7 @@ class MemoryNode(AgentNode):
         self._newest_path = (np.zeros(0, np.int64), np.zeros((0, 4, 4)), 0)
         self.diagnostics.counts["corrections"] += 0
         self.create_subscription(PathMsg, "slam/path", self._take, qos.latched())
+        self.create_subscription(MapIdentity, map_identity.TOPIC, self._take_identity, map_identity.profile())
         self.create_subscription(KeyframeMsg, "keyframes", self._take, self.handover())
         self.create_subscription(DeltaMsg, "semantic_delta", self._take, self.handover())
         if self._config.scan:
@@ -218,7 +234,14 @@ class MemoryNode(AgentNode):
         if self.active:
             self._worker.put(message)
 
+    def _take_identity(self, message: MapIdentity) -> None:
+        """Active or not: it is said only once. Frames wait from here on until the maps have become one."""
+        if message.joined:
+            self._settled.clear()
+        self._worker.put(message)
+
     def _frame(self, frame: RGBDFrame) -> None:
+        self._settled.wait(_JOINING)
         if self._order is not None:
             self._order.frame(frame)
         else:
@@ -237,7 +260,11 @@ class MemoryNode(AgentNode):
                 self._scan(message)
             elif isinstance(message, PathMsg):
                 self._path(message)
+            elif isinstance(message, MapIdentity):
+                self._identify(message)
             elif isinstance(message, KeyframeMsg):
+                if self._ids.newest == stamp_ns(message.header.stamp):
+                    return  # told again, to somebody else who listens since now
                 self._note_mount(message)
                 keyframe = self._ids.renumbered(keyframe_from_msg(message), self._memory)
                 if self._order is not None:
@@ -267,14 +294,83 @@ class MemoryNode(AgentNode):
 
     def _note_mount(self, message: KeyframeMsg) -> None:
         """Remembers how the camera sat on the base when a keyframe was taken: TF forgets that."""
-        stamp, robot = stamp_ns(message.header.stamp), self.robot
+        stamp, robot, at = stamp_ns(message.header.stamp), self.robot, self._transforms.at
+        with contextlib.suppress(BadMessage):
+            try:
+                T_map_base = at(robot.map_frame, robot.base_frame, stamp, self.settings.tf_timeout)
+                T_base_camera = invert(T_map_base) @ matrix_from_pose(message.pose)
+            except BadMessage:  # taken before this node heard of TF: a camera that is fixed has sat there then, too
+                T_base_camera = at(robot.base_frame, message.header.frame_id, stamp)
+            if is_rigid(T_base_camera):
+                self._mounts[stamp] = self._mount = T_base_camera
+
+    def _identify(self, message: MapIdentity) -> None:
+        """Goes on in the map that SLAM stands in: begins a new one, or makes one of two."""
         try:
-            T_map_base = self._transforms.at(robot.map_frame, robot.base_frame, stamp, self.settings.tf_timeout)
-        except BadMessage:
-            return
-        T_base_camera = invert(T_map_base) @ matrix_from_pose(message.pose)
-        if is_rigid(T_base_camera):
-            self._mounts[stamp] = self._mount = T_base_camera
+            identity = identity_from_msg(message)
+            if identity.T is not None:
+                self._join(identity)
+            elif not identity.map_id:
+                self._begin_map(identity.stamp)
+            elif identity.map_id != self._memory.uuid:
+                raise InputError(f"SLAM stands in map {identity.map_id}, the memory in {self._memory.uuid}")
+            self.diagnostics.errors.pop("map", None)
+        except InputError as error:
+            self.diagnostics.errors["map"] = str(error)
+            self.get_logger().error(str(error))
+        finally:
+            self._settled.set()
+
+    def _begin_map(self, stamp: int) -> None:
+        """SLAM began at a stamp (ns) without knowing where it is."""
+        with self._lock:
+            memory = self._memory
+            first = self._first_stamp
+            of_its_own = first is not None and (stamp <= first or stamp <= self._stamp - _JUST_NOW)
+            if of_its_own or self._writer is None or not memory.keyframes:
+                return
+            memory.begin_map()
+            self._begin_anew()
+            self._first_stamp = None
+        self.get_logger().warning("SLAM does not know where it is: the memory begins a new map")
+
+    def _join(self, identity: Identity) -> None:
+        """Makes one map of the running one and one of the file, beside what answers meanwhile."""
+        memory, uuid = self._memory, identity.map_id if identity.moves else identity.joined_map_id
+        if memory.uuid == identity.map_id and (identity.moves or uuid not in _alive(memory)):
+            return  # it was done before a restart
+        if memory.uuid != identity.map_id and not identity.moves:
+            raise InputError(f"SLAM stands in map {identity.map_id}, the memory in {memory.uuid}")
+        if memory.file is None:
+            raise InputError(f"SLAM stands in map {uuid} of a file, the memory in none: set its parameter 'file', too")
+        self._corrector.drain(_JOINING)
+        start, other = time.monotonic(), SpatialMemory.load(memory.file, self._memory_config, uuid)
+        # Of a memory that came late all frames stand there already.
+        there = identity.moves and self._first_stamp is not None and self._first_stamp >= identity.stamp
+        T = np.eye(4) if there else identity.T
+        for left in reversed(range(_TRIES)):
+            with self._lock:
+                joining = memory.begin_join(other, T, into=identity.moves)
+            joining.run()
+            try:
+                with self._lock:
+                    memory.finish_join(joining, identity.stamp)
+                    self._moved_house(identity)
+                break
+            except InputError:
+                if not left:
+                    raise
+        self.diagnostics.latency("join").add(time.monotonic() - start)
+        self.get_logger().info(f"map {uuid} and the running one are one: {len(memory.keyframes)} keyframes")
+
+    def _moved_house(self, identity: Identity) -> None:
+        """What else hangs on coordinates."""
+        self._fused += 1
+        if identity.moves:
+            self._newest_path = (np.zeros(0, np.int64), np.zeros((0, 4, 4)), 0)
+            self._scan_layer = ScanLayer(self._memory_config.voxel_size, self._scan_layer.config)
+            self._ids.forget()
+        self._change_token = 0
 
     def _path(self, message: PathMsg) -> None:
         """Begins to move the keyframes that SLAM has moved; frames go on meanwhile."""
@@ -286,8 +382,10 @@ class MemoryNode(AgentNode):
         stamps, poses, since = self._newest_path
         with self._lock:
             memory = self._memory
+            first = memory.sessions[-1]["first_keyframe"] if self._resumed is None else self._resumed
+            # Stamps of other sessions may be the same: simulated time begins anew.
             known = {i: (k.stamp, memory.expected_pose(i)) for i, k in memory.keyframes.items()
-                     if stamp in (None, k.stamp)}  # fmt: skip
+                     if i >= first and stamp in (None, k.stamp)}  # fmt: skip
             if self._mount is None or not known:
                 return
             moved, unknown = moved_keyframes(stamps, poses, known, self._mounts, self._mount)
@@ -328,14 +426,19 @@ class MemoryNode(AgentNode):
 
     def _fuse(self, frame: RGBDFrame | None, keyframe: Keyframe | None, delta: SemanticDelta | None) -> None:
         """Takes in what is given, in this order: frame, keyframe, delta."""
+        look = look_of(keyframe.frame) if keyframe is not None and self._config.looks else {}
         start = time.monotonic()
         with self._lock:
             if frame is not None:
                 self._memory.integrate(frame)
             if keyframe is not None:
-                self._memory.add_keyframe(keyframe)
+                number = self._memory.add_keyframe(keyframe)
+                if look:
+                    self._memory.add_look(number, **look)
             if delta is not None:
                 self._memory.add_delta(delta)
+            if self._first_stamp is None and (frame is not None or keyframe is not None):
+                self._first_stamp = (frame or keyframe.frame).stamp
             self._stamp = max(self._stamp, *(x.stamp for x in (frame, delta) if x is not None), 0)
             self._fused += 1
         if frame is not None:
@@ -404,29 +507,9 @@ class MemoryNode(AgentNode):
 
     # -- services ------------------------------------------------------------------------------------------------------
 
-    def _asked(self, request: QueryMemory.Request) -> Query:
-        """The question of a request."""
-        frustum = None
-        if request.use_frustum:
-            T = matrix_from_pose(request.camera_pose)
-            if not is_rigid(T):
-                raise InputError("the camera's pose is not a finite rigid transform")
-            frustum = Frustum(camera_from_msg(request.camera), T, request.camera_range)
-        return Query(
-            text=request.text,
-            box=(xyz(request.box_min), xyz(request.box_max)) if request.use_box else None,
-            frustum=frustum,
-            feature=np.array(request.feature, dtype=np.float32) if len(request.feature) else None,
-            since=self._stamp - int(request.last_seconds * 1e9) if request.last_seconds > 0 else None,
-            near=xyz(request.near) if request.use_near else None,
-            viewer=xyz(request.viewer) if request.use_viewer else None,
-            include_gone=request.include_gone,
-            max_results=request.max_results or 10,
-        )
-
     def _query(self, request: QueryMemory.Request, response: QueryMemory.Response) -> QueryMemory.Response:
         try:
-            query = self._asked(request)
+            query = questions.query_from_msg(request, self._stamp)
             with self._lock:
                 memory, stamp, map_id = self._memory, self._stamp, self._memory.uuid
                 names = room_names(memory.rooms(), memory.objects())
@@ -436,11 +519,7 @@ class MemoryNode(AgentNode):
             response.success, response.message = False, str(error)
             return response
         response.header, response.map_id = header(stamp, self.robot.map_frame), map_id
-        response.objects = [object_msg(a.object) for a in found]
-        response.scores = [float(a.score) for a in found]
-        response.ages, response.reasons = [a.age for a in found], [a.why for a in found]
-        response.rooms = [names.get(a.room, f"room {a.room}" if a.room > 0 else "") for a in found]
-        response.views = [pose_msg(np.eye(4) if a.T_map_camera is None else a.T_map_camera) for a in found]
+        questions.fill(response, found, names)
         if voxels is not None:
             response.voxels = self._cloud(voxels, stamp)
         response.success, response.message = True, f"{len(found)} objects"
@@ -496,44 +575,15 @@ class MemoryNode(AgentNode):
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._ids = KeyframeIds()
+        self._ids, self._resumed = KeyframeIds(), None
         self._scan_layer = ScanLayer(self._memory_config.voxel_size, self._scan_layer.config)
         self._fused += 1
         self._change_token = 0
 
 
-class KeyframeIds:
-    """Keeps keyframe ids unique in the memory: the keyframe node counts from 0 again after a restart."""
-
-    def __init__(self) -> None:
-        self._offset: int | None = None
-        self._last = -1
-        self._by_stamp: dict[int, int] = {}
-
-    def renumbered(self, keyframe: Keyframe, memory: SpatialMemory) -> Keyframe:
-        """The keyframe with an id that the memory has not seen."""
-        if self._offset is None:
-            first = memory.sessions[-1]["first_keyframe"]  # the memory counts from there by itself
-            self._offset = max(max(memory.keyframes, default=-1) + 1 - first, 0)
-        elif keyframe.id <= self._last:
-            self._offset += self._last + 1
-        self._last = keyframe.id
-        number = self._offset + keyframe.id
-        self._by_stamp[keyframe.frame.stamp] = number
-        while len(self._by_stamp) > 1000:
-            del self._by_stamp[next(iter(self._by_stamp))]
-        return Keyframe(number, keyframe.frame, keyframe.overlap, keyframe.inliers, keyframe.reason)
-
-    def matched(self, delta: SemanticDelta) -> SemanticDelta:
-        """The delta with the ids that its keyframes have in the memory.
-
-        Raises:
-            BadMessage: ``unknown_keyframe``.
-        """
-        if delta.stamp not in self._by_stamp:
-            raise BadMessage("unknown_keyframe", f"semantic delta of keyframe {delta.keyframe_id}, which never came")
-        previous = delta.previous_id + self._offset if delta.previous_id >= 0 else -1
-        return replace(delta, keyframe_id=self._by_stamp[delta.stamp], previous_id=previous)
+def _alive(memory: SpatialMemory) -> set[str]:
+    """The maps of its file that are part of no other."""
+    return {m.uuid for m in memory.maps if not m.merged_into}
 
 
 def main(args: list[str] | None = None) -> int:

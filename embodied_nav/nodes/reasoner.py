@@ -1,7 +1,8 @@
 """The reasoner node: the map in, decisions and a plan out. Knows nothing of how it is decided.
 
-Subscribes memory/occupancy, memory/object_list, memory/corrections (the plan is made anew), odom, /tf, /tf_static,
-progress (only to count keyframes for feedback).
+Subscribes memory/occupancy, memory/object_list, memory/corrections (the plan is made anew), slam/map (nothing is
+decided between SLAM's and the memory's change to another map), odom, /tf, /tf_static, progress (only to count keyframes
+for feedback).
 Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose is "turn there", none is "stand"),
 instruction (std_msgs/String, latched), options (markers of the choices, the decision as text), progress, /diagnostics.
 Serves the action navigate. The plan is repeated at least twice a second: when this node dies, control stands.
@@ -26,7 +27,7 @@ from visualization_msgs.msg import MarkerArray
 
 from embodied_nav.action import Navigate
 from embodied_nav.msg import Decision as DecisionMsg
-from embodied_nav.msg import ObjectArray, Progress
+from embodied_nav.msg import MapIdentity, ObjectArray, Progress
 
 from .. import reasoner
 from ..config import Config, param
@@ -34,7 +35,7 @@ from ..errors import InputError
 from ..frames import MemoryObject, OccupancyGrid
 from ..planning import PlanningConfig, path_length
 from ..reasoner import NAMES, Navigator, NavigatorConfig, NavigatorOutput, OptionConfig
-from . import markers, params, qos
+from . import map_identity, markers, params, qos
 from .conversions import (
     BadMessage,
     decision_msg,
@@ -98,6 +99,8 @@ class ReasonerNode(AgentNode):
         self._goal: Goal | None = None
         self._objects, self._held_map = ObjectArray(), None
         self._map_at = -1e9
+        #: The map that SLAM stands in where it says so, and that of the newest decisions.
+        self._expected_map = self._map_id = ""
         self._plan, self._plan_at, self._plan_length = Path(), 0.0, 0.0
         self._decision = DecisionMsg()
         self._last_xy: np.ndarray | None = None
@@ -135,6 +138,7 @@ class ReasonerNode(AgentNode):
         self.create_subscription(ObjectArray, "memory/object_list", self._objects_in, qos.latched())
         self.create_subscription(Odometry, "odom", self._odometry, qos.reliable())
         self.create_subscription(Progress, "progress", self._progressed, qos.reliable(100))
+        self.create_subscription(MapIdentity, map_identity.TOPIC, self._identified, map_identity.profile())
         self.create_subscription(UInt32, "memory/corrections", self._corrected, qos.latched())
         self.diagnostics.input("memory/occupancy", required=False)
         self._server = ActionServer(
@@ -238,6 +242,11 @@ class ReasonerNode(AgentNode):
         with self._navigating:
             self._navigator.replan()
 
+    def _identified(self, message: MapIdentity) -> None:
+        """SLAM stands in another map: until the memory does, its map and the robot's pose do not belong together."""
+        if message.joined:
+            self._expected_map = message.map_id
+
     def _progressed(self, message: Progress) -> None:
         if self._goal is not None and (message.node, message.stage) == ("keyframe", "frame"):
             self._goal.keyframes += message.taken
@@ -255,7 +264,7 @@ class ReasonerNode(AgentNode):
     def _match(self) -> None:
         """Hands the map on; in lock-step only together with the object list of the same stamp."""
         held = self._held_map
-        if held is None or not self.active:
+        if held is None or not self.active or self._expected_map not in ("", self._objects.map_id):
             return
         if self.settings.lockstep and held.header.stamp != self._objects.header.stamp:
             return
@@ -284,6 +293,10 @@ class ReasonerNode(AgentNode):
             raise BadMessage("nan_pose", "the robot's pose is not finite")
         start = time.monotonic()
         with self._navigating:
+            if objects.map_id != self._map_id:
+                # Places that it has been to or given up are of the other map.
+                self._map_id = objects.map_id
+                self._navigator.reset(goal.instruction)
             out = self._navigator.update(stamp, T, grid_from_msg(grid_message), objects_from_msg(objects))
         seconds = time.monotonic() - start
         self.diagnostics.latency("reasoner").add(seconds)
