@@ -2,8 +2,9 @@
 
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static (odom->base_link of
 the wheels; base_link->camera). Publishes /tf map->odom at the stamp of every image, slam/path (nav_msgs/Path: base_link
-in map at past stamps, anew after every correction), slam/graph (markers), progress, /diagnostics. With publish_odom,
-for a camera without wheels, also odom and /tf odom->base_link.
+in map at past stamps, anew after every correction), slam/map (embodied_nav/MapIdentity: which map of memory_file that
+is), slam/graph (markers), progress, /diagnostics. With publish_odom, for a camera without wheels, also odom and /tf
+odom->base_link. Subscribes initialpose (PoseWithCovarianceStamped: base_link in a map of memory_file), too.
 """
 
 from __future__ import annotations
@@ -15,26 +16,32 @@ from dataclasses import dataclass
 
 import numpy as np
 import tf2_ros
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.clock import Clock, ClockType
 from visualization_msgs.msg import MarkerArray
 
+from embodied_nav.msg import MapIdentity
+
 from ..config import Config, param
+from ..errors import InputError
 from ..frames import RGBDFrame
-from ..geometry import invert, rotation_angle
-from ..slam import OdometryConfig, Slam, SlamConfig, SlamUpdate
+from ..geometry import invert, is_rigid, rotation_angle
+from ..slam import Landmark, OdometryConfig, Slam, SlamConfig, SlamUpdate, landmarks_of
 from ..slam.metrics import write_trajectory
-from . import markers, params, qos, warm_up
+from . import map_identity, markers, params, qos, warm_up
 from .camera_input import CameraInput
-from .conversions import header, pose_msg, transform_msg, vector_msg
+from .conversions import header, matrix_from_pose, pose_msg, transform_msg, vector_msg
 from .lifecycle import AgentNode, run
+from .map_identity import Identity, identity_msg
 from .transforms import Transforms
 
 #: slam/path holds a pose every so far (m, rad), and after so long without motion (s).
 _PATH_STEP, _PATH_TURN, _PATH_PAUSE = 0.02, 0.05, 1.0
 #: Frames in a row that neither depth nor features could place, after which tracking is lost.
 _LOST = 5
+#: Poses in other coordinates than before are told so long (s) after slam/map said whose they are, not at once.
+_AFTER_JOIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,9 @@ class SlamNodeConfig(Config):
     )
     trajectory_file: str = param(
         "", "file for the camera's poses in map, written at the end, as TUM writes them; empty: none"
+    )
+    memory_file: str = param(
+        "", "the memory's file: SLAM finds itself among the keyframes of earlier sessions in it; empty: it begins anew"
     )
     path_period: float = param(1.0, "slam/path without a correction, at most this often", unit="s", low=0.1, high=600.0)
 
@@ -69,9 +79,15 @@ class SlamNode(AgentNode):
         self._T_base_camera = np.eye(4)
         self._last_odom: tuple[int, np.ndarray] | None = None
         self._shown = self._published = 0
+        self._landmarks = landmarks_of(self._config.memory_file) if self._config.memory_file else []
+        self._T_map_odom: np.ndarray | None = None
+        self._given: np.ndarray | None = None
+        self._quiet_until = 0.0
         self._path_out = self.create_lifecycle_publisher(Path, "slam/path", qos.latched())
         self._graph_out = self.create_lifecycle_publisher(MarkerArray, "slam/graph", qos.latched())
         self._odom_out = self.create_lifecycle_publisher(Odometry, "odom", qos.reliable())
+        self._map_out = self.create_lifecycle_publisher(MapIdentity, map_identity.TOPIC, map_identity.profile())
+        self.create_subscription(PoseWithCovarianceStamped, "initialpose", self._take_pose, qos.reliable())
         self._transforms = WheelPoses(self, self._config.publish_odom)
         self.diagnostics.counts["corrections"] += 0
         self.diagnostics.facts.update(tracking="nothing yet", keyframes=0, loops=0)
@@ -103,17 +119,58 @@ class SlamNode(AgentNode):
         start = time.monotonic()
         with self._lock:
             if self._slam is None:
-                self._slam = Slam(*self._settings, T_map_start=T_base_camera)
+                self._begin(frame.stamp, T_base_camera)
             self._T_base_camera = T_base_camera
+            self._believe_given()
             update = self._slam.process(frame.stamp, frame.depth, frame.camera, frame.color, wheels)
             self._path.add(frame.stamp, update.T_map_camera)
         self.diagnostics.latency("slam").add(time.monotonic() - start)
+        T_odom_camera = update.T_odom_camera if wheels is None else wheels
+        if update.joined is not None:
+            self._tell_joined(frame.stamp, update, T_odom_camera)
+        self._T_map_odom = update.T_map_camera @ invert(T_odom_camera)
         if update.corrected:
             self.diagnostics.counts["corrections"] += 1
             self._publish_path()
         self._publish_transforms(frame.stamp, update, wheels, T_base_camera)
         self._report(update)
         self.report_progress("frame", frame.stamp, bool(update.loops))
+
+    def _begin(self, stamp: int, T_base_camera: np.ndarray) -> None:
+        """The first frame: coordinates are of no map that anybody knows."""
+        self._slam = Slam(*self._settings, T_map_start=T_base_camera, landmarks=self._landmarks)
+        self._map_out.publish(identity_msg(Identity(stamp), self.robot.map_frame))
+
+    def _believe_given(self) -> None:
+        """Hands on a pose that somebody gave, in the map with the most keyframes."""
+        if self._given is None:
+            return
+        T_map_base, self._given = self._given, None
+        try:
+            if not self._landmarks:
+                raise InputError("no keyframes of earlier sessions are known: set memory_file")
+            self._slam.place(T_map_base @ self._T_base_camera, _largest_map(self._landmarks))
+        except InputError as error:
+            self.get_logger().warning(f"initialpose: {error}")
+
+    def _take_pose(self, message: PoseWithCovarianceStamped) -> None:
+        T, map_frame = matrix_from_pose(message.pose.pose), self.robot.map_frame
+        if message.header.frame_id not in ("", map_frame) or not is_rigid(T):
+            self.get_logger().warning(f"initialpose: give a finite pose in frame '{map_frame}'")
+        else:
+            self._given = T
+
+    def _tell_joined(self, stamp: int, update: SlamUpdate, T_odom_camera: np.ndarray) -> None:
+        """Two maps are one from this frame on."""
+        joined, T = update.joined, update.joined.T
+        if not joined.joined_map_id and self._T_map_odom is not None:
+            # What has been mapped so far is moved so that this frame stays where it was seen from; what drifted
+            # before it, the path corrects.
+            T = update.T_map_camera @ invert(self._T_map_odom @ T_odom_camera)
+        identity = Identity(stamp, joined.map_id, joined.joined_map_id, T)
+        self._map_out.publish(identity_msg(identity, self.robot.map_frame))
+        self._quiet_until = time.monotonic() + _AFTER_JOIN
+        self.get_logger().info(f"found itself in map {joined.map_id}")
 
     def _refused(self, stamp: int) -> None:
         self.report_progress("frame", stamp, False)
@@ -148,6 +205,7 @@ class SlamNode(AgentNode):
         words = {"prior": "wheels only" if not self._config.publish_odom else "nothing but the last motion"}
         diagnostics.facts["tracking"] = "lost" if lost else words.get(update.source, update.source)
         diagnostics.facts.update(keyframes=slam.keyframes, loops=len(slam.loops))
+        diagnostics.facts["map"] = slam.map_id or ("its own" if slam.located else "its own, not found in the file yet")
         if lost and self._config.publish_odom:
             diagnostics.errors["tracking"] = f"lost for {slam.lost} frames: turn the camera to where it has been"
         else:
@@ -168,6 +226,8 @@ class SlamNode(AgentNode):
             self._graph_out.publish(markers.graph(positions, edges, header(self._path.newest, self.robot.map_frame)))
 
     def _publish_path(self) -> None:
+        if time.monotonic() < self._quiet_until:
+            return  # the timer tells it
         with self._lock:
             stamps, poses = self._slam.trajectory()
             kept = self._path.indices(len(stamps))
@@ -239,6 +299,11 @@ class SparsePath:
         if float(np.linalg.norm(moved[:3, 3])) > _PATH_STEP or rotation_angle(moved) > _PATH_TURN:
             return True
         return (stamp - before) * 1e-9 > _PATH_PAUSE
+
+
+def _largest_map(landmarks: list[Landmark]) -> str:
+    names = [known.map_id for known in landmarks]
+    return max(dict.fromkeys(names), key=names.count)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """RGB-D SLAM: odometry, loop detection, pose graph. Knows nothing of ROS and language."""
 
-from .looks import Landmark, landmark, look_of
+from .looks import Landmark, landmark, landmarks_of, look_of
 from .metrics import ate_rmse
 from .odometry import OdometryConfig, RGBDOdometry
 from .slam import Joined, Relocation, Slam, SlamConfig, SlamUpdate
@@ -16,5 +16,6 @@ __all__ = [
     "SlamUpdate",
     "ate_rmse",
     "landmark",
+    "landmarks_of",
     "look_of",
 ]

@@ -1,12 +1,13 @@
 """What a keyframe looks like as plain arrays, so that a file can keep it and a later session be recognised by it.
 
-Knows nothing of files, memory and graphs.
+Knows nothing of graphs, and of files only which one holds the keyframes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from ..errors import InputError
 from ..frames import RGBDFrame
 from ..geometry import Camera
 from ..keyframes import Features, extract
+from ..memory.persistence import read_looks
 from .odometry import OdometryConfig, thinned
 from .places import KeptView, View
 
@@ -88,3 +90,16 @@ def landmark(map_id: str, T_map_camera: np.ndarray, arrays: Mapping[str, np.ndar
     if look.depth_shape() != (camera.height, camera.width) or len(arrays["pixels"]) != len(arrays["points"]):
         raise InputError("a keyframe's look is damaged: its depth or its points do not fit")
     return Landmark(map_id, np.asarray(T_map_camera, np.float64), look)
+
+
+def landmarks_of(path: str | Path) -> list[Landmark]:
+    """All keyframes of a memory file that tell what they look like, oldest first; another process may write it.
+
+    A file that is not there, or holds none, gives none.
+
+    Raises:
+        InputError: the file is no memory, damaged or newer, or holds looks of another kind.
+    """
+    if not Path(path).exists():
+        return []
+    return [landmark(k.map, k.T_map_camera, k.arrays) for k in read_looks(path) if k.arrays]
