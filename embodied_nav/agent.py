@@ -94,6 +94,9 @@ class PathFollower:
 class Agent:
     """Everything between a camera frame and a velocity.
 
+    Args:
+        looks: keeps what keyframes look like, by which SLAM finds itself in a later session.
+
     Attributes:
         memory, gate, navigator, follower: the components, for reports and maps.
         decisions: all decisions since reset.
@@ -111,8 +114,10 @@ class Agent:
         keyframes: KeyframeConfig | None = None,
         navigator: Navigator | None = None,
         follower: PathFollower | None = None,
+        looks: bool = False,
     ) -> None:
         self.robot, self.perception = robot, perception
+        self._looks = looks
         self.memory = SpatialMemory(memory or MemoryConfig())
         self.gate = KeyframeGate(keyframes or KeyframeConfig())
         self.navigator = navigator or Navigator(robot=robot, policy=policy)
@@ -124,15 +129,22 @@ class Agent:
         self._output: NavigatorOutput | None = None
         self.keyframes = self.perception_calls = 0
 
-    def reset(self, instruction: str) -> None:
+    def reset(self, instruction: str, memory: SpatialMemory | None = None) -> None:
         """Starts on a new instruction in an unknown place.
+
+        Args:
+            memory: of an earlier session, as loaded from its file; poses must be of its map. Where the robot does not
+                know where it is in that, call its ``begin_map`` before, and :meth:`join` once SLAM knows.
 
         Raises:
             InputError: the sentence names nothing.
         """
         self.navigator.reset(instruction)
         self.instruction = instruction
-        self.memory.clear()
+        if memory is None:
+            self.memory.clear()
+        else:
+            self.memory = memory
         self.gate.reset()
         self.follower.reset()
         self.decisions.clear()
@@ -201,8 +213,8 @@ class Agent:
             How many keyframes moved.
         """
         with _Clock(self.seconds["correction"]):
-            moved = {}
-            for keyframe in self.memory.keyframes.values():
+            moved, first = {}, self.memory.sessions[-1]["first_keyframe"]
+            for keyframe in (k for k in self.memory.keyframes.values() if k.id >= first):
                 i = int(np.searchsorted(stamps, keyframe.stamp))
                 if i < len(stamps) and stamps[i] == keyframe.stamp and _is_moved(keyframe.T_map_camera, poses[i]):
                     moved[keyframe.id] = poses[i]
@@ -210,6 +222,21 @@ class Agent:
                 self.memory.move_keyframes(moved)
                 self.navigator.replan()
         return len(moved)
+
+    def join(self, map_id: str, joined_map_id: str, T: np.ndarray) -> None:
+        """SLAM has found that two maps of the memory's file are one, see ``slam.Joined``. Comes before the next frame.
+
+        Raises:
+            InputError: the memory is in no file, or the file holds no such map.
+        """
+        with _Clock(self.seconds["correction"]):
+            if joined_map_id:
+                self.memory.absorb(joined_map_id, T)
+                self.navigator.replan()
+            else:
+                self.memory.become(map_id, T)
+                # Places that it has been to or given up are of the other map.
+                self.navigator.reset(self.instruction)
 
     def control(self, stamp: int, T_odom_base: np.ndarray) -> Velocity:
         """The velocity to drive now (20 Hz)."""
@@ -225,7 +252,11 @@ class Agent:
         with _Clock(self.seconds["perception"]):
             delta = self.perception.perceive(self._previous, keyframe, self.instruction)
         with _Clock(self.seconds["memory"]):
-            self.memory.add_keyframe(keyframe)
+            number = self.memory.add_keyframe(keyframe)
+            if self._looks:
+                from .slam import look_of
+
+                self.memory.add_look(number, **look_of(keyframe.frame))
             self.memory.add_delta(delta)
         self._previous = keyframe
         self.keyframes += 1

@@ -85,7 +85,10 @@ class AgentDriver:
         self.agent.reset(episode.instruction)
 
     def correct(self, correction: Correction) -> None:
-        """Moves the agent's keyframes."""
+        """Moves the agent's keyframes, into another map where two became one."""
+        joined = correction.joined
+        if joined is not None:
+            self.agent.join(joined.map_id, joined.joined_map_id, joined.T)
         self.agent.correct(correction.stamps, correction.poses)
 
     def see(self, observation: Observation, T_map_odom: np.ndarray) -> None:

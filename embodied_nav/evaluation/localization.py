@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -11,16 +12,23 @@ from ..errors import InputError
 from ..geometry import Camera, invert
 from ..sim.interface import Observation, Simulator
 
+if TYPE_CHECKING:
+    from ..slam import Joined, Landmark
+
 #: Names that :func:`create_localization` knows.
 NAMES = ("truth", "odom", "slam")
 
 
 @dataclass(frozen=True, eq=False)
 class Correction:
-    """SLAM has moved past poses: stamps (N int64 ns, ascending) and T_map_camera (Nx4x4) of all frames so far."""
+    """SLAM has moved past poses: stamps (N int64 ns, ascending) and T_map_camera (Nx4x4) of all frames so far.
+
+    ``joined``: two maps became one with it; the poses are of ``joined.map_id``.
+    """
 
     stamps: np.ndarray
     poses: np.ndarray
+    joined: Joined | None = None
 
 
 class Localization(Protocol):
@@ -80,14 +88,17 @@ class OdomLocalization:
 class SlamLocalization:
     """This package's SLAM on colour, depth and wheel odometry; map is odometry's frame at the start.
 
+    Args:
+        landmarks: keyframes of earlier sessions; it finds itself among them, or stays in a map of its own.
+
     Attributes:
         slam: the component, for reports.
     """
 
-    def __init__(self, camera: Camera) -> None:
+    def __init__(self, camera: Camera, landmarks: Sequence[Landmark] = ()) -> None:
         from ..slam import Slam
 
-        self.slam = Slam()
+        self.slam = Slam(landmarks=landmarks)
         self._camera = camera
         self.T_map_odom = np.eye(4)
 
@@ -96,4 +107,4 @@ class SlamLocalization:
         T_odom_camera = observation.T_odom_base @ observation.T_base_camera
         update = self.slam.process(observation.stamp, observation.depth, self._camera, observation.color, T_odom_camera)
         self.T_map_odom = update.T_map_camera @ invert(T_odom_camera)
-        return Correction(*self.slam.trajectory()) if update.corrected else None
+        return Correction(*self.slam.trajectory(), update.joined) if update.corrected else None
