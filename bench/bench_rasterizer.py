@@ -20,13 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.robot import RobotProfile
-from embodied_nav.sim import raster_kernels
 from embodied_nav.sim.apartments import generate
 from embodied_nav.sim.embedded import EmbeddedSimulator, LoadedScene, SceneCache
 from embodied_nav.sim.fast import FastSimulator
 from embodied_nav.sim.mesh import SceneDescription, SceneMesh
 from embodied_nav.sim.noise import DepthNoise
 from embodied_nav.sim.raster_scene import LIGHT_OFFSET
+from embodied_nav.sim.raster_shading import shade
 from embodied_nav.sim.rasterizer import Rasterizer
 
 
@@ -51,7 +51,7 @@ class RayCaster:
         inverse = np.ones(ids.shape, dtype=np.float32)
         color = np.empty((*ids.shape, 3), dtype=np.uint8)
         depth, instances = np.empty_like(inverse), np.empty_like(ids)
-        raster_kernels.shade(
+        shade(
             inverse, ids, T, (r.camera.fx, r.camera.fy, r.camera.cx, r.camera.cy), s.planes, s.instance, s.maps,
             s.texture, s.density, s.levels, s.texels, s.shades, s.light, s.light_origin, s.light_cell, LIGHT_OFFSET,
             np.zeros(3, dtype=np.uint8), color, depth, instances,

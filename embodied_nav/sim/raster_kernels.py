@@ -1,4 +1,4 @@
-"""Numba kernels of the rasteriser: visibility buffer, deferred shading, light grid. Knows nothing of scene files.
+"""Numba kernels of the rasteriser: visibility buffer, its depth, light grid. Knows nothing of colour and of files.
 
 A triangle is drawn by the edge functions of its corners in homogeneous pixel space (Olano and Greer, "Triangle scan
 conversion using 2D homogeneous coordinates", 1997): with P = K [R|t] x the edge opposite to corner i is
@@ -276,113 +276,6 @@ def resolve_depth(inverse, ids, T, intrinsics, planes, instance, depth, instance
             dz = T[2, 0] * x + T[2, 1] * y + T[2, 2]
             depth[v, u] = _depth(planes, f, inverse[v, u], T[0, 3], T[1, 3], T[2, 3], dx, dy, dz)
             instances[v, u] = instance[f]
-
-
-@njit(cache=True, nogil=True)
-def _bilinear(texels, offset, log_width, log_height, u, v):
-    """Red and blue (0x00BB00RR) and green, each times 256, of a texture that repeats."""
-    width, height = 1 << log_width, 1 << log_height
-    x, y = u * np.float32(width) - np.float32(0.5), v * np.float32(height) - np.float32(0.5)
-    x_floor, y_floor = np.float32(np.floor(x)), np.float32(np.floor(y))
-    wx, wy = np.int64((x - x_floor) * np.float32(16.0)), np.int64((y - y_floor) * np.float32(16.0))
-    x0, y0 = np.int64(x_floor) & (width - 1), np.int64(y_floor) & (height - 1)
-    x1, y1 = (x0 + 1) & (width - 1), (y0 + 1) & (height - 1)
-    top, bottom = offset + (y0 << log_width), offset + (y1 << log_width)
-    a, b = np.int64(texels[top + x0]), np.int64(texels[top + x1])
-    c, d = np.int64(texels[bottom + x0]), np.int64(texels[bottom + x1])
-    wa, wb, wc, wd = (16 - wx) * (16 - wy), wx * (16 - wy), (16 - wx) * wy, wx * wy
-    mask = 0xFF00FF
-    red_blue = (a & mask) * wa + (b & mask) * wb + (c & mask) * wc + (d & mask) * wd
-    green = (a >> 8 & 0xFF) * wa + (b >> 8 & 0xFF) * wb + (c >> 8 & 0xFF) * wc + (d >> 8 & 0xFF) * wd
-    return red_blue, green
-
-
-@njit(cache=True, nogil=True)
-def _trilinear(texels, levels, t, lod, u, v):
-    """Red, green and blue, each times 4096, between the two mip levels around ``lod`` (>= 0)."""
-    level = min(np.int64(lod), levels.shape[1] - 2)
-    weight = np.int64(16) - min(np.int64((lod - np.float32(level)) * np.float32(16.0)), 16)
-    red, green, blue = np.int64(0), np.int64(0), np.int64(0)
-    for _ in range(2):  # a loop, since the compiler inlines what is called at one place only
-        if weight > 0:
-            offset, log_width = np.int64(levels[t, level, 0]), np.int64(levels[t, level, 1])
-            red_blue, green_here = _bilinear(texels, offset, log_width, np.int64(levels[t, level, 2]), u, v)
-            red += (red_blue & 0xFFFF) * weight
-            green += green_here * weight
-            blue += (red_blue >> 16) * weight
-        level += 1
-        weight = 16 - weight
-    return red, green, blue
-
-
-@njit(cache=True, nogil=True)
-def _light_at(light, x, y, z):
-    """The light grid between its cells at a position in cells."""
-    x = min(max(x, np.float32(0.0)), np.float32(light.shape[0] - 1.001))
-    y = min(max(y, np.float32(0.0)), np.float32(light.shape[1] - 1.001))
-    z = min(max(z, np.float32(0.0)), np.float32(light.shape[2] - 1.001))
-    i, j, k = np.int64(x), np.int64(y), np.int64(z)
-    x, y, z = x - np.float32(i), y - np.float32(j), z - np.float32(k)
-    a = light[i, j, k] + (light[i, j, k + 1] - light[i, j, k]) * z
-    b = light[i, j + 1, k] + (light[i, j + 1, k + 1] - light[i, j + 1, k]) * z
-    c = light[i + 1, j, k] + (light[i + 1, j, k + 1] - light[i + 1, j, k]) * z
-    d = light[i + 1, j + 1, k] + (light[i + 1, j + 1, k + 1] - light[i + 1, j + 1, k]) * z
-    a, c = a + (b - a) * y, c + (d - c) * y
-    return a + (c - a) * x
-
-
-@njit(cache=True, nogil=True)
-def shade(
-    inverse, ids, T, intrinsics, planes, instance, maps, texture, density, levels, texels, shades,
-    light, light_origin, light_cell, light_offset, background, color, depth, instances,
-):  # fmt: skip
-    """Colour (HxWx3 uint8), depth and instance ids of a visibility buffer; as :func:`resolve_depth` otherwise.
-
-    Texture coordinates are affine on a face's plane, so they come from the hit point itself: perspective needs no
-    division of their own. The mip level follows from the ratio of texel to pixel area.
-    """
-    height, width = ids.shape
-    fx, fy, px, py = intrinsics
-    cx, cy, cz = T[0, 3], T[1, 3], T[2, 3]
-    pixels = math.log2(fx * fy)
-    per_cell = 1.0 / light_cell
-    for v in range(height):
-        y = (v - py) / fy
-        for u in range(width):
-            f = ids[v, u]
-            if f < 0:
-                depth[v, u] = np.float32(np.nan)
-                instances[v, u] = 0
-                for k in range(3):
-                    color[v, u, k] = background[k]
-                continue
-            x = (u - px) / fx
-            dx = T[0, 0] * x + T[0, 1] * y + T[0, 2]
-            dy = T[1, 0] * x + T[1, 1] * y + T[1, 2]
-            dz = T[2, 0] * x + T[2, 1] * y + T[2, 2]
-            z = _depth(planes, f, inverse[v, u], cx, cy, cz, dx, dy, dz)
-            depth[v, u] = z
-            instances[v, u] = instance[f]
-            hx, hy, hz = cx + z * dx, cy + z * dy, cz + z * dz
-            slope = planes[f, 0] * dx + planes[f, 1] * dy + planes[f, 2] * dz
-            back = 3 if slope > 0.0 else 0
-            # texels a pixel = density z^2 |d| / (fx fy |slope|); half its log2: between the levels of both axes
-            spread = z * z * math.sqrt(x * x + y * y + 1.0) / max(abs(slope), 0.02)
-            lod = np.float32(0.5) * (density[f] - np.float32(pixels) + np.float32(math.log2(spread)))
-            lod = max(lod, np.float32(0.0))
-            tu = np.float32(maps[f, 0] * hx + maps[f, 1] * hy + maps[f, 2] * hz + maps[f, 3])
-            tv = np.float32(maps[f, 4] * hx + maps[f, 5] * hy + maps[f, 6] * hz + maps[f, 7])
-            red, green, blue = _trilinear(texels, levels, texture[f], lod, tu, tv)
-            away = -light_offset if back else light_offset
-            gain = np.float32(1.0 / 4096.0) * _light_at(
-                light,
-                np.float32((hx + away * planes[f, 0] - light_origin[0]) * per_cell),
-                np.float32((hy + away * planes[f, 1] - light_origin[1]) * per_cell),
-                np.float32((hz + away * planes[f, 2] - light_origin[2]) * per_cell),
-            )
-            color[v, u, 0] = np.uint8(min(np.float32(red) * gain * shades[f, back], np.float32(255.0)))
-            color[v, u, 1] = np.uint8(min(np.float32(green) * gain * shades[f, back + 1], np.float32(255.0)))
-            color[v, u, 2] = np.uint8(min(np.float32(blue) * gain * shades[f, back + 2], np.float32(255.0)))
 
 
 @njit(cache=True, nogil=True)

@@ -9,6 +9,7 @@ from ..geometry import Camera, invert
 from . import raster_kernels as kernels
 from .mesh import SceneMesh
 from .raster_scene import LIGHT_OFFSET, RasterScene
+from .raster_shading import shade
 
 #: What is seen where the scene has no surface (RGB).
 BACKGROUND = (196, 210, 224)
@@ -58,7 +59,7 @@ class Rasterizer:
         s = self.scene
         color = np.empty((*self._ids.shape, 3), dtype=np.uint8)
         depth, instances = np.empty_like(self._inverse), np.empty_like(self._ids)
-        kernels.shade(
+        shade(
             self._inverse, self._ids, T, self._intrinsics, s.planes, s.instance, s.maps, s.texture, s.density,
             s.levels, s.texels, s.shades, s.light, s.light_origin, s.light_cell, LIGHT_OFFSET, self._background,
             color, depth, instances,

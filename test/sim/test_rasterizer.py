@@ -103,6 +103,16 @@ def test_the_same_view_is_the_same_to_the_bit(room_mesh):
     np.testing.assert_array_equal(ids, first[2])
 
 
+def test_a_wide_picture_is_its_parts_side_by_side(room_mesh):
+    """Rows are shaded in strips: where these meet shows nowhere."""
+    wide, T = Camera(1100, 40, 400.0, 400.0, 549.5, 19.5), pose2d(2.0, 2.2, 0.4) @ MOUNT
+    whole = Rasterizer(room_mesh, wide).render(T)
+    for left, right in ((0, 600), (500, 1100)):
+        camera = Camera(right - left, 40, 400.0, 400.0, 549.5 - left, 19.5)
+        for a, b in zip(whole, Rasterizer(room_mesh, camera).render(T), strict=True):
+            assert (a[:, left:right] == b).mean() > 0.999
+
+
 def test_far_and_near_cut(room_mesh):
     T = pose2d(2.0, 2.0, 0.8) @ MOUNT
     whole = Rasterizer(room_mesh, CAMERA).render_depth_ids(T)[0]
