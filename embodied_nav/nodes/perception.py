@@ -59,6 +59,7 @@ class PerceptionNode(AgentNode):
         self._backend = ResilientPerception(self._asked, timeout, config=settings)
         self._instruction = ""
         self._previous: Keyframe | None = None
+        self._newest = -1
         self._calls = 0
         self.diagnostics.facts.update(backend=self._backend.name, model=self._backend.name)
         self.diagnostics.counts["dropped_keyframes"] += 0
@@ -93,7 +94,9 @@ class PerceptionNode(AgentNode):
 
     def _keyframe(self, message: KeyframeMsg) -> None:
         self.diagnostics.input("keyframes", required=False).arrived()
-        if self.active:
+        told_again = stamp_ns(message.header.stamp) == self._newest  # to somebody else who listens since now
+        if self.active and not told_again:
+            self._newest = stamp_ns(message.header.stamp)
             self._worker.put((time.monotonic(), message))
 
     def _dropped(self, item: tuple) -> None:
