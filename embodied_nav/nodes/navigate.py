@@ -25,12 +25,15 @@ from embodied_nav.srv import SaveMemory
 
 from ..config import Config, param
 from . import params, qos
+from .asking import ask
 from .lifecycle import run
 
 #: Feedback that fails to come for so long means that the server is gone (s): reported within 2 s.
 SERVER_GONE = 1.5
 #: How often that is looked at (s).
 _WATCH = 0.1
+#: The server answers a goal before it gives feedback: this long after that the answer is lost (s).
+_ANSWER = 1.0
 
 Done = Callable[[bool, str, Navigate.Result], None]
 
@@ -55,7 +58,9 @@ class NavigateClient:
         self._node, self._feedback, self._done, self._patience = node, feedback, done, patience
         self._client = ActionClient(node, Navigate, "navigate")
         self._silence, self._watched = 0.0, 0.0
-        self._sent = False
+        self._sent = None
+        self._instruction = ""
+        self._heard, self._unanswered, self._asked_again = False, 0.0, False
         self._handle = None
         self._over = False
         node.create_timer(_WATCH, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -66,9 +71,10 @@ class NavigateClient:
 
     def send(self, instruction: str) -> None:
         """Sends the goal."""
-        self._sent, self._silence = True, 0.0
-        sent = self._client.send_goal_async(Navigate.Goal(instruction=instruction), self._on_feedback)
-        sent.add_done_callback(self._on_answer)
+        self._instruction, self._silence = instruction, 0.0
+        self._heard, self._unanswered = False, 0.0
+        self._sent = self._client.send_goal_async(Navigate.Goal(instruction=instruction), self._on_feedback)
+        self._sent.add_done_callback(self._on_answer)
 
     def cancel(self) -> None:
         """Asks the server to end the goal."""
@@ -76,15 +82,21 @@ class NavigateClient:
             self._handle.cancel_goal_async()
 
     def _on_answer(self, future) -> None:
+        if future is not self._sent:
+            return  # late, and of a goal that a newer one has replaced
         self._handle = future.result()
         if not self._handle.accepted:
             self._end(False, "the goal was refused", Navigate.Result())
             return
         self._silence = 0.0
+        self._ask_result()
+
+    def _ask_result(self) -> None:
         self._handle.get_result_async().add_done_callback(self._on_result)
 
     def _on_feedback(self, message) -> None:
-        self._silence = 0.0
+        self._silence, self._asked_again = 0.0, False
+        self._heard = True
         self._feedback(message.feedback)
 
     def _on_result(self, future) -> None:
@@ -94,10 +106,19 @@ class NavigateClient:
     def _watch(self) -> None:
         """Counts silence, but only while this process runs itself: what came while it was held up is not read yet."""
         now = time.monotonic()
-        self._silence += min(now - self._watched, 2 * _WATCH)
-        self._watched = now
-        if self._sent and not self._over and self._silence > self._patience:
+        passed, self._watched = min(now - self._watched, 2 * _WATCH), now
+        self._silence += passed
+        if self._sent is None or self._over:
+            return
+        if self._silence > self._patience:
             self._end(False, "aborted: the reasoner does not answer", Navigate.Result())
+        elif self._handle is None and self._heard:
+            self._unanswered += passed
+            if self._unanswered > _ANSWER:
+                self.send(self._instruction)  # it takes the place of the first, whose result nobody could ask for
+        elif self._handle is not None and self._silence > 0.5 * self._patience and not self._asked_again:
+            self._asked_again = True
+            self._ask_result()  # a goal that was over at once has its result, which may have been lost
 
     def _end(self, success: bool, reason: str, result: Navigate.Result) -> None:
         if not self._over:
@@ -173,13 +194,13 @@ class NavigateNode(Node):
             "facts": self._facts,
         }
         if self._config.simulated and self._finish.service_is_ready():
-            self._finish.call_async(Trigger.Request()).add_done_callback(lambda _: self._save_memory())
+            ask(self, self._finish, Trigger.Request(), lambda _: self._save_memory())
         else:
             self._save_memory()
 
     def _save_memory(self) -> None:
         if self._save.service_is_ready():
-            self._save.call_async(SaveMemory.Request()).add_done_callback(lambda _: self._end())
+            ask(self, self._save, SaveMemory.Request(), lambda _: self._end())
         else:
             self._end()
 

@@ -32,6 +32,7 @@ from ..errors import InputError
 from ..recordings import FORMATS, Calibration, RecordedFrame, Recording, Topics, open_recording
 from ..robot import RobotProfile
 from . import params, qos
+from .asking import ask
 from .camera_input import COLOR, DEPTH, DEPTH_INFO, INFO, POSE
 from .conversions import camera_info_msg, header, image_msg, pose_msg, time_msg, transform_msg
 from .ledger import Ledger
@@ -233,9 +234,8 @@ class ReplayNode(Node):
         if not self._save.service_is_ready():
             return
         done = threading.Event()
-        self._save.call_async(SaveMemory.Request()).add_done_callback(lambda _: done.set())
-        end = time.monotonic() + _SILENCE
-        while not done.wait(0.1) and not self._stopping.is_set() and time.monotonic() < end:
+        ask(self, self._save, SaveMemory.Request(), lambda _: done.set(), patience=_SILENCE)
+        while not done.wait(0.1) and not self._stopping.is_set():
             pass
 
     def _wait_for_nodes(self, stamp: int, seconds: float) -> None:

@@ -78,6 +78,15 @@ class Graph:
                 return True
         return bool(done())
 
+    def ask(self, client, request, timeout: float = 30.0, again: float = 3.0):
+        """The answer of a service whose request may come twice; None where none came."""
+        from embodied_nav.nodes.asking import ask
+
+        answers: list = []
+        ask(self.node, client, request, answers.append, again, timeout)
+        self.until(lambda: answers, timeout + 1.0)
+        return answers[0] if answers else None
+
     def diagnostics(self) -> Callable[[str], dict[str, str]]:
         """A reader of the newest diagnostics of a node: values by key, with "message" and "level"."""
         from diagnostic_msgs.msg import DiagnosticArray

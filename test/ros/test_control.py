@@ -57,6 +57,10 @@ class Driving:
 def driving(start_graph):
     found = Driving(start_graph)
     assert found.drives(), found.diagnostics("control")
+    heard = found.graph.until(
+        lambda: found.e_stop.get_subscription_count() and found.enable.get_subscription_count(), 5.0
+    )
+    assert heard, "control does not listen to e_stop and enable"
     return found
 
 

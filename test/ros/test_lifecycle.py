@@ -29,8 +29,15 @@ class Manager:
         self._state = {name: make(GetState, f"{name}/get_state") for name in NODES}
 
     def ready(self):
-        clients = (*self._change.values(), *self._state.values())
-        return self.graph.until(lambda: all(c.service_is_ready() for c in clients), PATIENCE)
+        """Whether every service answers: the first answers of one just found may be lost, and later changes count."""
+        from lifecycle_msgs.msg import Transition
+        from lifecycle_msgs.srv import ChangeState, GetState
+
+        impossible = ChangeState.Request(transition=Transition(id=99))
+        clients = dict.fromkeys(self._state.values(), GetState.Request())
+        clients |= dict.fromkeys(self._change.values(), impossible)
+        found = self.graph.until(lambda: all(c.service_is_ready() for c in clients), PATIENCE)
+        return found and all(self.graph.ask(c, request) for c, request in clients.items())
 
     def change(self, label="", number=0):
         """Whether each node has done the transition with this label, or this number."""
