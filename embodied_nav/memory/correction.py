@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -22,9 +22,10 @@ from .carving import Carver
 from .config import MemoryConfig
 from .features import FeatureHits
 from .features import add as add_features
-from .fusion import FrameHasher, FrameVoxels, upsert
+from .fusion import FrameHasher, FrameVoxels, sighting_weights, upsert
 from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, block_key, pack, pack_array, unpack_array
-from .local_clouds import CELL, LocalCloud, View
+from .local_clouds import LocalCloud, View, cloud_points
+from .local_clouds import shrink_depth as shrink
 from .regrouping import regroup
 from .schema import VOXEL
 from .store import CLOCK, Arrays, VoxelStore, add_row, find_block, find_or_add_block, remove_row, table_bits
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Clouds that are brought into voxels ahead of the one that is put into the map, and threads for it.
 _AHEAD, _THREADS = 4, 2
+#: A vote whose voxel is not there goes to one within this (voxels): what lies on voxels' faces falls to either side.
+_NEAR = 0.1
 #: Where this share of the clouds moves, finding out what may stay costs more than making all again.
 MOST = 0.7
 
@@ -53,6 +56,20 @@ class Placed:
         return self.before is not self.after
 
 
+_Hits = tuple[FrameVoxels, np.ndarray, np.ndarray]
+
+
+class _Step(NamedTuple):
+    """Something that a cloud brings: voxels to put (with sightings and stamps), features, a view's free space."""
+
+    hits: _Hits | None = None
+    features: Sequence[FeatureHits] = ()
+    view: View | None = None
+    depth: np.ndarray | None = None
+    T: np.ndarray | None = None
+    seen: FrameVoxels | None = None
+
+
 class Replay:
     """Puts local clouds into a store and a grid, as the frames that they were made from would have been.
 
@@ -62,69 +79,96 @@ class Replay:
 
     def __init__(self, config: MemoryConfig, store: VoxelStore, grid: ColumnGrid, blocks: np.ndarray | None) -> None:
         self._config, self._store, self._grid, self._blocks = config, store, grid, blocks
-        self._hasher, self._carver = FrameHasher(), carver(config)
+        self._carver = carver(config)
 
     def clouds(self, placed: Sequence[Placed], touching: np.ndarray) -> None:
         """Hits, features, free space and carving of clouds in their order; only views of those not ``touching``."""
         with ThreadPoolExecutor(_THREADS) as pool:
-            for p, voxels in zip(placed, self._ahead(pool, placed, touching), strict=True):
-                if voxels is not None:
-                    self._put(p, *voxels)
-                for view in p.cloud.views:
-                    self._view(view, p.after @ view.T)
+            for p, steps in zip(placed, self._ahead(pool, placed, touching), strict=True):
+                for step in steps:
+                    self._put(p, step)
 
     def votes(self, votes: np.ndarray, T: np.ndarray, classes: ClassTable) -> None:
         """Label votes of a cloud at T (4x4)."""
         if not len(votes):
             return
-        rows = self._rows(votes["p"], T)
+        rows = self._rows(votes["p"], T, _NEAR)
         hit = rows >= 0
         if hit.any():
             cast_votes(self._store, rows[hit], classes.roots(votes["class"][hit]), votes["votes"][hit])
 
-    def _ahead(self, pool: ThreadPoolExecutor, placed: Sequence[Placed], touching: np.ndarray) -> Iterator:
+    def _ahead(self, pool: ThreadPoolExecutor, placed: Sequence[Placed], touching: np.ndarray) -> Iterator[list[_Step]]:
         waiting: list = []
         for p, wanted in zip(placed, touching.tolist(), strict=True):
-            waiting.append(pool.submit(self._voxels, p) if wanted and len(p.cloud.hits) else None)
+            waiting.append(pool.submit(self._steps, p, wanted))
             if len(waiting) > _AHEAD:
-                first = waiting.pop(0)
-                yield None if first is None else first.result()
+                yield waiting.pop(0).result()
         for first in waiting:
-            yield None if first is None else first.result()
+            yield first.result()
 
-    def _voxels(self, p: Placed) -> tuple[FrameVoxels, np.ndarray, np.ndarray]:
+    def _steps(self, p: Placed, wanted: bool) -> list[_Step]:
+        """What a cloud brings, in the order of its frames; no hits unless ``wanted``."""
+        steps = [self._view(v, p.after @ v.T, wanted) for v in p.cloud.views]
+        if wanted:
+            last = sum(s.hits is not None for s in steps)  # whole frames come first
+            hits = [self._hits(p)] if len(p.cloud.hits) else []
+            features = [_Step(features=p.cloud.features)] if p.cloud.features else []
+            steps = [*steps[:last], *hits, *features, *steps[last:]]
+        return steps
+
+    def _hits(self, p: Placed) -> _Step:
         c = self._config
-        voxels, sightings, stamps = regroup(
-            p.cloud.hits, p.after, c.voxel_size, c.near_range, c.full_points / c.stride**2
+        return _Step(
+            hits=self._mine(*regroup(p.cloud.hits, p.after, c.voxel_size, c.near_range, c.full_points / c.stride**2))
         )
+
+    def _view(self, view: View, T: np.ndarray, wanted: bool) -> _Step:
+        c, depth, camera = self._config, metres(view.depth), view.camera
+        whole = wanted and view.color is not None
+        small, small_camera = (depth, camera) if whole else shrink(depth, camera)
+        hasher = FrameHasher()
+        seen = hasher(
+            small, view.image() if whole else None, small_camera, T, c.voxel_size, c.min_depth, c.max_depth,
+            c.stride if whole else 1,
+        )  # fmt: skip
+        step = _Step(view=view, depth=depth, T=T, seen=seen)
+        if not whole:
+            return step
+        sightings = sighting_weights(seen, T[:3, 3], c.voxel_size, c.near_range, c.full_points / c.stride**2)
+        return step._replace(hits=self._mine(seen, sightings, np.full(len(sightings), view.stamp)))
+
+    def _mine(self, voxels: FrameVoxels, sightings: np.ndarray, stamps: np.ndarray) -> _Hits:
+        """What lies in the blocks that are put into."""
         if self._blocks is None:
             return voxels, sightings, stamps
         mine = _among(_blocks_of(voxels.keys), self._blocks)
         return FrameVoxels(voxels.keys[mine], voxels.sums[mine], voxels.points), sightings[mine], stamps[mine]
 
-    def _put(self, p: Placed, voxels: FrameVoxels, sightings: np.ndarray, stamps: np.ndarray) -> None:
+    def _put(self, p: Placed, step: _Step) -> None:
         c = self._config
-        if len(voxels.keys):
-            upsert(self._store, voxels, sightings, stamps, c.max_evidence, c.min_evidence)
-        for given in p.cloud.features:
+        if step.hits is not None and len(step.hits[1]):
+            upsert(self._store, *step.hits, c.max_evidence, c.min_evidence)
+        for given in step.features:
             self._features(given, p.after)
+        if (view := step.view) is not None:
+            self._grid.observe(step.seen.keys, step.seen.sums, step.T[:3, 3], min(view.frames, 2))
+            if c.carve:
+                self._carver(
+                    self._store, step.depth, view.camera, step.T, view.stamp, c.voxel_size, view.frames, view.first
+                )
 
     def _features(self, given: FeatureHits, T: np.ndarray) -> None:
         rows = self._rows(given.points, T)
         add_features(self._store, rows, given.patches, given.weights, given.grid, self._config.feature_pooling)
 
-    def _rows(self, points: np.ndarray, T: np.ndarray) -> np.ndarray:
-        p = points.astype(np.float64) @ T[:3, :3].T + T[:3, 3]
-        return self._store.find(pack_array(np.floor(p / self._config.voxel_size)))
-
-    def _view(self, view: View, T: np.ndarray) -> None:
-        c = self._config
-        depth = metres(view.depth)
-        seen = self._hasher(depth, None, view.camera, T, c.voxel_size, c.min_depth, c.max_depth)
-        for _ in range(min(view.frames, 2)):
-            self._grid.observe(seen.keys, seen.sums, T[:3, 3])
-        if c.carve:
-            self._carver(self._store, depth, view.camera, T, view.stamp, c.voxel_size, view.frames, view.first)
+    def _rows(self, points: np.ndarray, T: np.ndarray, near: float = 0.0) -> np.ndarray:
+        """Rows of the voxels that points at T lie in, else of one that they lie so ``near`` to (voxels); -1."""
+        p = (points.astype(np.float64) @ T[:3, :3].T + T[:3, 3]) / self._config.voxel_size
+        rows = self._store.find(pack_array(np.floor(p)))
+        for shift in near * np.vstack([np.eye(3), -np.eye(3)]) if near else ():
+            lost = np.flatnonzero(rows < 0)
+            rows[lost] = self._store.find(pack_array(np.floor(p[lost] + shift)))
+        return rows
 
 
 class Correction:
@@ -197,7 +241,7 @@ class Correction:
         """Sorted keys of the blocks that moved clouds lie in or look through, where they were and where they belong."""
         size = self._config.voxel_size
         parts = [own[i] for i, p in enumerate(self.clouds) if p.moved]
-        parts += [cloud_blocks(p.cloud.hits, p.before, size) for p in self.clouds if p.moved]
+        parts += [cloud_blocks(p.cloud, p.before, size) for p in self.clouds if p.moved]
         if self._config.carve:
             known = np.unique(np.concatenate([self._known, *own]))
             for p in (p for p in self.clouds if p.moved):
@@ -236,24 +280,25 @@ def anchors(clouds: Sequence[LocalCloud]) -> list[int]:
 def _known_blocks(cloud: LocalCloud, T: np.ndarray, voxel_size: float) -> np.ndarray:
     """As :func:`cloud_blocks`; remembered for as long as the cloud stays there."""
     if cloud.blocks is None or cloud.blocks[0] is not T:
-        cloud.blocks = (T, cloud_blocks(cloud.hits, T, voxel_size))
+        cloud.blocks = (T, cloud_blocks(cloud, T, voxel_size))
     return cloud.blocks[1]
 
 
-def cloud_blocks(hits: np.ndarray, T: np.ndarray, voxel_size: float) -> np.ndarray:
-    """Sorted keys of the blocks that hits (N HIT) at T (4x4) touch, with half a voxel to spare."""
-    return np.unique(_cloud_blocks(hits["cell"], np.ascontiguousarray(T, np.float64), voxel_size))
+def cloud_blocks(cloud: LocalCloud, T: np.ndarray, voxel_size: float) -> np.ndarray:
+    """Sorted keys of the blocks that a cloud at T (4x4) touches, with half a voxel to spare."""
+    points = cloud_points(cloud, voxel_size)
+    return np.unique(_point_blocks(points, np.ascontiguousarray(T, np.float64), voxel_size))
 
 
 @njit(cache=True, nogil=True)
-def _cloud_blocks(cells, T, voxel_size):
+def _point_blocks(points, T, voxel_size):
     out = np.empty(1024, np.int64)
     n, last = 0, np.int64(-1)
-    for i in range(cells.shape[0]):
-        u, v, w = (cells[i, 0] + 0.5) * CELL, (cells[i, 1] + 0.5) * CELL, (cells[i, 2] + 0.5) * CELL
-        x = T[0, 0] * u + T[0, 1] * v + T[0, 2] * w + T[0, 3] / voxel_size
-        y = T[1, 0] * u + T[1, 1] * v + T[1, 2] * w + T[1, 3] / voxel_size
-        z = T[2, 0] * u + T[2, 1] * v + T[2, 2] * w + T[2, 3] / voxel_size
+    for i in range(points.shape[0]):
+        u, v, w = points[i, 0], points[i, 1], points[i, 2]
+        x = (T[0, 0] * u + T[0, 1] * v + T[0, 2] * w + T[0, 3]) / voxel_size
+        y = (T[1, 0] * u + T[1, 1] * v + T[1, 2] * w + T[1, 3]) / voxel_size
+        z = (T[2, 0] * u + T[2, 1] * v + T[2, 2] * w + T[2, 3]) / voxel_size
         low = block_key(pack(np.floor(x - 0.5), np.floor(y - 0.5), np.floor(z - 0.5)))
         high = block_key(pack(np.floor(x + 0.5), np.floor(y + 0.5), np.floor(z + 0.5)))
         if low == high == last:

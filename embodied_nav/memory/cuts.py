@@ -237,8 +237,13 @@ def _cloud(cloud: LocalCloud, state: CloudState, growing: CloudBuilder | None) -
     elif not state.closed:
         cut.parts += [("hits", k // PART, cloud.hits[k : k + PART]) for k in range(0, len(cloud.hits), PART)]
     if not state.closed:
-        first = max(state.views - 1, 0)
-        cut.views = [(i, replace(v)) for i, v in enumerate(cloud.views[first:], first)]
+        # The last one may have grown since, unless it is a whole frame.
+        cut.views = [
+            (i, replace(v))
+            for i, v in enumerate(cloud.views)
+            if i >= state.views or (i == state.views - 1 and v.color is None)
+        ]
+        cut.parts += [("view_rgb", i, v.color) for i, v in cut.views if v.color is not None]
     if state.votes is not cloud.votes and (len(cloud.votes) or state.votes is not None):
         cut.parts.append(("votes", 0, cloud.votes))
     for i, hits in enumerate(cloud.features[state.features :], state.features):

@@ -13,13 +13,15 @@ import numpy as np
 
 from ..geometry import invert, rotation_angle
 from .keys import BLOCK_SIDE, pack_array
-from .local_clouds import LocalCloud, hit_points
+from .local_clouds import LocalCloud, cloud_points
 from .records import KeyframeRecord
 
 #: Regions of a thumbnail (rows, columns), directions of edges, bins of hue and of grey.
 _REGIONS, _DIRECTIONS, _HUES, _GREYS = (3, 4), 8, 8, 4
 #: m that a radian of turn counts when places are compared.
 _TURN = 1.0
+#: Of frames that a cloud keeps whole so many pixels a row count.
+_WIDTH = 160
 #: Co-visibility from which two keyframes are neighbours.
 NEIGHBOURS = 0.1
 
@@ -48,7 +50,7 @@ class KeyframeGraph:
             self._forget(i)
         for i, cloud in present.items():
             same = i in self._poses and np.array_equal(self._poses[i], cloud.T_map_cloud)
-            if not same or self._sizes[i] != len(cloud.hits):
+            if not same or self._sizes[i] != cloud.frames:
                 self._forget(i)
                 self._add(i, cloud)
         self._looks = {i: look for i, look in self._looks.items() if i in keyframes}
@@ -100,9 +102,9 @@ class KeyframeGraph:
         return self._looks[i][1]
 
     def _add(self, i: int, cloud: LocalCloud) -> None:
-        p = hit_points(cloud.hits, self._voxel_size) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
+        p = cloud_points(cloud, self._voxel_size, _WIDTH) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
         cells = np.unique(pack_array(np.floor(p / self._cell).astype(np.int64)))
-        self._poses[i], self._cells[i], self._sizes[i] = cloud.T_map_cloud.copy(), cells, len(cloud.hits)
+        self._poses[i], self._cells[i], self._sizes[i] = cloud.T_map_cloud.copy(), cells, cloud.frames
         for cell in cells.tolist():
             self._holders.setdefault(cell, set()).add(i)
 

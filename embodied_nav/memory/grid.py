@@ -63,11 +63,12 @@ class ColumnGrid:
             self._cover(keys)
             _apply(keys, change, self._band, self._corner, self._obstacles)
 
-    def observe(self, keys: np.ndarray, sums: np.ndarray, position: np.ndarray) -> None:
+    def observe(self, keys: np.ndarray, sums: np.ndarray, position: np.ndarray, frames: int = 1) -> None:
         """Free space that one frame shows.
 
         Args:
             keys, sums: the frame's unique voxels. position: (3,) of the camera in map, m.
+            frames: equal ones that it stands for.
         """
         here = np.floor(np.asarray(position[:2], np.float64) / self.cell).astype(np.int64)
         around = int(self.clear_radius / self.cell) + 1
@@ -76,7 +77,7 @@ class ColumnGrid:
         self._frames += 1
         _observe(
             keys, sums, np.asarray(position, np.float64), self.cell, self._band, self.reach, self.clear_radius,
-            self._corner, self._seen, self._marks, self._frames,
+            self._corner, self._seen, self._marks, self._frames, frames,
         )  # fmt: skip
 
     def grid(self, stamp: int) -> OccupancyGrid:
@@ -145,7 +146,7 @@ def _apply(keys, change, band, corner, obstacles):
 
 
 @njit(cache=True, nogil=True)
-def _observe(keys, sums, position, cell, band, reach, clear, corner, seen, marks, frame):
+def _observe(keys, sums, position, cell, band, reach, clear, corner, seen, marks, frame, frames):
     """Marks seen floor, and by a polar scan the cells before each direction's nearest thing in the band."""
     height, width = seen.shape[:2]
     nearest = np.full(AZIMUTHS, np.inf)
@@ -170,12 +171,12 @@ def _observe(keys, sums, position, cell, band, reach, clear, corner, seen, marks
             half = np.arctan(0.5 * cell / distance) / step
             for k in range(int(np.floor(middle - half)), int(np.floor(middle + half)) + 1):
                 nearest[k % AZIMUTHS] = min(nearest[k % AZIMUTHS], distance)
-    _cast(nearest, farthest, position, cell, reach, corner, seen, marks, frame)
+    _cast(nearest, farthest, position, cell, reach, corner, seen, marks, frame, frames)
     _clear(position, cell, clear, corner, seen)
 
 
 @njit(cache=True, nogil=True)
-def _cast(nearest, farthest, position, cell, reach, corner, seen, marks, frame):
+def _cast(nearest, farthest, position, cell, reach, corner, seen, marks, frame, frames):
     """Counts this frame as seeing through the cells along each direction, each cell once."""
     height, width = seen.shape[:2]
     step = 2.0 * np.pi / AZIMUTHS
@@ -187,7 +188,7 @@ def _cast(nearest, farthest, position, cell, reach, corner, seen, marks, frame):
             y = int(np.floor((position[1] + s * (i * 0.5 * cell)) / cell)) - corner[1]
             if x >= 0 and y >= 0 and x < width and y < height and marks[y, x] != frame:
                 marks[y, x] = frame
-                seen[y, x, 1] = min(seen[y, x, 1] + 1, 255)
+                seen[y, x, 1] = min(seen[y, x, 1] + frames, 255)
 
 
 @njit(cache=True, nogil=True)

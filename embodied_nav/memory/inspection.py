@@ -183,12 +183,13 @@ def _reference_faults(db: sqlite3.Connection) -> Iterator[str]:
     yield from (f"session {i} names map {m}, which is not there" for i, m in
                 db.execute("SELECT id, map FROM sessions") if m not in uuids)  # fmt: skip
     for cloud, frames, parts in db.execute(
-        "SELECT number, frames, (SELECT count(*) FROM parts WHERE cloud = number AND kind = 'hits') FROM clouds"
+        "SELECT number, frames, (SELECT count(*) FROM parts WHERE cloud = number AND kind IN ('hits', 'view_rgb')) "
+        "FROM clouds"
     ):
         if frames and not parts:
             yield f"cloud {cloud} of {frames} frames has no hits"
     for cloud, first, count in db.execute(
-        "SELECT cloud, max(part) + 1, count(*) FROM parts WHERE kind = 'hits' GROUP BY cloud"
+        "SELECT cloud, max(part) + 1, count(*) FROM parts WHERE kind IN ('hits', 'view_rgb') GROUP BY cloud, kind"
     ):
         if first != count:
             yield f"cloud {cloud} lacks {first - count} part(s) of its hits"

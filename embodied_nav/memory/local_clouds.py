@@ -1,8 +1,12 @@
 """What each keyframe and the frames after it saw, kept in the keyframe's own frame so that it moves with it.
 
 A local cloud holds hits (cells of half a voxel: which parts of them pixels fell into, how often and when, colour),
-views (small depth images with their poses: the evidence of free space), label votes and features. From clouds and
-poses the whole map can be made again, carving included. Knows nothing of the map.
+views (depth images with their poses: the evidence of free space), label votes and features. From clouds and poses the
+whole map can be made again, carving included. Knows nothing of the map.
+
+Where pixels lie so far apart that few of them share a cell, cells only cost: there a cloud's first frames are kept as
+they are, each as a view of full size that also stands for its pixels' hits. That takes a tenth of the time and of the
+memory, and loses nothing.
 
 Points of a cell (its centroid, say) would not do: a voxel that only the rim of a surface reaches into is missed, and at
 half a voxel every sixth is one of these. So each cell has a mask of its 4x4x4 sub-cells, and each sub-cell that was hit
@@ -38,6 +42,8 @@ HIT = np.dtype(
 VOTE = np.dtype([("p", "<f4", 3), ("class", "<i2"), ("votes", "<f4")])
 #: A view is at most so many pixels wide; one more is kept when the camera moved or turned so far since the last.
 VIEW_WIDTH, VIEW_DISTANCE, VIEW_ANGLE = 80, 0.15, 0.25
+#: A frame is kept whole whose pixels lie farther apart than this (cells), up to so many pixels a cloud.
+WHOLE_FROM, WHOLE_PIXELS = 0.25, 12 * 320 * 240
 _FIRST_BITS = 12
 #: Cells along an axis; three cell numbers fit into one float64 without rounding.
 _SIDE = 1 << 16
@@ -56,12 +62,14 @@ LEVELS = 256
 
 @dataclass(eq=False)
 class View:
-    """Evidence of free space: what one camera pose saw, at low resolution.
+    """Evidence of free space: what one camera pose saw, at low resolution; or a frame as a whole.
 
     Attributes:
-        T: 4x4, cloud's frame from optical frame. camera: of the small image.
+        T: 4x4, cloud's frame from optical frame. camera: of the depth image.
         depth: hxw uint16 mm, nearest of the pixels under it; 0 unknown.
         first, stamp: ns of the first and the newest frame it stands for. frames: how many.
+        color: of a whole frame every second pixel of every second row (uint8, three a pixel; 0x0x3 where it had no
+            colour), None where this is evidence of free space alone.
     """
 
     T: np.ndarray
@@ -70,6 +78,13 @@ class View:
     first: int
     stamp: int
     frames: int = 1
+    color: np.ndarray | None = None
+
+    def image(self) -> np.ndarray | None:
+        """HxWx3 uint8 colours of a whole frame; None where it had none."""
+        if self.color is None or not self.color.size:
+            return None
+        return self.color.repeat(2, 0).repeat(2, 1)[: self.depth.shape[0], : self.depth.shape[1]]
 
 
 @dataclass(eq=False)
@@ -79,7 +94,8 @@ class LocalCloud:
     Attributes:
         keyframe_id: -1 for what came before the first keyframe.
         T_map_cloud: 4x4, the keyframe's pose as it was then.
-        stamp: ns. hits: (N,) HIT. views: evidence of free space. votes: (M,) VOTE.
+        stamp: ns. hits: (N,) HIT, of the frames after the whole ones. views: whole frames, then evidence of free space.
+        votes: (M,) VOTE.
         features: of the frames that brought some, points in the cloud's frame.
         frames: how many went in. number: the cloud's name in a memory file, -1 before it is written.
         blocks: (a pose, the blocks of the map that the closed cloud touches there), where somebody has asked.
@@ -104,9 +120,11 @@ class CloudBuilder:
 
     Args:
         voxel_size: m, of the map. near, far: depth that is kept, m. stride: every n-th pixel of every n-th row.
+        whole: pixels of the frames that a cloud keeps whole, at most.
     """
 
-    def __init__(self, voxel_size: float, near: float, far: float, stride: int = 1):
+    def __init__(self, voxel_size: float, near: float, far: float, stride: int = 1, whole: int = WHOLE_PIXELS):
+        self._whole = whole
         self._cell = CELL * voxel_size
         self._near, self._far, self._stride = near, far, stride
         self._bits = _FIRST_BITS
@@ -116,19 +134,27 @@ class CloudBuilder:
         """Begins a new cloud; the one before must have been taken by :meth:`close`."""
         self.cloud = LocalCloud(keyframe_id, np.array(T_map_cloud, np.float64), stamp)
         self._T_cloud_map = invert(self.cloud.T_map_cloud)
-        # What the cloud before needed, this one will need too.
-        self._count = 0
+        self._count = self._kept = 0
         self._stamps: list[int] = []
-        self._resize(self._bits)
+        self._cells = np.empty(0, _CELL)
 
     def add(self, frame: RGBDFrame, T_map_camera: np.ndarray) -> None:
-        """Adds one frame, taken from T_map_camera: its pixels as hits, its depth as a view."""
+        """Adds one frame, taken from T_map_camera: whole, or its pixels as hits and its depth as a view."""
         cloud, camera = self.cloud, frame.camera
         T = self._T_cloud_map @ T_map_camera
         depth = np.ascontiguousarray(frame.depth, np.float32)
         color = _NO_COLOR if frame.color is None else np.ascontiguousarray(frame.color)
+        cloud.frames += 1
+        self._stamps.append(int(frame.stamp))
+        if self._keeps_whole(depth, camera):
+            self._kept += depth.size
+            half = np.ascontiguousarray(color[::2, ::2])
+            cloud.views.append(View(T, camera, _millimetres(depth), int(frame.stamp), int(frame.stamp), color=half))
+            return
         K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
         row = 0
+        if not self._cells.size:  # what the cloud before needed, this one will need too
+            self._resize(self._bits)
         while True:
             self._count, row = _collect(
                 depth, color, K, T, self._cell, np.float32(self._near), np.float32(self._far), self._stride, row,
@@ -137,8 +163,6 @@ class CloudBuilder:
             if row >= depth.shape[0]:
                 break
             self._resize(self._bits + 1)
-        cloud.frames += 1
-        self._stamps.append(int(frame.stamp))
         self._look(depth, camera, T, int(frame.stamp))
 
     def add_features(self, given: FeatureHits) -> None:
@@ -172,6 +196,13 @@ class CloudBuilder:
         """What makes HIT records of the cloud's cells, on any thread."""
         return hits_of
 
+    def _keeps_whole(self, depth: np.ndarray, camera: Camera) -> bool:
+        if self._count or self._kept + depth.size > self._whole:
+            return False
+        some = depth[8::16, 8::16]
+        some = some[(some >= self._near) & (some <= self._far)]
+        return bool(len(some)) and float(some.mean()) * self._stride > WHOLE_FROM * self._cell * camera.fx
+
     def _resize(self, bits: int) -> None:
         """Takes a hash of 2^bits; one keyframe's cloud is small, so copying it costs well under a millisecond."""
         cells = np.empty(1 << (bits - 1), _CELL)
@@ -184,7 +215,7 @@ class CloudBuilder:
     def _look(self, depth: np.ndarray, camera: Camera, T: np.ndarray, stamp: int) -> None:
         small, small_camera = shrink_depth(depth, camera)
         views = self.cloud.views
-        if views and views[-1].depth.shape == small.shape:
+        if views and views[-1].color is None and views[-1].depth.shape == small.shape:
             last = views[-1]
             moved = invert(last.T) @ T
             if np.linalg.norm(moved[:3, 3]) < VIEW_DISTANCE and rotation_angle(moved) < VIEW_ANGLE:
@@ -207,6 +238,21 @@ def hits_of(cells: np.ndarray) -> np.ndarray:
 def hit_points(hits: np.ndarray, voxel_size: float) -> np.ndarray:
     """(N, 3) float64 middles (m) of hits' cells in their cloud's frame."""
     return (hits["cell"] + 0.5) * (CELL * voxel_size)
+
+
+def cloud_points(cloud: LocalCloud, voxel_size: float, width: int = 1 << 16) -> np.ndarray:
+    """(N, 3) float64 points (m, cloud's frame) of all that a cloud hit: middles of cells, pixels of whole frames, at
+    most ``width`` a row.
+    """
+    parts = [hit_points(cloud.hits, voxel_size)]
+    for view in (v for v in cloud.views if v.color is not None):
+        c, step = view.camera, -(-view.camera.width // width)
+        depth = view.depth[::step, ::step] / 1000.0
+        v, u = (step * np.indices(depth.shape))[:, depth > 0]
+        z = depth[depth > 0]
+        p = np.stack([(u - c.cx) / c.fx * z, (v - c.cy) / c.fy * z, z], axis=1)
+        parts.append(p @ view.T[:3, :3].T + view.T[:3, 3])
+    return np.concatenate(parts)
 
 
 def hits_of_points(old: np.ndarray, voxel_size: float) -> np.ndarray:
@@ -253,6 +299,17 @@ def shrink_depth(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]
     half = (factor - 1) / 2
     K = (camera.fx / factor, camera.fy / factor, (camera.cx - half) / factor, (camera.cy - half) / factor)
     return small, Camera(w, h, *K)
+
+
+@njit(cache=True, nogil=True)
+def _millimetres(depth):
+    out = np.empty(depth.shape, np.uint16)
+    for v in range(depth.shape[0]):
+        for u in range(depth.shape[1]):
+            d = depth[v, u]
+            mm = np.rint((d if d > 0 else np.float32(0)) * np.float32(1000))
+            out[v, u] = np.uint16(min(mm, np.float32(65535)))
+    return out
 
 
 @njit(cache=True, nogil=True)

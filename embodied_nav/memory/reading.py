@@ -202,7 +202,7 @@ def _read_clouds(source: Source, number: int, voxel_size: float) -> Iterator[Loc
             frames_with_features = sorted({p for kind, p in parts if kind.startswith("feature_")})
             cloud.features = [FeatureHits(*(parts[f"feature_{name}", p] for name in FeatureHits._fields))
                               for p in frames_with_features]  # fmt: skip
-            cloud.views = list(_read_views(source, n))
+            cloud.views = list(_read_views(source, n, parts))
             yield cloud
 
 
@@ -221,14 +221,15 @@ def _joined(parts: dict[tuple[str, int], np.ndarray], wanted: str, dtype: np.dty
     return np.concatenate(found) if found else np.empty(0, dtype)
 
 
-def _read_views(source: Source, cloud: int) -> Iterator[View]:
+def _read_views(source: Source, cloud: int, parts: dict[tuple[str, int], np.ndarray]) -> Iterator[View]:
     for i, T, w, h, fx, fy, cx, cy, first, last, count, depth in source.rows(
         "views", "number, pose, width, height, fx, fy, cx, cy, first, stamp, frames, depth", "cloud = ?", (cloud,),
         "number",
     ):  # fmt: skip
         with source.part(f"view {i} of cloud {cloud}"):
             image = unpack(depth, DEPTH, w * h).reshape(h, w)
-            yield View(pose(T), Camera(w, h, fx, fy, cx, cy), image, first, last, count)
+            color = parts.get(("view_rgb", i))
+            yield View(pose(T), Camera(w, h, fx, fy, cx, cy), image, first, last, count, color)
 
 
 def _read_deltas(source: Source, number: int) -> Iterator:

@@ -100,7 +100,7 @@ def _salvage(path: Path, db: sqlite3.Connection) -> tuple[SpatialMemory, list[st
         memory = read_map(source, meta, str(path), None, None, rebuild=True)
     except _BAD as error:
         raise InputError(f"{path}: nothing in it can be recovered ({error})") from None
-    empty = [c for c in memory.clouds if c.frames and not len(c.hits)]
+    empty = [c for c in memory.clouds if c.frames and not (len(c.hits) or any(v.color is not None for v in c.views))]
     source.lost += [f"cloud {c.number} of keyframe {c.keyframe_id}: all of its hits" for c in empty]
     memory.clouds = [c for c in memory.clouds if c not in empty]
     return memory, source.lost

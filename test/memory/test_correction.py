@@ -130,7 +130,7 @@ def look():
     """
     camera, noise = Camera.from_hfov(320, 240, np.pi / 2), np.random.default_rng(3)
     frame = render(two_rooms(), camera_pose(1.0, 1.5, 0.3), camera=camera, noise=noise)
-    builder = CloudBuilder(0.05, 0.1, 5.0)
+    builder = CloudBuilder(0.05, 0.1, 5.0, whole=0)
     builder.start(0, frame.T_map_camera, 1)
     builder.add(frame, frame.T_map_camera)
     points = frame.camera.unproject(frame.depth).reshape(-1, 3).astype(np.float64)

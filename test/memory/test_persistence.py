@@ -12,12 +12,14 @@ from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
 from embodied_nav.memory import MemoryConfig, SpatialMemory
 from embodied_nav.memory.inspection import describe, find_faults
+from embodied_nav.memory.local_clouds import CloudBuilder
 from embodied_nav.memory.persistence import create_empty
 
 
 @pytest.fixture(scope="module")
 def memory(walk_frames):
     m = SpatialMemory()
+    m._builder = CloudBuilder(0.05, 0.1, 5.0, whole=4 * 160 * 120)  # so that there are whole frames and cells
     for i, f in enumerate(walk_frames[:30]):
         m.integrate(f)
         if i % 10 == 3:
@@ -66,6 +68,7 @@ def test_everything_comes_back_exactly(memory, saved):
         for v, w in zip(a.views, b.views, strict=True):
             assert np.array_equal(v.depth, w.depth) and np.array_equal(v.T, w.T) and v.camera == w.camera
             assert (v.first, v.stamp, v.frames) == (w.first, w.stamp, w.frames)
+            assert (v.color is None and w.color is None) or np.array_equal(v.color, w.color)
     for a, b in zip(memory.deltas, other.deltas, strict=True):
         assert (a.keyframe_id, a.action, a.text, a.relevant, a.stale) == (
             b.keyframe_id, b.action, b.text, b.relevant, b.stale,
@@ -156,6 +159,8 @@ def test_a_newer_file_is_refused_with_the_versions(saved):
         "DELETE FROM keyframes WHERE id = 1",
         "DELETE FROM clouds WHERE number = 1",
         "UPDATE clouds SET pose = x'00' WHERE number = 1",
+        "UPDATE parts SET data = x'01789c' WHERE kind = 'view_rgb'",
+        "DELETE FROM parts WHERE kind = 'view_rgb' AND cloud = 1 AND part = 0",
         "UPDATE parts SET data = x'01789c' WHERE kind = 'hits'",
         "DELETE FROM parts WHERE kind = 'hits' AND cloud = 1 AND part = 0",
         "UPDATE layouts SET layout = 'x' WHERE number = 1",

@@ -12,6 +12,7 @@ import numpy as np
 
 from embodied_nav.memory import SpatialMemory
 from embodied_nav.memory.keys import block_corners
+from embodied_nav.memory.local_clouds import cloud_points
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -79,7 +80,8 @@ def write_version_1(memory: SpatialMemory, path: Path) -> None:
             fields = json.dumps({"objects": objects, "new": [], "gone": [], "moved": []})
             put(db, "deltas", [(i, d.keyframe_id, d.previous_id, d.stamp, d.source, d.action, "", "", 0, fields)])
         for i, c in enumerate(memory.local_clouds()):
-            hits, votes = (len(c.hits), packed(points(c))), (len(c.votes), packed(c.votes))
+            p = points(c)
+            hits, votes = (len(p), packed(p)), (len(c.votes), packed(c.votes))
             put(db, "clouds", [(i, c.keyframe_id, c.stamp, pose(c.T_map_cloud), c.frames, *hits, *votes)])
             put(db, "views", [(i, j, pose(v.T), v.camera.width, v.camera.height, v.camera.fx, v.camera.fy, v.camera.cx,
                                v.camera.cy, v.first, v.stamp, v.frames, packed(v.depth))
@@ -89,12 +91,10 @@ def write_version_1(memory: SpatialMemory, path: Path) -> None:
 
 
 def points(cloud):
-    """Hits as version 1 had them: points in the keyframe's frame, here the middles of cells half a voxel wide."""
-    out = np.empty(len(cloud.hits), HIT)
-    out["p"] = (cloud.hits["cell"] + 0.5) * 0.025
-    for name in ("rgb", "weight", "last_seen"):
-        out[name] = cloud.hits[name]
-    out["sightings"] = cloud.hits["frames"]
+    """Hits as version 1 had them: points in the keyframe's frame, pixels and middles of cells."""
+    p = cloud_points(cloud, 0.05)
+    out = np.empty(len(p), HIT)
+    out["p"], out["rgb"], out["weight"], out["sightings"], out["last_seen"] = p, 90, 1, 1, cloud.stamp
     return out
 
 
