@@ -1,8 +1,8 @@
 """Voxels that the camera sees through lose their evidence and vanish. Knows nothing of grids and labels.
 
 Stored voxels are projected into the depth image, not rays walked through the map: 0.3 ms where a ray walk at full
-density takes 50. Whole blocks that no pixel around them sees behind are left out first. A voxel is seen through where the nearest depth of the 3x3 pixels around it lies clearly behind it,
-so that depth edges and surfaces at a grazing angle carve nothing that stands on them.
+density takes 50. Whole blocks that no pixel around them sees behind are left out first. A voxel is seen through where
+the nearest depth of the 3x3 pixels around it lies clearly behind it, so that depth edges and surfaces at a grazing angle carve nothing that stands on them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from numba import njit
 from ..geometry import Camera, invert
 from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, unpack
 from .store import BLOCKS, CLOCK, Arrays, VoxelStore, remove_row
-
 
 #: Pixels of a depth image are looked at so many by so many together.
 TILE = 16
