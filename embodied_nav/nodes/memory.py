@@ -162,12 +162,12 @@ class MemoryNode(AgentNode):
         memory = SpatialMemory.load(path, self._memory_config) if found else SpatialMemory(self._memory_config)
         if not path:
             return memory, None
-        # A node that was killed a moment ago goes on in the map in which it was.
-        if memory.keyframes and memory.interrupted <= _SAME_RUN:
+        if found and self._config.map not in ("", memory.uuid):
+            memory = SpatialMemory.load(path, self._memory_config, self._config.map)
+        elif memory.keyframes and memory.interrupted <= _SAME_RUN:
+            # A node that was killed a moment ago goes on in the map in which it was.
             self._stamp = self._first_stamp = memory.stamp
             self._resumed = first_of_run(memory)
-        elif self._config.map and self._config.map != memory.uuid:
-            memory = SpatialMemory.load(path, self._memory_config, self._config.map)
         writer = MemoryWriter(memory, path, self._config.save_period)
         if self._config.new_map and memory.keyframes and self._resumed is None:
             memory.begin_map()

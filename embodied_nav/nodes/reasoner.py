@@ -52,6 +52,8 @@ from .worker import Worker
 
 #: Without a map for so long the robot is told to stand (s).
 _MAP_STALE = 1.0
+#: So much longer a goal waits while the memory makes one map of two.
+_JOINING = 60.0
 
 
 @dataclass(frozen=True)
@@ -209,8 +211,10 @@ class ReasonerNode(AgentNode):
         silent = time.monotonic() - max(self._map_at, goal.accepted_at)
         if self.settings.lockstep:
             silent = 0.0
-        if silent > self._config.map_patience:
-            goal.outcome = (False, f"no memory/occupancy for {silent:.0f} s: is the memory node running?")
+        joining = not self._is_of_here(self._objects)
+        if silent > self._config.map_patience + _JOINING * joining:
+            there = f" of map {self._expected_map}" * joining
+            goal.outcome = (False, f"no memory/occupancy{there} for {silent:.0f} s: is the memory node running?")
             return
         if silent > _MAP_STALE:
             self.diagnostics.errors["map"] = f"no memory/occupancy for {silent:.1f} s: standing"
@@ -256,15 +260,20 @@ class ReasonerNode(AgentNode):
         self._match()
 
     def _map(self, message: OccupancyGridMsg) -> None:
-        self._map_at = time.monotonic()
+        if self._is_of_here(self._objects):
+            self._map_at = time.monotonic()
         self.diagnostics.input("memory/occupancy").arrived(self.message_age(message))
         self._held_map = message
         self._match()
 
+    def _is_of_here(self, objects: ObjectArray) -> bool:
+        """Whether what is remembered is of the map that SLAM stands in."""
+        return self._expected_map in ("", objects.map_id)
+
     def _match(self) -> None:
         """Hands the map on; in lock-step only together with the object list of the same stamp."""
         held = self._held_map
-        if held is None or not self.active or self._expected_map not in ("", self._objects.map_id):
+        if held is None or not self.active or not self._is_of_here(self._objects):
             return
         if self.settings.lockstep and held.header.stamp != self._objects.header.stamp:
             return
