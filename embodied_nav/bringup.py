@@ -132,6 +132,17 @@ SIM_NODE = NodeSpec(
     settings=(("nodes.sim", "SimNodeConfig", ""), ("sim.embedded", "SimulatorConfig", "simulator")),
 )
 
+
+def memory_parameters(file: str, own_slam: bool) -> dict[str, dict[str, Any]]:
+    """Parameters by node that keep the memory in a file. Our SLAM finds itself in the maps of earlier sessions; until
+    then the memory goes on in a new one. With poses from elsewhere it goes on in the file's last map."""
+    found: dict[str, dict[str, Any]] = {"memory": {"file": file}}
+    if own_slam:
+        found["memory"]["new_map"] = True
+        found["slam"] = {"memory_file": file}
+    return found
+
+
 #: Every node that parameter files may name.
 ALL_NODES = (*AGENT_NODES, SLAM_NODE, SIM_NODE)
 

@@ -27,17 +27,18 @@ ARGUMENTS = (
         "external",
         "Who publishes map->odom: own (the slam node), external (yours), none (odometry is believed: identity).",
     ),
-    ("memory_file", "", "File that the memory is loaded from and saved to; empty: as params_file says."),
+    (
+        "memory_file",
+        "",
+        "File that the memory is loaded from and kept in; with slam:=own the robot finds itself in it. Empty: as "
+        "params_file says.",
+    ),
     ("rviz", "false", "Start RViz with the package's view."),
     ("log_level", "info", "Logging of the nodes: debug, info, warn, error."),
 )
 
 #: Node -> the launch argument that, where it is not empty, sets one of its parameters, and that parameter.
-OVERRIDES = {
-    "reasoner": ("reasoner", "policy"),
-    "perception": ("perception", "backend"),
-    "memory": ("memory_file", "file"),
-}
+OVERRIDES = {"reasoner": ("reasoner", "policy"), "perception": ("perception", "backend")}
 
 
 def nodes(context: LaunchContext) -> list[Node]:
@@ -63,6 +64,10 @@ def _node(spec: bringup.NodeSpec, context: LaunchContext) -> Node:
     value = LaunchConfiguration(argument).perform(context) if argument else ""
     if value:
         parameters.append({parameter: value})
+    file, slam = (LaunchConfiguration(name).perform(context) for name in ("memory_file", "slam"))
+    kept = bringup.memory_parameters(file, slam == "own") if file else {}
+    if spec.name in kept:
+        parameters.append(kept[spec.name])
     return Node(
         package="embodied_nav",
         executable=spec.name,

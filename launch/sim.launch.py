@@ -26,6 +26,7 @@ SIM_ARGUMENTS = (
         "map->odom: truth (the simulator's), odom (identity: the drift stays in), slam (not the simulator's business; "
         "set slam:=own).",
     ),
+    ("map_origin", "start", str, "Where the true map begins: start; or scene, the same in all sessions over one file."),
     ("rate", "1.0", float, "Simulated seconds a second."),
     ("publish_clock", "true", bool, "Publish /clock; set use_sim_time alike."),
 )
@@ -38,7 +39,7 @@ AGENT_ARGUMENTS = (
     ("reasoner", "rules", "Who decides: rules, frontier, random."),
     ("perception", "simulator", "Perception back end: simulator (knows the truth), geometric."),
     ("slam", "external", "own: start the slam node (with localization:=slam); external: the simulator or yours."),
-    ("memory_file", "", "File that the memory is loaded from and saved to; empty: none."),
+    ("memory_file", "", "File that the memory is loaded from and kept in; empty: none."),
     ("rviz", "false", "Start RViz with the package's view."),
     ("log_level", "info", "Logging of the nodes: debug, info, warn, error."),
 )

@@ -37,6 +37,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         choices=("truth", "odom", "slam"),
         help="map->odom: the simulator's truth, odometry alone, or this package's SLAM (default: truth)",
     )
+    parser.add_argument(
+        "--memory",
+        metavar="FILE",
+        help="keep the memory in FILE instead of DIR/memory.db, and go on in what is in it: a second run is a second "
+        "session in the same map",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     started = time.monotonic()
     episode = episode_choice.choose(args.seed, args.instruction)
-    with run_folder.prepared(args.out, OUTPUTS) as out:
+    with run_folder.prepared(args.out, _outputs(args)) as out:
         print(f'demo: apartment {args.seed}, "{episode.instruction}" -> {out}', flush=True)
         report = _drive(args, episode, out)
         report["wall_time_s"] = round(time.monotonic() - started, 3)
@@ -60,12 +66,19 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _outputs(args: argparse.Namespace) -> list[str]:
+    """What an earlier run may have left: never the file that is gone on with."""
+    kept = None if args.memory is None else Path(args.memory).resolve()
+    return [name for name in OUTPUTS if Path(args.out, name).resolve() != kept]
+
+
 def _drive(args: argparse.Namespace, episode, out: Path) -> dict:
-    """The episode on the ROS graph; memory.db and map.png stand in ``out`` afterwards, the report comes back."""
+    """The episode on the ROS graph; the memory and map.png are written afterwards, the report comes back."""
     import numpy as np
 
     from .. import bringup
     from ..sim.episodes import save_episodes
+    from . import sessions
 
     with tempfile.TemporaryDirectory(prefix="embodied_nav-") as folder:
         scratch = Path(folder)
@@ -76,13 +89,16 @@ def _drive(args: argparse.Namespace, episode, out: Path) -> dict:
         if code != 0 or sim is None or goal is None:
             raise InputError(f"the demo ended early (exit code {code}), see above")
         report = _report(args, episode, sim, goal, supervisor.restarts)
-        report["voxels"] = _draw(out, episode, sim, np.load(scratch / "sim.npy"))
+        report |= {"memory": str(_memory_file(args, out)), **sessions.sessions_of(_memory_file(args, out))}
+        report["recognised"] = goal["recognised"]
+        report["voxels"] = _draw(args, out, episode, sim, np.load(scratch / "sim.npy"))
     return report
 
 
 def _check(args: argparse.Namespace) -> None:
     from ..perception import BACKENDS
     from ..reasoner import NAMES
+    from . import run_folder
 
     if args.seed < 0:
         raise InputError(f"--seed {args.seed}: give a whole number from 0")
@@ -90,24 +106,51 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(f"--reasoner {args.reasoner}: unknown; give one of {', '.join(NAMES)}")
     if args.perception not in BACKENDS:
         raise InputError(f"--perception {args.perception}: unknown; give one of {', '.join(BACKENDS)}")
+    if args.memory is not None:
+        run_folder.check_memory_file("--memory", str(Path(args.memory).resolve()))
+
+
+def _memory_file(args: argparse.Namespace, out: Path) -> Path:
+    return (out / "memory.db" if args.memory is None else Path(args.memory)).resolve()
+
+
+def _kept_in(args: argparse.Namespace, file: Path) -> dict[str, dict]:
+    """Parameters of memory and SLAM: how this session finds into the maps of earlier ones."""
+    from ..bringup import memory_parameters
+    from . import sessions
+
+    found = memory_parameters(str(file), args.localization == "slam")
+    if args.memory is not None and args.localization != "slam":
+        # The true pose is one in the apartment's coordinates; odometry alone knows none.
+        known = sessions.map_of_apartment(file, args.seed) if args.localization == "truth" else None
+        found["memory"] |= {"new_map": True} if known is None else {"map": known}
+        if file.exists():
+            where = "in a new map: its pose is of none there" if known is None else f"in map {known}: its pose is given"
+            print(f"demo: the memory of {file} goes on {where}", flush=True)
+    return found
 
 
 def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path) -> list:
     from ..bringup import Process
+    from . import sessions
 
+    file = _memory_file(args, out)
+    kept = _kept_in(args, file)
     common = {"use_sim_time": True}
     sim = {
         "episode_file": str(scratch / "episode.json.gz"),
         "localization": args.localization,
+        "map_origin": "start" if args.memory is None else "scene",
+        "start_time": sessions.next_start(file) if args.memory is not None and file.exists() else 0.0,
         "result": str(scratch / "sim.json"),
     }
     goal = {"instruction": episode.instruction, "result": str(scratch / "goal.json"), "use_sim_time": True}
     return [
         Process("sim", "sim", sim, respawn=False),
-        *([Process("slam", "slam", common)] if args.localization == "slam" else []),
+        *([Process("slam", "slam", {**common, **kept["slam"]})] if args.localization == "slam" else []),
         Process("keyframe", "keyframe", common),
         Process("perception", "perception", {**common, "backend": args.perception}),
-        Process("memory", "memory", {**common, "file": str((out / "memory.db").resolve())}),
+        Process("memory", "memory", {**common, **kept["memory"]}),
         Process("reasoner", "reasoner", {**common, "policy": args.reasoner}),
         Process("control", "control", common),
         Process("navigate_client", "navigate", goal, respawn=False),
@@ -157,16 +200,24 @@ def _report(args: argparse.Namespace, episode, sim: dict, goal: dict, restarts: 
     }
 
 
-def _draw(out: Path, episode, sim: dict, view) -> int:
-    """Draws map.png; returns the number of voxels in memory.db."""
+def _draw(args: argparse.Namespace, out: Path, episode, sim: dict, view) -> int:
+    """Draws map.png; returns the number of voxels in the memory."""
     import numpy as np
 
+    from ..geometry import transform_points
     from ..memory import SpatialMemory
     from ..memory.render import draw_map
+    from ..robot import RobotProfile
+    from . import sessions
 
-    memory = SpatialMemory.load(out / "memory.db")
-    trajectory = np.array(sim["trajectory"])
-    goal = min(sim["goals"], key=lambda g: float(np.hypot(*(np.array(g) - trajectory[-1]))))
+    memory = SpatialMemory.load(_memory_file(args, out))
+    driven, goals = np.array(sim["trajectory"]), np.array(sim["goals"])
+    # Truth and memory begin where this session began, unless the memory goes on in an earlier one's map.
+    T = np.eye(4) if args.memory is None else sessions.between(memory, driven, RobotProfile().T_base_camera())
+    trajectory, goals = (
+        transform_points(T, np.column_stack([p[:, :2], np.zeros(len(p))]))[:, :2] for p in (driven, goals)
+    )
+    goal = min(goals, key=lambda g: float(np.hypot(*(g - trajectory[-1]))))
     draw_map(
         out / "map.png",
         memory.occupancy(),

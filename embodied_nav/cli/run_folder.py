@@ -80,3 +80,19 @@ def _is_ours(path: Path) -> bool:
             return True
     except InputError:
         return False
+
+
+def check_memory_file(option: str, path: str) -> None:
+    """A memory file, or a place for one.
+
+    Raises:
+        InputError: neither; ``option`` gave it.
+    """
+    from ..memory.persistence import open_file
+
+    if os.path.lexists(path):
+        with open_file(path):
+            return
+    folder = os.path.dirname(path)
+    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
+        raise InputError(f"{option} {path}: there is no folder {folder} to write to; make it or give another")

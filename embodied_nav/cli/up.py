@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         choices=("own", "external"),
         help="who publishes map->odom: this package's slam node, or yours (default: external)",
     )
-    parser.add_argument("--memory-file", metavar="F", help="load the memory from here and save it at the end")
+    parser.add_argument("--memory-file", metavar="F", help="where the memory is loaded from and kept")
     parser.add_argument("--namespace", default="", metavar="N", help="of all nodes and topics")
     parser.add_argument("--use-sim-time", action="store_true", help="take time from /clock")
     parser.add_argument("--log-level", default="info", choices=LOG_LEVELS, help="default: info")
@@ -48,18 +48,14 @@ def run(args: argparse.Namespace) -> int:
         bringup.check_params_file(args.config)
         files.append(os.path.abspath(args.config))
     environment = {**os.environ, "EMBODIED_NAV_LOG_LEVEL": args.log_level}
-    given = {
-        "reasoner": ("policy", args.reasoner),
-        "perception": ("backend", args.perception),
-        "memory": ("file", args.memory_file and os.path.abspath(args.memory_file)),
-    }
+    given = {"reasoner": {"policy": args.reasoner}, "perception": {"backend": args.perception}}
+    if args.memory_file:
+        given |= bringup.memory_parameters(os.path.abspath(args.memory_file), args.slam == "own")
     processes = []
     own = (bringup.SLAM_NODE,) if args.slam == "own" else ()
     for spec in (*bringup.AGENT_NODES, *own):
         parameters = {"use_sim_time": True} if args.use_sim_time else {}
-        name, value = given.get(spec.name, ("", None))
-        if value:
-            parameters[name] = value
+        parameters |= {name: value for name, value in given.get(spec.name, {}).items() if value}
         processes.append(bringup.Process(spec.name, spec.name, parameters, tuple(files), namespace=args.namespace))
     with bringup.Supervisor(processes, environment) as supervisor:
         print(f"up: {', '.join(p.name for p in processes)}; Ctrl-C ends them", flush=True)
@@ -75,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Refuses here, in one line, what every node would refuse on its own."""
     from .. import perception, reasoner
+    from . import run_folder
 
     if not re.fullmatch(r"(/?[A-Za-z_][A-Za-z0-9_]*)(/[A-Za-z_][A-Za-z0-9_]*)*/?|", args.namespace):
         raise InputError(f"--namespace '{args.namespace}': give letters, digits and _, with / between names")
@@ -83,16 +80,4 @@ def _check(args: argparse.Namespace) -> None:
     if args.perception is not None and args.perception not in perception.BACKENDS:
         raise InputError(f"--perception {args.perception}: unknown; give one of {', '.join(perception.BACKENDS)}")
     if args.memory_file:
-        _check_memory_file(os.path.abspath(args.memory_file))
-
-
-def _check_memory_file(path: str) -> None:
-    """A memory file, or a place for one."""
-    from ..memory.persistence import open_file
-
-    if os.path.lexists(path):
-        with open_file(path):
-            return
-    folder = os.path.dirname(path)
-    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
-        raise InputError(f"--memory-file {path}: there is no folder {folder} to write to; make it or give another")
+        run_folder.check_memory_file("--memory-file", os.path.abspath(args.memory_file))

@@ -29,7 +29,12 @@ def describe(path: str | Path) -> dict[str, Any]:
         companions = (path.with_name(path.name + end) for end in COMPANIONS)
         maps = [_describe_map(db, uuid) for (uuid,) in db.execute("SELECT uuid FROM maps ORDER BY number")]
         present = next(m for m in maps if m["uuid"] == meta["map"])
-        sessions = db.execute("SELECT id, map, started, first_keyframe FROM sessions ORDER BY number").fetchall()
+        columns = ("id", "map", "started", "first_keyframe")
+        rows = db.execute(f"SELECT {', '.join(columns)} FROM sessions ORDER BY number").fetchall()
+        sessions = [dict(zip(columns, row, strict=True)) for row in rows]
+        for s, after in zip(sessions, [*sessions[1:], {"first_keyframe": 2**62}], strict=True):
+            ids = (s["first_keyframe"], after["first_keyframe"])
+            s["keyframes"] = db.execute("SELECT count(*) FROM keyframes WHERE id >= ? AND id < ?", ids).fetchone()[0]
         return {
             "file": str(path),
             "bytes": path.stat().st_size + sum(p.stat().st_size for p in companions if p.exists()),
@@ -41,7 +46,7 @@ def describe(path: str | Path) -> dict[str, Any]:
             **{k: present[k] for k in ("frames", "voxels", "voxel_size_m", "bounds_m", "objects", "blocks")},
             **counts,
             "maps": maps,
-            "session_list": [dict(zip(("id", "map", "started", "first_keyframe"), s, strict=True)) for s in sessions],
+            "session_list": sessions,
         }
 
 
@@ -52,8 +57,8 @@ def _version(path: Path) -> int:
 
 
 def _describe_map(db: sqlite3.Connection, uuid: str) -> dict[str, Any]:
-    columns = "number, created, config, frames, voxels, whole, merged_into, transform"
-    number, created, config, frames, voxels, whole, merged, T = db.execute(
+    columns = "number, created, config, frames, voxels, whole, merged_into, transform, stamp"
+    number, created, config, frames, voxels, whole, merged, T, stamp = db.execute(
         f"SELECT {columns} FROM maps WHERE uuid = ?", (uuid,)
     ).fetchone()
     x = db.execute("SELECT min(x), min(y), min(z), max(x), max(y), max(z) FROM blocks WHERE map = ?", (number,))
@@ -63,6 +68,7 @@ def _describe_map(db: sqlite3.Connection, uuid: str) -> dict[str, Any]:
         "uuid": uuid,
         "created": created,
         "frames": frames,
+        "stamp": stamp,
         "keyframes": _count(db, "keyframes", number),
         "voxels": voxels,
         "voxel_size_m": size,

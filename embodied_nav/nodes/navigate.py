@@ -21,10 +21,11 @@ from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from embodied_nav.action import Navigate
+from embodied_nav.msg import MapIdentity
 from embodied_nav.srv import SaveMemory
 
 from ..config import Config, param
-from . import params, qos
+from . import map_identity, params, qos
 from .asking import ask
 from .lifecycle import run
 
@@ -154,9 +155,11 @@ class NavigateNode(Node):
         self._outcome: dict = {}
         self._stages: dict[str, dict[str, float]] = {}
         self._facts: dict[str, str] = {}
+        self._joined: list[tuple[int, str]] = []
         self._finish = self.create_client(Trigger, "sim/finish")
         self._save = self.create_client(SaveMemory, "memory/save")
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.reliable(50))
+        self.create_subscription(MapIdentity, map_identity.TOPIC, self._on_map, map_identity.profile())
         self.create_timer(0.1, self._begin, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _begin(self) -> None:
@@ -182,6 +185,13 @@ class NavigateNode(Node):
         think = f" ({decision.think})" if decision.think else ""
         print(f"{seconds:6.1f} s  {feedback.path_length:5.1f} m  {option.letter}: {option.text}{think}", flush=True)
 
+    def _on_map(self, message: MapIdentity) -> None:
+        """SLAM has found itself in a map of an earlier session."""
+        if message.joined:
+            stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+            self._joined.append((stamp, message.joined_map_id or message.map_id))
+            print(f"         SLAM recognises map {self._joined[-1][1]}: the memory goes on in it", flush=True)
+
     def _on_done(self, success: bool, reason: str, result: Navigate.Result) -> None:
         seconds = (self.get_clock().now().nanoseconds - self._sent_at) * 1e-9
         print(f"{seconds:6.1f} s  {'STOP' if success else 'ended'}: {reason}", flush=True)
@@ -192,6 +202,10 @@ class NavigateNode(Node):
             "decisions": result.decisions,
             "stages": self._stages,
             "facts": self._facts,
+            # Which maps of earlier sessions were recognised, and when in this one.
+            "recognised": [
+                {"map": uuid, "after_s": round((stamp - self._sent_at) * 1e-9, 3)} for stamp, uuid in self._joined
+            ],
         }
         if self._config.simulated and self._finish.service_is_ready():
             ask(self, self._finish, Trigger.Request(), lambda _: self._save_memory())

@@ -31,7 +31,7 @@ from embodied_nav.msg import Object, ObjectArray, Progress
 from ..config import Config, param
 from ..errors import InputError
 from ..frames import Episode, Velocity
-from ..geometry import invert, pose2d
+from ..geometry import invert, pose2d, yaw_of
 from ..robot import RobotProfile
 from ..sim.embedded import EmbeddedSimulator, SimulatorConfig, warm_up
 from ..sim.episodes import load_episodes, make_episode
@@ -81,10 +81,18 @@ class SimNodeConfig(Config):
         "map->odom: the simulator's truth, odom (the identity), or slam (left to the slam node)",
         choices=("truth", "odom", "slam"),
     )
+    map_origin: str = param(
+        "start",
+        "where the true map begins: where the robot starts, or as the scene itself (the same for all sessions in it)",
+        choices=("start", "scene"),
+    )
     frame_rate: float = param(15.0, "camera frames a simulated second", unit="Hz", low=0.5, high=60.0)
     steps_per_frame: int = param(2, "motion steps (and odometry messages) a camera frame", low=1, high=100)
     rate: float = param(1.0, "simulated seconds a second, where the machine keeps up", low=0.05, high=20.0)
     lockstep: bool = param(False, "wait for the agent after every frame and motion step")
+    start_time: float = param(
+        0.0, "simulated time at the start: later than what a memory that goes on has seen", unit="s", low=0.0, high=1e9
+    )
     publish_clock: bool = param(True, "publish /clock and stamp by simulated time; else by the system's clock")
     cmd_vel_timeout: float = param(0.5, "without a command for so long the base stands", unit="s", low=0.05, high=10.0)
     enable_stamped_cmd_vel: bool = param(False, "cmd_vel is TwistStamped")
@@ -106,9 +114,11 @@ class SimNode(Node):
         self._first = self._simulator.reset(self._episode, self.config.seed)
         self._truth = self._simulator.privileged()
         self._metrics = self._start_metrics()
-        self._trajectory: list[tuple[float, float]] = []
+        self._T_map_scene = np.eye(4) if self.config.map_origin == "scene" else invert(self._truth.T_scene_map())
+        self._trajectory: list[tuple[float, float, float, int]] = []
         self._last_color = self._first.color
-        self._offset = 0
+        #: Added to simulated stamps.
+        self._offset = round(self.config.start_time * 1e9)
         self._lock = threading.Lock()
         self._command, self._commanded_at = Velocity(), 0.0
         self._commands = threading.Semaphore(0)
@@ -270,13 +280,14 @@ class SimNode(Node):
 
     def _wait_for_agent(self, stamp: int, T_odom_base: np.ndarray) -> None:
         """Waits until all are through with a frame and control has a plan made from it."""
+        ns = stamp + self._offset
         end = time.monotonic() + _STUCK
-        while not (self._ledger.wait_frame(stamp, _AGAIN) and self._plans.wait(stamp, _AGAIN)):
+        while not (self._ledger.wait_frame(ns, _AGAIN) and self._plans.wait(ns, _AGAIN)):
             if self._stopping.is_set():
                 return
-            waited_for = self._ledger.waiting_for(stamp) or ("reasoner or control",)
+            waited_for = self._ledger.waiting_for(ns) or ("reasoner or control",)
             self._must(time.monotonic() < end, f"nothing from {', '.join(waited_for)}", stamp)
-            self._publish_tf(stamp + self._offset, T_odom_base)
+            self._publish_tf(ns, T_odom_base)
 
     def _must(self, done: bool, what: str, stamp: int) -> None:
         if not done and not self._stopping.is_set():
@@ -297,15 +308,14 @@ class SimNode(Node):
         return result
 
     def _write_result(self, scores: dict) -> None:
-        T = invert(self._truth.T_scene_map())
-        goals = [(T @ np.array([*g.position, 1.0]))[:2].tolist() for g in self._episode.goals]
+        goals = [(self._T_map_scene @ np.array([*g.position, 1.0]))[:2].tolist() for g in self._episode.goals]
         path = Path(self.config.result)
         result = {
             "scores": {k: v for k, v in scores.items() if v == v},
             "latency_ms": self._ledger.latencies_ms(),
             "keyframes": self._ledger.keyframes,
             "frames": self._ledger.frames["memory"],
-            "trajectory": self._trajectory,
+            "trajectory": self._trajectory,  # x, y, yaw in the true map, and ns
             "goals": goals,
         }
         np.save(path.with_suffix(".npy"), self._last_color)
@@ -314,7 +324,7 @@ class SimNode(Node):
     # -- what goes out -------------------------------------------------------------------------------------------------
 
     def _set_offset(self, stamp: int) -> None:
-        """With the system's clock: what is added to simulated stamps."""
+        """With the system's clock simulated stamps follow that."""
         if not self.config.publish_clock:
             self._offset = time.time_ns() - stamp
 
@@ -328,8 +338,8 @@ class SimNode(Node):
         """Clock, TF, truth and (``tick``) odometry; stamps are simulated ones."""
         ns = stamp + self._offset
         self._publish_tf(ns, T_odom_base)
-        T_map_base = invert(self._truth.T_scene_map()) @ pose2d(*self._truth.pose())
-        self._trajectory.append((float(T_map_base[0, 3]), float(T_map_base[1, 3])))
+        T_map_base = self._T_map_scene @ pose2d(*self._truth.pose())
+        self._trajectory.append((float(T_map_base[0, 3]), float(T_map_base[1, 3]), yaw_of(T_map_base), ns))
         self._pose.publish(PoseStamped(header=header(ns, self.robot.map_frame), pose=pose_msg(T_map_base)))
         if tick:
             self._publish_odometry(stamp, T_odom_base, velocity)
@@ -341,7 +351,9 @@ class SimNode(Node):
             self._clock.publish(Clock(clock=time_msg(ns)))
         transforms = [transform_msg(T_odom_base, ns, robot.odom_frame, robot.base_frame)]
         if self.config.localization != "slam":
-            T_map_odom = self._truth.T_map_odom() if self.config.localization == "truth" else np.eye(4)
+            T_map_odom = np.eye(4)
+            if self.config.localization == "truth":
+                T_map_odom = self._T_map_scene @ self._truth.T_scene_map() @ self._truth.T_map_odom()
             transforms.append(transform_msg(T_map_odom, ns, robot.map_frame, robot.odom_frame))
         self._tf.sendTransform(transforms)
 
