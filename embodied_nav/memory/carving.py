@@ -2,7 +2,8 @@
 
 Stored voxels are projected into the depth image, not rays walked through the map: 0.3 ms where a ray walk at full
 density takes 50. Whole blocks that no pixel around them sees behind are left out first. A voxel is seen through where
-the nearest depth of the 3x3 pixels around it lies clearly behind it, so that depth edges and surfaces at a grazing angle carve nothing that stands on them.
+the nearest depth of the 3x3 pixels around it lies clearly behind it, so that depth edges and surfaces
+at a grazing angle carve nothing that stands on them.
 """
 
 from __future__ import annotations
