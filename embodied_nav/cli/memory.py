@@ -136,7 +136,7 @@ def _query(args: argparse.Namespace) -> int:
     found = memory.ask(query, names)
     known = memory.knowledge(names)
     if args.json:
-        print(json.dumps([_answer_fields(a, names, describe(a, known)) for a in found]))
+        print(json.dumps([_answer_fields(a, names, describe(a, known), memory.uuid) for a in found]))
         return 0
     for a in found:
         o = a.object
@@ -146,8 +146,7 @@ def _query(args: argparse.Namespace) -> int:
         print(f"{a.score:.2f}  {o.name:24} at ({place}) m, {size} m, keyframe {a.keyframe_id}, id {o.id}")
         facts = [a.why, describe(a, known), f"seen {a.age:.0f} s before the end", "gone" if o.status == "gone" else ""]
         print("      " + "; ".join(fact for fact in facts if fact))
-    if not found:
-        print("nothing fits")
+    print(f"coordinates are of map {memory.uuid}" if found else "nothing fits")
     return 0
 
 
@@ -183,10 +182,10 @@ def _since(seconds: float | None, now: int) -> int | None:
     return None if seconds is None else now - int(seconds * 1e9)
 
 
-def _answer_fields(a: Answer, names: dict[int, str], relations: str) -> dict:
+def _answer_fields(a: Answer, names: dict[int, str], relations: str, map_id: str) -> dict:
     pose = None if a.T_map_camera is None else [[float(v) for v in row] for row in a.T_map_camera]
     return {
-        **_fields(a.object), "score": round(a.score, 4), "age_s": round(a.age, 3), "why": a.why,
+        **_fields(a.object), "map_id": map_id, "score": round(a.score, 4), "age_s": round(a.age, 3), "why": a.why,
         "relations": relations, "room": names.get(a.room, f"room {a.room}" if a.room > 0 else ""),
         "keyframe_id": a.keyframe_id, "T_map_camera": pose,
     }  # fmt: skip
@@ -251,7 +250,9 @@ def _write_png(out: Path, memory: SpatialMemory) -> tuple[int, str]:
 def _write_json(out: Path, memory: SpatialMemory) -> tuple[int, str]:
     objects = memory.objects(include_gone=True)
     try:
-        out.write_text(json.dumps([_fields(o) for o in objects], indent=1) + "\n", encoding="utf-8")
+        out.write_text(
+            json.dumps([{**_fields(o), "map_id": memory.uuid} for o in objects], indent=1) + "\n", encoding="utf-8"
+        )
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written ({error.strerror}); give a writable place") from None
     return len(objects), "objects"

@@ -60,7 +60,9 @@ def test_query_ranks_what_fits_first(file, capsys):
     found = json.loads(run(capsys, "query", file, "blue chair", "--json"))
     assert [o["color"] for o in found] == ["blue", "red"] and found[0]["score"] > found[1]["score"]
     assert found[0]["position"][1] == pytest.approx(-0.7, abs=0.15)
-    assert "red chair" in run(capsys, "query", file, "red chair").splitlines()[0]
+    lines = run(capsys, "query", file, "red chair").splitlines()
+    assert "red chair" in lines[0] and lines[-1] == f"coordinates are of map {found[0]['map_id']}"
+    assert found[0]["map_id"] == SpatialMemory.load(file).uuid
 
 
 def test_query_by_place(file, capsys):
