@@ -24,7 +24,13 @@ class PlanningConfig(Config):
     tight_speed: float = param(0.25, "relative speed assumed at the least clearance", low=0.05, high=1.0)
     unknown_hop: float = param(0.30, "how far from known floor a path may leave it", unit="m", low=0.0, high=5.0)
     unknown_speed: float = param(0.3, "relative speed assumed over unknown floor", low=0.05, high=1.0)
-    start_radius: float = param(0.30, "ground around the robot that counts as passable", unit="m", low=0.1, high=1.0)
+    start_radius: float = param(
+        0.30,
+        "how far around the robot ground opens that is no nearer to obstacles than it",
+        unit="m",
+        low=0.1,
+        high=1.0,
+    )
     near_radius: float = param(
         1.0, "blind ground near the robot that counts as free where in sight", unit="m", low=0.0, high=2.0
     )
@@ -74,7 +80,10 @@ class TraversalMap:
         return self.passable & self._known & (self.clearance >= ample)
 
     def around(self, xy: tuple[float, float]) -> np.ndarray:
-        """``passable`` (copy) with the ground around a robot at ``xy`` opened: it stands there, so it fits there."""
+        """``passable`` (copy) with ways out of where a robot at ``xy`` stands, should it stand too near to something.
+
+        Around it, ground opens that is no nearer to obstacles than it is: it may leave, but not go in deeper.
+        """
         passable = self.passable.copy()
         row, column = (int(v) for v in self.grid.cells(np.asarray(xy)))
         reach = int(np.ceil(self.config.start_radius / self.grid.resolution))
@@ -85,7 +94,10 @@ class TraversalMap:
             return passable
         rr, cc = np.mgrid[r0:r1, c0:c1]
         disc = (rr - row) ** 2 + (cc - column) ** 2 <= reach**2
-        passable[r0:r1, c0:c1] |= disc & (self.grid.data[r0:r1, c0:c1] != OCCUPIED)
+        inside = 0 <= row < rows and 0 <= column < columns
+        room = min(float(self.clearance[row, column]), self._radius) if inside else 0.0
+        fits = (self.grid.data[r0:r1, c0:c1] != OCCUPIED) & (self.clearance[r0:r1, c0:c1] >= room)
+        passable[r0:r1, c0:c1] |= disc & fits
         passable[row, column] = True
         return passable
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 from embodied_nav.planning import (
@@ -86,6 +88,33 @@ def test_robot_that_stands_too_near_to_a_wall_gets_away():
     path = Planner(grid(room()), ROBOT).plan((0.12, 2.0), (3.0, 2.0))
     assert path is not None
     assert path_length(path) < 3.2
+
+
+@pytest.mark.parametrize("before", [0.25, 0.35, 0.6])
+def test_a_robot_before_a_gap_narrower_than_itself_plans_no_way_through(before):
+    assert Planner(two_rooms((37, 44)), ROBOT).plan((3.0 - before, 2.03), (5.0, 2.0)) is None
+
+
+def test_a_robot_in_a_gap_narrower_than_itself_gets_out_on_either_side():
+    planner = Planner(two_rooms((37, 44)), ROBOT)
+    for goal in ((1.0, 2.0), (5.0, 2.0)):
+        path = planner.plan((3.05, 2.03), goal)
+        assert path is not None
+        assert np.hypot(*(path[-1] - goal)) < 0.1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.1, 5.9), st.floats(0.1, 3.9), st.integers(0, 10**6))
+def test_ground_opened_around_the_robot_never_leads_nearer_to_obstacles(x, y, seed):
+    data = room()
+    data[np.random.default_rng(seed).random(data.shape) < 0.01] = OCCUPIED
+    g = grid(data)
+    row, column = g.cells(np.array([x, y]))
+    traversal = TraversalMap(g, ROBOT)
+    opened = traversal.around((x, y)) & ~traversal.passable
+    assert opened[row, column] or traversal.passable[row, column]
+    opened[row, column] = False
+    assert (traversal.clearance[opened] >= traversal.clearance[row, column]).all()
 
 
 def test_start_and_goal_off_the_map():
