@@ -80,10 +80,10 @@ class PathFollower:
         dt = 0.05 if self._last is None else min(max((stamp - self._last) * 1e-9, 0.0), 0.5)
         self._last = stamp
         wanted = self.pursuit.command(T_odom_base, self._path, dt, self._heading, self.guard.clearance)
-        held = self._contact.update(stamp, T_odom_base, self.guard.passed)
-        if held:
-            self.guard.touched(stamp, T_odom_base)
-        return self.recovery.update(stamp, T_odom_base, wanted, held) or wanted
+        touch = self._contact.update(stamp, T_odom_base, self.guard.passed)
+        if touch is not None:
+            self.guard.touched(stamp, T_odom_base, touch.bearing, touch.held)
+        return self.recovery.update(stamp, T_odom_base, wanted, touch is not None and touch.held) or wanted
 
     @property
     def idle(self) -> bool:

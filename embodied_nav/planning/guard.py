@@ -14,6 +14,10 @@ from ..geometry import Camera, yaw_of
 from ..robot import RobotProfile
 from .obstacles import LocalObstacles, ObstacleConfig, scan_points
 
+#: Free way (m) that is none: creeping on against what depth shows a little too far away is contact. It is also how
+#: finely :func:`_free_distance` looks.
+_NO_WAY = 0.02
+
 
 @dataclass(frozen=True)
 class GuardConfig(Config):
@@ -89,11 +93,25 @@ class CollisionGuard:
         self.obstacles.add_points(stamp, points[near])
         self._has_seen_behind = abs(angle_increment) * len(ranges) > 1.5 * math.pi
 
-    def touched(self, stamp: int, T_odom_base: np.ndarray) -> None:
-        """Remembers an obstacle right ahead: the base was held there and no sensor saw why."""
-        angles = np.linspace(-0.6, 0.6, 9) + yaw_of(T_odom_base)
-        ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        self.obstacles.add_points(stamp, T_odom_base[:2, 3] + (self.robot.footprint_radius + 0.04) * ring)
+    def touched(self, stamp: int, T_odom_base: np.ndarray, bearing: float = 0.0, held: bool = True) -> None:
+        """Remembers an obstacle at the footprint: the base was held there, or slid along it, and no sensor saw why.
+
+        Args:
+            stamp: ns.
+            T_odom_base: 4x4 odometry now.
+            bearing: rad from the heading on; where the obstacle is.
+            held: it reaches around the footprint, so that a slight turn does not lead past it; else it is a piece of
+                wall square to ``bearing``: the robot may drive on beside it, but not into it.
+        """
+        radius, yaw = self.robot.footprint_radius, yaw_of(T_odom_base) + bearing
+        ahead, aside = np.array([math.cos(yaw), math.sin(yaw)]), np.array([-math.sin(yaw), math.cos(yaw)])
+        if held:
+            angles = np.linspace(-0.6, 0.6, 9)[:, None]
+            points = (radius + 0.04) * (np.cos(angles) * ahead + np.sin(angles) * aside)
+        else:
+            offsets = np.array([[-0.06], [0.06], [-0.03], [0.03], [0.0]])  # of points that share a cell the last stays
+            points = (radius + self.config.margin + 0.008) * ahead + offsets * aside
+        self.obstacles.add_points(stamp, T_odom_base[:2, 3] + points)
 
     def filter(self, velocity: Velocity, T_odom_base: np.ndarray) -> tuple[Velocity, str]:
         """The velocity that may be driven now.
@@ -141,10 +159,12 @@ class CollisionGuard:
         free = _free_distance(points, v, w / speed, radius, horizon)
         if not math.isfinite(free):
             return speed
+        if free <= _NO_WAY:
+            return 0.0
         t = self.config.reaction_time
         # speed * t + speed^2 / (2 braking) <= free, and free / slow_time further out.
-        stops = braking * (math.sqrt(t * t + 2.0 * max(free, 0.0) / braking) - t)
-        return min(speed, stops, max(free, 0.0) / self.config.slow_time + 0.05 * (free > 0.02))
+        stops = braking * (math.sqrt(t * t + 2.0 * free / braking) - t)
+        return min(speed, stops, free / self.config.slow_time + 0.05)
 
     def _track(self, T_odom_base: np.ndarray) -> None:
         """Counts ground backed over; what was just driven forward is known until the robot turns away."""
@@ -170,7 +190,7 @@ def _free_distance(points, v, curvature, radius, horizon):
 
     Points that the footprint touches already count only where the motion goes deeper into them.
     """
-    step = 0.02
+    step = _NO_WAY
     sign = 1.0 if v > 0 else -1.0
     best = np.inf
     steps = int(horizon / step) + 1

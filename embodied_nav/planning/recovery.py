@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +33,29 @@ class ContactConfig(Config):
     window: float = param(0.4, "time over which command and odometry are compared", unit="s", low=0.1, high=5.0)
     min_speed: float = param(0.08, "slower commands tell nothing", unit="m/s", low=0.01, high=1.0)
     progress: float = param(0.25, "share of the commanded way below which something is in the way", low=0.0, high=0.9)
+    slip: float = param(0.25, "motion aside, as share of that ahead, that means sliding along something", low=0.05)
+    min_slip: float = param(0.015, "less motion aside is noise of odometry", unit="m", low=0.001, high=0.2)
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Contact that was felt.
+
+    Attributes:
+        bearing: rad in base_link from the heading on, of what the base touches.
+        held: it does not get on; else it slides along.
+    """
+
+    bearing: float
+    held: bool
 
 
 class Contact:
-    """Tells from commands and odometry that the base pushes against something that no sensor saw."""
+    """Tells from commands and odometry that the base pushes against something, or slides along it.
+
+    What is held makes less way than it was told to. What slides moves aside, which wheels alone cannot do; odometry
+    of wheels alone does not show it either, that of a camera or a scanner does.
+    """
 
     def __init__(self, config: ContactConfig | None = None) -> None:
         self.config = config or ContactConfig()
@@ -43,33 +63,75 @@ class Contact:
 
     def reset(self) -> None:
         """Forgets the motion so far."""
-        self._since: int | None = None
-        self._start = np.zeros(2)
-        self._told = 0.0
-        self._last = 0
+        self._ahead = True
+        self._motion: deque[_Moment] = deque()
 
-    def update(self, stamp: int, T_odom_base: np.ndarray, driven: Velocity) -> bool:
-        """Whether the robot is held.
+    def update(self, stamp: int, T_odom_base: np.ndarray, driven: Velocity) -> Touch | None:
+        """What the base touches, None as long as it moves as it should.
 
         Args:
             stamp: ns.
             T_odom_base: 4x4 odometry now.
             driven: what was sent to the base last.
         """
-        if driven.linear < self.config.min_speed:
-            self._since = None
-            return False
-        position = T_odom_base[:2, 3]
-        if self._since is None:
-            self._since, self._start, self._told, self._last = stamp, position.copy(), 0.0, stamp
-            return False
-        self._told += driven.linear * (stamp - self._last) * 1e-9
-        self._last = stamp
-        if (stamp - self._since) * 1e-9 < self.config.window - 1e-6:
-            return False
-        held = float(np.linalg.norm(position - self._start)) < self.config.progress * self._told
-        self._since = None
-        return held
+        ahead = driven.linear > 0.0
+        if abs(driven.linear) < self.config.min_speed or ahead != self._ahead:
+            self._motion.clear()
+            self._ahead = ahead
+            if abs(driven.linear) < self.config.min_speed:
+                return None
+        x, y, yaw = float(T_odom_base[0, 3]), float(T_odom_base[1, 3]), yaw_of(T_odom_base)
+        motion = self._motion
+        if not motion:
+            motion.append(_Moment(stamp, x, y, yaw))
+            return None
+        motion.append(motion[-1].next(stamp, x, y, yaw, abs(driven.linear)))
+        while (stamp - motion[1].stamp) * 1e-9 >= self.config.window - 1e-6:
+            motion.popleft()
+        touch = self._slid() or self._held()
+        if touch is not None:
+            motion.clear()
+        return touch
+
+    def _held(self) -> Touch | None:
+        first, last = self._motion[0], self._motion[-1]
+        if (last.stamp - first.stamp) * 1e-9 < self.config.window - 1e-6:
+            return None
+        if math.hypot(last.x - first.x, last.y - first.y) >= self.config.progress * (last.told - first.told):
+            return None
+        return Touch(0.0 if self._ahead else math.pi, held=True)
+
+    def _slid(self) -> Touch | None:
+        last = self._motion[-1]
+        for first in self._motion:  # since when it slides is not known
+            along, aside = last.along - first.along, last.aside - first.aside
+            if abs(aside) >= max(self.config.min_slip, self.config.slip * abs(along)):
+                break
+        else:
+            return None
+        # It moves along the surface; what it touches lies square to that, on the side to which it was told to drive.
+        bearing = math.atan2(aside, along) + math.copysign(0.5 * math.pi, -aside if self._ahead else aside)
+        return Touch(math.remainder(bearing, 2.0 * math.pi), held=False)
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """Odometry, and sums since the first one: way told, way along the heading and to the left of it (m)."""
+
+    stamp: int
+    x: float
+    y: float
+    yaw: float
+    told: float = 0.0
+    along: float = 0.0
+    aside: float = 0.0
+
+    def next(self, stamp: int, x: float, y: float, yaw: float, speed: float) -> _Moment:
+        # An arc's chord lies along the heading in its middle.
+        heading = self.yaw + 0.5 * math.remainder(yaw - self.yaw, 2.0 * math.pi)
+        dx, dy, c, s = x - self.x, y - self.y, math.cos(heading), math.sin(heading)
+        told = self.told + speed * (stamp - self.stamp) * 1e-9
+        return _Moment(stamp, x, y, yaw, told, self.along + c * dx + s * dy, self.aside + c * dy - s * dx)
 
 
 class Recovery:
@@ -88,6 +150,7 @@ class Recovery:
         self.count = 0
         self._mark: tuple[int, float, float, float] | None = None
         self._since: int | None = None
+        self._turns_at = self.config.back_time  # s after it took over
 
     @property
     def active(self) -> bool:
@@ -101,26 +164,30 @@ class Recovery:
             stamp: ns.
             T_odom_base: 4x4.
             wanted: what the controller wants, before the guard: a robot that is blocked wants to move and does not.
-            held: it pushes against something; then there is no patience.
+            held: it pushes against something; then there is no patience, and no backing off on against it.
         """
         if self._since is not None:
-            command = self._recover((stamp - self._since) * 1e-9)
+            elapsed = (stamp - self._since) * 1e-9
+            if held:
+                self._turns_at = min(self._turns_at, elapsed)
+            command = self._recover(elapsed)
             if command is None:
                 self._since, self._mark = None, None
             return command
         x, y, yaw = float(T_odom_base[0, 3]), float(T_odom_base[1, 3]), yaw_of(T_odom_base)
         if held:
-            self.count += 1
-            self._since = stamp
-            return self._recover(0.0)
+            return self._begin(stamp)
         idle = abs(wanted.linear) < 0.01 and abs(wanted.angular) < 0.05
         if idle or self._mark is None or self._moved(x, y, yaw):
             self._mark = (stamp, x, y, yaw)
             return None
         if (stamp - self._mark[0]) * 1e-9 < self.config.patience:
             return None
+        return self._begin(stamp)
+
+    def _begin(self, stamp: int) -> Velocity | None:
         self.count += 1
-        self._since = stamp
+        self._since, self._turns_at = stamp, self.config.back_time
         return self._recover(0.0)
 
     def _moved(self, x: float, y: float, yaw: float) -> bool:
@@ -129,9 +196,9 @@ class Recovery:
         return math.hypot(x - x0, y - y0) > self.config.min_motion or turn > self.config.min_turn
 
     def _recover(self, elapsed: float) -> Velocity | None:
-        if elapsed < self.config.back_time:
+        if elapsed < self._turns_at:
             return Velocity(-self.config.back_speed, 0.0)
-        if elapsed < self.config.back_time + self.config.turn_time:
+        if elapsed < self._turns_at + self.config.turn_time:
             # Alternates its side, so that two failures in a row try both.
             return Velocity(0.0, self.config.turn_speed if self.count % 2 else -self.config.turn_speed)
         return None

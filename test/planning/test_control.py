@@ -188,6 +188,25 @@ def test_guard_stops_ahead_of_a_near_obstacle_but_lets_it_turn_and_back_off():
     assert reason == ""
 
 
+@pytest.mark.parametrize("speed", [0.1, 0.3, 0.5])
+def test_guard_does_not_creep_towards_what_its_side_all_but_touches(speed):
+    """Depth shows what stands at the side 2 cm farther off than it is: creeping on would push against it."""
+    guard, bearing = CollisionGuard(robot=ROBOT), 0.9
+    gap = ROBOT.footprint_radius + guard.config.margin + 0.02
+    guard.obstacles.add_points(1, gap * np.array([[math.cos(bearing), math.sin(bearing)]]))
+    assert guard.filter(Velocity(speed, 0.0), np.eye(4)) == (Velocity(), "obstacle_ahead")
+    assert guard.filter(Velocity(speed, -1.2 * speed / 0.1), np.eye(4))[0].angular < 0.0, "it may turn away"
+
+
+def test_guard_lets_the_robot_drive_on_beside_what_it_slid_along_but_not_into_it():
+    guard = CollisionGuard(robot=ROBOT)
+    guard.touched(1, pose2d(0.0, 0.0, 0.5), 1.0, held=False)
+    beside = 0.5 + 1.0 - 0.5 * math.pi
+    assert guard.filter(Velocity(0.2), pose2d(0.0, 0.0, beside)) == (Velocity(0.2), "")
+    assert guard.filter(Velocity(0.2), pose2d(0.0, 0.0, beside + 0.6)) == (Velocity(), "obstacle_ahead")
+    assert guard.filter(Velocity(0.2), pose2d(0.0, 0.0, 1.5)) == (Velocity(), "obstacle_ahead")
+
+
 def test_guard_knows_that_it_is_blind_behind():
     guard, base = CollisionGuard(GuardConfig(blind_reverse=0.2), ROBOT), Base()
     v, reason = guard.filter(Velocity(-0.15, 0.0), base.T)
