@@ -1,8 +1,11 @@
-"""Point-to-plane registration of a depth image to a keyframe's by projection. Knows nothing of colour and of graphs.
+"""Point-to-plane registration of a depth image to a keyframe's by projection, by grey levels too where these are given.
+
+Knows nothing of features and of graphs.
 
 Projective data association (Newcombe et al., KinectFusion, 2011) on images of about 320 columns: no neighbour search,
 so a frame costs a few milliseconds on one core. A prior on the motion enters the normal equations, so that what the
-geometry does not hold (a corridor's length, a blank wall) is held by wheels or by constant velocity.
+geometry does not hold (a corridor's length, a blank wall) is held by wheels or by constant velocity. Grey levels hold
+it too, but only where colour and depth lie exactly on each other: they are asked where depth does not suffice.
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ from ..geometry import Camera, invert
 
 #: (largest distance of a pair in m, pixel stride, iterations), coarse to fine.
 _LEVELS = ((0.30, 4, 6), (0.10, 2, 6), (0.05, 2, 6))
-#: Distance (px) to the neighbours that give a normal: quantised depth has steps that nearer neighbours take for slopes.
-_NORMAL_REACH = 2
+#: A normal is that of the plane through a window of this part of the image's width: noise of normals makes a
+#: registration along a wall look certain, and stiff. Depth that differs by more (part of it) is another surface.
+_WINDOW, _SMOOTH = 1 / 40, 0.05
+#: Points of 25 that such a plane needs; root of the sum of their squared distances along one axis, in steps.
+_MIN_PLANE, _WINDOW_SPREAD = 12, 50**0.5
 #: Depth differences (m, and part of the depth) that count as the same surface in :func:`agreement`.
 _SAME_SURFACE, _SAME_SURFACE_RELATIVE = 0.05, 0.04
 #: Depth noise: sigma = _NOISE_FLOOR + _NOISE_SQUARE * z^2 (m); the shape of structured light and stereo sensors.
@@ -25,6 +31,11 @@ _NOISE_FLOOR, _NOISE_SQUARE = 0.002, 0.0012
 #: Pairs are correlated (neighbouring pixels share their error): so many of them count as one independent measurement.
 _PAIRS_PER_MEASUREMENT = 50.0
 _MIN_PAIRS = 60
+#: Standard deviation of a grey level (of 1) between two images; blur (px) of grey levels, for the coarsest level and
+#: the others: gradients must reach as far as the guess may be off.
+_GREY_NOISE, _BLURS = 0.03, (4.0, 1.2)
+#: Pixel stride at which noise of the normals is counted, and how many pixels of the finest level each then stands for.
+_NOISE_STRIDE, _NOISE_SHARE = 4, (4 / _LEVELS[-1][1]) ** 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +46,28 @@ class DepthView:
         depth: HxW float32 m, NaN invalid.
         camera: its intrinsics.
         normals: HxWx3 float32 in the optical frame, NaN where the surface is broken.
+        greys: of :func:`grey_levels`, or empty.
     """
 
     depth: np.ndarray
     camera: Camera
     normals: np.ndarray
+    greys: tuple[np.ndarray, ...] = ()
 
     @classmethod
-    def of(cls, depth: np.ndarray, camera: Camera) -> DepthView:
+    def of(cls, depth: np.ndarray, camera: Camera, greys: tuple[np.ndarray, ...] = ()) -> DepthView:
         """Computes the normals of a depth image."""
-        return cls(depth, camera, _normals(depth, _intrinsics(camera), _NORMAL_REACH))
+        return cls(depth, camera, _normals(depth, _intrinsics(camera), _step(camera)), greys)
+
+
+def grey_levels(color: np.ndarray, camera: Camera) -> tuple[np.ndarray, ...]:
+    """HxW float32 (0 to 1) on the pixels of a thinned depth image's camera, coarse and fine, of HxWx3 uint8 RGB."""
+    import cv2
+
+    step = max(1, round(color.shape[1] / camera.width))
+    grey = cv2.cvtColor(color, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    blurred = (cv2.GaussianBlur(grey, (0, 0), sigma * step)[::step, ::step] for sigma in _BLURS)
+    return tuple(np.ascontiguousarray(b[: camera.height, : camera.width]) for b in blurred)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +79,8 @@ class Registration:
         pairs: number of point pairs in the last iteration.
         share: pairs over the valid pixels that were tried, 0 to 1.
         residual: root mean square of the normalised point-to-plane distances.
-        information: 6x6 of (translation, rotation) of T, perturbed on the left; without the prior.
+        information: 6x6 of (translation, rotation) of T, perturbed on the left; without the prior, and without what
+            noise of the normals alone would give: a flat wall says nothing of a motion along it.
     """
 
     T: np.ndarray
@@ -79,6 +103,7 @@ def register(
     T: np.ndarray,
     prior: np.ndarray | None = None,
     reach: float = 0.30,
+    greys: tuple[np.ndarray, ...] = (),
 ) -> Registration:
     """Registers a depth image to a reference.
 
@@ -88,6 +113,7 @@ def register(
         T: 4x4 first guess of reference from camera; the prior pulls towards it.
         prior: 6x6 information (1/m^2, 1/rad^2) of the guess, or None for none.
         reach: largest distance (m) of a pair; near a good guess a short one keeps wrong pairs out.
+        greys: the image's :func:`grey_levels`, where these count too and the reference has its own.
 
     Returns:
         The registration; ``pairs`` is 0 where too few points met and ``T`` is then the guess.
@@ -96,24 +122,36 @@ def register(
     guess, T = T, T.copy()
     A, b = np.zeros((6, 6)), np.zeros(6)
     k, kr = _intrinsics(camera), _intrinsics(reference.camera)
-    pairs = tried = 0
-    error = 0.0
-    for widest, stride, iterations in _LEVELS:
+    sums = (0, 0, 0.0)
+    scale = 1.0 / _PAIRS_PER_MEASUREMENT
+    offset = 0.0  # exposure
+    for level, (widest, stride, iterations) in enumerate(_LEVELS):
         if widest > max(reach, _LEVELS[-1][0]):
             continue
         for _ in range(iterations):
-            pairs, tried, error = _accumulate(depth, k, reference.depth, reference.normals, kr, T, widest, stride, A, b)
-            if pairs < _MIN_PAIRS:
+            A[:], b[:] = 0.0, 0.0
+            sums = _accumulate(depth, k, reference.depth, reference.normals, kr, T, widest, stride, A, b)
+            if greys and reference.greys:
+                blur = min(level, len(greys) - 1)
+                grey, other = greys[blur], reference.greys[blur]
+                count, error, offset = _shade(
+                    grey, depth, k, other, reference.depth, kr, T, widest, stride, offset, A, b
+                )
+                sums = (sums[0], sums[1], (sums[2] + error) / (sums[0] + count + 1) * sums[0])
+            if sums[0] < _MIN_PAIRS:
                 return Registration(guess, 0, 0.0, float("inf"), np.zeros((6, 6)))
-            scale = 1.0 / _PAIRS_PER_MEASUREMENT
             system = A * scale + prior + 1e-9 * np.trace(A) * np.eye(6)
             step = np.linalg.solve(system, b * scale - prior @ logarithm(T @ invert(guess)))
             T = exponential(step) @ T
             if np.abs(step).max() < 1e-5:
                 break
     T[:3, :3] = _orthonormal(T[:3, :3])
-    share = pairs / max(tried, 1)
-    return Registration(T, pairs, share, float(np.sqrt(error / pairs)), A / _PAIRS_PER_MEASUREMENT)
+    pairs, tried, error = sums
+    noise = np.zeros((6, 6))
+    window = _step(reference.camera) * _WINDOW_SPREAD
+    _noise(depth, k, reference.depth, reference.normals, kr, T, _LEVELS[-1][0], _NOISE_STRIDE, window, noise)
+    information = _beyond(A, noise * _NOISE_SHARE) * scale
+    return Registration(T, pairs, pairs / max(tried, 1), float(np.sqrt(error / pairs)), information)
 
 
 def agreement(depth: np.ndarray, camera: Camera, other: np.ndarray, other_camera: Camera, T: np.ndarray) -> float:
@@ -162,32 +200,67 @@ def _orthonormal(R: np.ndarray) -> np.ndarray:
     return U @ Vt
 
 
+def _beyond(A: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """What normal equations hold beyond the part that is noise; nothing is below zero, whatever the units."""
+    L = np.linalg.cholesky(A + 1e-9 * np.trace(A) * np.eye(6))
+    part = np.linalg.solve(L, np.linalg.solve(L, noise).T)
+    values, vectors = np.linalg.eigh((part + part.T) / 2.0)
+    root = L @ (vectors * np.sqrt(np.maximum(1.0 - values, 0.0)))
+    return root @ root.T
+
+
+def _step(camera: Camera) -> int:
+    """Pixels between the points of the window of a normal."""
+    return max(1, round(camera.width * _WINDOW / 4))
+
+
 def _intrinsics(camera: Camera) -> np.ndarray:
     return np.array([camera.fx, camera.fy, camera.cx, camera.cy])
 
 
 @njit(cache=True, nogil=True)
-def _normals(depth, k, h):
-    """Normals by central differences over ``h`` pixels, NaN across depth jumps."""
+def _normals(depth, k, step):
+    """Normals of planes through 5x5 pixels, ``step`` apart; NaN where too few of them lie on one surface.
+
+    On a plane the inverse of depth is linear in the pixel: 1 / z = a du + b dv + c.
+    """
     height, width = depth.shape
     normals = np.full((height, width, 3), np.nan, np.float32)
     fx, fy, cx, cy = k[0], k[1], k[2], k[3]
+    h = 2 * step
     for v in range(h, height - h):
         for u in range(h, width - h):
             z = depth[v, u]
-            zl, zr = depth[v, u - h], depth[v, u + h]
-            zu, zd = depth[v - h, u], depth[v + h, u]
-            jump = 0.05 * z
-            smooth = abs(zl - z) < jump and abs(zr - z) < jump and abs(zu - z) < jump and abs(zd - z) < jump
-            if not (z > 0.0 and smooth):
+            if not z > 0.0:
                 continue
-            ax = ((u + h - cx) * zr - (u - h - cx) * zl) / fx
-            ay = (v - cy) * (zr - zl) / fy
-            az = zr - zl
-            bx = (u - cx) * (zd - zu) / fx
-            by = ((v + h - cy) * zd - (v - h - cy) * zu) / fy
-            bz = zd - zu
-            nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+            n = 0
+            su = sv = suu = suv = svv = sd = sud = svd = 0.0
+            for j in range(-2, 3):
+                for i in range(-2, 3):
+                    other = depth[v + j * step, u + i * step]
+                    if abs(other - z) < _SMOOTH * z:
+                        d = 1.0 / other
+                        n += 1
+                        su += i
+                        sv += j
+                        suu += i * i
+                        suv += i * j
+                        svv += j * j
+                        sd += d
+                        sud += i * d
+                        svd += j * d
+            if n < _MIN_PLANE:
+                continue
+            mu, mv, md = su / n, sv / n, sd / n
+            suu, suv, svv = suu - su * mu, suv - su * mv, svv - sv * mv
+            sud, svd = sud - su * md, svd - sv * md
+            det = suu * svv - suv * suv
+            if det < 1.0:
+                continue
+            a, b = (svv * sud - suv * svd) / det, (suu * svd - suv * sud) / det
+            c = md - a * mu - b * mv
+            a, b = a / step, b / step
+            nx, ny, nz = a * fx, b * fy, c - a * (u - cx) - b * (v - cy)
             length = np.sqrt(nx * nx + ny * ny + nz * nz)
             if length > 1e-12:
                 normals[v, u, 0] = nx / length
@@ -198,11 +271,13 @@ def _normals(depth, k, h):
 
 @njit(cache=True, nogil=True)
 def _accumulate(depth, k, ref_depth, ref_normals, kr, T, reach, stride, A, b):
-    """Normal equations of all point pairs, Huber-weighted; returns pairs, pixels tried, weighted squared error."""
+    """Adds the normal equations of all point pairs, Huber-weighted, to zeros.
+
+    Returns:
+        pairs, pixels tried, weighted squared error.
+    """
     height, width = depth.shape
     ref_height, ref_width = ref_depth.shape
-    A[:] = 0.0
-    b[:] = 0.0
     J = np.empty(6)
     pairs = 0
     tried = 0
@@ -247,6 +322,109 @@ def _accumulate(depth, k, ref_depth, ref_normals, kr, T, reach, stride, A, b):
         for j in range(i):
             A[i, j] = A[j, i]
     return pairs, tried, error
+
+
+@njit(cache=True, nogil=True)
+def _shade(grey, depth, k, ref_grey, ref_depth, kr, T, reach, stride, offset, A, b):
+    """Adds the normal equations of all pixels whose grey level the reference shows, too.
+
+    Returns:
+        pixels, weighted squared error, and the mean difference of grey levels, which is that of exposure.
+    """
+    height, width = depth.shape
+    ref_height, ref_width = ref_depth.shape
+    J = np.empty(6)
+    count = 0
+    error = 0.0
+    mean = 0.0
+    for v in range(0, height, stride):
+        for u in range(0, width, stride):
+            z = depth[v, u]
+            if not z > 0.0:
+                continue
+            x, y = (u - k[2]) / k[0] * z, (v - k[3]) / k[1] * z
+            px = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
+            py = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
+            pz = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+            if pz < 0.05:
+                continue
+            ur, vr = px / pz * kr[0] + kr[2], py / pz * kr[1] + kr[3]
+            u0, v0 = int(np.floor(ur)), int(np.floor(vr))
+            if u0 < 0 or v0 < 0 or u0 >= ref_width - 1 or v0 >= ref_height - 1:
+                continue
+            if not abs(ref_depth[int(vr + 0.5), int(ur + 0.5)] - pz) < reach:
+                continue
+            du, dv = ur - u0, vr - v0
+            g00, g01 = ref_grey[v0, u0], ref_grey[v0, u0 + 1]
+            g10, g11 = ref_grey[v0 + 1, u0], ref_grey[v0 + 1, u0 + 1]
+            upper, lower = g00 + du * (g01 - g00), g10 + du * (g11 - g10)
+            difference = upper + dv * (lower - upper) - grey[v, u]
+            r = difference - offset
+            gx = ((1.0 - dv) * (g01 - g00) + dv * (g11 - g10)) * kr[0] / pz
+            gy = (lower - upper) * kr[1] / pz
+            gz = -(gx * px + gy * py) / pz
+            weight = 1.0 / (_GREY_NOISE * _GREY_NOISE)
+            if abs(r) > 1.5 * _GREY_NOISE:
+                weight *= 1.5 * _GREY_NOISE / abs(r)
+            J[0], J[1], J[2] = gx, gy, gz
+            J[3], J[4], J[5] = py * gz - pz * gy, pz * gx - px * gz, px * gy - py * gx
+            for i in range(6):
+                b[i] -= weight * J[i] * r
+                for j in range(i, 6):
+                    A[i, j] += weight * J[i] * J[j]
+            count += 1
+            error += weight * r * r
+            mean += difference
+    for i in range(6):
+        for j in range(i):
+            A[i, j] = A[j, i]
+    return count, error, mean / max(count, 1)
+
+
+@njit(cache=True, nogil=True)
+def _noise(depth, k, ref_depth, ref_normals, kr, T, reach, stride, window, N):
+    """What noise of the normals adds to the normal equations of :func:`_accumulate`, on average.
+
+    Args:
+        window: px, by which noise of depth is divided in the slope of a normal's plane.
+    """
+    height, width = depth.shape
+    ref_height, ref_width = ref_depth.shape
+    J = np.empty((2, 6))
+    for v in range(0, height, stride):
+        for u in range(0, width, stride):
+            z = depth[v, u]
+            if not z > 0.0:
+                continue
+            x, y = (u - k[2]) / k[0] * z, (v - k[3]) / k[1] * z
+            px = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
+            py = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
+            pz = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+            if pz < 0.05:
+                continue
+            ur = int(np.floor(px / pz * kr[0] + kr[2] + 0.5))
+            vr = int(np.floor(py / pz * kr[1] + kr[3] + 0.5))
+            if ur < 0 or vr < 0 or ur >= ref_width or vr >= ref_height:
+                continue
+            zr = ref_depth[vr, ur]
+            nx, ny, nz = ref_normals[vr, ur, 0], ref_normals[vr, ur, 1], ref_normals[vr, ur, 2]
+            if not abs(zr - pz) < reach or np.isnan(nx):
+                continue
+            sigma = _NOISE_FLOOR + _NOISE_SQUARE * zr * zr
+            tilt = sigma * kr[0] / (window * zr)
+            weight = min(1.0, tilt * tilt) / (sigma * sigma)
+            # Two directions along the surface (the camera never looks along it, so nz is not 0).
+            length = np.sqrt(nx * nx + nz * nz)
+            ax, az = nz / length, -nx / length
+            bx, by, bz = ny * az, nz * ax - nx * az, -ny * ax
+            J[0, 0], J[0, 1], J[0, 2] = ax, 0.0, az
+            J[1, 0], J[1, 1], J[1, 2] = bx, by, bz
+            for n in range(2):
+                tx, ty, tz = J[n, 0], J[n, 1], J[n, 2]
+                J[n, 3], J[n, 4], J[n, 5] = py * tz - pz * ty, pz * tx - px * tz, px * ty - py * tx
+                for i in range(6):
+                    for j in range(6):
+                        N[i, j] += weight * J[n, i] * J[n, j]
 
 
 @njit(cache=True, nogil=True)

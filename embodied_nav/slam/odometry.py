@@ -1,6 +1,7 @@
-"""RGB-D odometry, frame to keyframe: depth, and features where depth is weak. Knows nothing of loops and ROS.
+"""RGB-D odometry, frame to keyframe: depth; grey levels and features where depth is weak. Knows no loops, no ROS.
 
-Drift grows with keyframes, not with frames. Wheel odometry, where there is any, is a prior on every frame's motion.
+Drift grows with keyframes, not with frames. Wheel odometry, where there is any, is a prior on every frame's motion;
+where wheels slip, what the camera sees overrules them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 from ..config import Config, param
 from ..geometry import Camera, invert, rotation_angle
 from ..keyframes import Features, extract
-from .icp import Registration, logarithm, register
+from .icp import Registration, grey_levels, logarithm, register
 from .places import View, locate
 
 #: Largest distance (m) of point pairs at the start: with wheels the guess is good, and far pairs are wrong pairs.
@@ -25,8 +26,9 @@ _MOST_SIGMAS, _ALWAYS = 4.0, (0.01, 0.005)
 _BLIND_SIGMAS = 1.0
 #: Motion (m, rad) that a frame without wheels, depth and features may hide.
 _LOST_SIGMA = (0.2, 0.3)
-#: Depth and features that agree within this (m) overrule wheels.
-_SLIP_AGREEMENT = 0.05
+#: Normalised residual up to which a registration from the wheels' guess is believed, and how much better one without
+#: them must be to overrule them.
+_GOOD_RESIDUAL, _CLEARLY = 1.3, 0.7
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,16 @@ class OdometryStep:
     information: np.ndarray
     source: str
     view: View | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """A registration, what it rests on, how sure the motion was beside it (m, rad), features where they were made."""
+
+    result: Registration
+    source: str
+    sigma: tuple[float, float]
+    features: Features | None = None
 
 
 class RGBDOdometry:
@@ -100,45 +112,64 @@ class RGBDOdometry:
         motion = self._velocity if wheels is None else wheels
         guess = self._T @ motion
         sigma = self._sigma(motion, wheels is not None)
-        result, source, features = self._register(depth, camera, color, guess, sigma, wheels is not None)
+        placed = self._register(depth, camera, color, guess, sigma, wheels is not None)
+        result, source = placed.result, placed.source
         self.lost = self.lost + 1 if source == "prior" else 0
         blind = source == "prior" and wheels is None
         # Who sees nothing does not go on turning; and knows next to nothing of where it came.
         self._velocity, self._T = np.eye(4) if blind else invert(self._T) @ result.T, result.T
-        information = result.information + _information(_LOST_SIGMA if blind else sigma)
+        information = result.information + _information(placed.sigma)
         step = OdometryStep(result.T, self._count - 1, information, source)
         if not self._keyframe_due(result, source):
             return step
-        self._new_keyframe(depth, camera, color, features)
+        self._new_keyframe(depth, camera, color, placed.features)
         return OdometryStep(step.T_keyframe_camera, step.keyframe, step.information, source, self._view)
 
-    def _register(self, depth, camera, color, guess, sigma, wheels) -> tuple[Registration, str, Features | None]:
-        """Depth from the guess; where that is weak or unlikely, depth from where the features put the camera."""
+    def _register(self, depth, camera, color, guess, sigma, wheels) -> _Placed:
+        """Depth from the guess; where that is weak or unlikely, grey levels and features are asked too."""
         reach = _WHEELS_REACH if wheels else _BLIND_REACH
-        prior = _information(sigma)
-        result = register(depth, camera, self._view.depth_view, guess, prior, reach)
+        result = register(depth, camera, self._view.depth_view, guess, _information(sigma), reach)
         likely = _innovation(result, guess, sigma) < (_MOST_SIGMAS if wheels else _BLIND_SIGMAS)
         if likely and result.share >= _GOOD_SHARE and result.weakest < _GOOD_WEAKEST:
-            return result, "depth", None
+            return _Placed(result, "depth", sigma)
+        greys = () if color is None else grey_levels(color, camera)
+        if wheels:
+            # From a good guess on grey levels hold what depth does not.
+            result = register(depth, camera, self._view.depth_view, guess, _information(sigma), reach, greys)
+            likely = _innovation(result, guess, sigma) < _MOST_SIGMAS
+            if likely and result.share >= _GOOD_SHARE and result.residual < _GOOD_RESIDUAL:
+                return _Placed(result, "depth", sigma)
         features = None if color is None else extract(color)
-        found = None
+        free = self._search(depth, camera, greys, guess, features, wheels)
+        held = wheels and likely and result.share >= self.config.min_share
+        if held and (free is None or _score(free.result) > _CLEARLY * _score(result)):
+            return _Placed(result, "depth", sigma, features)
+        if free is not None:
+            return free
+        nothing = Registration(guess, 0, 0.0, float("inf"), np.zeros((6, 6)))
+        return _Placed(nothing, "prior", sigma if wheels else _LOST_SIGMA, features)
+
+    def _search(self, depth, camera, greys, guess, features, wheels) -> _Placed | None:
+        """Where depth, grey levels and features put the camera, whatever was expected; None where they do not know.
+
+        Against wheels grey levels always have their say. Without any, depth that is sure is not bent by a calibration
+        that is not.
+        """
+        starts = [(guess, "depth"), (self._T, "depth")]
         if features is not None and self._view.features is not None:
             found = locate(View.of(depth, camera, features), self._view)
-        options = [(result, "depth")] if result.share >= self.config.min_share else []
-        if found is not None:
-            again = register(depth, camera, self._view.depth_view, found.T, found.information, _WHEELS_REACH)
-            if again.share >= self.config.min_share:
-                options.append((again, "features"))
-            options.append((Registration(found.T, found.inliers, 0.0, 1.0, found.information), "features"))
-        if wheels:
-            probable = [o for o in options if _innovation(o[0], guess, sigma) < _MOST_SIGMAS]
-            # Wheels slip; then depth and features, which know nothing of each other, agree.
-            slipped = len(options) > 1 and _apart(result.T, found.T) < _SLIP_AGREEMENT
-            options = probable or (options if slipped else [])
-        if not options:
-            return Registration(guess, 0, 0.0, float("inf"), np.zeros((6, 6))), "prior", features
-        best = min(options, key=lambda option: option[0].residual / max(option[0].share, 0.05))
-        return *best, features
+            if found is not None:
+                starts.append((found.T, "features"))
+        best = None
+        for T, source in starts:
+            prior, reach = _information(_LOST_SIGMA), _WHEELS_REACH if source == "features" else _BLIND_REACH
+            result = None if wheels and greys else register(depth, camera, self._view.depth_view, T, prior, reach)
+            if greys and (result is None or result.weakest > _GOOD_WEAKEST):
+                result = register(depth, camera, self._view.depth_view, T, prior, reach, greys)
+            certain = result.share >= self.config.min_share and result.weakest < 2.0 * _GOOD_WEAKEST
+            if certain and (best is None or _score(result) < _score(best.result)):
+                best = _Placed(result, source, _LOST_SIGMA, features)
+        return best
 
     def _sigma(self, motion: np.ndarray, wheels: bool) -> tuple[float, float]:
         """Standard deviations (m, rad) of a frame's motion: small for wheels, large for constant velocity."""
@@ -161,7 +192,8 @@ class RGBDOdometry:
     def _new_keyframe(self, depth, camera, color, features) -> None:
         if features is None and color is not None:
             features = extract(color)
-        self._view = View.of(depth, camera, features, normals=True)
+        greys = () if color is None else grey_levels(color, camera)
+        self._view = View.of(depth, camera, features, normals=True, greys=greys)
         self._T = np.eye(4)
         self._due = False
         self._count += 1
@@ -177,6 +209,11 @@ def _innovation(result: Registration, guess: np.ndarray, sigma: tuple[float, flo
     off_t = max(0.0, _apart(result.T, guess) - _ALWAYS[0])
     off_r = max(0.0, float(np.linalg.norm(x[3:])) - _ALWAYS[1])
     return max(off_t / sigma[0], off_r / sigma[1])
+
+
+def _score(result: Registration) -> float:
+    """The lower, the better two views fit."""
+    return result.residual / max(result.share, 0.05)
 
 
 def _apart(T: np.ndarray, other: np.ndarray) -> float:

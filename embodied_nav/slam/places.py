@@ -43,10 +43,17 @@ class View:
     depth_view: DepthView | None
 
     @classmethod
-    def of(cls, depth: np.ndarray, camera: Camera, features: Features | None, normals: bool = False) -> View:
-        """Gathers a view; ``normals`` makes it a reference for registration."""
+    def of(
+        cls,
+        depth: np.ndarray,
+        camera: Camera,
+        features: Features | None,
+        normals: bool = False,
+        greys: tuple[np.ndarray, ...] = (),
+    ) -> View:
+        """Gathers a view; ``normals`` makes it a reference for registration, by :func:`.icp.grey_levels`, too."""
         points = np.zeros((0, 3), np.float32) if features is None else _points(depth, camera, features)
-        return cls(depth, camera, features, points, DepthView.of(depth, camera) if normals else None)
+        return cls(depth, camera, features, points, DepthView.of(depth, camera, greys) if normals else None)
 
 
 @dataclass(frozen=True, eq=False)

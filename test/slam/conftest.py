@@ -158,6 +158,25 @@ def blank_wall() -> Studio:
 
 
 @pytest.fixture(scope="session")
+def papered_wall() -> Studio:
+    """A wall without end and without a corner: soft blotches of 0.3 m, and depth that jitters."""
+    rows = np.arange(256) / 256
+    waves = np.random.default_rng(3).uniform(-1, 1, (6, 6, 2))
+    grey = np.zeros((256, 256))
+    for i, j in np.ndindex(6, 6):
+        phase = 2 * np.pi * ((i + 3) * rows[:, None] + (j + 3) * rows[None, :])
+        grey += waves[i, j, 0] * np.cos(phase) + waves[i, j, 1] * np.sin(phase)
+    grey = (128 + 35 * grey / grey.std()).clip(0, 255).astype(np.uint8)
+    builder = Builder()
+    builder.textures = [np.repeat(grey[..., None], 3, axis=2)]
+    for y, z in np.ndindex(8, 4):
+        left, low = 2.0 * y - 8, 2.0 * z - 4
+        corners = [(1.2, left, low), (1.2, left + 2, low), (1.2, left + 2, low + 2), (1.2, left, low + 2)]
+        builder.quad(corners, 0)
+    return Studio(builder.mesh())
+
+
+@pytest.fixture(scope="session")
 def slam_of() -> Callable:
     """Makes a Slam, or skips where its solver is missing."""
     pytest.importorskip("gtsam", reason="gtsam is not installed: pip install 'embodied_nav[slam]'")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embodied_nav.geometry import invert, is_rigid, pose2d, rotation_angle
-from embodied_nav.slam.icp import DepthView, agreement, exponential, logarithm, register
+from embodied_nav.slam.icp import DepthView, agreement, exponential, grey_levels, logarithm, register
 from embodied_nav.slam.odometry import RGBDOdometry
 
 from .conftest import CAMERA
@@ -58,6 +58,29 @@ def test_prior_holds_what_a_wall_does_not(blank_wall):
     assert result.weakest > 0.5
     assert abs(result.T[0, 3] - guess[0, 3]) < 0.002
     assert abs(result.T[2, 3] - truth[2, 3]) < 0.002
+
+
+def test_noise_of_depth_does_not_hold_a_wall_but_its_picture_does(papered_wall):
+    T0, T1 = pose2d(0.0, 0.0, 0.0), pose2d(0.0, 0.06, 0.0)
+    (color0, depth0), (color1, depth1) = papered_wall.shoot(T0), papered_wall.shoot(T1)
+    truth = invert(T0 @ papered_wall.T_base_camera) @ T1 @ papered_wall.T_base_camera
+    reference = DepthView.of(depth0, CAMERA, grey_levels(color0, CAMERA))
+    prior = np.diag([0.2**-2.0] * 3 + [0.3**-2.0] * 3)
+    blind = register(depth1, CAMERA, reference, np.eye(4), prior)
+    assert blind.weakest > 0.05, "it knows that it does not know"
+    for exposure in (1.0, 0.9):  # a camera adapts, too
+        darker = (color1 * exposure).astype(np.uint8)
+        seen = register(depth1, CAMERA, reference, np.eye(4), prior, greys=grey_levels(darker, CAMERA))
+        assert np.linalg.norm((seen.T - truth)[:3, 3]) < 0.006 and rotation_angle(invert(truth) @ seen.T) < 0.006
+        assert seen.weakest < 0.005
+
+
+def test_grey_levels_lie_on_the_pixels_of_a_thinned_image(papered_wall):
+    color, _ = papered_wall.shoot(pose2d(0.0, 0.0, 0.0))
+    twice = np.repeat(np.repeat(color, 2, 0), 2, 1)
+    for small, big in zip(grey_levels(color, CAMERA), grey_levels(twice, CAMERA), strict=True):
+        assert small.shape == big.shape == (CAMERA.height, CAMERA.width) and small.dtype == np.float32
+        np.testing.assert_allclose(small, big, atol=0.03)  # half a pixel of the larger image apart
 
 
 def test_register_gives_the_guess_back_where_nothing_meets(room):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from embodied_nav.geometry import invert, pose2d
 from embodied_nav.slam.odometry import RGBDOdometry, thinned
@@ -26,16 +27,30 @@ def _run(studio, bases, wheels_of):
     return float(np.linalg.norm((invert(last) @ anchor)[:3, 3])), step.source
 
 
-def test_a_slip_of_the_wheels_is_seen(room):
-    bases = [pose2d(2.0, 1.0 + 0.03 * k, 1.2) for k in range(12)]
+@pytest.mark.parametrize("factor", [3.0, 0.2])
+@pytest.mark.parametrize("place", ["room", "papered_wall"])
+def test_a_slip_of_the_wheels_is_seen(request, place, factor):
+    start, heading = {"room": ((2.0, 1.0), 1.2), "papered_wall": ((0.0, 0.0), 0.3)}[place]
+    bases = [pose2d(*start, heading) @ pose2d(0.03 * k, 0.0, 0.0) for k in range(12)]
 
     def slipping(motion):
         more = motion.copy()
-        more[:3, 3] *= 3.0
+        more[:3, 3] *= factor
         return more
 
-    error, source = _run(room, bases, slipping)
+    error, source = _run(request.getfixturevalue(place), bases, slipping)
     assert error < 0.03 and source in ("depth", "features")
+
+
+def test_a_camera_alone_stands_where_it_stands_and_goes_where_it_goes(papered_wall):
+    """Nothing but a picture on a wall: no velocity may be made up, and none lost."""
+    still, moving = (
+        [pose2d(0.0, 0.0, 0.0)] * 10,
+        [pose2d(0.0, 0.0, 0.0) @ pose2d(0.0, 0.05 * k, 0.0) for k in range(10)],
+    )
+    for bases in (still, moving):
+        error, source = _run(papered_wall, bases, lambda motion: None)
+        assert error < 0.04 and source != "prior"
 
 
 def test_wheels_carry_over_a_wall_without_any_feature(blank_wall):
