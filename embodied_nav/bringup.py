@@ -39,6 +39,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY = 0.2, 5.0, 30.0
 _CRASHES = 6
 #: From SIGTERM to SIGKILL (s); all must be gone after 3 s, on a busy machine too.
 _PATIENCE = 2.2
+#: How often a child was started before by its supervisor: 0 says that what it finds is of another run.
+RESTARTS = "EMBODIED_NAV_RESTARTS"
 #: What ends a command, and must not come between a child's start and its being known.
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -415,11 +417,11 @@ class Supervisor:
         command = command_of(process, self._environment)
         if process.parameters:
             command += ["--params-file", self._params_file(process)]
-        parent = os.getpid()
+        parent, environment = os.getpid(), {**self._environment, RESTARTS: str(self.restarts[name])}
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         try:
             self._children[name] = subprocess.Popen(
-                command, env=self._environment, stdin=subprocess.DEVNULL, preexec_fn=lambda: _die_with(parent)
+                command, env=environment, stdin=subprocess.DEVNULL, preexec_fn=lambda: _die_with(parent)
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

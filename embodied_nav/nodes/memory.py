@@ -13,6 +13,7 @@ memory/clear.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ from embodied_nav.msg import MapIdentity, ObjectArray, Progress
 from embodied_nav.msg import SemanticDelta as DeltaMsg
 from embodied_nav.srv import ClearMemory, LoadMemory, QueryMemory, SaveMemory
 
+from ..bringup import RESTARTS
 from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, RGBDFrame, SemanticDelta
@@ -164,7 +166,7 @@ class MemoryNode(AgentNode):
             return memory, None
         if found and self._config.map not in ("", memory.uuid):
             memory = SpatialMemory.load(path, self._memory_config, self._config.map)
-        elif memory.keyframes and memory.interrupted <= _SAME_RUN:
+        elif memory.keyframes and memory.interrupted <= _SAME_RUN and os.environ.get(RESTARTS) != "0":
             # A node that was killed a moment ago goes on in the map in which it was.
             self._stamp = self._first_stamp = memory.stamp
             self._resumed = first_of_run(memory)
