@@ -82,6 +82,8 @@ def test_ctrl_c_ends_all_of_it(tmp_path, whole_group):
         (["--seed", "-1"], "--seed"),
         (["--seed", "x"], "--seed"),
         (["--out", "/proc/nowhere"], "--out"),
+        (["--memory", "/nowhere/memory.db"], "--memory"),
+        (["--memory", __file__], "is no memory file"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_line(tmp_path, arguments, told):
