@@ -18,8 +18,8 @@ from numba import njit
 
 from ..frames import MemoryObject, ObjectObservation
 from . import association
-from .keys import NO_KEY, block_key, pack, slot_in_block, unpack, unpack_array
-from .store import BLOCKS, CLOCK, VoxelStore, find_block, table_bits
+from .keys import NO_KEY, block_key, pack, slot_in_block, unpack
+from .store import BLOCKS, CLOCK, VoxelStore, centroids, find_block, table_bits
 from .votes import Class, ClassTable
 
 #: Clusters of one instance belong together when their boxes are this near (voxels).
@@ -261,15 +261,13 @@ class ObjectIndex:
         """(class, its clusters), each (rows, Nx3 float64 positions), largest first, for dirty classes with voxels."""
         wanted = np.zeros(max(dirty) + 1, np.bool_)
         wanted[list(dirty)] = True
-        rows = _rows_of_classes(store.arrays, len(store.rows), wanted)
+        rows = _rows_of_classes(store.arrays.labels[: len(store.rows)], wanted)
         if not len(rows):
             return []
         parents = _connect(store.arrays, rows, np.full(len(store.rows), -1, np.int32))
         rows = rows[np.argsort(parents, kind="stable")]
         counts = np.unique(parents, return_counts=True)[1]
-        records = store.rows[rows]
-        offsets = np.stack([records["x"], records["y"], records["z"]], axis=1)
-        points = unpack_array(records["key"]) * self._size + offsets
+        points = centroids(store.arrays, rows, self._size)
         edges = np.concatenate([[0], np.cumsum(counts)])
         by_class: dict[int, list] = {}
         for a, b in itertools.pairwise(edges):
@@ -281,20 +279,28 @@ class ObjectIndex:
     def _body(self, table: ClassTable, number: int, parts: list) -> tuple[np.ndarray, np.ndarray]:
         """Rows and positions of the clusters that are this instance; a large one far from it becomes another."""
         rows, points = parts[0]
-        low, high = points.min(0), points.max(0)
-        left, gap, sightings = parts[1:], FRAGMENT_GAP * self._size, self._seen.get(number, [])
-        while True:
-            near = [
-                k for k, (_, p) in enumerate(left)
-                if ((p.min(0) <= high + gap) & (p.max(0) >= low - gap)).all() or _spanned(sightings, points, p)
-            ]  # fmt: skip
-            if not near:
-                break
-            for k in near:
-                rows, points = np.concatenate([rows, left[k][0]]), np.concatenate([points, left[k][1]])
+        if len(parts) == 1:
+            return rows, points
+        gap, left = FRAGMENT_GAP * self._size, np.arange(1, len(parts))
+        lows, highs = np.array([p.min(0) for _, p in parts]), np.array([p.max(0) for _, p in parts])
+        middles = np.array([p.mean(0) for _, p in parts])
+        sightings = self._seen.get(number, ())
+        places = np.array([s.position for s in sightings], np.float64).reshape(-1, 3)
+        reaches = np.array([s.extent for s in sightings], np.float64).reshape(-1, 3) / 2 + SIGHTING_MARGIN
+        while len(left):
             low, high = points.min(0), points.max(0)
-            left = [part for k, part in enumerate(left) if k not in near]
-        for r, p in left:
+            near = ((lows[left] <= high + gap) & (highs[left] >= low - gap)).all(1)
+            # Some sighting shows both the body's middle and the part's: things are seen in pieces behind others.
+            whole = (np.abs(points.mean(0) - places) <= reaches).all(1)
+            if whole.any():
+                shown = np.abs(middles[left][:, None] - places[whole]) <= reaches[whole]
+                near |= shown.all(2).any(1)
+            if not near.any():
+                break
+            rows = np.concatenate([rows, *(parts[k][0] for k in left[near])])
+            points = np.concatenate([points, *(parts[k][1] for k in left[near])])
+            left = left[~near]
+        for r, p in (parts[k] for k in left):
             if len(r) >= max(SPLIT_SHARE * len(rows), self._min_voxels):
                 self._split(table, number, r, p)
         return rows, points
@@ -449,9 +455,8 @@ class ObjectIndex:
     def _object(self, i, number, store, table, rows, points, stamp) -> MemoryObject:
         low, high = _trimmed_box(points)
         low, high = low - self._size / 2, high + self._size / 2
-        records = store.rows[rows]
-        won = np.where(records["class_a"] == number, records["votes_a"], records["votes_b"]).astype(np.float64)
-        support = float(np.clip(won.sum() / max(float(records["votes"].sum()), 1e-9), 0.0, 1.0))
+        won, votes, newest = _support(store.arrays, rows, number)
+        support = float(np.clip(won.sum() / max(float(votes.sum()), 1e-9), 0.0, 1.0))
         label, color = table.names[number]
         shares = self._shares(number)
         old = self.known.get(i)
@@ -464,7 +469,7 @@ class ObjectIndex:
             confidence=support * shares.get(label, 1.0),
             voxels=len(rows),
             first_seen=old.first_seen if old else stamp,
-            last_seen=int(records["last_seen"].max()),
+            last_seen=newest,
             keyframe_id=self._best_keyframe(number, low, high),
             label_distribution=tuple(shares.items()),
             confirmed=len(self._seen.get(number, ())),
@@ -500,12 +505,6 @@ def _holds(points: np.ndarray, position: np.ndarray, margin: float) -> bool:
     return bool((position >= points.min(0) - margin).all() and (position <= points.max(0) + margin).all())
 
 
-def _spanned(sightings: Sequence[Sighting], body: np.ndarray, part: np.ndarray) -> bool:
-    """Whether some sighting shows both the body's middle and the part's: things are seen in pieces behind others."""
-    middles = np.stack([body.mean(0), part.mean(0)])
-    return any((np.abs(middles - s.position) <= s.extent / 2 + SIGHTING_MARGIN).all() for s in sightings)
-
-
 def _trimmed_box(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n = len(points)
     k = int(n * TRIM) if n >= TRIM_FROM else 0
@@ -534,20 +533,27 @@ def _newest(store, since, out):
 
 
 @njit(cache=True, nogil=True)
-def _rows_of_classes(store, total, wanted):
-    """Rows whose label is wanted, ascending."""
+def _support(store, rows, number):
+    """Of N rows of a class: its votes (N float64), all votes (N float32), the newest last_seen (ns)."""
+    won, votes, newest = np.empty(rows.size), np.empty(rows.size, np.float32), np.int64(0)
+    for i in range(rows.size):
+        row = store.rows[rows[i]]
+        won[i] = row.votes_a if row.class_a == number else row.votes_b
+        votes[i] = row.votes
+        newest = max(newest, row.last_seen)
+    return won, votes, newest
+
+
+@njit(cache=True, nogil=True)
+def _rows_of_classes(labels, wanted):
+    """Rows whose label (from 1) is wanted, ascending."""
     n = 0
-    for r in range(total):
-        label = store.labels[r]
+    out = np.empty(labels.size, np.int64)
+    for r in range(labels.size):
+        out[n] = r  # overwritten by the next one unless it counts: no branch to be guessed wrong
+        label = labels[r]
         n += label > 0 and label < wanted.size and wanted[label]
-    out = np.empty(n, np.int64)
-    n = 0
-    for r in range(total):
-        label = store.labels[r]
-        if label > 0 and label < wanted.size and wanted[label]:
-            out[n] = r
-            n += 1
-    return out
+    return out[:n].copy()
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .keys import BLOCK_VOXELS, NO_KEY, block_key, hash_key, slot_in_block
+from .keys import BLOCK_VOXELS, NO_KEY, block_key, hash_key, slot_in_block, unpack
 
 #: One voxel, one cache line. ``x, y, z``: mean of its points less its lower corner, m. ``r, g, b``: mean colour.
 #: ``weight``: points. ``evidence``: sightings, capped, less what saw through it. Two label classes with their votes and
@@ -465,4 +465,15 @@ def _insert(store, keys):
         if b >= 0 and store.pages[b, slot_in_block(keys[i])] == 0:
             out[i] = add_row(store, b, keys[i])
             store.block_clock[b] = store.counts[CLOCK]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def centroids(store, rows, voxel_size):
+    """Nx3 float64 (m) means of the points in N voxels by their rows."""
+    out = np.empty((rows.size, 3))
+    for i in range(rows.size):
+        row = store.rows[rows[i]]
+        x, y, z = unpack(row.key)
+        out[i, 0], out[i, 1], out[i, 2] = x * voxel_size + row.x, y * voxel_size + row.y, z * voxel_size + row.z
     return out

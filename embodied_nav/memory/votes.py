@@ -13,8 +13,8 @@ from numba import njit
 from ..frames import ObjectObservation, SemanticDelta
 from ..geometry import Camera, invert
 from .fusion import NO_CELL, key_of_cell, make_caster, row_cells
-from .keys import NO_KEY, block_key, hash_key, unpack_array
-from .store import CLOCK, VoxelStore, find_block, find_row, table_bits
+from .keys import NO_KEY, block_key, hash_key
+from .store import CLOCK, VoxelStore, centroids, find_block, find_row, table_bits
 
 Class = tuple[str, str]
 
@@ -97,13 +97,27 @@ def count_votes(
         if n >= 0:
             break
         bits += 1
-    pairs, counts = pairs[:n], counts[:n]
-    rows = pairs >> 16
-    order = np.lexsort((counts, rows))
-    rows, numbers, counts = rows[order], (pairs & 0xFFFF)[order], counts[order]
-    last = np.append(rows[1:] != rows[:-1], True) if n else np.zeros(0, bool)
-    totals = np.add.reduceat(counts, np.flatnonzero(np.roll(last, 1))) if n else np.zeros(0)
-    return rows[last], numbers[last], counts[last] / totals
+    # By row, in the order of their first pixels; the numbers are unique, so that the fastest sort will do.
+    order = np.sort((pairs[:n] >> 16) * max(n, 1) + np.arange(n)) % max(n, 1)
+    return _most(pairs[order], counts[order])
+
+
+@njit(cache=True, nogil=True)
+def _most(pairs, counts):
+    """Of each row's pairs, ordered by row, the one counted most (the last of several): row, number, share."""
+    n = 0
+    rows, numbers, shares = np.empty(pairs.size, np.int64), np.empty(pairs.size, np.int64), np.empty(pairs.size)
+    begin = 0
+    while begin < pairs.size:
+        row, best, total, end = pairs[begin] >> 16, begin, 0, begin
+        while end < pairs.size and pairs[end] >> 16 == row:
+            total += counts[end]
+            if counts[end] >= counts[best]:
+                best = end
+            end += 1
+        rows[n], numbers[n], shares[n] = row, pairs[best] & 0xFFFF, counts[best] / total
+        n, begin = n + 1, end
+    return rows[:n], numbers[:n], shares[:n]
 
 
 @njit(cache=True, nogil=True)
@@ -116,6 +130,9 @@ def _count_pairs(store, depth, segments, K, T, voxel_size, near, far, bits):
     mask, table = slots.size - 1, table_bits(store)
     n = 0
     last, row = NO_CELL, np.int64(-1)
+    last_pair, slot = np.int64(-1), np.int64(0)
+    # Neighbours mostly share cells: the pixel before, and the one above.
+    above, rows_above = np.full(width, NO_CELL), np.full(width, np.int64(-1))
     for v in range(height):
         row_cells(caster, depth[v], (v - K[3]) / K[1], z, xz, cells)
         for u in range(width):
@@ -123,11 +140,18 @@ def _count_pairs(store, depth, segments, K, T, voxel_size, near, far, bits):
                 continue
             if cells[u] != last:
                 last = cells[u]
-                key = key_of_cell(last, caster.base)
-                row = find_row(store, key, table) if key != NO_KEY else np.int64(-1)
+                if last == above[u]:
+                    row = rows_above[u]
+                else:
+                    key = key_of_cell(last, caster.base)
+                    row = find_row(store, key, table) if key != NO_KEY else np.int64(-1)
+            above[u], rows_above[u] = last, row
             if row < 0:
                 continue
             pair = (row << 16) | np.int64(segments[v, u])
+            if pair == last_pair:
+                counts[slot] += 1
+                continue
             h = hash_key(pair, bits)
             while slots[h] >= 0 and pairs[slots[h]] != pair:
                 h = (h + 1) & mask
@@ -137,7 +161,8 @@ def _count_pairs(store, depth, segments, K, T, voxel_size, near, far, bits):
                 slots[h] = n
                 pairs[n] = pair
                 n += 1
-            counts[slots[h]] += 1
+            last_pair, slot = pair, np.int64(slots[h])
+            counts[slot] += 1
     return pairs, counts, n
 
 
@@ -188,9 +213,7 @@ def _cast(store, rows, classes, votes, touched):
 
 def votes_in_frame(store: VoxelStore, rows: np.ndarray, voxel_size: float, T_map_cloud: np.ndarray) -> np.ndarray:
     """Nx3 float32 centroids of rows in a keyframe's frame."""
-
-    r = store.rows[rows]
-    p = unpack_array(r["key"]) * voxel_size + np.stack([r["x"], r["y"], r["z"]], axis=1)
+    p = centroids(store.arrays, rows, voxel_size)
     T = invert(T_map_cloud)
     return (p @ T[:3, :3].T + T[:3, 3]).astype(np.float32)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
-from ..frames import OccupancyGrid
+from ..frames import OCCUPIED, OccupancyGrid
 from ..robot import RobotProfile
 from .geodesic import descend, fast_marching
 from .traversal import PlanningConfig, TraversalMap
@@ -84,11 +85,8 @@ class Planner:
         """
         points = densify(path, self.grid.resolution)
         away = np.linalg.norm(points - points[0], axis=1) > self.map.config.start_radius
-        cells = self.grid.cells(points[away])
-        inside = self.grid.inside(cells)
-        cells = cells[inside]
-        clearance = self.map.clearance[cells[:, 0], cells[:, 1]]
-        return bool((clearance >= self.map.robot.footprint_radius + margin).all())
+        least = self.map.robot.footprint_radius + margin
+        return _keeps_off(self.grid.data, self.grid.cells(points[away]), self.grid.resolution, least)
 
 
 def path_length(path: np.ndarray) -> float:
@@ -106,3 +104,26 @@ def densify(path: np.ndarray, step: float) -> np.ndarray:
         n = max(1, int(np.ceil(np.linalg.norm(b - a) / step)))
         pieces.append(a + (b - a) * (np.arange(n) / n)[:, None])
     return np.vstack([*pieces, path[-1:]])
+
+
+@njit(cache=True, nogil=True)
+def _keeps_off(data, cells, resolution, least):
+    """Whether all cells (Nx2; those outside count for nothing) have a clearance of ``least`` (m), as ``clearance_of``.
+
+    A path touches few cells, so looking around each of them is much cheaper than measuring the whole map.
+    """
+    height, width = data.shape
+    half = np.float32(0.5 * resolution)
+    reach = int(np.ceil(least / resolution)) + 2
+    for i in range(cells.shape[0]):
+        row, column = cells[i]
+        if not (0 <= row < height and 0 <= column < width):
+            continue
+        for r in range(max(0, row - reach), min(height, row + reach + 1)):
+            for c in range(max(0, column - reach), min(width, column + reach + 1)):
+                if data[r, c] != OCCUPIED:
+                    continue
+                centers = np.float32(np.sqrt(np.float32((r - row) ** 2 + (c - column) ** 2))) * np.float32(resolution)
+                if max(centers - half, np.float32(0.0)) < np.float32(least):
+                    return False
+    return True

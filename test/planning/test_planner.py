@@ -151,6 +151,21 @@ def test_is_clear_sees_a_new_obstacle_on_the_path():
     assert not Planner(grid(blocked), ROBOT).is_clear(path)
 
 
+def test_is_clear_where_the_clearance_along_the_path_is_wide_enough():
+    rng = np.random.default_rng(3)
+    said = []
+    for _ in range(60):
+        data = np.where(rng.random((60, 80)) < 0.001, OCCUPIED, FREE).astype(np.int8)
+        planner = Planner(grid(data), ROBOT)
+        path, margin = rng.uniform(-0.3, 3.5, (3, 2)), rng.uniform(0.0, 0.15)
+        points = densify(path, planner.grid.resolution)
+        cells = planner.grid.cells(points[np.linalg.norm(points - points[0], axis=1) > planner.map.config.start_radius])
+        row, column = cells[planner.grid.inside(cells)].T
+        said.append(planner.is_clear(path, margin))
+        assert said[-1] == (planner.map.clearance[row, column] >= ROBOT.footprint_radius + margin).all()
+    assert 5 < sum(said) < 55
+
+
 def half_known() -> OccupancyGrid:
     data = room()
     data[:, 60:] = UNKNOWN
