@@ -151,7 +151,7 @@ class NavigateNode(Node):
         self._client = NavigateClient(self, self._on_feedback, self._on_done, self._config.patience)
         self._begun, self._told_to_wait = time.monotonic(), False
         self._sent_at: int | None = None
-        self._told = -1
+        self._told: tuple[int, int, int] | None = None
         self._outcome: dict = {}
         self._stages: dict[str, dict[str, float]] = {}
         self._facts: dict[str, str] = {}
@@ -177,9 +177,11 @@ class NavigateNode(Node):
 
     def _on_feedback(self, feedback: Navigate.Feedback) -> None:
         decision = feedback.decision
-        if not decision.options or decision.id == self._told:
+        # Ids begin anew where the memory goes on in another map.
+        name = (decision.id, decision.header.stamp.sec, decision.header.stamp.nanosec)
+        if not decision.options or name == self._told:
             return
-        self._told = decision.id
+        self._told = name
         seconds = (self.get_clock().now().nanoseconds - self._sent_at) * 1e-9
         option = decision.options[decision.chosen]
         think = f" ({decision.think})" if decision.think else ""
