@@ -60,6 +60,22 @@ def test_a_second_session_finds_itself_in_the_first_ones_map(slam_of, room, land
     assert len(positions) == slam.keyframes + len(landmarks) and any(loop for *_, loop in edges)
 
 
+def test_maps_of_two_earlier_sessions_become_one_where_a_third_closes_the_loop(slam_of, room, landmarks):
+    T_other_first = pose2d(4.0, -1.0, 1.1)
+    mixed = [k if i % 2 else Landmark("other", T_other_first @ k.T_map_camera, k.look) for i, k in enumerate(landmarks)]
+    slam = slam_of(landmarks=mixed)
+    updates, truth = _session(slam, room, [*LATER, *ROUND[1:]], 100)
+    joins = [u.joined for u in updates if u.joined is not None]
+    assert len(joins) == 2
+    survivor = joins[0].map_id
+    gone, T = ("other", invert(T_other_first)) if survivor == "first" else ("first", T_other_first)
+    assert joins[0].joined_map_id == "" and (joins[1].map_id, joins[1].joined_map_id) == (survivor, gone)
+    off = invert(T) @ joins[1].T
+    assert np.linalg.norm(off[:3, 3]) < 0.15 and rotation_angle(off) < 0.05
+    expected = truth[-1] if survivor == "first" else T_other_first @ truth[-1]
+    assert np.linalg.norm((invert(expected) @ updates[-1].T_map_camera)[:3, 3]) < 0.08
+
+
 def test_it_does_not_find_itself_where_it_never_was(slam_of, blank_wall, landmarks):
     slam = slam_of(landmarks=landmarks)
     color, depth = blank_wall.shoot(pose2d(0.0, 0.0, 0.0))
