@@ -24,6 +24,8 @@ _LEVELS = ((0.30, 4, 6), (0.10, 2, 6), (0.05, 2, 6))
 _WINDOW, _SMOOTH = 1 / 40, 0.05
 #: Points of 25 that such a plane needs; root of the sum of their squared distances along one axis, in steps.
 _MIN_PLANE, _WINDOW_SPREAD = 12, 50**0.5
+#: A step (m, rad) after which a level has settled, far below what noise allows.
+_SETTLED = 1e-4
 #: Depth differences (m, and part of the depth) that count as the same surface in :func:`agreement`.
 _SAME_SURFACE, _SAME_SURFACE_RELATIVE = 0.05, 0.04
 #: Depth noise: sigma = _NOISE_FLOOR + _NOISE_SQUARE * z^2 (m); the shape of structured light and stereo sensors.
@@ -143,7 +145,7 @@ def register(
             system = A * scale + prior + 1e-9 * np.trace(A) * np.eye(6)
             step = np.linalg.solve(system, b * scale - prior @ logarithm(T @ invert(guess)))
             T = exponential(step) @ T
-            if np.abs(step).max() < 1e-5:
+            if np.abs(step).max() < _SETTLED:
                 break
     T[:3, :3] = _orthonormal(T[:3, :3])
     pairs, tried, error = sums
