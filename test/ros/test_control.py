@@ -23,8 +23,9 @@ class Driving:
 
         from embodied_nav.nodes import qos
 
-        # The simulated robot does not move, so recovery would take over: it is given all the time there is.
-        settings = {"recovery.patience": 60.0, **(parameters or {})}
+        # The simulated robot does not move, so recovery would take over, and contact be felt on all sides: recovery is
+        # given all the time there is, and no speed is high enough to tell of contact.
+        settings = {"recovery.patience": 60.0, "contact.min_speed": 1.0, **(parameters or {})}
         self.graph = start_graph([Process("control", "control", settings)])
         self.diagnostics = self.graph.diagnostics()
         from ros_robot import TestRobot
