@@ -37,6 +37,8 @@ def unpack(blob: bytes, dtype: np.dtype, count: int) -> np.ndarray:
         raise ValueError(f"a record that does not unpack ({error})") from None
     if len(data) != count * dtype.itemsize or blob[0] not in (PASSING, LASTING):
         raise ValueError(f"a record of {len(data)} bytes where {count * dtype.itemsize} belong")
+    if not dtype.itemsize:  # cells that hold nothing but their place, as of frames without colour
+        return np.empty((count, *dtype.shape), dtype.base)
     if blob[0] != PASSING:
         data = np.ascontiguousarray(np.frombuffer(data, np.uint8).reshape(dtype.itemsize, count).T).tobytes()
     return np.frombuffer(data, dtype).reshape(count, *dtype.shape).copy()

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,18 @@ def saved(memory, tmp_path):
 
 def rows(m):
     return np.sort(m.store.rows[m.store.rows["key"] >= 0], order="key")
+
+
+def test_frames_without_colour_come_back(tmp_path, walk_frames):
+    m = SpatialMemory()
+    for i, f in enumerate(replace(f, color=None) for f in walk_frames[:2]):
+        m.add_keyframe(Keyframe(i, f, 0.5, 4, "overlap"))
+        m.integrate(f)
+    m.save(tmp_path / "memory.db")
+    other = SpatialMemory.load(tmp_path / "memory.db")
+    assert np.array_equal(rows(other), rows(m)) and len(other) > 100
+    other.rebuild_from_keyframes({})
+    assert len(np.intersect1d(rows(other)["key"], rows(m)["key"])) > 0.99 * len(m)
 
 
 def test_everything_comes_back_exactly(memory, saved):

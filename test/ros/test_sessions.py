@@ -112,3 +112,39 @@ def test_a_lost_session_is_told_where_it_is_and_goes_on_in_the_earlier_map(start
     T_base_camera = EmbeddedSimulator().robot.T_base_camera()
     pairs = [(k.T_map_camera, truth[k.stamp] @ T_base_camera) for k in later if k.stamp in truth]
     assert pairs and max(np.linalg.norm((a - b)[:3, 3]) for a, b in pairs) < 0.15
+
+
+@pytest.mark.timeout(120)
+def test_the_memory_takes_an_earlier_map_into_the_running_one_and_says_where_it_cannot(start_graph, earlier, tmp_path):
+    from embodied_nav.msg import MapIdentity, ObjectArray
+
+    from embodied_nav.nodes import map_identity, qos
+    from embodied_nav.nodes.map_identity import Identity, identity_msg
+
+    path, memory = tmp_path / "memory.db", SpatialMemory.load(earlier[0])
+    first, frames = memory.uuid, list(memory.keyframes.values())
+    path.write_bytes(earlier[0].read_bytes())
+    memory = SpatialMemory.load(path)
+    running, camera = memory.begin_map(), EmbeddedSimulator().camera()
+    depth = np.full((camera.height, camera.width), 2.0, np.float32)
+    frame = RGBDFrame(frames[-1].stamp + 10**9, camera, EmbeddedSimulator().robot.T_base_camera(), None, depth)
+    memory.add_keyframe(Keyframe(0, frame, 0.5, 50, "test"))
+    memory.integrate(frame)
+    memory.save(path)
+
+    graph = start_graph([Process("memory", "memory", {"file": str(path)}, respawn=False)])
+    lists = graph.listen(ObjectArray, "memory/object_list", qos.latched())
+    diagnostics = graph.diagnostics()
+    told = graph.node.create_publisher(MapIdentity, map_identity.TOPIC, map_identity.profile())
+    T = pose2d(5.0, 1.0, -0.4)
+    told.publish(identity_msg(Identity(frame.stamp, "0000"), "map"))
+    assert graph.until(lambda: "stands in map 0000" in diagnostics("memory").get("message", ""), 90.0)
+    told.publish(identity_msg(Identity(frame.stamp, running, first, T), "map"))
+    assert graph.until(lambda: "join p50" in diagnostics("memory"), 30.0), diagnostics("memory")
+    assert lists[-1].map_id == running and "stands in" not in diagnostics("memory")["message"]
+    graph.supervisor.stop()
+    assert find_faults(path) == []
+    joined = SpatialMemory.load(path)
+    assert joined.uuid == running and len(joined.keyframes) == len(frames) + 1
+    for k in frames:
+        np.testing.assert_allclose(joined.keyframes[k.id].T_map_camera, T @ k.T_map_camera, atol=1e-9)
