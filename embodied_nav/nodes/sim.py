@@ -353,7 +353,9 @@ class SimNode(Node):
         if self.config.localization != "slam":
             T_map_odom = np.eye(4)
             if self.config.localization == "truth":
-                T_map_odom = self._T_map_scene @ self._truth.T_scene_map() @ self._truth.T_map_odom()
+                T_map_odom = self._truth.T_map_odom()
+                if self.config.map_origin == "scene":
+                    T_map_odom = self._truth.T_scene_map() @ T_map_odom
             transforms.append(transform_msg(T_map_odom, ns, robot.map_frame, robot.odom_frame))
         self._tf.sendTransform(transforms)
 
