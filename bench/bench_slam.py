@@ -84,16 +84,43 @@ def evo_agrees(slam: Slam, stamps: np.ndarray, truth: np.ndarray, ate: float) ->
     return "=" if abs(ape.get_statistic(StatisticsType.rmse) - ate) < 1e-6 else "DIFFERS"
 
 
-def bench_tours(seeds: list[int], metres: float) -> None:
+class Slip:
+    """Wheels that lie: every 8 s on average, for 1.6 s, they count 0.2, 2 or 3 times the way and 0.6 or 1.5 times the
+    turn."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng, self._left, self._factors = np.random.default_rng(seed), 0, (1.0, 1.0)
+        self._last = self._T = None
+
+    def __call__(self, T_odom_camera: np.ndarray) -> np.ndarray:
+        """What the wheels say (4x4) where they would say T_odom_camera if they did not slip."""
+        if self._last is None:
+            self._last = self._T = T_odom_camera
+            return self._T
+        motion, self._last = invert(self._last) @ T_odom_camera, T_odom_camera
+        if not self._left and self._rng.random() < 1 / 40:
+            self._left, self._factors = 8, (self._rng.choice([0.2, 2.0, 3.0]), self._rng.choice([0.6, 1.5]))
+        if self._left:
+            self._left -= 1
+            motion[:3, 3] *= self._factors[0]
+            motion[:3, :3] = cv2.Rodrigues(cv2.Rodrigues(motion[:3, :3])[0] * self._factors[1])[0]
+        self._T = self._T @ motion
+        return self._T
+
+
+def bench_tours(seeds: list[int], metres: float, wheels: str) -> None:
     """One line an apartment."""
-    print(f"tours of {metres:g} m: ATE m")
+    print(f"tours of {metres:g} m, wheels {wheels}: ATE m")
     print("seed  frames  keyframes  loops  slam   live   odometry  ratio  evo  ms mean  ms p95")
     for seed in seeds:
         slam, stamps, truth, odometry, live, cost = Slam(), [], [], [], [], []
+        slip = Slip(seed)
         for seen, T_true, camera in tour(seed, metres):
             T_odom_camera = seen.T_odom_base @ seen.T_base_camera
+            T_odom_camera = slip(T_odom_camera) if wheels == "slip" else T_odom_camera
+            told = None if wheels == "none" else T_odom_camera
             started = time.process_time()
-            update = slam.process(seen.stamp, seen.depth, camera, seen.color, T_odom_camera)
+            update = slam.process(seen.stamp, seen.depth, camera, seen.color, told)
             cost.append(time.process_time() - started)
             stamps.append(seen.stamp)
             truth.append(T_true)
@@ -172,12 +199,15 @@ def main() -> None:
     parser.add_argument("kitchen", nargs="?", type=Path, default=default)
     parser.add_argument("--seeds", type=int, nargs="*", default=[3, 4, 5, 17, 42])
     parser.add_argument("--metres", type=float, default=100.0)
+    parser.add_argument(
+        "--wheels", choices=("drift", "slip", "none"), default="drift", help="what SLAM hears of wheels"
+    )
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     bench_graph()
     if arguments.kitchen.is_dir():
         bench_kitchen(arguments.kitchen)
-    bench_tours(arguments.seeds, arguments.metres)
+    bench_tours(arguments.seeds, arguments.metres, arguments.wheels)
 
 
 if __name__ == "__main__":
