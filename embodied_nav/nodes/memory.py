@@ -109,9 +109,8 @@ class MemoryNode(AgentNode):
         #: Stamps of the newest frame, and of the first one in the running map; the first keyframe of a crashed run.
         self._stamp, self._first_stamp, self._resumed = 0, None, None
         self._memory, self._writer = self._open()
-        #: Cleared while two maps become one.
-        self._settled = threading.Event()
-        self._settled.set()
+        #: How often two maps are still to become one: frames wait for that.
+        self._joins, self._settled = 0, threading.Condition()
         scan_layer = params.declare(self, ScanLayerConfig, "scan_layer")
         self._scan_layer = ScanLayer(self._memory_config.voxel_size, scan_layer)
         self._ids = KeyframeIds()
@@ -239,11 +238,13 @@ class MemoryNode(AgentNode):
     def _take_identity(self, message: MapIdentity) -> None:
         """Active or not: it is said only once. Frames wait from here on until the maps have become one."""
         if message.joined:
-            self._settled.clear()
+            with self._settled:
+                self._joins += 1
         self._worker.put(message)
 
     def _frame(self, frame: RGBDFrame) -> None:
-        self._settled.wait(_JOINING)
+        with self._settled:
+            self._settled.wait_for(lambda: not self._joins, _JOINING)
         if self._order is not None:
             self._order.frame(frame)
         else:
@@ -321,7 +322,9 @@ class MemoryNode(AgentNode):
             self.diagnostics.errors["map"] = str(error)
             self.get_logger().error(str(error))
         finally:
-            self._settled.set()
+            with self._settled:
+                self._joins -= message.joined
+                self._settled.notify_all()
 
     def _begin_map(self, stamp: int) -> None:
         """SLAM began at a stamp (ns) without knowing where it is."""
