@@ -101,8 +101,7 @@ def test_a_lost_session_is_told_where_it_is_and_goes_on_in_the_earlier_map(start
 
     client = graph.node.create_client(QueryMemory, "memory/query")
     assert graph.until(client.service_is_ready, 10.0)
-    answer = client.call_async(QueryMemory.Request(text="anything"))
-    assert graph.until(answer.done, 10.0) and answer.result().map_id == uuid
+    assert graph.ask(client, QueryMemory.Request(text="anything")).map_id == uuid
     graph.supervisor.stop()
     assert find_faults(path) == []
     facts, memory = describe(path), SpatialMemory.load(path)
