@@ -237,9 +237,8 @@ class MemoryNode(AgentNode):
 
     def _take_identity(self, message: MapIdentity) -> None:
         """Active or not: it is said only once. Frames wait from here on until the maps have become one."""
-        if message.joined:
-            with self._settled:
-                self._joins += 1
+        with self._settled:
+            self._joins += message.joined
         self._worker.put(message)
 
     def _frame(self, frame: RGBDFrame) -> None:
