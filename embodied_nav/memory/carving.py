@@ -52,12 +52,14 @@ class Carver:
         voxel_size: float,
         frames: int = 1,
         first: int | None = None,
+        around: int = 1,
     ) -> Carved:
         """Carves what was last seen before ``stamp``.
 
         Args:
             depth: HxW float32 m, NaN or 0 invalid. T: 4x4, map from optical frame.
             frames: how many equal frames this one stands for, evenly from ``first`` (ns) to ``stamp``.
+            around: pixels on each side of a voxel's that must lie behind it too.
         """  # fmt: skip
         if self._lowered.size < len(store):
             self._lowered = np.empty(2 * len(store), np.int64)
@@ -66,7 +68,7 @@ class Carver:
         touched = np.zeros(int(store.arrays.labels[: len(store.rows)].max(initial=0)) + 1, np.bool_)
         n, removed = _carve(
             store.arrays, depth, K, invert(np.asarray(T, np.float64)), stamp, voxel_size, float(frames),
-            stamp if first is None else first, self._settings, self._lowered, touched,
+            stamp if first is None else first, self._settings, self._lowered, touched, around,
         )  # fmt: skip
         return Carved(self._lowered[:n], np.flatnonzero(touched), removed)
 
@@ -85,13 +87,13 @@ def view_planes(K, width, height):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _surface(depth, u, v):
-    """Nearest valid depth of the 3x3 pixels around (u, v), or 0 where the pixel itself is invalid."""
+def _surface(depth, u, v, around):
+    """Nearest valid depth of (u, v) and the pixels around, or 0 where the pixel itself is invalid."""
     d = depth[v, u]
     if not d > 0.0:
         return np.float32(0.0)
-    for j in range(max(v - 1, 0), min(v + 2, depth.shape[0])):
-        for i in range(max(u - 1, 0), min(u + 2, depth.shape[1])):
+    for j in range(max(v - around, 0), min(v + around + 1, depth.shape[0])):
+        for i in range(max(u - around, 0), min(u + around + 1, depth.shape[1])):
             e = depth[j, i]
             if e > 0.0 and e < d:
                 d = e
@@ -223,7 +225,7 @@ def _candidates(store, b, depth, K, R, stamp, voxel_size, settings, out):
 
 
 @njit(cache=True, nogil=True)
-def _seen_through(row, depth, K, R, voxel_size, settings):
+def _seen_through(row, depth, K, R, voxel_size, settings, around):
     """Whether the surface lies clearly behind a voxel's centroid."""
     ix, iy, iz = unpack(row.key)
     gx, gy, gz = ix * voxel_size + row.x, iy * voxel_size + row.y, iz * voxel_size + row.z
@@ -235,12 +237,12 @@ def _seen_through(row, depth, K, R, voxel_size, settings):
     u, v, d = _depth_at(depth, K, x, y, z)
     if not d > 0:
         return False
-    d = _surface(depth, u, v)
+    d = _surface(depth, u, v, around)
     return z < d - settings[0] - settings[1] * d * d
 
 
 @njit(cache=True, nogil=True)
-def _carve(store: Arrays, depth, K, R, stamp, voxel_size, frames, first, settings, lowered, touched):
+def _carve(store: Arrays, depth, K, R, stamp, voxel_size, frames, first, settings, lowered, touched, around):
     loss, near, far, threshold = settings[2], settings[3], settings[4], settings[5]
     n, removed = 0, 0
     rows, tiles = np.empty(BLOCK_VOXELS, np.int64), _farthest(depth)
@@ -250,7 +252,7 @@ def _carve(store: Arrays, depth, K, R, stamp, voxel_size, frames, first, setting
         for i in range(_candidates(store, b, depth, K, R, stamp, voxel_size, settings, rows)):
             r = rows[i]
             row = store.rows[r]
-            if not _seen_through(row, depth, K, R, voxel_size, settings):
+            if not _seen_through(row, depth, K, R, voxel_size, settings, around):
                 continue
             before = row.evidence
             after = frames

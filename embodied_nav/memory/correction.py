@@ -24,8 +24,7 @@ from .features import FeatureHits
 from .features import add as add_features
 from .fusion import FrameHasher, FrameVoxels, sighting_weights, upsert
 from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, block_key, pack, pack_array, unpack_array
-from .local_clouds import LocalCloud, View, cloud_points
-from .local_clouds import shrink_depth as shrink
+from .local_clouds import LocalCloud, View, cloud_points, shrink_depth
 from .regrouping import regroup
 from .schema import VOXEL
 from .store import CLOCK, Arrays, VoxelStore, add_row, find_block, find_or_add_block, remove_row, table_bits
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Clouds that are brought into voxels ahead of the one that is put into the map, and threads for it.
 _AHEAD, _THREADS = 4, 2
+#: Pixels of a row that show enough of free space.
+_LOOK_WIDTH = 80
 #: A vote whose voxel is not there goes to one within this (voxels): what lies on voxels' faces falls to either side.
 _NEAR = 0.1
 #: Where this share of the clouds moves, finding out what may stay costs more than making all again.
@@ -125,7 +126,11 @@ class Replay:
     def _view(self, view: View, T: np.ndarray, wanted: bool) -> _Step:
         c, depth, camera = self._config, metres(view.depth), view.camera
         whole = wanted and view.color is not None
-        small, small_camera = (depth, camera) if whole else shrink(depth, camera)
+        if whole:
+            small, small_camera = depth, camera
+        else:
+            small, small_camera = shrink_depth(depth, camera, _LOOK_WIDTH)
+            small = metres(small)
         hasher = FrameHasher()
         seen = hasher(
             small, view.image() if whole else None, small_camera, T, c.voxel_size, c.min_depth, c.max_depth,
@@ -154,8 +159,9 @@ class Replay:
             self._grid.observe(step.seen.keys, step.seen.sums, step.T[:3, 3], min(view.frames, 2))
             if c.carve:
                 self._carver(
-                    self._store, step.depth, view.camera, step.T, view.stamp, c.voxel_size, view.frames, view.first
-                )
+                    self._store, step.depth, view.camera, step.T, view.stamp, c.voxel_size, view.frames, view.first,
+                    int(view.color is not None),
+                )  # fmt: skip
 
     def _features(self, given: FeatureHits, T: np.ndarray) -> None:
         rows = self._rows(given.points, T)

@@ -6,7 +6,7 @@ whole map can be made again, carving included. Knows nothing of the map.
 
 Where pixels lie so far apart that few of them share a cell, cells only cost: there a cloud's first frames are kept as
 they are, each as a view of full size that also stands for its pixels' hits. That takes a tenth of the time and of the
-memory, and loses nothing.
+memory, and loses nothing. Of dense pixels too a cloud's only frame is kept whole; the second one sorts both into cells.
 
 Points of a cell (its centroid, say) would not do: a voxel that only the rim of a surface reaches into is missed, and at
 half a voxel every sixth is one of these. So each cell has a mask of its 4x4x4 sub-cells, and each sub-cell that was hit
@@ -40,8 +40,9 @@ HIT = np.dtype(
 )  # fmt: skip
 #: Label votes: position in the keyframe's frame (m), class, votes.
 VOTE = np.dtype([("p", "<f4", 3), ("class", "<i2"), ("votes", "<f4")])
-#: A view is at most so many pixels wide; one more is kept when the camera moved or turned so far since the last.
-VIEW_WIDTH, VIEW_DISTANCE, VIEW_ANGLE = 80, 0.15, 0.25
+#: A view is at most so many pixels wide, and each stands for this many squared at least, as many as carving looks at
+#: around one; another view is kept when the camera moved or turned so far since the last.
+VIEW_WIDTH, VIEW_FACTOR, VIEW_DISTANCE, VIEW_ANGLE = 240, 3, 0.08, 0.12
 #: A frame is kept whole whose pixels lie farther apart than this (cells), up to so many pixels a cloud.
 WHOLE_FROM, WHOLE_PIXELS = 0.25, 12 * 320 * 240
 _FIRST_BITS = 12
@@ -68,7 +69,7 @@ class View:
         T: 4x4, cloud's frame from optical frame. camera: of the depth image.
         depth: hxw uint16 mm, nearest of the pixels under it; 0 unknown.
         first, stamp: ns of the first and the newest frame it stands for. frames: how many.
-        color: of a whole frame every second pixel of every second row (uint8, three a pixel; 0x0x3 where it had no
+        color: of a whole frame every second pixel of every second row (uint8, three a pixel; black where it had no
             colour), None where this is evidence of free space alone.
     """
 
@@ -80,10 +81,8 @@ class View:
     frames: int = 1
     color: np.ndarray | None = None
 
-    def image(self) -> np.ndarray | None:
-        """HxWx3 uint8 colours of a whole frame; None where it had none."""
-        if self.color is None or not self.color.size:
-            return None
+    def image(self) -> np.ndarray:
+        """HxWx3 uint8 colours of a whole frame."""
         return self.color.repeat(2, 0).repeat(2, 1)[: self.depth.shape[0], : self.depth.shape[1]]
 
 
@@ -134,23 +133,41 @@ class CloudBuilder:
         """Begins a new cloud; the one before must have been taken by :meth:`close`."""
         self.cloud = LocalCloud(keyframe_id, np.array(T_map_cloud, np.float64), stamp)
         self._T_cloud_map = invert(self.cloud.T_map_cloud)
-        self._count = self._kept = 0
+        self._count = self._kept = self._sorted_at = 0
+        self._only: tuple[RGBDFrame, np.ndarray] | None = None
         self._stamps: list[int] = []
         self._cells = np.empty(0, _CELL)
 
     def add(self, frame: RGBDFrame, T_map_camera: np.ndarray) -> None:
         """Adds one frame, taken from T_map_camera: whole, or its pixels as hits and its depth as a view."""
-        cloud, camera = self.cloud, frame.camera
         T = self._T_cloud_map @ T_map_camera
-        depth = np.ascontiguousarray(frame.depth, np.float32)
-        color = _NO_COLOR if frame.color is None else np.ascontiguousarray(frame.color)
-        cloud.frames += 1
+        self.cloud.frames += 1
         self._stamps.append(int(frame.stamp))
-        if self._keeps_whole(depth, camera):
-            self._kept += depth.size
-            half = np.ascontiguousarray(color[::2, ::2])
-            cloud.views.append(View(T, camera, _millimetres(depth), int(frame.stamp), int(frame.stamp), color=half))
-            return
+        if self._keeps_whole(frame.depth, frame.camera):
+            self._keep(frame, T)
+            self._only = None
+        elif not self.cloud.views and frame.depth.size <= self._whole:
+            self._keep(frame, T)
+            self._only = (frame, T)
+        else:
+            if self._only is not None:
+                self.cloud.views.clear()
+                self._sort(*self._only)
+                self._only, self._sorted_at = None, len(self._stamps)
+            self._sort(frame, T)
+
+    def _keep(self, frame: RGBDFrame, T: np.ndarray) -> None:
+        self._kept += frame.depth.size
+        depth, stamp = np.ascontiguousarray(frame.depth, np.float32), int(frame.stamp)
+        half = np.zeros((*depth[::2, ::2].shape, 3), np.uint8)
+        if frame.color is not None:
+            half[:] = frame.color[::2, ::2]
+        self.cloud.views.append(View(T, frame.camera, _millimetres(depth), stamp, stamp, color=half))
+
+    def _sort(self, frame: RGBDFrame, T: np.ndarray) -> None:
+        """A frame's pixels into cells, its depth as evidence of free space."""
+        camera, depth = frame.camera, np.ascontiguousarray(frame.depth, np.float32)
+        color = _NO_COLOR if frame.color is None else np.ascontiguousarray(frame.color)
         K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
         row = 0
         if not self._cells.size:  # what the cloud before needed, this one will need too
@@ -186,9 +203,10 @@ class CloudBuilder:
 
         Cells come ``size`` together; returned are the (number, cells) of those among which one changed.
         """
-        newest = min(self._stamps[frames:], default=None)
-        if newest is None:
+        if frames >= len(self._stamps):
             return []
+        # Cells of a frame that was written whole are new when it is sorted.
+        newest = min(self._stamps[0 if frames < self._sorted_at else frames :])
         cells = [(k // size, self._cells[k : min(k + size, self._count)]) for k in range(0, self._count, size)]
         return [(i, part.copy()) for i, part in cells if part["last_seen"].max() >= newest]
 
@@ -213,7 +231,7 @@ class CloudBuilder:
         self._bits, self._slots, self._cells = bits, slots, cells
 
     def _look(self, depth: np.ndarray, camera: Camera, T: np.ndarray, stamp: int) -> None:
-        small, small_camera = shrink_depth(depth, camera)
+        small, small_camera = shrink_depth(depth, camera, VIEW_WIDTH, VIEW_FACTOR)
         views = self.cloud.views
         if views and views[-1].color is None and views[-1].depth.shape == small.shape:
             last = views[-1]
@@ -288,12 +306,15 @@ def _close(cells, details, hits, numbers, colors, out):
         hit.mask, hit.weight, hit.last_seen, hit.frames = mask, c.weight, c.last_seen, min(c.frames, 255)
 
 
-def shrink_depth(depth: np.ndarray, camera: Camera) -> tuple[np.ndarray, Camera]:
+def shrink_depth(depth: np.ndarray, camera: Camera, width: int, least: int = 1) -> tuple[np.ndarray, Camera]:
     """Depth (HxW float32 m) as hxw uint16 mm, each the nearest of the pixels under it, with its camera.
 
     A pixel more than half of whose source is invalid is 0.
+
+    Args:
+        width: pixels, at most. least: pixels along either axis that one stands for.
     """
-    factor = max(1, -(-depth.shape[1] // VIEW_WIDTH))
+    factor = max(least, -(-depth.shape[1] // width))
     h, w = depth.shape[0] // factor, depth.shape[1] // factor
     small = _shrink(np.ascontiguousarray(depth, np.float32), factor, h, w)
     half = (factor - 1) / 2

@@ -229,6 +229,8 @@ def _read_views(source: Source, cloud: int, parts: dict[tuple[str, int], np.ndar
         with source.part(f"view {i} of cloud {cloud}"):
             image = unpack(depth, DEPTH, w * h).reshape(h, w)
             color = parts.get(("view_rgb", i))
+            if color is not None and color.shape[:2] != ((h + 1) // 2, (w + 1) // 2):
+                color = None  # it was a whole frame once
             yield View(pose(T), Camera(w, h, fx, fy, cx, cy), image, first, last, count, color)
 
 

@@ -137,9 +137,38 @@ def _part_inside(possible, details, i, side, low, offsets, reach, tables):
     return False
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _find(key, slots, bits, keys):
+    """The slot that holds a voxel's entry, or the empty one where it belongs."""
+    mask, one = np.uint64(slots.size - 1), np.uint64(1)
+    h = np.uint64(hash_key(key, bits))
+    e = np.int64(slots[h])
+    while e >= 0 and keys[np.uint64(e)] != key:
+        h = (h + one) & mask
+        e = np.int64(slots[h])
+    return h
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _add(hit, inside, share, numbers, e, sums, frames, stamps):
+    """Adds the sub-cells ``inside`` of a cell, points ``share`` of them, to an entry; in the cloud's frame."""
+    each = share / np.float64(_ones(inside))
+    for a in range(3):
+        ones = _ones(inside & numbers[a, 0]) + np.uint64(2) * _ones(inside & numbers[a, 1])
+        sums[e, a] += hit.cell[a] * share + (np.float64(ones) * each + 0.5 * share) * (1.0 / SUB)
+        sums[e, 3 + a] += hit.rgb[a] * share
+    sums[e, 6] += share
+    frames[e] = max(frames[e], hit.frames)
+    stamps[e] = max(stamps[e], hit.last_seen)
+
+
 @njit(cache=True, nogil=True)
 def _regroup(hits, details, T, voxel_size, slots, bits, keys, sums, frames, stamps):
-    """Fills keys, sums, frames and stamps; returns how many voxels there are, -1 for no room."""
+    """Fills keys, sums, frames and stamps; returns how many voxels there are, -1 for no room.
+
+    First all that is certain; then what only the parts of sub-cells can tell is asked where it would be a voxel's only
+    sign, a few of a hundred.
+    """
     cell, size = CELL, CELL / SUB
     tables = np.empty((3, LEVELS, 4), np.uint64)
     part_tables, offsets = np.empty((3, LEVELS), np.uint8), np.empty((3, SUB**3))
@@ -151,26 +180,29 @@ def _regroup(hits, details, T, voxel_size, slots, bits, keys, sums, frames, stam
             offsets[a, b] = (T[a, 0] * (b >> 4) + T[a, 1] * ((b >> 2) & 3) + T[a, 2] * (b & 3)) * size
         offsets[a] -= offsets[a].min()
     numbers = _number_masks()
-    corner, middle = np.empty(3), np.empty(3)
-    base, row = np.empty(3, np.int64), np.empty(3, np.int64)
-    table_mask = np.uint64(slots.size - 1)
-    n = 0
-    zero, one = np.uint64(0), np.uint64(1)
+    base, row, last = np.empty(3, np.int64), np.empty(3, np.int64), np.empty(3, np.int64)
+    known = np.empty(8, np.int64)
+    last[:] = np.iinfo(np.int64).min
+    n, waiting = 0, 0
+    doubts, doubt_keys, lows = np.empty((4096, 3), np.uint64), np.empty(4096, np.int64), np.empty((4096, 4))
+    zero = np.uint64(0)
     for i in range(hits.size):
         hit = hits[i]
         mask = np.uint64(hit.mask)
         cx, cy, cz = hit.cell[0] * cell, hit.cell[1] * cell, hit.cell[2] * cell
         for a in range(3):
-            corner[a] = T[a, 0] * cx + T[a, 1] * cy + T[a, 2] * cz + T[a, 3] / voxel_size
-            first = corner[a] + lowest[a]
+            first = T[a, 0] * cx + T[a, 1] * cy + T[a, 2] * cz + T[a, 3] / voxel_size + lowest[a]
             base[a] = np.int64(np.floor(first))
             low[a] = first - base[a]
             row[a] = min(np.int64(low[a] * LEVELS), LEVELS - 1)
+        if base[0] != last[0] or base[1] != last[1] or base[2] != last[2]:
+            last[:] = base
+            known[:] = -1
         i0, i1, i2 = row[0], row[1], row[2]
         mx, my, mz = tables[0, i0, 0], tables[1, i1, 0], tables[2, i2, 0]
         ax, ay, az = tables[0, i0, 1], tables[1, i1, 1], tables[2, i2, 1]
         px, py, pz = tables[0, i0, 2], tables[1, i1, 2], tables[2, i2, 2]
-        total = _ones(mask)
+        each = hit.weight / np.float64(_ones(mask))
         for side in range(8):
             # Of three faces many cut no cell: whole sides are left out early.
             possible = mask & (px if side & 4 else ~ax)
@@ -183,45 +215,79 @@ def _regroup(hits, details, T, voxel_size, slots, bits, keys, sums, frames, stam
             if possible == zero:
                 continue
             sure = possible & (ax if side & 4 else ~px) & (ay if side & 2 else ~py) & (az if side & 1 else ~pz)
-            if sure == zero and not _part_inside(possible, details, i, side, low, offsets, reach, part_tables):
-                continue
-            x, y, z = base[0] + (side >> 2), base[1] + ((side >> 1) & 1), base[2] + (side & 1)
             inside = possible & (mx if side & 4 else ~mx) & (my if side & 2 else ~my) & (mz if side & 1 else ~mz)
-            if inside == zero:
-                inside = possible
-                share = 0.5
-            else:
-                share = np.float64(_ones(inside))
-            count = np.float64(_ones(inside))
-            share = hit.weight * (share / np.float64(total))
-            key = pack(x, y, z)
-            h = np.uint64(hash_key(key, bits))
-            e = np.int64(slots[h])
-            while e >= 0 and keys[np.uint64(e)] != key:
-                h = (h + one) & table_mask
-                e = np.int64(slots[h])
+            e = known[side]
             if e < 0:
-                if n == keys.size:
-                    return -1
-                e = n
-                slots[h] = e
-                keys[e] = key
-                sums[e, :] = 0.0
-                frames[e] = 0
-                stamps[e] = 0
-                n += 1
-            for a in range(3):
-                ones = _ones(inside & numbers[a, 0]) + np.uint64(2) * _ones(inside & numbers[a, 1])
-                middle[a] = (np.float64(ones) / count + 0.5) * size
-            for a in range(3):
-                at = corner[a] + T[a, 0] * middle[0] + T[a, 1] * middle[1] + T[a, 2] * middle[2]
-                at -= x if a == 0 else (y if a == 1 else z)
-                sums[e, a] += min(max(at, 0.0), 1.0) * voxel_size * share
-                sums[e, 3 + a] += hit.rgb[a] * share
-            sums[e, 6] += share
-            frames[e] = max(frames[e], hit.frames)
-            stamps[e] = max(stamps[e], hit.last_seen)
+                key = pack(base[0] + (side >> 2), base[1] + ((side >> 1) & 1), base[2] + (side & 1))
+                h = _find(key, slots, bits, keys)
+                e = np.int64(slots[h])
+                if e < 0 and sure == zero:
+                    if waiting == doubt_keys.size:
+                        doubts, doubt_keys, lows = _doubled(doubts), _doubled(doubt_keys), _doubled(lows)
+                    doubts[waiting, 0], doubts[waiting, 1] = np.uint64(i * 8 + side), possible
+                    doubts[waiting, 2] = inside
+                    doubt_keys[waiting] = key
+                    lows[waiting, :3] = low
+                    waiting += 1
+                    continue
+                if e < 0:
+                    if n == keys.size:
+                        return -1
+                    e = n
+                    slots[h] = e
+                    _start(e, key, keys, sums, frames, stamps)
+                    n += 1
+                known[side] = e
+            if inside != zero:
+                _add(hit, inside, each * np.float64(_ones(inside)), numbers, e, sums, frames, stamps)
+    for k in range(waiting):
+        key, possible, inside = doubt_keys[k], doubts[k, 1], doubts[k, 2]
+        i, side = np.int64(doubts[k, 0] >> np.uint64(3)), np.int64(doubts[k, 0] & np.uint64(7))
+        h = _find(key, slots, bits, keys)
+        e = np.int64(slots[h])
+        alone = e < 0
+        if alone:
+            if not _part_inside(possible, details, i, side, lows[k], offsets, reach, part_tables):
+                continue
+            if n == keys.size:
+                return -1
+            e = n
+            slots[h] = e
+            _start(e, key, keys, sums, frames, stamps)
+            n += 1
+        each = hits[i].weight / np.float64(_ones(np.uint64(hits[i].mask)))
+        if inside != zero:
+            _add(hits[i], inside, each * np.float64(_ones(inside)), numbers, e, sums, frames, stamps)
+        elif alone:
+            _add(hits[i], possible, 0.5 * each, numbers, e, sums, frames, stamps)
+    _into_voxels(keys[:n], sums, T, voxel_size)
     return n
+
+
+@njit(cache=True, nogil=True)
+def _doubled(array):
+    out = np.empty((2 * array.shape[0], *array.shape[1:]), array.dtype)
+    out[: array.shape[0]] = array
+    return out
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _start(e, key, keys, sums, frames, stamps):
+    keys[e] = key
+    sums[e, :] = 0.0
+    frames[e] = 0
+    stamps[e] = 0
+
+
+@njit(cache=True, nogil=True)
+def _into_voxels(keys, sums, T, voxel_size):
+    """Sums of positions (cells, cloud's frame) become sums of positions less the voxel's corner (m)."""
+    for e in range(keys.size):
+        corner, n = unpack(keys[e]), sums[e, 6]
+        x, y, z = sums[e, 0] * CELL, sums[e, 1] * CELL, sums[e, 2] * CELL
+        for a in range(3):
+            at = (T[a, 0] * x + T[a, 1] * y + T[a, 2] * z) / n + T[a, 3] / voxel_size - corner[a]
+            sums[e, a] = min(max(at, 0.0), 1.0) * voxel_size * n
 
 
 @njit(cache=True, nogil=True)

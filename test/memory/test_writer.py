@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from box_rooms import camera_pose, render, two_rooms
 from load_worker import remember_without_end
 from version_1 import write_version_1
 
 from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
+from embodied_nav.geometry import Camera
 from embodied_nav.memory import MemoryConfig, SpatialMemory
 from embodied_nav.memory.inspection import describe, find_faults
 from embodied_nav.memory.local_clouds import cloud_points
@@ -343,6 +345,24 @@ def test_another_memorys_file_is_left_alone(tmp_path, walk_frames):
             MemoryWriter(SpatialMemory(), wrong)
         assert "\n" not in str(error.value)
     assert path.read_bytes() == before and (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_dense_frame_is_written_whole_and_with_the_next_one_as_cells(tmp_path):
+    camera, memory = Camera.from_hfov(320, 240, 0.5), SpatialMemory()
+    frames = [render(two_rooms(), camera_pose(1.0, 1.5, 0.01 * k), k + 1, camera) for k in range(3)]
+    writer = MemoryWriter(memory, tmp_path / "memory.db")
+    memory.add_keyframe(Keyframe(0, frames[0], 0.5, 9, "overlap"))
+    for k, f in enumerate(frames):
+        memory.integrate(f)
+        writer.flush()
+        (cloud,) = SpatialMemory.load(tmp_path / "memory.db").clouds
+        whole = [v for v in cloud.views if v.color is not None]
+        assert (len(whole), len(cloud.hits) > 0) == ((1, False) if k == 0 else (0, True))
+        assert cloud.frames == k + 1 and sum(v.frames for v in cloud.views) == k + 1
+        assert k == 0 or np.array_equal(cloud.hits, memory.local_clouds()[0].hits)
+    assert cloud.hits["weight"].sum() == sum(((f.depth >= 0.1) & (f.depth <= 5.0)).sum() for f in frames)
+    writer.close()
+    assert find_faults(tmp_path / "memory.db") == []
 
 
 # ---- version 1 ----
