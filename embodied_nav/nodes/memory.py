@@ -12,7 +12,6 @@ memory/clear.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
@@ -37,7 +36,6 @@ from ..bringup import RESTARTS
 from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, RGBDFrame, SemanticDelta
-from ..geometry import invert, is_rigid
 from ..memory import MemoryConfig, SpatialMemory
 from ..memory.correction import Correction
 from ..memory.writer import MemoryWriter
@@ -53,7 +51,6 @@ from .conversions import (
     grid_msg,
     header,
     keyframe_from_msg,
-    matrix_from_pose,
     objects_msg,
     scan_beams,
     stamp_ns,
@@ -62,6 +59,7 @@ from .keyframe_ids import KeyframeIds, first_of_run
 from .lifecycle import AgentNode, run
 from .lockstep import FusionOrder
 from .map_identity import Identity, identity_from_msg
+from .mounts import Mounts
 from .slam_path import moved_keyframes, path_poses
 from .transforms import Transforms
 from .worker import Worker
@@ -208,8 +206,7 @@ class MemoryNode(AgentNode):
         self._camera = CameraInput(self, self._transforms, self._frame, self._refused)
         self._worker = Worker(self._work, 1000, self.handle_error, name="semantics")
         self._corrector = Worker(self._correct, 1, self.handle_error, name="correction")
-        self._mounts: dict[int, np.ndarray] = {}
-        self._mount: np.ndarray | None = None
+        self._mounts = Mounts(self._transforms, self.robot, self.settings.tf_timeout)
         self._newest_path = (np.zeros(0, np.int64), np.zeros((0, 4, 4)), 0)
         self.diagnostics.counts["corrections"] += 0
         self.create_subscription(PathMsg, "slam/path", self._take, qos.latched())
@@ -267,7 +264,7 @@ class MemoryNode(AgentNode):
             elif isinstance(message, KeyframeMsg):
                 if self._ids.newest == stamp_ns(message.header.stamp):
                     return  # told again, to somebody else who listens since now
-                self._note_mount(message)
+                self._mounts.note(message)
                 keyframe = self._ids.renumbered(keyframe_from_msg(message), self._memory)
                 if self._order is not None:
                     self._order.keyframe(keyframe)
@@ -293,18 +290,6 @@ class MemoryNode(AgentNode):
         ranges, angles = scan_beams(message)
         with self._lock:
             self._scan_layer.add(ranges, angles, T)
-
-    def _note_mount(self, message: KeyframeMsg) -> None:
-        """Remembers how the camera sat on the base when a keyframe was taken: TF forgets that."""
-        stamp, robot, at = stamp_ns(message.header.stamp), self.robot, self._transforms.at
-        with contextlib.suppress(BadMessage):
-            try:
-                T_map_base = at(robot.map_frame, robot.base_frame, stamp, self.settings.tf_timeout)
-                T_base_camera = invert(T_map_base) @ matrix_from_pose(message.pose)
-            except BadMessage:  # taken before this node heard of TF: a camera that is fixed has sat there then, too
-                T_base_camera = at(robot.base_frame, message.header.frame_id, stamp)
-            if is_rigid(T_base_camera):
-                self._mounts[stamp] = self._mount = T_base_camera
 
     def _identify(self, message: MapIdentity) -> None:
         """Goes on in the map that SLAM stands in: begins a new one, or makes one of two."""
@@ -384,15 +369,16 @@ class MemoryNode(AgentNode):
     def _follow_path(self, stamp: int | None) -> None:
         """Moves keyframes as the newest path says: the one of a stamp, which the path has overtaken, or all."""
         stamps, poses, since = self._newest_path
+        self._mounts.ask_again()
         with self._lock:
             memory = self._memory
             first = memory.sessions[-1]["first_keyframe"] if self._resumed is None else self._resumed
             # Stamps of other sessions may be the same: simulated time begins anew.
             known = {i: (k.stamp, memory.expected_pose(i)) for i, k in memory.keyframes.items()
                      if i >= first and stamp in (None, k.stamp)}  # fmt: skip
-            if self._mount is None or not known:
+            if self._mounts.newest is None or not known:
                 return
-            moved, unknown = moved_keyframes(stamps, poses, known, self._mounts, self._mount)
+            moved, unknown = moved_keyframes(stamps, poses, known, self._mounts.by_stamp, self._mounts.newest)
             if stamp is None:
                 self.diagnostics.facts["keyframes unknown to slam/path"] = unknown
             if not moved:
