@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from ..errors import InputError
+from . import localization
 
 OUTPUTS = ("report.json", "map.png", "memory.db")
 DEFAULT_SEED = 1000
@@ -31,12 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--perception", default="simulator", metavar="P", help="simulator or geometric (default: simulator)"
     )
-    parser.add_argument(
-        "--localization",
-        default="truth",
-        choices=("truth", "odom", "slam"),
-        help="map->odom: the simulator's truth, odometry alone, or this package's SLAM (default: truth)",
-    )
+    localization.add_option(parser)
     parser.add_argument(
         "--memory",
         metavar="FILE",
@@ -50,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from . import episode_choice, run_folder
 
     _check(args)
+    localization.settle(args)
     started = time.monotonic()
     episode = episode_choice.choose(args.seed, args.instruction)
     with run_folder.prepared(args.out, _outputs(args)) as out:

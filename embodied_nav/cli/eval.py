@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InputError
+from . import localization
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -23,11 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes in all (default: 100)")
     parser.add_argument("--agent", default="rules", help="rules, frontier, random or oracle (default: rules)")
     parser.add_argument("--perception", default="simulator", help="simulator or geometric (default: simulator)")
-    parser.add_argument(
-        "--localization",
-        default="truth",
-        help="truth (the simulator's pose), slam (this package's own) or odom (drifts) (default: truth)",
-    )
+    localization.add_option(parser)
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of sensor noise and chance (default: 0)")
     parser.add_argument("--out", default=None, metavar="F", help="results file (default: results-<agent>.json)")
@@ -47,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         return _compare_files(args.compare)
     scenes = parse_scenes(args.scenes)
     _check(args)
+    localization.settle(args)
     from ..evaluation.batch import Job, run_all
     from ..evaluation.results import Journal, load_results
     from ..sim.episodes import episode_at
@@ -164,7 +162,6 @@ def _compare_files(paths: Sequence[str]) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Refuses bad arguments before anything is written."""
     from ..evaluation.drivers import NAMES
-    from ..evaluation.localization import NAMES as LOCALIZATIONS
     from ..perception import create
 
     if args.episodes < 1:
@@ -176,8 +173,6 @@ def _check(args: argparse.Namespace) -> None:
     if args.agent not in NAMES:
         raise InputError(f"unknown agent '{args.agent}'; known: {', '.join(NAMES)}")
     create(args.perception)
-    if args.localization not in LOCALIZATIONS:
-        raise InputError(f"unknown localization '{args.localization}'; known: {', '.join(LOCALIZATIONS)}")
 
 
 def _ranges(scenes: Sequence[int]) -> str:

@@ -1,0 +1,39 @@
+"""The option ``--localization`` of demo and eval, and what it is where it is not given. Knows nothing of poses."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+
+from ..errors import InputError
+
+NAMES = ("truth", "odom", "slam")
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--localization``."""
+    parser.add_argument(
+        "--localization",
+        metavar="L",
+        help="map->odom: slam (this package's own), truth (the simulator's), or odom (it drifts) (default: slam; truth "
+        "where GTSAM is not installed)",
+    )
+
+
+def settle(args: argparse.Namespace) -> None:
+    """Fills in the default; says so where it is not SLAM.
+
+    Raises:
+        InputError: unknown name.
+    """
+    if args.localization not in (None, *NAMES):
+        raise InputError(f"--localization {args.localization}: unknown; give one of {', '.join(NAMES)}")
+    if args.localization is None:
+        args.localization = "slam" if importlib.util.find_spec("gtsam") else "truth"
+        if args.localization == "truth":
+            print(
+                f"embodied-nav {args.command}: GTSAM is not installed (pip install 'embodied_nav[slam]'): goes on with "
+                "--localization truth",
+                file=sys.stderr,
+            )
