@@ -12,6 +12,7 @@ import struct
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,6 +101,7 @@ class ControlNode(AgentNode):
         self._odom_stamp = 0
         self._camera: CameraInfo | None = None
         self._held_depth: Image | CompressedImage | None = None
+        self._unmapped: deque[int] = deque(maxlen=16)
         self._plan_at = -1e9
         self._wish, self._wish_at = Velocity(), -1e9
         self._coasting = False
@@ -277,16 +279,40 @@ class ControlNode(AgentNode):
         frame_id = message.header.frame_id or robot.camera_frame
         T_base_camera = self._transforms.at(robot.base_frame, frame_id, stamp, wait)
         T_odom_base = self._transforms.at(robot.odom_frame, robot.base_frame, stamp, wait)
-        if not self._follower.idle:
-            self._transforms.at(robot.map_frame, robot.base_frame, stamp, wait)
         if not (np.isfinite(T_base_camera).all() and np.isfinite(T_odom_base).all()):
             raise BadMessage("nan_pose", "TF holds a transform that is not finite")
-        self.diagnostics.input("tf").arrived(self.stamp_age(stamp))
         with self._lock:
             self._follower.guard.observe_depth(stamp, depth, camera, T_base_camera, T_odom_base)
             if not self.settings.lockstep:
                 self._command()
         self.diagnostics.latency("depth").add(time.monotonic() - arrived)
+        self._check_map(stamp)
+
+    def _check_map(self, stamp: int) -> None:
+        """Notes that TF reaches from odom to the base, and where there is a plan from map, at a depth image's stamp.
+
+        SLAM gives map->odom of an image some time after it: the guard must not wait for that.
+
+        Raises:
+            BadMessage: ``no_transform``, for longer than a look-up may take.
+        """
+        if self._follower.idle:
+            self._unmapped.clear()
+            self.diagnostics.input("tf").arrived(self.stamp_age(stamp))
+            return
+        self._unmapped.append(stamp)
+        for known in reversed(self._unmapped):
+            try:
+                self._transforms.at(self.robot.map_frame, self.robot.base_frame, known)
+            except BadMessage:
+                if known == self._unmapped[0] and stamp - known > self.settings.tf_timeout * 1e9:
+                    self._unmapped.popleft()
+                    raise
+                continue
+            self.diagnostics.input("tf").arrived(self.stamp_age(known))
+            while self._unmapped and self._unmapped[0] <= known:
+                self._unmapped.popleft()
+            return
 
     def _take_scan(self, message: LaserScan) -> None:
         robot, stamp, wait = self.robot, stamp_ns(message.header.stamp), self.settings.tf_timeout
