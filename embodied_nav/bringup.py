@@ -37,6 +37,10 @@ _PR_SET_PDEATHSIG = 1
 _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY = 0.2, 5.0, 30.0
 #: A node that dies this often in a row, each time before it was healthy, will not do better.
 _CRASHES = 6
+#: How many threads OpenMP, BLAS, numba and OpenCV take.
+_THREADS = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM",
+)  # fmt: skip
 #: From SIGTERM to SIGKILL (s); all must be gone after 3 s, on a busy machine too.
 _PATIENCE = 2.2
 #: How often a child was started before by its supervisor: 0 says that what it finds is of another run.
@@ -445,7 +449,7 @@ def _interrupt(*_: object) -> None:
 def _child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """One thread for numeric libraries: the nodes share the cores. The package is found wherever this one was."""
     child = dict(environment)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    for name in _THREADS:
         child.setdefault(name, "1")
     root = str(Path(__file__).resolve().parent.parent)
     path = child.get("PYTHONPATH", "")

@@ -137,6 +137,8 @@ def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path) -> l
     sim = {
         "episode_file": str(scratch / "episode.json.gz"),
         "localization": args.localization,
+        # Two cores hold the whole graph with SLAM at this rate; at 15 Hz frames begin to queue.
+        "frame_rate": 10.0 if args.localization == "slam" else 15.0,
         "map_origin": "start" if args.memory is None else "scene",
         "start_time": sessions.next_start(file) if args.memory is not None and file.exists() else 0.0,
         "result": str(scratch / "sim.json"),
