@@ -271,6 +271,38 @@ def _normals(depth, k, step):
     return normals
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _moved(k, u, v, z, T):
+    """A pixel's point at depth z, moved by T."""
+    x, y = (u - k[2]) / k[0] * z, (v - k[3]) / k[1] * z
+    px = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
+    py = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
+    return px, py, T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _pixel(k, x, y, z):
+    """The pixel (u, v) in which a point lies."""
+    return int(np.floor(x / z * k[0] + k[2] + 0.5)), int(np.floor(y / z * k[1] + k[3] + 0.5))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _add_row(J, r, weight, A, b):
+    """Adds one residual with its derivatives to the upper half of the normal equations."""
+    for i in range(6):
+        b[i] -= weight * J[i] * r
+        for j in range(i, 6):
+            A[i, j] += weight * J[i] * J[j]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _mirror(A):
+    """Fills the lower half."""
+    for i in range(6):
+        for j in range(i):
+            A[i, j] = A[j, i]
+
+
 @njit(cache=True, nogil=True)
 def _accumulate(depth, k, ref_depth, ref_normals, kr, T, reach, stride, A, b):
     """Adds the normal equations of all point pairs, Huber-weighted, to zeros.
@@ -290,14 +322,10 @@ def _accumulate(depth, k, ref_depth, ref_normals, kr, T, reach, stride, A, b):
             if not z > 0.0:
                 continue
             tried += 1
-            x, y = (u - k[2]) / k[0] * z, (v - k[3]) / k[1] * z
-            px = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
-            py = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
-            pz = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+            px, py, pz = _moved(k, u, v, z, T)
             if pz < 0.05:
                 continue
-            ur = int(np.floor(px / pz * kr[0] + kr[2] + 0.5))
-            vr = int(np.floor(py / pz * kr[1] + kr[3] + 0.5))
+            ur, vr = _pixel(kr, px, py, pz)
             if ur < 0 or vr < 0 or ur >= ref_width or vr >= ref_height:
                 continue
             zr = ref_depth[vr, ur]
@@ -314,15 +342,10 @@ def _accumulate(depth, k, ref_depth, ref_normals, kr, T, reach, stride, A, b):
                 weight *= 1.5 * sigma / abs(r)
             J[0], J[1], J[2] = nx, ny, nz
             J[3], J[4], J[5] = py * nz - pz * ny, pz * nx - px * nz, px * ny - py * nx
-            for i in range(6):
-                b[i] -= weight * J[i] * r
-                for j in range(i, 6):
-                    A[i, j] += weight * J[i] * J[j]
+            _add_row(J, r, weight, A, b)
             pairs += 1
             error += weight * r * r
-    for i in range(6):
-        for j in range(i):
-            A[i, j] = A[j, i]
+    _mirror(A)
     return pairs, tried, error
 
 
@@ -344,10 +367,7 @@ def _shade(grey, depth, k, ref_grey, ref_depth, kr, T, reach, stride, offset, A,
             z = depth[v, u]
             if not z > 0.0:
                 continue
-            x, y = (u - k[2]) / k[0] * z, (v - k[3]) / k[1] * z
-            px = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
-            py = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
-            pz = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+            px, py, pz = _moved(k, u, v, z, T)
             if pz < 0.05:
                 continue
             ur, vr = px / pz * kr[0] + kr[2], py / pz * kr[1] + kr[3]
@@ -370,16 +390,11 @@ def _shade(grey, depth, k, ref_grey, ref_depth, kr, T, reach, stride, offset, A,
                 weight *= 1.5 * _GREY_NOISE / abs(r)
             J[0], J[1], J[2] = gx, gy, gz
             J[3], J[4], J[5] = py * gz - pz * gy, pz * gx - px * gz, px * gy - py * gx
-            for i in range(6):
-                b[i] -= weight * J[i] * r
-                for j in range(i, 6):
-                    A[i, j] += weight * J[i] * J[j]
+            _add_row(J, r, weight, A, b)
             count += 1
             error += weight * r * r
             mean += difference
-    for i in range(6):
-        for j in range(i):
-            A[i, j] = A[j, i]
+    _mirror(A)
     return count, error, mean / max(count, 1)
 
 
@@ -398,14 +413,10 @@ def _noise(depth, k, ref_depth, ref_normals, kr, T, reach, stride, window, N):
             z = depth[v, u]
             if not z > 0.0:
                 continue
-            x, y = (u - k[2]) / k[0] * z, (v - k[3]) / k[1] * z
-            px = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
-            py = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
-            pz = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+            px, py, pz = _moved(k, u, v, z, T)
             if pz < 0.05:
                 continue
-            ur = int(np.floor(px / pz * kr[0] + kr[2] + 0.5))
-            vr = int(np.floor(py / pz * kr[1] + kr[3] + 0.5))
+            ur, vr = _pixel(kr, px, py, pz)
             if ur < 0 or vr < 0 or ur >= ref_width or vr >= ref_height:
                 continue
             zr = ref_depth[vr, ur]
@@ -441,14 +452,10 @@ def _compare(depth, k, other, ko, T, stride):
             z = depth[v, u]
             if not z > 0.0:
                 continue
-            x, y = (u - k[2]) / k[0] * z, (v - k[3]) / k[1] * z
-            pz = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+            px, py, pz = _moved(k, u, v, z, T)
             if pz < 0.05:
                 continue
-            px = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
-            py = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
-            uo = int(np.floor(px / pz * ko[0] + ko[2] + 0.5))
-            vo = int(np.floor(py / pz * ko[1] + ko[3] + 0.5))
+            uo, vo = _pixel(ko, px, py, pz)
             if uo < 0 or vo < 0 or uo >= other_width or vo >= other_height:
                 continue
             allowed = _SAME_SURFACE + _SAME_SURFACE_RELATIVE * pz
