@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import time
+from collections import deque
 
 import cv2
 import numpy as np
@@ -26,10 +27,12 @@ class TestRobot:
 
     Args:
         drives: as told. compressed: colour and depth as image_transport compresses them. own_depth: depth of half the
-            size from a frame of its own, with a camera info of its own.
+            size from a frame of its own, with a camera info of its own. map_delay: s after which map->odom of an image
+            comes, as SLAM gives it; 0: it stands still for all time.
 
     Attributes:
-        off: topics that are silent now ("tf" among them).
+        off: topics that are silent now ("tf" among them, and "map" for what SLAM gives).
+        obstacle: m from the camera at which something fills the view; None: nothing does.
         nan_pose, nan_odometry: TF and odometry without numbers.
         shift: ns added to the stamps of images and TF.
         color_encoding, depth_encoding, size: what the images look like.
@@ -39,11 +42,20 @@ class TestRobot:
 
     __test__ = False
 
-    def __init__(self, node, drives: bool = False, compressed: bool = False, own_depth: bool = False) -> None:
+    def __init__(
+        self,
+        node,
+        drives: bool = False,
+        compressed: bool = False,
+        own_depth: bool = False,
+        map_delay: float = 0.0,
+    ) -> None:
         self.node, self.drives, self.compressed, self.own_depth = node, drives, compressed, own_depth
         self.off: set[str] = set()
         self.nan_pose = self.nan_odometry = False
         self.shift = 0
+        self.obstacle: float | None = None
+        self._map_delay, self._unmapped = map_delay, deque()
         self.color_encoding, self.depth_encoding = "rgb8", "32FC1"
         self.size = (320, 240)
         self.commands: list[tuple[float, float, float]] = []
@@ -64,7 +76,7 @@ class TestRobot:
         p = self._profile
         self._static.sendTransform(
             [
-                transform_msg(np.eye(4), 0, p.map_frame, p.odom_frame),
+                *([] if map_delay else [transform_msg(np.eye(4), 0, p.map_frame, p.odom_frame)]),
                 transform_msg(p.T_base_camera(), 0, p.base_frame, p.camera_frame),
                 transform_msg(np.eye(4), 0, p.camera_frame, "camera_depth_optical_frame"),
             ]
@@ -94,6 +106,8 @@ class TestRobot:
             if self.nan_pose:
                 message.transform.translation.x = float("nan")
             self._tf.sendTransform(message)
+        if self._map_delay:
+            self._send_map(stamp)
         if "odom" not in self.off:
             message = Odometry(header=header(stamp, p.odom_frame), child_frame_id=p.base_frame)
             message.pose.pose = pose_msg(pose2d(*([float("nan")] * 3)) if self.nan_odometry else self.T_odom_base)
@@ -101,6 +115,8 @@ class TestRobot:
         head, (width, height) = header(stamp, p.camera_frame), self.size
         camera = self._simulator.camera().resized(width, height)
         color, depth = o.color[:height, :width], o.depth[:height, :width]
+        if self.obstacle is not None:
+            depth = np.full_like(depth, self.obstacle)
         if self.depth_encoding == "16UC1":
             depth = np.nan_to_num(depth * 1000).astype(np.uint16)
         if INFO not in self.off:
@@ -116,6 +132,16 @@ class TestRobot:
         if COLOR not in self.off:
             self._color.publish(self._color_message(color, head))
         self.frames += 1
+
+    def _send_map(self, stamp: int) -> None:
+        """map->odom of images that are old enough by now."""
+        self._unmapped.append(stamp)
+        while self._unmapped and stamp - self._unmapped[0] >= self._map_delay * 1e9:
+            known = self._unmapped.popleft()
+            if "map" not in self.off:
+                self._tf.sendTransform(
+                    transform_msg(np.eye(4), known, self._profile.map_frame, self._profile.odom_frame)
+                )
 
     def _depth_message(self, depth, head):
         if not self.compressed:

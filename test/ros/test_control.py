@@ -35,7 +35,7 @@ class Driving:
         self.plan = node.create_publisher(Path, "plan", qos.reliable())
         self.enable = node.create_publisher(Bool, "enable", qos.reliable())
         self.e_stop = node.create_publisher(Bool, "e_stop", qos.reliable())
-        self.planning = True
+        self.planning, self.plan_age = True, 0.15
         node.create_timer(0.25, self._repeat_plan)
 
     def _repeat_plan(self) -> None:
@@ -43,7 +43,7 @@ class Driving:
 
         if self.planning:
             path = np.array([[0.0, 0.0], [0.4, 0.0], [0.8, 0.0]])
-            self.plan.publish(path_msg(path, time.time_ns() - 150_000_000, "map"))
+            self.plan.publish(path_msg(path, time.time_ns() - int(self.plan_age * 1e9), "map"))
 
     def drives(self, timeout=20.0):
         return self.graph.until(lambda: self.robot.moving, timeout)
@@ -100,6 +100,22 @@ def test_old_stamps_are_as_bad_as_silence(driving):
     assert driving.seconds_until_standing() < STANDS_WITHIN
     driving.robot.shift = 0
     assert driving.drives(5.0)
+
+
+def test_looks_at_depth_before_slam_has_placed_it_and_stands_where_slam_stays_away(start_graph):
+    late = 1.0  # s from an image to its map->odom
+    driving = Driving(start_graph, {"tf_timeout": 2.0 * late, "input_timeout": 2.0 * late}, map_delay=late)
+    driving.plan_age = late + 0.3
+    assert driving.drives(60.0), driving.diagnostics("control")
+    driving.robot.off.add("map")
+    assert 0.5 * late < driving.seconds_until_standing(6.0) < 2.0 * late + STANDS_WITHIN
+    assert driving.graph.until(lambda: "tf" in driving.diagnostics("control")["message"], 1.5)
+    driving.robot.off.clear()
+    assert driving.drives(10.0), "does not go on after SLAM"
+    driving.robot.obstacle = 0.12
+    start = time.monotonic()
+    assert driving.graph.until(lambda: driving.robot.commands[-1][1] == 0.0, 5.0), "drives into what it sees"
+    assert time.monotonic() - start < 0.6 * late, "waited for SLAM before it looked"
 
 
 def test_nan_odometry_is_refused_and_counted(driving):
