@@ -1,6 +1,6 @@
 """Voxels that the camera sees through lose their evidence and vanish. Knows nothing of grids and labels.
 
-Stored voxels are projected into the depth image, not rays walked through the map: 0.3 ms where a ray walk at full
+Stored voxels are projected into the depth image, not rays walked through the map: 0.2 ms where a ray walk at full
 density takes 50. Whole blocks that no pixel around them sees behind are left out first. A voxel is seen through where
 the nearest depth of the 3x3 pixels around it lies clearly behind it, so that depth edges and surfaces
 at a grazing angle carve nothing that stands on them.
@@ -14,7 +14,8 @@ import numpy as np
 from numba import njit
 
 from ..geometry import Camera, invert
-from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, unpack
+from .fusion import depth_scale
+from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, lowest_bit, unpack
 from .store import BLOCKS, CLOCK, Arrays, VoxelStore, remove_row
 
 #: Pixels of a depth image are looked at so many by so many together.
@@ -41,6 +42,7 @@ class Carver:
     def __init__(self, margin: float, noise: float, loss: float, near: float, far: float, min_evidence: float) -> None:
         self._settings = np.array([margin, noise, loss, near, far, min_evidence])
         self._lowered = np.empty(1024, np.int64)
+        self._touched = np.zeros(1 << 15, np.bool_)
 
     def __call__(
         self,
@@ -53,24 +55,51 @@ class Carver:
         frames: int = 1,
         first: int | None = None,
         around: int = 1,
+        blocks: np.ndarray | None = None,
     ) -> Carved:
         """Carves what was last seen before ``stamp``.
 
         Args:
-            depth: HxW float32 m, NaN or 0 invalid. T: 4x4, map from optical frame.
+            depth: HxW float32 m, NaN or 0 invalid, or uint16 mm, 0 invalid. T: 4x4, map from optical frame.
             frames: how many equal frames this one stands for, evenly from ``first`` (ns) to ``stamp``.
             around: pixels on each side of a voxel's that must lie behind it too.
-        """  # fmt: skip
+            blocks: numbers of the blocks that can be in view, see :func:`blocks_near`; all where not given.
+        """
         if self._lowered.size < len(store):
             self._lowered = np.empty(2 * len(store), np.int64)
-        depth = np.ascontiguousarray(depth, dtype=np.float32)
         K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-        touched = np.zeros(int(store.arrays.labels[: len(store.rows)].max(initial=0)) + 1, np.bool_)
+        if blocks is None:
+            blocks = np.arange(store.blocks, dtype=np.int32)
         n, removed = _carve(
-            store.arrays, depth, K, invert(np.asarray(T, np.float64)), stamp, voxel_size, float(frames),
-            stamp if first is None else first, self._settings, self._lowered, touched, around,
+            store.arrays, np.ascontiguousarray(depth), depth_scale(depth), K, invert(np.asarray(T, np.float64)), stamp,
+            voxel_size, float(frames), stamp if first is None else first, self._settings, self._lowered, self._touched,
+            around, blocks,
         )  # fmt: skip
-        return Carved(self._lowered[:n], np.flatnonzero(touched), removed)
+        classes = np.zeros(0, np.int64)
+        if removed:
+            classes = np.flatnonzero(self._touched)
+            self._touched[classes] = False
+        return Carved(self._lowered[:n], classes, removed)
+
+
+@njit(cache=True, nogil=True)
+def blocks_near(store, position, reach, voxel_size):
+    """Numbers (int32) of the non-empty blocks some part of which lies within ``reach`` (m) along each axis."""
+    n = store.counts[BLOCKS]
+    out = np.empty(n, np.int32)
+    side = BLOCK_SIDE * voxel_size
+    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
+    for a in range(3):
+        low[a] = np.int64(np.floor((position[a] - reach) / side)) + OFFSET // BLOCK_SIDE
+        high[a] = np.int64(np.floor((position[a] + reach) / side)) + OFFSET // BLOCK_SIDE
+    m = 0
+    for b in range(n):
+        key = store.block_keys[b]
+        x, y, z = key >> (2 * BITS), (key >> BITS) & MASK, key & MASK
+        inside = (x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1]) & (z >= low[2]) & (z <= high[2])
+        out[m] = b
+        m += inside & (store.block_live[b] > 0)
+    return out[:m]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -88,16 +117,16 @@ def view_planes(K, width, height):
 
 @njit(cache=True, nogil=True, inline="always")
 def _surface(depth, u, v, around):
-    """Nearest valid depth of (u, v) and the pixels around, or 0 where the pixel itself is invalid."""
+    """Nearest valid depth (of the image's unit) of (u, v) and the pixels around, 0 where the pixel is invalid."""
     d = depth[v, u]
-    if not d > 0.0:
+    if not d > 0:
         return np.float32(0.0)
     for j in range(max(v - around, 0), min(v + around + 1, depth.shape[0])):
         for i in range(max(u - around, 0), min(u + around + 1, depth.shape[1])):
             e = depth[j, i]
-            if e > 0.0 and e < d:
+            if e > 0 and e < d:
                 d = e
-    return d
+    return np.float32(d)
 
 
 @njit(cache=True, nogil=True)
@@ -121,13 +150,12 @@ def block_in_view(key, R, planes, voxel_size, near, far):
 
 
 @njit(cache=True, nogil=True)
-def blocks_in_view(store, R, K, width, height, voxel_size, near, far):
-    """Numbers of the non-empty blocks that reach into a view; R is the 4x4 optical frame from map."""
+def blocks_in_view(store, blocks, R, K, width, height, voxel_size, near, far):
+    """Those of some blocks (numbers) that are not empty and reach into a view; R is the 4x4 optical frame from map."""
     planes = view_planes(K, width, height)
-    n = store.counts[BLOCKS]
-    out = np.empty(n, np.int32)
+    out = np.empty(blocks.size, np.int32)
     m = 0
-    for b in range(n):
+    for b in blocks:
         if store.block_live[b] > 0 and block_in_view(store.block_keys[b], R, planes, voxel_size, near, far):
             out[m] = b
             m += 1
@@ -135,21 +163,19 @@ def blocks_in_view(store, R, K, width, height, voxel_size, near, far):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _depth_at(depth, K, x, y, z):
-    """Pixel (u, v) of a point and the depth there; 0 where it lies outside or the pixel is invalid."""
+def _pixel(depth, K, x, y, z):
+    """Pixel (u, v) of a point and whether it lies in the image."""
     u = np.int64(np.floor(K[0] * x / z + K[2] + 0.5))
     v = np.int64(np.floor(K[1] * y / z + K[3] + 0.5))
-    if u < 0 or v < 0 or u >= depth.shape[1] or v >= depth.shape[0]:
-        return u, v, np.float32(0.0)
-    return u, v, depth[v, u]
+    return u, v, (u >= 0) & (v >= 0) & (u < depth.shape[1]) & (v < depth.shape[0])
 
 
 @njit(cache=True, nogil=True)
 def _farthest(depth):
-    """Largest depth of each TILE x TILE pixels, 0 where all are invalid."""
+    """Largest depth of each TILE x TILE pixels, of the image's unit, 0 where all are invalid."""
     height, width = depth.shape
     rows, columns = (height + TILE - 1) // TILE, (width + TILE - 1) // TILE
-    line, out = np.zeros(columns * TILE, np.float32), np.zeros((rows, columns), np.float32)
+    line, out = np.zeros(columns * TILE, depth.dtype), np.zeros((rows, columns), np.float32)
     for j in range(rows):
         line[:] = 0
         for v in range(j * TILE, min((j + 1) * TILE, height)):
@@ -162,8 +188,8 @@ def _farthest(depth):
 
 
 @njit(cache=True, nogil=True)
-def _may_see_behind(key, tiles, K, R, voxel_size, settings):
-    """Whether a pixel near a block's place in the image has its surface clearly behind the block's nearest voxel."""
+def _limit(key, tiles, unit, K, R, voxel_size, settings):
+    """Optical depth (m) from which on no voxel of a block can lie before what the pixels around it see; 0 for none."""
     half = 0.5 * BLOCK_SIDE * voxel_size
     bx = ((key >> (2 * BITS)) * BLOCK_SIDE - OFFSET) * voxel_size + half
     by = (((key >> BITS) & MASK) * BLOCK_SIDE - OFFSET) * voxel_size + half
@@ -172,7 +198,7 @@ def _may_see_behind(key, tiles, K, R, voxel_size, settings):
     radius = 1.7320508075688772 * half
     nearest = z - half * (abs(R[2, 0]) + abs(R[2, 1]) + abs(R[2, 2]))
     if nearest <= 0.1 * radius:
-        return True
+        return np.inf
     x = R[0, 0] * bx + R[0, 1] * by + R[0, 2] * bz + R[0, 3]
     y = R[1, 0] * bx + R[1, 1] * by + R[1, 2] * bz + R[1, 3]
     # A point of the block lies within radius of its middle, sideways too, and no nearer than ``nearest``.
@@ -186,12 +212,13 @@ def _may_see_behind(key, tiles, K, R, voxel_size, settings):
         for i in range(max(int(u0 - 1) // TILE, 0), min(int(u1 + 1) // TILE + 1, columns)):
             farthest = max(farthest, tiles[j, i])
     # Beyond this depth the margin grows faster than the depth.
-    d = min(np.float64(farthest), 0.5 / max(settings[1], 1e-9))
-    return nearest - 0.5 * 1.7320508075688772 * voxel_size < d - settings[0] - settings[1] * d * d
+    d = min(np.float64(farthest) * unit, 0.5 / max(settings[1], 1e-9))
+    limit = d - settings[0] - settings[1] * d * d
+    return limit if nearest - 0.5 * 1.7320508075688772 * voxel_size < limit else 0.0
 
 
 @njit(cache=True, nogil=True)
-def _candidates(store, b, depth, K, R, stamp, voxel_size, settings, out):
+def _candidates(store, b, depth, unit, K, R, stamp, voxel_size, settings, limit, out):
     """Rows of a block, last seen before ``stamp``, whose voxel's middle lies before the surface; how many.
 
     Works on the page alone: rows, most of them in no cache, are fetched only for voxels that may be seen through.
@@ -202,30 +229,34 @@ def _candidates(store, b, depth, K, R, stamp, voxel_size, settings, out):
     by = (((key >> BITS) & MASK) * BLOCK_SIDE - OFFSET + 0.5) * voxel_size
     bz = ((key & MASK) * BLOCK_SIDE - OFFSET + 0.5) * voxel_size
     slack = 0.5 * 1.7320508075688772 * voxel_size
-    left, n = store.block_live[b], 0
-    for s in range(BLOCK_VOXELS):
-        r = np.int64(store.pages[b, s]) - 1
-        if r < 0:
-            continue
-        left -= 1
-        gx = bx + (s >> (2 * BLOCK_BITS)) * voxel_size
-        gy = by + ((s >> BLOCK_BITS) & (BLOCK_SIDE - 1)) * voxel_size
-        gz = bz + (s & (BLOCK_SIDE - 1)) * voxel_size
-        z = R[2, 0] * gx + R[2, 1] * gy + R[2, 2] * gz + R[2, 3]
-        if z > near and z < far:
+    far = min(far, limit + slack)
+    n = 0
+    for i in range(BLOCK_SIDE):  # a mask is a slice of the block across x
+        left = store.masks[b, i]
+        gx = bx + i * voxel_size
+        while left:
+            s = lowest_bit(left)
+            left &= left - np.uint64(1)
+            gy, gz = by + (s >> BLOCK_BITS) * voxel_size, bz + (s & (BLOCK_SIDE - 1)) * voxel_size
+            z = R[2, 0] * gx + R[2, 1] * gy + R[2, 2] * gz + R[2, 3]
+            if z <= near or z >= far:
+                continue
             x = R[0, 0] * gx + R[0, 1] * gy + R[0, 2] * gz + R[0, 3]
             y = R[1, 0] * gx + R[1, 1] * gy + R[1, 2] * gz + R[1, 3]
-            _, _, d = _depth_at(depth, K, x, y, z)
-            if z - slack < d - margin - noise * d * d and store.rows[r].last_seen < stamp:
-                out[n] = r
-                n += 1
-        if left == 0:
-            break
+            u, v, inside = _pixel(depth, K, x, y, z)
+            if not inside:
+                continue
+            d = depth[v, u] * unit
+            if z - slack < d - margin - noise * d * d:
+                r = np.int64(store.pages[b, i * BLOCK_SIDE**2 + s]) - 1
+                if store.rows[r].last_seen < stamp:
+                    out[n] = r
+                    n += 1
     return n
 
 
 @njit(cache=True, nogil=True)
-def _seen_through(row, depth, K, R, voxel_size, settings, around):
+def _seen_through(row, depth, scale, K, R, voxel_size, settings, around):
     """Whether the surface lies clearly behind a voxel's centroid."""
     ix, iy, iz = unpack(row.key)
     gx, gy, gz = ix * voxel_size + row.x, iy * voxel_size + row.y, iz * voxel_size + row.z
@@ -234,25 +265,28 @@ def _seen_through(row, depth, K, R, voxel_size, settings, around):
         return False
     x = R[0, 0] * gx + R[0, 1] * gy + R[0, 2] * gz + R[0, 3]
     y = R[1, 0] * gx + R[1, 1] * gy + R[1, 2] * gz + R[1, 3]
-    u, v, d = _depth_at(depth, K, x, y, z)
-    if not d > 0:
+    u, v, inside = _pixel(depth, K, x, y, z)
+    if not inside:
         return False
-    d = _surface(depth, u, v, around)
+    d = _surface(depth, u, v, around) / scale
     return z < d - settings[0] - settings[1] * d * d
 
 
 @njit(cache=True, nogil=True)
-def _carve(store: Arrays, depth, K, R, stamp, voxel_size, frames, first, settings, lowered, touched, around):
+def _carve(
+    store: Arrays, depth, scale, K, R, stamp, voxel_size, frames, first, settings, lowered, touched, around, blocks
+):
     loss, near, far, threshold = settings[2], settings[3], settings[4], settings[5]
     n, removed = 0, 0
-    rows, tiles = np.empty(BLOCK_VOXELS, np.int64), _farthest(depth)
-    for b in blocks_in_view(store, R, K, depth.shape[1], depth.shape[0], voxel_size, near, far):
-        if not _may_see_behind(store.block_keys[b], tiles, K, R, voxel_size, settings):
+    rows, tiles, unit = np.empty(BLOCK_VOXELS, np.int64), _farthest(depth), np.float32(1) / scale
+    for b in blocks_in_view(store, blocks, R, K, depth.shape[1], depth.shape[0], voxel_size, near, far):
+        limit = _limit(store.block_keys[b], tiles, unit, K, R, voxel_size, settings)
+        if limit == 0.0:
             continue
-        for i in range(_candidates(store, b, depth, K, R, stamp, voxel_size, settings, rows)):
+        for i in range(_candidates(store, b, depth, unit, K, R, stamp, voxel_size, settings, limit, rows)):
             r = rows[i]
             row = store.rows[r]
-            if not _seen_through(row, depth, K, R, voxel_size, settings, around):
+            if not _seen_through(row, depth, scale, K, R, voxel_size, settings, around):
                 continue
             before = row.evidence
             after = frames

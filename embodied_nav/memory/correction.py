@@ -8,7 +8,7 @@ exchange. Knows nothing of images and of where poses come from.
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..geometry import invert
-from .carving import Carver
+from ..geometry import Camera, invert
+from .carving import Carver, blocks_near
 from .config import MemoryConfig
 from .features import FeatureHits
 from .features import add as add_features
 from .fusion import FrameHasher, FrameVoxels, sighting_weights, upsert
+from .grid import voxel_points
 from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, block_key, pack, pack_array, unpack_array
-from .local_clouds import LocalCloud, View, cloud_points, shrink_depth
+from .local_clouds import LocalCloud, View, cloud_points, shrink_depth, view_points
 from .regrouping import regroup
 from .schema import VOXEL
 from .store import CLOCK, Arrays, VoxelStore, add_row, find_block, find_or_add_block, remove_row, table_bits
@@ -61,14 +62,14 @@ _Hits = tuple[FrameVoxels, np.ndarray, np.ndarray]
 
 
 class _Step(NamedTuple):
-    """Something that a cloud brings: voxels to put (with sightings and stamps), features, a view's free space."""
+    """Something that a cloud brings: voxels to put (with sightings and stamps), features, a view (at T, with points on
+    what it saw)."""
 
     hits: _Hits | None = None
     features: Sequence[FeatureHits] = ()
     view: View | None = None
-    depth: np.ndarray | None = None
     T: np.ndarray | None = None
-    seen: FrameVoxels | None = None
+    seen: np.ndarray | None = None
 
 
 class Replay:
@@ -86,8 +87,7 @@ class Replay:
         """Hits, features, free space and carving of clouds in their order; only views of those not ``touching``."""
         with ThreadPoolExecutor(_THREADS) as pool:
             for p, steps in zip(placed, self._ahead(pool, placed, touching), strict=True):
-                for step in steps:
-                    self._put(p, step)
+                self._put(p, steps)
 
     def votes(self, votes: np.ndarray, T: np.ndarray, classes: ClassTable) -> None:
         """Label votes of a cloud at T (4x4)."""
@@ -124,23 +124,16 @@ class Replay:
         )
 
     def _view(self, view: View, T: np.ndarray, wanted: bool) -> _Step:
-        c, depth, camera = self._config, metres(view.depth), view.camera
-        whole = wanted and view.color is not None
-        if whole:
-            small, small_camera = depth, camera
-        else:
-            small, small_camera = shrink_depth(depth, camera, _LOOK_WIDTH)
-            small = metres(small)
-        hasher = FrameHasher()
-        seen = hasher(
-            small, view.image() if whole else None, small_camera, T, c.voxel_size, c.min_depth, c.max_depth,
-            c.stride if whole else 1,
+        c = self._config
+        if view.color is None or not wanted:
+            depth, camera = shrink_depth(view.depth, view.camera, _LOOK_WIDTH)
+            return _Step(view=view, T=T, seen=view_points(depth, camera, T, c.min_depth, c.max_depth))
+        seen = FrameHasher()(
+            view.depth, view.color, view.camera, T, c.voxel_size, c.min_depth, c.max_depth, c.stride
         )  # fmt: skip
-        step = _Step(view=view, depth=depth, T=T, seen=seen)
-        if not whole:
-            return step
         sightings = sighting_weights(seen, T[:3, 3], c.voxel_size, c.near_range, c.full_points / c.stride**2)
-        return step._replace(hits=self._mine(seen, sightings, np.full(len(sightings), view.stamp)))
+        hits = self._mine(seen, sightings, np.full(len(sightings), view.stamp))
+        return _Step(hits, view=view, T=T, seen=voxel_points(seen.keys, seen.sums, c.voxel_size))
 
     def _mine(self, voxels: FrameVoxels, sightings: np.ndarray, stamps: np.ndarray) -> _Hits:
         """What lies in the blocks that are put into."""
@@ -149,19 +142,28 @@ class Replay:
         mine = _among(_blocks_of(voxels.keys), self._blocks)
         return FrameVoxels(voxels.keys[mine], voxels.sums[mine], voxels.points), sightings[mine], stamps[mine]
 
-    def _put(self, p: Placed, step: _Step) -> None:
+    def _put(self, p: Placed, steps: Sequence[_Step]) -> None:
+        c, near = self._config, None
+        for step in steps:
+            if step.hits is not None and len(step.hits[1]):
+                upsert(self._store, *step.hits, c.max_evidence, c.min_evidence)
+            for given in step.features:
+                self._features(given, p.after)
+            if (view := step.view) is not None:
+                self._grid.observe(step.seen, step.T[:3, 3], min(view.frames, 2))
+                if c.carve:
+                    if near is None or step.hits is not None:
+                        near = self._near(p)
+                    self._carver(
+                        self._store, view.depth, view.camera, step.T, view.stamp, c.voxel_size, view.frames, view.first,
+                        int(view.color is not None), near,
+                    )  # fmt: skip
+
+    def _near(self, p: Placed) -> np.ndarray:
+        """Numbers of the blocks that some view of a cloud can see now."""
         c = self._config
-        if step.hits is not None and len(step.hits[1]):
-            upsert(self._store, *step.hits, c.max_evidence, c.min_evidence)
-        for given in step.features:
-            self._features(given, p.after)
-        if (view := step.view) is not None:
-            self._grid.observe(step.seen.keys, step.seen.sums, step.T[:3, 3], min(view.frames, 2))
-            if c.carve:
-                self._carver(
-                    self._store, step.depth, view.camera, step.T, view.stamp, c.voxel_size, view.frames, view.first,
-                    int(view.color is not None),
-                )  # fmt: skip
+        away = (c.max_depth * _longest_ray(v.camera) + float(np.linalg.norm(v.T[:3, 3])) for v in p.cloud.views)
+        return blocks_near(self._store.arrays, p.after[:3, 3].copy(), max(away), c.voxel_size)
 
     def _features(self, given: FeatureHits, T: np.ndarray) -> None:
         rows = self._rows(given.points, T)
@@ -197,14 +199,13 @@ class Correction:
     ) -> None:
         self.poses, self.clouds = poses, list(clouds)
         self._config, self._classes, self._known = config, classes, known
-        self.grid = copy.copy(grid)
+        self.grid = grid.blank()
         self.everything = everything
         self.done = False
 
     def run(self) -> None:
         """Makes the corrected content; may be done on any thread, while the memory goes on."""
         c = self._config
-        self.grid.reset()
         self.store = VoxelStore(c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type)
         self.blocks, touching = None, np.ones(len(self.clouds), np.bool_)
         if not self.everything and sum(p.moved for p in self.clouds) < MOST * len(self.clouds):
@@ -266,9 +267,11 @@ def carver(config: MemoryConfig) -> Carver:
     )  # fmt: skip
 
 
-def metres(depth: np.ndarray) -> np.ndarray:
-    """A view's depth (uint16 mm, 0 unknown) as float32 m, NaN unknown."""
-    return np.where(depth == 0, np.float32(np.nan), depth.astype(np.float32) / 1000)
+def _longest_ray(camera: Camera) -> float:
+    """Distance from the camera of what lies at an optical depth of 1, in the image's farthest corner."""
+    x = max(camera.cx + 0.5, camera.width - 0.5 - camera.cx) / camera.fx
+    y = max(camera.cy + 0.5, camera.height - 0.5 - camera.cy) / camera.fy
+    return math.sqrt(1.0 + x * x + y * y)
 
 
 def anchors(clouds: Sequence[LocalCloud]) -> list[int]:
@@ -326,7 +329,7 @@ def seen_through(blocks: np.ndarray, view: View, T: np.ndarray, config: MemoryCo
     camera = view.camera
     K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
     near, far = config.min_depth, config.max_depth
-    return _seen_through(blocks, metres(view.depth), K, invert(np.asarray(T, np.float64)), config.voxel_size, near, far)
+    return _seen_through(blocks, view.depth, K, invert(np.asarray(T, np.float64)), config.voxel_size, near, far)
 
 
 @njit(cache=True, nogil=True)
@@ -354,7 +357,7 @@ def _seen_through(blocks, depth, K, R, voxel_size, near, far):
             continue
         for q in range(max(int(v - rv), 0), min(int(v + rv) + 2, height)):
             for p in range(max(int(u - ru), 0), min(int(u + ru) + 2, width)):
-                out[i] |= depth[q, p] > z - radius
+                out[i] |= depth[q, p] > 1000.0 * (z - radius)
     return out
 
 

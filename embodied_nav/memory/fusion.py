@@ -77,21 +77,22 @@ class FrameHasher:
         """Unique cells of the pixels with depth in [near, far] and within 65,535 cells of the camera.
 
         Args:
-            depth: HxW float32 m. color: HxWx3 uint8, or None (black).
+            depth: HxW float32 m, or uint16 mm (0 invalid). color: HxWx3 uint8, or of every second pixel of every
+                second row, or None (black).
             T: 4x4 float64, cells' frame from optical frame.
             cell: m. stride, phase: pixels (phase[0] + i * stride, phase[1] + j * stride) of (row, column) are used.
 
         Returns:
             Views into buffers that the next call overwrites.
         """
-        depth = np.ascontiguousarray(depth, dtype=np.float32)
+        depth = np.ascontiguousarray(depth)
         color = _NO_COLOR if color is None else np.ascontiguousarray(color)
         T = np.ascontiguousarray(T, dtype=np.float64)
         K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
         while True:
             entries, points = _unique(
-                depth, color, K, T, cell, np.float32(near), np.float32(far), stride, phase[0], phase[1], self._dedupe,
-                self._bits,
+                depth, depth_scale(depth), color, K, T, cell, np.float32(near), np.float32(far), stride, phase[0],
+                phase[1], self._dedupe, self._bits,
             )  # fmt: skip
             if entries >= 0:
                 return FrameVoxels(self._dedupe.keys[:entries], self._dedupe.sums[:entries], points)
@@ -100,6 +101,11 @@ class FrameHasher:
 
 
 _NO_COLOR = np.zeros((0, 0, 3), np.uint8)
+
+
+def depth_scale(depth: np.ndarray) -> np.float32:
+    """By what a depth image's values are divided for metres: uint16 holds millimetres."""
+    return np.float32(1000 if depth.dtype == np.uint16 else 1)
 
 
 class Caster(NamedTuple):
@@ -137,19 +143,19 @@ def make_caster(width, u_first, stride, K, T, cell, near, far):
 
 
 @njit(cache=True, nogil=True)
-def row_cells(caster, depth, y, z, xz, cells):
+def row_cells(caster, depth, scale, y, z, xz, cells):
     """Cells of one image row, NO_CELL where a pixel is not used, with z and ray * z in float64 for its sums.
 
     ``y`` is (v - cy) / fy. A cell is what T[:3, :3] @ p + T[:3, 3], with p unprojected in float64, divided by the cell
     and floored, gives. That is computed literally only for a row in which a coordinate comes so near to a cell's face
     that a shorter way could end on its other side.
     """
-    if _cells(caster, depth, y, z, xz, cells):
+    if _cells(caster, depth, scale, y, z, xz, cells):
         _cells_by_division(caster, y, z, cells)
 
 
 @njit(cache=True, nogil=True)
-def _cells(caster, depth, y, z, xz, cells):
+def _cells(caster, depth, scale, y, z, xz, cells):
     """The short way; returns whether a coordinate was too near to a face for that."""
     slopes, rays, near, far, T = caster.slopes, caster.rays, caster.near, caster.far, caster.T
     bx, by, bz = (
@@ -160,7 +166,7 @@ def _cells(caster, depth, y, z, xz, cells):
     sx, sy, sz = caster.start[0], caster.start[1], caster.start[2]
     doubt = False
     for i in range(z.size):
-        d = depth[i]
+        d = depth[i] / scale
         used = (d >= near) & (d <= far) & (d > 0)
         zi = np.float64(d) if used else 0.0
         qx = (slopes[0, i] + bx) * zi + sx
@@ -209,14 +215,14 @@ def _packed(value):
 
 
 @njit(cache=True, nogil=True)
-def _unique(depth, color, K, T, cell, near, far, stride, v_first, u_first, dedupe, bits):
+def _unique(depth, scale, color, K, T, cell, near, far, stride, v_first, u_first, dedupe, bits):
     """Fills ``dedupe``; returns (entries, points), entries -1 where it is too small."""
     height, width = depth.shape
     caster = make_caster(width, u_first, stride, K, T, cell, near, far)
     n = caster.rays.size
-    whole, colored = stride == 1 and u_first == 0, color.shape[0] == height
-    line, paint = np.empty(n, np.float32), np.zeros((n, 3), np.uint8)
-    z, xz, rgb = np.empty(n), np.empty(n), np.zeros(n, np.int64)
+    line, z, xz, rgb = np.empty(n, depth.dtype), np.empty(n), np.empty(n), np.zeros(n, np.int64)
+    whole, halved = stride == 1 and u_first == 0, color.shape[0] < height
+    paint, packed = np.zeros((n, 3), np.uint8), np.zeros(color.shape[1], np.int64)
     cells = np.empty(n + 1)
     cells[n] = _END
     # One run of pixels in the same cell ends at ``ends[j]``, where the sums over the row have come to ``totals[:, j]``.
@@ -227,8 +233,12 @@ def _unique(depth, color, K, T, cell, near, far, stride, v_first, u_first, dedup
         if not whole:
             line[:] = depth[v, u_first::stride]
         y = (v - K[3]) / K[1]
-        row_cells(caster, depth[v] if whole else line, y, z, xz, cells[:n])
-        if colored:
+        row_cells(caster, depth[v] if whole else line, scale, y, z, xz, cells[:n])
+        if color.size and halved:
+            _pack_colors(color[v // 2], packed)
+            for i in range(n):
+                rgb[i] = packed[(u_first + i * stride) // 2]
+        elif color.size:
             if not whole:
                 paint[:] = color[v, u_first::stride]
             _pack_colors(color[v] if whole else paint, rgb)

@@ -8,7 +8,9 @@ files and messages carry metric positions.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 BITS = 21
 OFFSET = 1 << (BITS - 1)
@@ -61,6 +63,26 @@ def hash_key(key: int, bits: int) -> int:
     h ^= h >> np.uint64(29)
     h *= _MULTIPLIER
     return np.int64(h >> np.uint64(64 - bits))
+
+
+@intrinsic
+def count_bits(typingctx, value):
+    """How many bits of a uint64 are set."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def lowest_bit(typingctx, value):
+    """Number of the lowest bit set of a uint64, 64 for none."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), generate
 
 
 def unpack_array(keys: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from numba import njit
 from ..frames import RGBDFrame
 from ..geometry import Camera, invert, rotation_angle
 from .features import FeatureHits
+from .fusion import depth_scale
 from .keys import hash_key
 
 #: Edge of a cell, voxels.
@@ -80,10 +81,6 @@ class View:
     stamp: int
     frames: int = 1
     color: np.ndarray | None = None
-
-    def image(self) -> np.ndarray:
-        """HxWx3 uint8 colours of a whole frame."""
-        return self.color.repeat(2, 0).repeat(2, 1)[: self.depth.shape[0], : self.depth.shape[1]]
 
 
 @dataclass(eq=False)
@@ -307,7 +304,7 @@ def _close(cells, details, hits, numbers, colors, out):
 
 
 def shrink_depth(depth: np.ndarray, camera: Camera, width: int, least: int = 1) -> tuple[np.ndarray, Camera]:
-    """Depth (HxW float32 m) as hxw uint16 mm, each the nearest of the pixels under it, with its camera.
+    """Depth (HxW float32 m or uint16 mm) as hxw uint16 mm, each the nearest of the pixels under it, with its camera.
 
     A pixel more than half of whose source is invalid is 0.
 
@@ -316,10 +313,32 @@ def shrink_depth(depth: np.ndarray, camera: Camera, width: int, least: int = 1) 
     """
     factor = max(least, -(-depth.shape[1] // width))
     h, w = depth.shape[0] // factor, depth.shape[1] // factor
-    small = _shrink(np.ascontiguousarray(depth, np.float32), factor, h, w)
+    small = _shrink(np.ascontiguousarray(depth), depth_scale(depth), factor, h, w)
     half = (factor - 1) / 2
     K = (camera.fx / factor, camera.fy / factor, (camera.cx - half) / factor, (camera.cy - half) / factor)
     return small, Camera(w, h, *K)
+
+
+def view_points(depth: np.ndarray, camera: Camera, T: np.ndarray, near: float, far: float) -> np.ndarray:
+    """(3, N) float32 points (m) of a depth image's (uint16 mm) pixels from near to far (m), moved by T (4x4)."""
+    K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+    return _view_points(depth, K, np.asarray(T, np.float64).astype(np.float32), np.float32(near), np.float32(far))
+
+
+@njit(cache=True, nogil=True)
+def _view_points(depth, K, T, near, far):
+    out = np.empty((3, depth.size), np.float32)
+    n = 0
+    for v in range(depth.shape[0]):
+        b = np.float32((v - K[3]) / K[1])
+        for u in range(depth.shape[1]):
+            z = depth[v, u] * np.float32(0.001)
+            if near <= z <= far:
+                x, y = np.float32((u - K[2]) / K[0]) * z, b * z
+                for a in range(3):
+                    out[a, n] = T[a, 0] * x + T[a, 1] * y + T[a, 2] * z + T[a, 3]
+                n += 1
+    return out[:, :n].copy()
 
 
 @njit(cache=True, nogil=True)
@@ -334,19 +353,20 @@ def _millimetres(depth):
 
 
 @njit(cache=True, nogil=True)
-def _shrink(depth, factor, h, w):
+def _shrink(depth, scale, factor, h, w):
     out = np.zeros((h, w), np.uint16)
+    limit = np.float32(65.535) * scale
     for v in range(h):
         for u in range(w):
-            nearest, valid = np.float32(65.535), 0
+            nearest, valid = limit, 0
             for j in range(v * factor, (v + 1) * factor):
                 for i in range(u * factor, (u + 1) * factor):
                     d = depth[j, i]
                     if d > 0:
-                        nearest = min(nearest, d)
+                        nearest = min(nearest, np.float32(d))
                         valid += 1
             if 2 * valid > factor * factor:
-                out[v, u] = np.uint16(nearest * 1000)
+                out[v, u] = np.uint16(nearest * (np.float32(1000) / scale))
     return out
 
 

@@ -27,7 +27,7 @@ from .eviction import Pager, page_keys, restore
 from .features import check_grid, fuse_frame
 from .fusion import FrameHasher, sighting_weights, upsert
 from .graph import KeyframeGraph
-from .grid import ColumnGrid
+from .grid import ColumnGrid, voxel_points
 from .keys import pack_array
 from .local_clouds import VOTE, CloudBuilder, LocalCloud
 from .moving import Moving
@@ -298,7 +298,7 @@ class SpatialMemory(Asking, Moving):
                 self.store, voxels, done.rows, sightings, features, frame.camera, T, c.voxel_size, c.feature_pooling
             )
         self.grid.apply(done.raised, 1)
-        self.grid.observe(voxels.keys, voxels.sums, position)
+        self.grid.observe(voxel_points(voxels.keys, voxels.sums, c.voxel_size), position)
         carved = self._carve(frame.depth, frame.camera, T, frame.stamp) if c.carve else 0
         if self._builder.cloud is None:
             self._builder.start(-1, T, frame.stamp)

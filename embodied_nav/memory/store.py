@@ -43,15 +43,16 @@ _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux
 
 # Places in ``counts``.
 ROWS, FREE_ROWS, LIVE, BLOCKS, CLOCK, REFUSED, FREE_BLOCKS, USED, BUDGET = range(9)
-#: Memory of a block: its page, key, count, clock and place among the freed ones, bytes.
-BLOCK_BYTES = BLOCK_VOXELS * 4 + 8 + 4 + 8 + 4
+#: Memory of a block: its page, mask, key, count, clock and place among the freed ones, bytes.
+BLOCK_BYTES = BLOCK_VOXELS * 4 + BLOCK_VOXELS // 8 + 8 + 4 + 8 + 4
 
 
 class Arrays(NamedTuple):
     """What the kernels see of a store.
 
     ``rows`` (N ROW); ``labels`` (N int16, winning class, 0 none); ``owner`` (N int32, object id, 0 none);
-    ``free`` (N int32 stack of freed rows); ``pages`` (B x 512 int32, row + 1, 0 empty); ``block_keys``, ``block_live``
+    ``free`` (N int32 stack of freed rows); ``pages`` (B x 512 int32, row + 1, 0 empty); ``masks`` (B x 8 uint64, which
+    places of a page are not empty); ``block_keys``, ``block_live``
     (voxels), ``block_clock`` (clock of the last change); ``table_keys``, ``table_blocks`` (open addressing, -1 empty);
     ``counts`` (int64, see the constants above); ``feature_bits`` (N x uint16, a row's feature as bf16, or as float32 in
     twice as many columns; 0 x 0 without features), ``feature_weight`` (N float32, 0 none).
@@ -62,6 +63,7 @@ class Arrays(NamedTuple):
     owner: np.ndarray
     free: np.ndarray
     pages: np.ndarray
+    masks: np.ndarray
     block_keys: np.ndarray
     block_live: np.ndarray
     block_clock: np.ndarray
@@ -122,6 +124,7 @@ class VoxelStore:
                 rows, free = reserve((n,), ROW), reserve((n,), np.int32)
                 labels, owner = reserve((n,), np.int16), reserve((n,), np.int32)
                 pages = reserve((blocks, BLOCK_VOXELS), np.int32)
+                masks = reserve((blocks, BLOCK_VOXELS // 64), np.uint64)
                 bits, weight = self._reserve_features(n)
                 break
             except MemoryError:
@@ -130,7 +133,7 @@ class VoxelStore:
                 n //= 2
         keys, live, clock, freed = (reserve((blocks,), t) for t in (np.int64, np.int32, np.int64, np.int32))
         self.arrays = Arrays(
-            rows, labels, owner, free, pages, keys, live, clock, freed, *_empty_table(self._first_bits),
+            rows, labels, owner, free, pages, masks, keys, live, clock, freed, *_empty_table(self._first_bits),
             np.zeros(16, np.int64), bits, weight,
         )  # fmt: skip
         self.arrays.counts[BUDGET] = self.max_bytes or np.iinfo(np.int64).max
@@ -372,7 +375,9 @@ def add_row(store, block, key):
     row.weight = row.evidence = 0.0
     row.class_a = row.class_b = 0
     row.votes_a = row.votes_b = row.votes = 0.0
-    store.pages[block, slot_in_block(key)] = r + 1
+    s = slot_in_block(key)
+    store.pages[block, s] = r + 1
+    store.masks[block, s >> 6] |= np.uint64(1) << np.uint64(s & 63)
     store.block_live[block] += 1
     store.counts[LIVE] += 1
     return r
@@ -381,7 +386,9 @@ def add_row(store, block, key):
 @njit(cache=True, nogil=True)
 def remove_row(store, block, r):
     """Frees the row of a voxel."""
-    store.pages[block, slot_in_block(store.rows[r].key)] = 0
+    s = slot_in_block(store.rows[r].key)
+    store.pages[block, s] = 0
+    store.masks[block, s >> 6] &= ~(np.uint64(1) << np.uint64(s & 63))
     store.rows[r].key = NO_KEY
     store.labels[r] = 0
     store.owner[r] = 0

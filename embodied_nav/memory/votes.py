@@ -134,7 +134,7 @@ def _count_pairs(store, depth, segments, K, T, voxel_size, near, far, bits):
     # Neighbours mostly share cells: the pixel before, and the one above.
     above, rows_above = np.full(width, NO_CELL), np.full(width, np.int64(-1))
     for v in range(height):
-        row_cells(caster, depth[v], (v - K[3]) / K[1], z, xz, cells)
+        row_cells(caster, depth[v], np.float32(1), (v - K[3]) / K[1], z, xz, cells)
         for u in range(width):
             if cells[u] == NO_CELL:
                 continue
