@@ -1,17 +1,16 @@
-"""Which blocks of voxels leave memory for the disk when it is full, and how they come back. Knows nothing of images.
+"""Which blocks of voxels leave memory for the disk when it is full, and when they come back. Knows nothing of images.
 
 What lies far from the camera, has not been seen for long and was seen by few points leaves first; what carries labels
-leaves last. Blocks leave one by one and come back region by region (4x4x4 blocks), some way before the camera could see
-them, so that no frame waits for more than a few of them. A block on disk is no emptied block: nothing reports it as
-changed, and it comes back bit by bit as it left.
+leaves last. A little room is kept: blocks leave a few with each frame, before there is need. They come back a few with
+each frame too, nearest first, some way before the camera could see them; only those that a frame touches come at once.
+A block on disk is no emptied block: nothing reports it as changed, and it comes back bit by bit as it left.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,32 +18,59 @@ import numpy as np
 from numba import njit
 
 from ..errors import InputError
-from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, pack_array
-from .schema import VOXEL
-from .store import BLOCK_BYTES, BUDGET, CLOCK, FREE_BLOCKS, FREE_ROWS, USED, VoxelStore
+from .keys import BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, NO_KEY, OFFSET, block_key
+from .scratch import (
+    REGION_BITS,
+    Blocks,
+    Page,
+    Scratch,
+    blocks_of,
+    blocks_of_keys,
+    distances,
+    keys_of,
+    put_back,
+    records_of,
+    regions_of_blocks,
+    renumber,
+    winners_of,
+)
+from .scratch import page_keys as page_keys  # who reads pages takes both from here
+from .store import (
+    BLOCK_BYTES,
+    BLOCKS,
+    BUDGET,
+    CLOCK,
+    FREE_BLOCKS,
+    FREE_ROWS,
+    USED,
+    VoxelStore,
+    find_block,
+    reserve,
+    table_bits,
+)
 
-#: Blocks along a region's edge, as a power of two.
-_REGION_BITS = 2
+#: Bytes that come back ahead of need with a frame, and bytes that leave ahead of need.
+_STEP = 1 << 20
+#: What is kept free for the next frame: a share of the bound, and bytes at most.
+_SPARE, _MOST_SPARE = 1 / 16, 2 << 20
 #: Blocks that are compared before some of them leave.
-_WINDOW = 8192
-#: So much leaves at a time, and comes back ahead of need per frame, bytes.
-_BATCH = 1 << 20
-_TABLE = """
-CREATE TABLE pages (key INTEGER PRIMARY KEY, region INTEGER NOT NULL, clock INTEGER NOT NULL, voxels BLOB NOT NULL,
-    weights BLOB NOT NULL, features BLOB NOT NULL);
-CREATE INDEX pages_by_region ON pages (region);
-"""
+_WINDOW = 1024
+#: In reaches: nothing nearer leaves, as long as what is farther is enough; then nothing nearer than the next.
+_KEEP = (1.5, 1.25, 1.0)
+#: In reaches: so much farther than what comes back ahead of need is what may leave for it.
+_APART = 0.25
+#: What is remembered of a block: its clock when its voxels were looked at, ``last_seen`` of the newest, how lightly
+#: they leave (see ``_look``), and the last frame that it must not leave in.
+_SEEN = np.dtype([("clock", "<i8"), ("newest", "<i8"), ("light", "<f4"), ("frame", "<i4")])
 
 
-class Page(NamedTuple):
-    """A block on disk: packed block key, clock of its last change, voxels (N VOXEL), features (N x D as the store keeps
-    them) and their weights (N float32)."""
+class _Room(NamedTuple):
+    """Room that is needed for so many voxels and blocks; where the camera is ((3,) m or None) and when (ns)."""
 
-    key: int
-    clock: int
-    voxels: np.ndarray
-    features: np.ndarray
-    weights: np.ndarray
+    rows: int
+    blocks: int
+    position: np.ndarray | None
+    stamp: int
 
 
 class Pager:
@@ -57,7 +83,6 @@ class Pager:
         folder: where the scratch file takes its room, by default the system's place for such files.
 
     Attributes:
-        voxels: how many are on disk. away: how many of them there are of each class (from 1).
         problem: why blocks cannot be put on disk now, or "". What does not fit into memory then is refused.
     """
 
@@ -69,37 +94,45 @@ class Pager:
         roots: Callable[[np.ndarray], np.ndarray],
         folder: str | Path | None = None,
     ) -> None:
-        self.store, self._size, self._roots = store, voxel_size, roots
-        self._reach, self._keep = reach, 1.5 * reach
-        with tempfile.TemporaryDirectory(prefix="embodied_nav-", dir=folder) as place:
-            # One thread at a time owns a memory, but not always the same one.
-            self._db = sqlite3.connect(Path(place) / "blocks.db", check_same_thread=False, isolation_level=None)
-            # Nobody reads a scratch file after a crash.
-            self._db.execute("PRAGMA journal_mode = MEMORY")
-            self._db.execute("PRAGMA synchronous = OFF")
-            self._db.executescript(_TABLE)
-        # It has no name any more: its room is free again when the process ends, however that comes about.
+        self.store, self._size, self._reach, self._roots = store, voxel_size, reach, roots
+        self._scratch = Scratch(store, folder)
         self._reset()
 
     def _reset(self) -> None:
-        self.voxels, self.problem = 0, ""
-        self.away: Counter[int] = Counter()
-        self._regions: Counter[int] = Counter()
-        self._blocks: Counter[int] = Counter()
-        self._cursor = 0
+        self.problem = ""
+        self._cursor, self._frame = 0, 1
+        self._seen = reserve((len(self.store.arrays.block_keys),), _SEEN)
+
+    @property
+    def voxels(self) -> int:
+        """How many are on disk."""
+        return self._scratch.voxels
+
+    @property
+    def away(self) -> Counter[int]:
+        """How many of those on disk there are of each class (from 1)."""
+        return self._scratch.away
 
     def clear(self) -> None:
         """Forgets what is on disk."""
-        self._db.execute("DELETE FROM pages")
+        self._scratch.clear()
         self._reset()
 
     def close(self) -> None:
         """Gives the scratch file's room back."""
-        self._db.close()
+        self._scratch.close()
 
     def pages(self, since_token: int = 0) -> Iterator[Page]:
         """The blocks on disk whose last change came after a token, by key."""
-        yield from self._read("clock > ?", since_token)
+        return self._scratch.pages(since_token)
+
+    def put(self, blocks: Blocks) -> None:
+        """Takes blocks that are not in memory.
+
+        Raises:
+            sqlite3.Error: the disk does not take them; then it took none.
+        """
+        self._scratch.put(blocks)
 
     # ---- coming back ----
 
@@ -112,11 +145,13 @@ class Pager:
         Returns:
             Classes (from 1) whose voxels came back.
         """
-        position = np.asarray(position, np.float64)
+        position, before = np.ascontiguousarray(position, np.float64), self.voxels
         back = [self.bring(keys, position, stamp)]
-        if self._regions:
-            back.append(self._bring_around(position, stamp))
-        self._make_room(*self.store.needed(keys), position, stamp)
+        left = _STEP - (before - self.voxels) * self.store.row_bytes
+        if self._scratch.regions and left > 0:
+            back.append(self._bring_around(position, stamp, left))
+        self._make_room(_Room(*self.store.needed(keys), position, stamp))
+        self._keep_spare(position, stamp)
         return np.unique(np.concatenate(back))
 
     def bring(self, keys: np.ndarray, position: np.ndarray | None = None, stamp: int = 0) -> np.ndarray:
@@ -125,193 +160,148 @@ class Pager:
         Args:
             position: (3,) of the camera, m, near which nothing leaves. stamp: ns, now.
         """
-        if not self._regions:
+        self._frame += 1
+        touched = _mark(self.store.arrays, np.ascontiguousarray(keys, np.int64), self._seen, self._frame)
+        if not self._scratch.regions:
             return np.zeros(0, np.int64)
-        wanted = sorted(set(_regions_of_keys(keys).tolist()) & self._regions.keys())
-        return self._bring_regions(wanted, position, stamp)
+        wanted = set(touched.tolist())
+        regions = set(regions_of_blocks(touched).tolist()) & self._scratch.regions.keys()
+        pages = [page for region in sorted(regions) for page in self._scratch.within(region) if page[0] in wanted]
+        self._make_room(_Room(*_extent(pages), position, stamp))
+        return self._take(pages)
 
-    def _bring_around(self, position: np.ndarray, stamp: int) -> np.ndarray:
-        """What the camera may see now, and some of what it may see soon, nearest first."""
-        regions = np.fromiter(self._regions, np.int64)
-        distances = _distances(regions, position, self._size)
-        order = np.argsort(distances, kind="stable")
-        now = [int(r) for r in regions[order[distances[order] <= self._reach]]]
-        back, left = [self._bring_regions(now, position, stamp)], _BATCH
-        for i in order[(distances[order] > self._reach) & (distances[order] <= self._keep)]:
-            region = int(regions[i])
-            count, blocks = self._regions[region], self._blocks[region]
-            left -= count * self.store.row_bytes
-            if left < 0:
+    def _bring_around(self, position: np.ndarray, stamp: int, left: int) -> np.ndarray:
+        """About so many bytes of what the camera may see now or soon, nearest first; returns their classes."""
+        back = [np.zeros(0, np.int64)]
+        for distance, region in self._regions_around(position):
+            pages = self._first_of(region, left)
+            if not self._room_around(distance, *_extent(pages), position, stamp):
                 break
-            # What lies ahead comes only where nothing near has to leave for it.
-            self._evict(count, blocks, position, stamp, self._keep)
-            if self.store.room_for(count, blocks):
-                back.append(self._bring_regions([region], position, stamp))
+            back.append(self._take(pages))
+            left -= sum(map(self._bytes, pages))
+            if left <= 0:
+                break
         return np.concatenate(back)
 
-    def _bring_regions(self, regions: list[int], position: np.ndarray | None, stamp: int) -> np.ndarray:
-        classes = [np.zeros(0, np.int64)]
-        for region in regions:
-            pages = list(self._read("region = ?", region))
-            self._make_room(sum(len(p.voxels) for p in pages), len(pages), position, stamp)
-            # What does not fit stays on disk.
-            rows = np.cumsum([len(p.voxels) for p in pages])
-            fitting = [p for i, p in enumerate(pages) if self.store.room_for(int(rows[i]), i + 1)]
-            if fitting:
-                voxels = np.concatenate([p.voxels for p in fitting])
-                keys = np.concatenate([page_keys(p) for p in fitting])
-                # Where there was no room to bring a block back before, its voxels may have been seen anew since.
-                new = self.store.find(keys) < 0
-                features, weights = (np.concatenate([getattr(p, k) for p in fitting]) for k in ("features", "weights"))
-                self.store.insert(keys[new], self._renumbered(voxels[new]), features[new], weights[new])
-                self._db.executemany("DELETE FROM pages WHERE key = ?", [(p.key,) for p in fitting])
-                self._count([p.key for p in fitting], [len(p.voxels) for p in fitting], voxels, -1)
-                classes.append(np.unique(self._roots(_winners(voxels))).astype(np.int64))
-        classes = np.unique(np.concatenate(classes))
+    def _regions_around(self, position: np.ndarray) -> list[tuple[float, int]]:
+        """Regions with blocks on disk that should come back, and how far they are (m), nearest first."""
+        there, far = self._scratch.regions, _KEEP[0] * self._reach
+        blocks = BLOCK_SIDE << REGION_BITS
+        count = int(2 * far / (blocks * self._size)) + 2
+        if len(there) <= count**3:
+            regions = np.fromiter(there, np.int64, len(there))
+        else:
+            first = np.floor((position - far) / (blocks * self._size)).astype(np.int64) + OFFSET // blocks
+            x, y, z = np.maximum(first[:, None] + np.indices((count,) * 3).reshape(3, -1), 0)
+            around = ((x << (2 * BITS)) | (y << BITS) | z).tolist()
+            regions = np.array([r for r in around if r in there], np.int64)
+        away = distances(regions, position, self._size)
+        order = np.argsort(away, kind="stable")
+        order = order[away[order] <= far]
+        return list(zip(away[order].tolist(), regions[order].tolist(), strict=True))
+
+    def _first_of(self, region: int, most: int) -> list[tuple[int, int]]:
+        """Some blocks of a region: as many as have so many bytes, one at least."""
+        pages = self._scratch.within(region)
+        sizes = np.cumsum([self._bytes(page) for page in pages])
+        return pages[: max(int(np.searchsorted(sizes, most, side="right")), 1)]
+
+    def _bytes(self, page: tuple[int, int]) -> int:
+        return page[1] * self.store.row_bytes + BLOCK_BYTES
+
+    def _room_around(self, distance: float, rows: int, blocks: int, position: np.ndarray, stamp: int) -> bool:
+        """Makes room for what is so far away (m) if it deserves it, and tells whether there is."""
+        if distance <= self._reach:
+            self._make_room(_Room(rows, blocks, position, stamp))
+        else:
+            # What lies ahead comes only where nothing as near has to leave for it, and leaves the frame its room.
+            spare = self._spare()
+            rows, blocks = rows + spare[0], blocks + spare[1]
+            self._evict(_Room(rows, blocks, position, stamp), distance + _APART * self._reach)
+        return self.store.room_for(rows, blocks)
+
+    def _take(self, pages: list[tuple[int, int]]) -> np.ndarray:
+        """Brings those blocks back for which there is room; the others stay on disk."""
+        back = [np.zeros(0, np.int64)]
+        for part in _batches(pages, [self._bytes(page) for page in pages]):
+            rows = np.cumsum([n for _, n in part]).tolist()
+            keys = [key for i, (key, _) in enumerate(part) if self.store.room_for(rows[i], i + 1)]
+            if not keys:
+                break
+            records = self._scratch.take(keys)
+            renumber(records, self._roots)
+            put_back(self.store, records)
+            # What came back for a frame must not leave for it.
+            _mark(self.store.arrays, keys_of(records), self._seen, self._frame)
+            back.append(np.unique(winners_of(records)))
+        classes = np.concatenate(back)
         return classes[classes > 0]
-
-    def _renumbered(self, voxels: np.ndarray) -> np.ndarray:
-        out = voxels.copy()
-        out["class_a"], out["class_b"] = self._roots(voxels["class_a"]), self._roots(voxels["class_b"])
-        merged = (out["votes_a"] > 0) & (out["votes_b"] > 0) & (out["class_a"] == out["class_b"])
-        out["votes_a"][merged] += out["votes_b"][merged]
-        out["class_b"][merged], out["votes_b"][merged] = 0, 0
-        return out
-
-    def _read(self, condition: str, value: int) -> Iterator[Page]:
-        query = f"SELECT key, clock, voxels, features, weights FROM pages WHERE {condition} ORDER BY key"
-        for key, clock, voxels, features, weights in self._db.execute(query, (value,)).fetchall():
-            voxels = np.frombuffer(voxels, VOXEL)
-            features = np.frombuffer(features, self.store.feature_table.dtype)
-            features = features.reshape(len(voxels), self.store.feature_dim)
-            yield Page(key, clock, voxels, features, np.frombuffer(weights, "<f4"))
 
     # ---- leaving ----
 
-    def put(self, pages: list[Page]) -> None:
-        """Takes blocks that are not in memory.
-
-        Raises:
-            sqlite3.Error: the disk does not take them; then it took none.
-        """
-        if not pages:
-            return
-        pages = [self._with_what_is_there(p) for p in pages]
-        regions = _regions_of_blocks(np.array([p.key for p in pages], np.int64)).tolist()
-        values = [
-            (p.key, region, p.clock, p.voxels.tobytes(), np.asarray(p.weights, "<f4").tobytes(), p.features.tobytes())
-            for p, region in zip(pages, regions, strict=True)
-        ]
-        self._db.execute("BEGIN")
-        try:
-            self._db.executemany("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", values)
-            self._db.execute("COMMIT")
-        except sqlite3.Error:
-            # A full disk has rolled back by itself.
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self._count(
-            [p.key for p in pages], [len(p.voxels) for p in pages], np.concatenate([p.voxels for p in pages]), 1
-        )
-
-    def _with_what_is_there(self, page: Page) -> Page:
-        """A page joined by voxels of its block that never came back for want of room; these leave the disk."""
-        if int(_regions_of_blocks(np.array([page.key]))[0]) not in self._regions:
-            return page
-        for old in self._read("key = ?", page.key):
-            self._db.execute("DELETE FROM pages WHERE key = ?", (page.key,))
-            self._count([old.key], [len(old.voxels)], old.voxels, -1)
-            more = ~np.isin(old.voxels["slot"], page.voxels["slot"])
-            joined = (np.concatenate([getattr(page, k), getattr(old, k)[more]]) for k in Page._fields[2:])
-            return Page(page.key, page.clock, *joined)
-        return page
-
-    def _count(self, keys: list[int], lengths: list[int], voxels: np.ndarray, sign: int) -> None:
-        self.voxels += sign * len(voxels)
-        for region, n in zip(_regions_of_blocks(np.array(keys, np.int64)).tolist(), lengths, strict=True):
-            self._regions[region] += sign * n
-            self._blocks[region] += sign
-            if self._regions[region] == 0:
-                del self._regions[region], self._blocks[region]
-        for number, n in zip(*np.unique(_winners(voxels), return_counts=True), strict=True):
-            if number > 0:
-                self.away[int(number)] += sign * int(n)
-        self.away = +self.away
-
-    def _make_room(self, rows: int, blocks: int, position: np.ndarray | None, stamp: int) -> None:
-        """Room for so many voxels and blocks: from afar first, from what the camera may see soon only where it must."""
-        for keep in (self._keep, self._reach):
-            self._evict(rows, blocks, position, stamp, keep)
-
-    def _evict(self, rows: int, blocks: int, position: np.ndarray | None, stamp: int, keep: float) -> None:
-        """Puts blocks farther than ``keep`` on disk until there is room, or there are none such."""
-        looked, total = 0, self.store.blocks
-        while looked < total and not self.store.room_for(rows, blocks):
-            first = self._cursor if self._cursor < total else 0
-            window = np.arange(first, min(first + _WINDOW, total))
-            self._cursor, looked = first + len(window), looked + len(window)
-            leaving = self._first_to_leave(window, rows, blocks, position, stamp, keep)
-            if len(leaving) and not self._page_out(leaving):
-                return
-
-    def _first_to_leave(self, window, rows, blocks, position, stamp, keep) -> np.ndarray:
-        """Of these blocks those that leave: as many as make room, and a batch of them at least."""
+    def _spare(self) -> tuple[int, int]:
+        """Voxels and blocks that are to fit into what is kept free."""
         store, c = self.store, self.store.arrays.counts
-        here = np.full(3, np.nan) if position is None else position
-        scores = _scores(store.arrays, window, here, self._size, self._reach, keep, stamp)
-        order = np.argsort(-scores, kind="stable")
-        order = order[scores[order] >= 0]
-        freed = np.cumsum(store.arrays.block_live[window[order]], dtype=np.int64)
-        count = np.arange(1, len(order) + 1)
-        short = np.maximum(rows - int(c[FREE_ROWS]) - freed, 0) * store.row_bytes
-        short += np.maximum(blocks - int(c[FREE_BLOCKS]) - count, 0) * BLOCK_BYTES
-        enough = (short <= int(c[BUDGET] - c[USED])) & (freed * store.row_bytes >= _BATCH)
-        return window[order[: int(np.argmax(enough)) + 1 if enough.any() else len(order)]]
+        each = len(store) / max(store.blocks - int(c[FREE_BLOCKS]), 1)
+        blocks = min(_SPARE * int(c[BUDGET]), _MOST_SPARE) / (each * store.row_bytes + BLOCK_BYTES)
+        return int(blocks * each), int(blocks)
+
+    def _keep_spare(self, position: np.ndarray, stamp: int) -> None:
+        """Some blocks leave where there is less room than should be."""
+        room, left = _Room(*self._spare(), position, stamp), _STEP
+        for keep in _KEEP:
+            left -= self._evict(room, keep * self._reach, left)
+
+    def _make_room(self, room: _Room) -> None:
+        """From afar first, from what the camera may see soon only where it must."""
+        for keep in _KEEP:
+            self._evict(room, keep * self._reach)
+
+    def _evict(self, room: _Room, keep: float, most: float = np.inf) -> int:
+        """Puts blocks farther than ``keep`` (m) on disk until there is room, ``most`` bytes left, or there are none.
+
+        Returns:
+            The bytes that left.
+        """
+        gone, looked, total = 0, 0, self.store.blocks
+        while looked < total and gone < most and not self.store.room_for(room.rows, room.blocks):
+            blocks, scores, n = self._candidates(total - looked, room, keep)
+            self._cursor, looked = (self._cursor + n) % total, looked + n
+            blocks = self._first_to_leave(blocks, scores, room, most - gone)
+            sizes = self.store.arrays.block_live[blocks] * self.store.row_bytes + BLOCK_BYTES
+            if not all(self._page_out(np.array(part)) for part in _batches(blocks.tolist(), sizes)):
+                break
+            gone += int(sizes.sum())
+        return gone
+
+    def _candidates(self, count: int, room: _Room, keep: float) -> tuple[np.ndarray, np.ndarray, int]:
+        """Some blocks that may leave, how much each should, and how many of the next ``count`` were looked at."""
+        here = np.full(3, np.nan) if room.position is None else room.position
+        return _candidates(
+            self.store.arrays, self._seen, self._cursor, count, here, self._size, self._reach, keep, room.stamp,
+            self._frame,
+        )  # fmt: skip
+
+    def _first_to_leave(self, blocks: np.ndarray, scores: np.ndarray, room: _Room, most: float) -> np.ndarray:
+        """Of these blocks those that leave: as many as make room, but no more than have ``most`` bytes."""
+        store, c = self.store, self.store.arrays.counts
+        blocks = blocks[np.argsort(-scores, kind="stable")]
+        rows, count = np.cumsum(store.arrays.block_live[blocks], dtype=np.int64), np.arange(1, len(blocks) + 1)
+        short = np.maximum(room.rows - int(c[FREE_ROWS]) - rows, 0) * store.row_bytes
+        short += np.maximum(room.blocks - int(c[FREE_BLOCKS]) - count, 0) * BLOCK_BYTES
+        enough = (short <= int(c[BUDGET] - c[USED])) | (rows * store.row_bytes + count * BLOCK_BYTES >= most)
+        return blocks[: int(np.argmax(enough)) + 1] if enough.any() else blocks
 
     def _page_out(self, blocks: np.ndarray) -> bool:
         """Whether the disk took the blocks."""
         try:
-            self.put([p for p in block_pages(self.store, blocks) if len(p.voxels)])
+            self.put(blocks_of(self.store, blocks))
         except sqlite3.Error as error:
             self.problem = str(error)
             return False
         self.problem = ""
         self.store.remove_blocks(blocks)
         return True
-
-
-def block_pages(store: VoxelStore, blocks: np.ndarray) -> Iterator[Page]:
-    """Blocks of a store (N int) as they are put on disk, voxels by their place in the block."""
-    a = store.arrays
-    slots, rows, edges = _rows_of_blocks(a, np.asarray(blocks, np.int64))
-    voxels = voxel_records(store, rows, slots)
-    dim = store.feature_dim
-    features = store.feature_table[rows] if dim else np.zeros((len(rows), 0), store.feature_table.dtype)
-    weights = a.feature_weight[rows] if dim else np.zeros(len(rows), np.float32)
-    for i, b in enumerate(blocks):
-        part = slice(edges[i], edges[i + 1])
-        yield Page(int(a.block_keys[b]), int(a.block_clock[b]), voxels[part], features[part], weights[part])
-
-
-def voxel_records(store: VoxelStore, rows: np.ndarray, slots: np.ndarray) -> np.ndarray:
-    """N VOXEL of rows and their places in their blocks."""
-    r, out = store.rows[rows], np.empty(len(rows), VOXEL)
-    out["slot"], out["object"] = slots, store.arrays.owner[rows]
-    for k, name in enumerate("xyz"):
-        out["p"][:, k] = r[name]
-    for k, name in enumerate("rgb"):
-        out["rgb"][:, k] = r[name]
-    for name in ("weight", "evidence", "class_a", "class_b", "votes_a", "votes_b", "votes", "last_seen"):
-        out[name] = r[name]
-    return out
-
-
-def page_keys(page: Page) -> np.ndarray:
-    """(N,) int64 voxel keys of a page's voxels."""
-    slot = page.voxels["slot"].astype(np.int64)
-    corner = _block_numbers(np.array([page.key]))[0] * BLOCK_SIDE - OFFSET
-    return pack_array(corner + np.stack([slot >> 6, (slot >> 3) & 7, slot & 7], axis=1))
 
 
 def restore(
@@ -333,121 +323,125 @@ def restore(
     store = pager.store
     if features is None:
         features, weights = np.zeros((len(keys), store.feature_dim), store.feature_table.dtype), np.zeros(len(keys))
-    blocks = _blocks_of_keys(keys)
-    order = np.argsort(blocks, kind="stable")
-    starts = np.flatnonzero(np.diff(blocks[order], prepend=-1))
+    of_block = blocks_of_keys(keys)
+    order = np.argsort(of_block, kind="stable")
+    edges = np.flatnonzero(np.diff(of_block[order], prepend=-1, append=-1))
     # Nearly full and not full: the next frame needs some room at once.
     free = 0.9 * int(store.arrays.counts[BUDGET]) - int(store.arrays.counts[USED])
-    costs = np.diff(starts, append=len(keys)) * store.row_bytes + BLOCK_BYTES
-    fitting = int(np.searchsorted(np.cumsum(costs), free, side="right"))
-    inside = order[: starts[fitting]] if fitting < len(starts) else order
+    sizes = np.cumsum(np.diff(edges) * store.row_bytes + BLOCK_BYTES)
+    fitting = int(np.searchsorted(sizes, free, side="right"))
+    inside = order[: edges[fitting]]
     store.insert(keys[inside], voxels[inside], features[inside], weights[inside])
-    pages = [
-        Page(int(blocks[part[0]]), int(store.arrays.counts[CLOCK]), voxels[part], features[part], weights[part])
-        for part in np.split(order[len(inside) :], starts[fitting + 1 :] - len(inside))
-        if len(part)
-    ]
+    clock = int(store.arrays.counts[CLOCK])
     try:
-        pager.put(pages)
+        while fitting < len(sizes):
+            until = max(int(np.searchsorted(sizes, sizes[fitting] + _STEP)), fitting + 1)
+            part = order[edges[fitting] : edges[until]]
+            records = records_of(store, keys[part], voxels[part], features[part], weights[part])
+            numbers = of_block[order[edges[fitting:until]]]
+            begins = edges[fitting : until + 1] - edges[fitting]
+            pager.put(Blocks(numbers, np.full(len(numbers), clock), begins, records))
+            fitting = until
     except sqlite3.Error as error:
         raise InputError(f"voxels beyond max_megabytes cannot be put on disk ({error}); make room there") from None
 
 
-def _blocks_of_keys(keys: np.ndarray) -> np.ndarray:
-    v = _block_numbers(keys) >> BLOCK_BITS
-    return (v[:, 0] << (2 * BITS)) | (v[:, 1] << BITS) | v[:, 2]
+def _batches(items: list, sizes: Sequence[int]) -> Iterator[list]:
+    """Items in turn, about _STEP bytes at a time: what is copied is to fit into the processor's cache."""
+    begin = gone = 0
+    for i, size in enumerate(sizes, 1):
+        gone += size
+        if gone >= _STEP or i == len(items):
+            yield items[begin:i]
+            begin, gone = i, 0
 
 
-def _winners(voxels: np.ndarray) -> np.ndarray:
-    return np.where(voxels["votes_a"] >= voxels["votes_b"], voxels["class_a"], voxels["class_b"])
-
-
-def _block_numbers(keys: np.ndarray) -> np.ndarray:
-    """N x 3 int64, 0 or more."""
-    keys = np.asarray(keys, np.int64)
-    return np.stack([keys >> (2 * BITS), (keys >> BITS) & MASK, keys & MASK], axis=-1)
-
-
-def _regions_of_blocks(keys: np.ndarray) -> np.ndarray:
-    b = _block_numbers(keys) >> _REGION_BITS
-    return (b[:, 0] << (2 * BITS)) | (b[:, 1] << BITS) | b[:, 2]
-
-
-def _regions_of_keys(keys: np.ndarray) -> np.ndarray:
-    v = _block_numbers(keys) >> (BLOCK_BITS + _REGION_BITS)
-    return np.unique((v[:, 0] << (2 * BITS)) | (v[:, 1] << BITS) | v[:, 2])
-
-
-def _distances(regions: np.ndarray, position: np.ndarray, voxel_size: float) -> np.ndarray:
-    """From a point to the boxes of regions, m."""
-    side = (BLOCK_SIDE << _REGION_BITS) * voxel_size
-    low = _block_numbers(regions) * side - OFFSET * voxel_size
-    return np.linalg.norm(np.maximum(np.maximum(low - position, position - low - side), 0), axis=1)
+def _extent(pages: list[tuple[int, int]]) -> tuple[int, int]:
+    """Voxels and blocks of (key, voxels) of blocks."""
+    return sum(n for _, n in pages), len(pages)
 
 
 @njit(cache=True, nogil=True)
-def _rows_of_blocks(store, blocks):
-    """(places, rows) of the voxels of blocks, and where each block's begin."""
-    total = 0
-    for b in blocks:
-        total += store.block_live[b]
-    slots, rows = np.empty(total, np.uint16), np.empty(total, np.int64)
-    edges = np.zeros(blocks.size + 1, np.int64)
-    n = 0
-    for i in range(blocks.size):
-        for s in range(BLOCK_VOXELS):
-            r = np.int64(store.pages[blocks[i], s]) - 1
-            if r >= 0:
-                slots[n], rows[n] = s, r
-                n += 1
-        edges[i + 1] = n
-    return slots, rows, edges
+def _mark(store, keys, seen, frame):
+    """Notes that a frame needs the blocks of voxels; returns their packed keys, some of them more than once."""
+    bits = table_bits(store)
+    out, n, last = np.empty(keys.size, np.int64), 0, np.int64(NO_KEY)
+    for key in keys:
+        if block_key(key) != last:
+            last = block_key(key)
+            out[n] = last
+            n += 1
+            b = find_block(store, last, bits)
+            if b >= 0:
+                seen[b].frame = frame
+    return out[:n]
 
 
 @njit(cache=True, nogil=True)
 def _gap(block, position, voxel_size):
     """From a coordinate to the region of a block along one axis, m."""
-    side = (BLOCK_SIDE << _REGION_BITS) * voxel_size
-    low = (block >> _REGION_BITS) * side - OFFSET * voxel_size
+    side = (BLOCK_SIDE << REGION_BITS) * voxel_size
+    low = (block >> REGION_BITS) * side - OFFSET * voxel_size
     return max(max(low - position, position - low - side), 0.0)
 
 
 @njit(cache=True, nogil=True)
-def _scores(store, blocks, position, voxel_size, reach, keep, stamp):
-    """How much each block should leave, above 0; -1 for those that must stay.
+def _distance(key, position, voxel_size):
+    """From a point to the region of a block, m: one that leaves must not be called back at once."""
+    x = _gap(key >> (2 * BITS), position[0], voxel_size)
+    y = _gap((key >> BITS) & MASK, position[1], voxel_size)
+    z = _gap(key & MASK, position[2], voxel_size)
+    return np.sqrt(x * x + y * y + z * z)
 
-    Far, old and light multiply: (1 + distance / reach) (1 + minutes since last seen) / (1 + log2(1 + points a voxel)).
-    A labelled block leaves after all that are not.
+
+@njit(cache=True, nogil=True)
+def _look(store, seen, b):
+    """Notes what the voxels of a block say about when it should leave.
+
+    Lightly, in (0, 1], leave those of few points: 1 / (1 + log2(1 + points a voxel)). A labelled block leaves after all
+    that are not.
     """
-    out = np.full(blocks.size, -1.0)
-    for i in range(blocks.size):
-        b = blocks[i]
+    newest, weight, labelled = np.int64(0), 0.0, False
+    live = store.block_live[b]
+    left = live
+    for s in range(BLOCK_VOXELS):
+        if left == 0:
+            break
+        r = np.int64(store.pages[b, s]) - 1
+        if r >= 0:
+            left -= 1
+            newest = max(newest, store.rows[r].last_seen)
+            weight += store.rows[r].weight
+            labelled |= store.labels[r] > 0
+    seen[b].clock = store.block_clock[b]
+    seen[b].newest = newest
+    seen[b].light = (1e-6 if labelled else 1.0) / (1.0 + np.log2(1.0 + weight / max(live, 1)))
+
+
+@njit(cache=True, nogil=True)
+def _candidates(store, seen, first, count, position, voxel_size, reach, keep, stamp, frame):
+    """Blocks farther than ``keep`` that ``frame`` does not need, how much each should leave, how many were looked at.
+
+    From block ``first`` on, round about. Far, old and light multiply: (1 + distance / reach) (1 + minutes since last
+    seen) times what ``_look`` says.
+    """
+    blocks, scores = np.empty(_WINDOW, np.int64), np.empty(_WINDOW)
+    n, looked, total = 0, 0, store.counts[BLOCKS]
+    while looked < count and n < _WINDOW:
+        b = (first + looked) % total
+        looked += 1
         key = store.block_keys[b]
-        if key < 0:
+        if key == NO_KEY or seen[b].frame == frame:
             continue
-        # As far as the block's region: one that leaves must not be called back at once.
         distance = 2.0 * keep
         if not np.isnan(position[0]):
-            x = _gap((key >> (2 * BITS)), position[0], voxel_size)
-            y = _gap((key >> BITS) & MASK, position[1], voxel_size)
-            z = _gap(key & MASK, position[2], voxel_size)
-            distance = np.sqrt(x * x + y * y + z * z)
+            distance = _distance(key, position, voxel_size)
         if distance <= keep:
             continue
-        newest, weight, labelled = np.int64(0), 0.0, False
-        live = store.block_live[b]
-        left = live
-        for s in range(BLOCK_VOXELS):
-            if left == 0:
-                break
-            r = np.int64(store.pages[b, s]) - 1
-            if r >= 0:
-                left -= 1
-                newest = max(newest, store.rows[r].last_seen)
-                weight += store.rows[r].weight
-                labelled |= store.labels[r] > 0
-        minutes = max(stamp - newest, 0) / 60e9
-        out[i] = (1.0 + distance / reach) * (1.0 + minutes) / (1.0 + np.log2(1.0 + weight / max(live, 1)))
-        if labelled:
-            out[i] *= 1e-6
-    return out
+        if seen[b].clock != store.block_clock[b]:
+            _look(store, seen, b)
+        minutes = max(stamp - seen[b].newest, 0) / 60e9
+        blocks[n] = b
+        scores[n] = (1.0 + distance / reach) * (1.0 + minutes) * seen[b].light
+        n += 1
+    return blocks[:n], scores[:n], looked

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from embodied_nav.frames import RGBDFrame
 from embodied_nav.geometry import Camera
-from embodied_nav.memory import MemoryConfig, SpatialMemory
-from embodied_nav.memory.eviction import Pager, _distances, block_pages, page_keys, restore
+from embodied_nav.memory import MemoryConfig, SpatialMemory, eviction
+from embodied_nav.memory.eviction import Pager, page_keys, restore
 from embodied_nav.memory.fusion import FrameVoxels, upsert
 from embodied_nav.memory.keys import block_key, pack_array, unpack_array
+from embodied_nav.memory.schema import VOXEL
 from embodied_nav.memory.store import BLOCK_BYTES, ROW_BYTES, VoxelStore, find_block, table_bits
 
 CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
@@ -43,14 +44,30 @@ def looking(x, stamp, yaw=1.0):
     return RGBDFrame(stamp, CAMERA, T, color, depth)
 
 
+def in_memory(store):
+    """Of the voxels in a store: keys, VOXEL records, features, their weights, labels."""
+    rows = np.flatnonzero(store.rows["key"] >= 0)
+    r, voxels = store.rows[rows], np.zeros(len(rows), VOXEL)
+    voxels["slot"] = (unpack_array(r["key"]) % 8) @ [64, 8, 1]
+    voxels["p"] = np.stack([r[k] for k in "xyz"], 1)
+    voxels["rgb"] = np.stack([r[k] for k in "rgb"], 1)
+    for name in set(VOXEL.names) - {"slot", "p", "rgb", "object"}:
+        voxels[name] = r[name]
+    voxels["object"] = store.arrays.owner[rows]
+    dim = store.feature_dim
+    weights = store.arrays.feature_weight[rows] if dim else np.zeros(len(rows), np.float32)
+    features = store.feature_table[rows] if dim else np.zeros((len(rows), 0), np.uint16)
+    return r["key"], voxels, features, weights, store.arrays.labels[rows]
+
+
 def content(memory):
     """{key: all fields} of the voxels in memory and on disk."""
-    pages = list(block_pages(memory.store, np.flatnonzero(memory.store.arrays.block_live[: memory.store.blocks])))
+    parts = [in_memory(memory.store)[:4]]
     if memory.pager is not None:
-        pages += list(memory.pager.pages())
+        parts += [(page_keys(p), p.voxels, p.features, p.weights) for p in memory.pager.pages()]
     out = {}
-    for p in pages:
-        for key, voxel, feature, weight in zip(page_keys(p), p.voxels, p.features, p.weights, strict=True):
+    for part in parts:
+        for key, voxel, feature, weight in zip(*part, strict=True):
             assert int(key) not in out
             out[int(key)] = (voxel.tobytes(), feature.tobytes(), float(weight))
     return out
@@ -76,7 +93,7 @@ def test_the_table_finds_what_is_there_however_blocks_come_and_go(operations):
 
 
 def test_memory_a_voxel_is_what_the_documentation_says():
-    assert ROW_BYTES == 74 and BLOCK_BYTES == 2072
+    assert ROW_BYTES == 74 and BLOCK_BYTES == 2136
     for dim, kind, size in ((0, "bf16", 74), (64, "bf16", 206), (384, "bf16", 846), (384, "f32", 1614)):
         store = VoxelStore(1 << 16, feature_dim=dim, feature_type=kind)
         assert store.row_bytes == size
@@ -107,15 +124,18 @@ def test_far_old_and_light_blocks_leave_first_and_labelled_ones_last():
         put(store, cube(*place), minute if name == "old" else 2 * minute, 100.0 if name == "heavy" else 1.0)
     labelled = store.find(pack_array(cube(*places["labelled"])[:1]))
     store.arrays.labels[labelled] = 3
+    key_of = {name: block_key(int(pack_array(cube(*p)[:1])[0])) for name, p in places.items()}
     left = []
     while len(left) < 5:
-        block = pager._first_to_leave(np.arange(store.blocks), 0, 10**6, np.zeros(3), 2 * minute, 1.5)[:1]
-        if not len(block):
-            break
-        key = int(store.arrays.block_keys[block[0]])
-        left += [n for n, p in places.items() if block_key(int(pack_array(cube(*p)[:1])[0])) == key]
-        store.remove_blocks(block)
+        before = pager.voxels
+        room = eviction._Room(0, int(store.arrays.counts[6]) + 10**4, np.zeros(3), 2 * minute)
+        pager._evict(room, 1.5, most=1)
+        there = {p.key for p in pager.pages()}
+        left += [n for n in places if n not in left and key_of[n] in there]
+        assert pager.voxels == before + 512
     assert left == ["far", "old", "fresh", "heavy", "labelled"]
+    pager._evict(room, 1.5)
+    assert pager.voxels == 5 * 512 and (store.find(pack_array(cube(*places["near"]))) >= 0).all()
 
 
 @pytest.mark.parametrize("dim", [0, 16])
@@ -144,21 +164,149 @@ def test_the_bound_holds_on_a_long_drive_and_everything_is_the_same_after_the_re
     assert len(start) > 500 and len(back) == len(start)
 
 
-def test_blocks_ahead_come_back_before_the_camera_sees_them():
+def test_blocks_ahead_come_back_before_a_frame_touches_them():
     memory = SpatialMemory(MemoryConfig(max_megabytes=2.0, max_depth=3.0, carve=False))
     drive = np.concatenate([np.arange(0, 60, 0.4), np.arange(60, 0, -0.4)])
-    needed = []
-    bring = memory.pager._bring_regions
+    bring, at_once, ahead = memory.pager.bring, [], []
 
-    def watched(regions, position, stamp):
-        if regions:
-            needed.append(_distances(np.array(regions), position, 0.05).max() <= memory.pager._reach)
-        return bring(regions, position, stamp)
+    def watched(*given):
+        before = memory.pager.voxels
+        back = bring(*given)
+        at_once.append(before - memory.pager.voxels)
+        return back
 
-    memory.pager._bring_regions = watched
+    memory.pager.bring = watched
     for i, x in enumerate(drive):
+        before = memory.pager.voxels
         memory.integrate(looking(x, i + 1))
-    assert len(needed) > 20 and not any(needed)
+        ahead.append(before - memory.pager.voxels)
+    assert max(ahead) > 100 and memory.pager.voxels > 0
+    assert not any(at_once)
+
+
+@pytest.mark.parametrize(("dim", "megabytes"), [(0, 2.0), (16, 3.0)])
+def test_no_frame_of_a_steady_drive_moves_much(dim, megabytes, monkeypatch):
+    """What comes and leaves is spread over the frames, and each finds its room there already."""
+    step = 60_000
+    monkeypatch.setattr(eviction, "_STEP", step)
+    memory = SpatialMemory(MemoryConfig(max_megabytes=megabytes, max_depth=3.0, carve=False, feature_dim=dim))
+    moved, waits = {"take": [], "put": []}, []
+    for name in moved:
+        real = getattr(memory.pager._scratch, name)
+
+        def counted(given, name=name, real=real):
+            out = real(given)
+            records = out if name == "take" else given.records
+            moved[name][-1] += len(records) * memory.store.row_bytes
+            return out
+
+        monkeypatch.setattr(memory.pager._scratch, name, counted)
+    make_room = memory.pager._make_room
+
+    def waited(room):
+        waits.append(not memory.store.room_for(room.rows, room.blocks))
+        return make_room(room)
+
+    monkeypatch.setattr(memory.pager, "_make_room", waited)
+    grid = np.ones((3, 4, dim), np.float32) if dim else None
+    new = []
+    for i, x in enumerate(np.concatenate([np.arange(0, 60, 0.2), np.arange(60, 0, -0.2)])):
+        for counts in moved.values():
+            counts.append(0)
+        stats = memory.integrate(looking(x, i + 1), grid)
+        assert stats.refused == 0
+        new.append(stats.new_voxels * memory.store.row_bytes)
+    page = 512 * memory.store.row_bytes
+    assert sum(moved["put"]) > 20 * step and sum(moved["take"]) > 20 * step
+    assert max(moved["take"]) <= step + page
+    assert max(moved["put"]) <= 2 * step + 2 * page + max(new[1:])
+    assert sum(waits) < len(new) // 20
+
+
+@pytest.mark.parametrize(("dim", "kind"), [(0, "bf16"), (3, "bf16"), (5, "f32")])
+@settings(max_examples=15)
+@given(data=st.data())
+def test_blocks_come_back_bit_by_bit_however_often_they_leave(dim, kind, data):
+    store = VoxelStore(1 << 14, feature_dim=dim, feature_type=kind, max_bytes=1 << 22)
+    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    places = np.unique(rng.integers(-12, 12, (400, 3)), axis=0)
+    keys = pack_array(places)
+    voxels = np.frombuffer(rng.integers(0, 255, len(keys) * VOXEL.itemsize, np.uint8).tobytes(), VOXEL).copy()
+    voxels["slot"] = (places % 8) @ [64, 8, 1]
+    features = np.frombuffer(rng.bytes(len(keys) * dim * store.feature_table.itemsize), store.feature_table.dtype)
+    store.insert(keys, voxels, features.reshape(len(keys), dim), rng.random(len(keys)).astype(np.float32))
+
+    def everything():
+        key, *rest = in_memory(store)
+        order = np.argsort(key)
+        return [a[order].tobytes() for a in (key, *rest)]
+
+    want = everything()
+    for _ in range(data.draw(st.integers(1, 4))):
+        live = np.flatnonzero(store.arrays.block_live[: store.blocks])
+        chosen = data.draw(st.lists(st.sampled_from(live.tolist()), unique=True)) if len(live) else []
+        gone = int(store.arrays.block_live[chosen].sum())
+        assert pager._page_out(np.array(chosen, np.int64)) and len(store) + pager.voxels == len(keys)
+        assert pager.voxels >= gone
+        back = keys[rng.random(len(keys)) < 0.02]
+        pager.bring(back)
+        assert (store.find(back) >= 0).all()
+    pager.bring(keys)
+    assert pager.voxels == 0 and not pager.away and not pager._scratch.regions
+    assert everything() == want
+
+
+def test_what_a_frame_touches_does_not_leave_for_it():
+    """Not even where it is farther than frames reach."""
+    store = VoxelStore(1 << 16, max_bytes=250_000)
+    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    for x in range(0, 60, 6):
+        keys = pack_array(cube(x, 0, 0))
+        pager.prepare(keys, np.array([1e3, 0, 0]), 1)
+        put(store, cube(x, 0, 0))
+    assert pager.voxels > 4 * 512
+    for x in range(0, 60, 12):
+        touched = pack_array(np.concatenate([cube(x, 0, 0), cube((x + 30) % 60, 0, 0), cube(x, 1, 0)]))
+        pager.prepare(touched, np.array([1e3, 0, 0]), 2)
+        there = store.find(touched) >= 0
+        assert there[:1024].all() and store.room_for(512, 1)
+
+
+def test_room_is_made_ahead_in_steps_while_nothing_needs_it(monkeypatch):
+    step = 60_000
+    monkeypatch.setattr(eviction, "_STEP", step)
+    store = VoxelStore(1 << 16, max_bytes=4_000_000)
+    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    x, size = 0, 512 * store.row_bytes + BLOCK_BYTES
+    while store.room_for(512, 1):
+        put(store, cube(x, 0, 0))
+        x += 1
+    left = []
+    while not left or left[-1]:
+        before = pager.voxels
+        pager.prepare(np.zeros(0, np.int64), np.array([1e3, 0, 0]), 2)
+        left.append((pager.voxels - before) // 512 * size)
+    assert len(left) > 3 and max(left) <= step + size
+    assert 4_000_000 / 16 - size <= sum(left) <= 4_000_000 / 16 + size
+
+
+def test_regions_around_are_the_same_whether_few_or_many_are_on_disk():
+    store = VoxelStore(1 << 10, max_bytes=1 << 20)
+    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    corners = np.stack(np.meshgrid(*[np.arange(-8, 8) * 32] * 3, indexing="ij"), -1).reshape(-1, 3)
+    regions = eviction.regions_of_blocks(eviction.blocks_of_keys(pack_array(corners)))
+    assert len(np.unique(regions)) == 16**3
+    for position in np.random.default_rng(1).uniform(-11, 11, (10, 3)):
+        pager._scratch.regions = dict.fromkeys(regions.tolist(), 1)
+        many = pager._regions_around(position)
+        gaps = np.linalg.norm(
+            np.maximum(np.maximum(corners * 0.05 - position, position - corners * 0.05 - 1.6), 0), axis=1
+        )
+        assert sorted(r for _, r in many) == sorted(regions[gaps <= 1.5].tolist())
+        assert np.allclose(sorted(gaps[gaps <= 1.5]), [d for d, _ in many])
+        pager._scratch.regions = {r: 1 for _, r in many[::2]}
+        assert pager._regions_around(position) == many[::2]
 
 
 def test_objects_whose_voxels_are_on_disk_stay_known():
@@ -205,11 +353,39 @@ def test_a_block_seen_anew_while_it_is_on_disk_becomes_one_again():
     assert store.rows["weight"][store.find(keys)].tolist() == [9.0] * 50 + [5.0] * 50 + [1.0] * 412
 
 
+def test_a_block_seen_anew_that_a_full_disk_does_not_take_loses_nothing():
+    store = VoxelStore(1 << 16, max_bytes=1 << 20)
+    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    put(store, cube(0, 0, 0), weight=1.0)
+    assert pager._page_out(np.array([0]))
+    put(store, cube(0, 0, 0)[:100], weight=5.0)
+    real = pager._scratch._db
+
+    class Full:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def executemany(self, text, values):
+            if text.startswith("REPLACE"):
+                raise sqlite3.OperationalError("database or disk is full")
+            return real.executemany(text, values)
+
+    pager._scratch._db = Full()
+    live = np.flatnonzero(store.arrays.block_live[: store.blocks])
+    assert not pager._page_out(live) and "full" in pager.problem
+    assert pager.voxels == 512 and len(store) == 100
+    pager._scratch._db = real
+    assert pager._page_out(live) and pager.voxels == 512 and not pager.problem
+    pager.bring(pack_array(cube(0, 0, 0)))
+    rows = store.find(pack_array(cube(0, 0, 0)))
+    assert store.rows["weight"][rows].tolist() == [5.0] * 100 + [1.0] * 412
+
+
 def test_a_disk_that_takes_nothing_more_refuses_voxels_and_says_why():
     memory = SpatialMemory(MemoryConfig(max_megabytes=1.0, max_depth=3.0, carve=False))
     for i in range(10):
         memory.integrate(looking(0.4 * i, i + 1))
-    real = memory.pager._db
+    real = memory.pager._scratch._db
 
     class Full:
         in_transaction = False
@@ -220,19 +396,17 @@ def test_a_disk_that_takes_nothing_more_refuses_voxels_and_says_why():
         def executemany(self, *_):
             raise sqlite3.OperationalError("database or disk is full")
 
-    memory.pager._db = Full()
+    memory.pager._scratch._db = Full()
     before, refused = content(memory), 0
     for i in range(60):
         refused += memory.integrate(looking(4 + 0.4 * i, i + 20)).refused
         assert memory.store.nbytes <= 1e6
     assert refused > 0 and "full" in memory.pager.problem and before.keys() <= content(memory).keys()
-    memory.pager._db = real
+    memory.pager._scratch._db = real
     assert memory.integrate(looking(40.0, 100)).refused == 0 and not memory.pager.problem
 
 
 def test_a_memory_larger_than_the_bound_is_restored_partly_to_disk():
-    from embodied_nav.memory.schema import VOXEL
-
     voxels = np.concatenate([cube(x, 0, 0) for x in range(60)])
     records = np.zeros(len(voxels), VOXEL)
     keys = pack_array(voxels)
