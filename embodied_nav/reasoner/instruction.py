@@ -106,6 +106,11 @@ class Target:
     radius: float = math.inf
 
     @property
+    def is_point(self) -> bool:
+        """Whether it is a point of a route."""
+        return math.isfinite(self.radius)
+
+    @property
     def name(self) -> str:
         """In words: "red sofa beside the bed"."""
         own = f"{self.color} {self.label}".strip()

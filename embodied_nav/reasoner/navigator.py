@@ -35,8 +35,12 @@ class NavigatorConfig(Config):
     stop_gap: float = param(0.72, "gap to the target's surface at which it stops", unit="m", low=0.2, high=3.0)
     last_gap: float = param(1.10, "gap that will do where it cannot get nearer", unit="m", low=0.2, high=3.0)
     pass_gap: float = param(
-        0.65, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0
+        0.45, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0
     )
+    point_gap: float = param(
+        0.50, "gap at which it stops at the end of a route, whose point may lie beside any end", unit="m",
+        low=0.2, high=3.0,
+    )  # fmt: skip
     reached: float = param(0.08, "distance to a place at which it counts as reached", unit="m", low=0.05, high=1.0)
     frontier_reached: float = param(
         0.35, "distance to a frontier at which it counts as reached", unit="m", low=0.05, high=2.0
@@ -184,6 +188,13 @@ class Navigator:
         if self._pass_waypoint(view):
             self._decision, view = None, replace(view, target=self.target)
         why = self._needs_decision(view)
+        if why == "arrived" and self._is_on_the_way:
+            # As near as it gets to a way point, or to what is not sure to be it.
+            if self._arrival[0] >= SURE:
+                self._next_stage()
+            else:
+                self._bar(self._decision.option)
+            self._decision, view = None, replace(view, target=self.target)
         if why:
             decision, view = self._decide(view)
             return self._act(decision, view, why)
@@ -245,14 +256,22 @@ class Navigator:
 
     def _pass_waypoint(self, view: _View) -> bool:
         """Goes on to the next stage of a route where its way point is passed."""
-        if self.stage >= len(self.instruction.stages) - 1:
+        if not self._is_on_the_way:
             return False
         sure = [c for c in view.candidates if c.score >= SURE]
         if not any(self._gap(c, view) <= self.config.pass_gap for c in sure):
             return False
-        self.stage += 1
-        self._barred_keys.clear()
+        self._next_stage()
         return True
+
+    @property
+    def _is_on_the_way(self) -> bool:
+        """Whether the present stage is a way point."""
+        return self.stage < len(self.instruction.stages) - 1
+
+    def _next_stage(self) -> None:
+        self.stage, self._arrival = self.stage + 1, (0.0, "")
+        self._barred_keys.clear()
 
     def _gap(self, c: Candidate, view: _View) -> float:
         """m from the robot to an object, inf where it is not near; 0 inside a room, inf outside of it."""
@@ -338,7 +357,7 @@ class Navigator:
         else:
             gap = self._gap(c, view)
             # At the place itself a gap that is a little too wide must do: nothing nearer can be reached.
-            if gap > (self.config.last_gap if reached or self._is_late(view) else self.config.stop_gap):
+            if gap > (self.config.last_gap if reached or self._is_late(view) else self._near_enough):
                 return False
             if (view.stamp - c.object.last_seen) * 1e-9 > self.config.confirm_age:
                 # Near, but out of sight: behind a wall, unless it shows once the robot turns to it.
@@ -347,6 +366,13 @@ class Navigator:
             note = f"the {c.name} is {gap:.1f} m away"
         self._arrival = (c.score, note)
         return c.score > 0.0
+
+    @property
+    def _near_enough(self) -> float:
+        """m, gap at which it need not get nearer."""
+        if self._is_on_the_way:
+            return self.config.pass_gap
+        return self.config.point_gap if self.target.is_point else self.config.stop_gap
 
     def _is_inside(self, c: Candidate, view: _View) -> bool:
         """Whether the robot stands in a room as it is known now, near what marks it where that matters."""
@@ -365,7 +391,7 @@ class Navigator:
     def _decide(self, view: _View) -> tuple[Decision, _View]:
         """Asks the policy; returns its decision and the view that it was made on."""
         (arrived, note), self._arrival = self._arrival, (0.0, "")
-        if self.stage < len(self.instruction.stages) - 1:
+        if self._is_on_the_way:
             arrived, note = 0.0, ""
         self._believed = arrived > 0.0
         options, facts = self._options(view, arrived, note)

@@ -26,6 +26,7 @@ class OptionConfig(Config):
 
     max_objects: int = param(3, "remembered objects or rooms offered at most", low=1, high=5)
     stand_distance: float = param(0.55, "gap to an object's surface at which to stand", unit="m", low=0.3, high=2.0)
+    point_distance: float = param(0.35, "the same for the points of a route", unit="m", low=0.2, high=2.0)
     room_depth: float = param(0.45, "how far inside a room's door to stand", unit="m", low=0.0, high=3.0)
     seen_radius: float = param(3.0, "things within this distance describe a frontier", unit="m", low=0.5, high=10.0)
     gain_radius: float = param(
@@ -161,7 +162,7 @@ def find_stand(
         room = candidate.room
         return stand_in_room(world.rooms, room, world.planner, travel, config.room_depth, candidate.marks)
     surface = Surface(candidate.object, world.planner, world.objects, 1.5, target.radius)
-    return stand_beside(surface, travel, config.stand_distance)
+    return stand_beside(surface, travel, config.point_distance if target.is_point else config.stand_distance)
 
 
 def _option(k: int, row: tuple, planner: Planner, here: Surroundings) -> Option:

@@ -128,6 +128,57 @@ def test_passes_way_points_before_the_end_of_a_route():
     assert math.dist((flat.x, flat.y), (7.6, 0.5)) < 1.5
 
 
+def test_a_way_point_that_cannot_be_come_near_is_passed_where_it_is_nearest():
+    """A lamp in the middle of a table: nearer than to the table's edge nobody gets."""
+    table, lamp = (
+        thing(5, "coffee table", "brown", 6.0, 2.0, (1.3, 1.3), 0.4),
+        thing(6, "lamp", "red", 6.0, 2.0, (0.3, 0.3)),
+    )
+    flat, navigator = Flat([*things(), table]), Navigator()
+    look = flat.look
+
+    def sees_the_lamp_too():
+        look()
+        if 5 in flat.seen:
+            flat.seen[6] = MemoryObject(**{**lamp.__dict__, "last_seen": flat.seen[5].last_seen})
+
+    flat.look = sees_the_lamp_too
+    assert navigator.config.pass_gap < 0.8 < navigator.config.last_gap
+    navigator.reset("leave this room, pass the red lamp, stop at the oven")
+    out, decisions = flat.run(navigator)
+    assert out.status == "stopped" and math.dist((flat.x, flat.y), (7.6, 0.5)) < 1.5
+    assert len(decisions) < 30, "asked again and again"
+
+
+def test_a_way_point_of_which_only_the_near_end_is_seen_is_not_passed_from_the_door():
+    """Its middle is believed to be where the end is, as long as nothing more of it is seen."""
+    bench = thing(5, "bench", "red", 4.4, 3.2, (0.4, 1.3))
+    end = thing(5, "bench", "red", 4.4, 2.7, (0.4, 0.3))
+    flat, navigator = Flat([*things()[:3], bench]), Navigator()
+    look, passed = flat.look, []
+
+    def sees_the_end():
+        look()
+        if 5 in flat.seen and flat.x < 4.3:
+            flat.seen[5] = MemoryObject(**{**end.__dict__, "last_seen": flat.seen[5].last_seen})
+        if navigator.stage == 1 and not passed:
+            passed.append((flat.x, flat.y))
+
+    flat.look = sees_the_end
+    navigator.reset("leave this room, pass the red bench, stop at the oven")
+    out, _ = flat.run(navigator)
+    assert out.status == "stopped"
+    assert math.dist(passed[0], bench.position[:2]) < 1.2, f"passed at {passed[0]}"
+
+
+def test_what_is_hardly_the_way_point_is_looked_at_and_not_taken_for_it():
+    flat, navigator = Flat([*things(), thing(5, "sofa", "blue", 2.0, 0.6)]), Navigator()
+    navigator.reset("pass the purple sofa, stop at the oven")
+    out, decisions = flat.run(navigator, 180.0)
+    assert any("blue sofa" in d.option.text for d in decisions if d.option.kind == "object")
+    assert out.status == "failed" and navigator.stage == 0
+
+
 def test_wrong_colour_is_not_the_target_and_the_search_ends_as_failed():
     flat, navigator = Flat(things()), Navigator()
     navigator.reset("find the yellow piano")
