@@ -318,6 +318,14 @@ def distances(regions: np.ndarray, position: np.ndarray, voxel_size: float) -> n
     return np.linalg.norm(np.maximum(np.maximum(low - position, position - low - side), 0), axis=1)
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _copy(source, begin, target, place, count):
+    """Some of one row into another; the compiler makes vector code of it where no number could be below 0."""
+    begin, place = np.uint64(begin), np.uint64(place)
+    for j in range(np.uint64(count)):
+        target[place + j] = source[begin + j]
+
+
 @njit(cache=True, nogil=True)
 def _gather(pages, blocks, rows, owner, weights, features, records):
     """Records of the voxels of blocks, in the order of their places."""
@@ -327,11 +335,11 @@ def _gather(pages, blocks, rows, owner, weights, features, records):
             r = np.int64(pages[b, s]) - 1
             if r < 0:
                 continue
-            records[n, :_ROW] = rows[r]
-            records[n, _ROW:_OWNER] = owner[r]
+            _copy(rows[r], 0, records[n], 0, _ROW)
+            _copy(owner[r], 0, records[n], _ROW, 2)
             if weights.size > 0:
-                records[n, _OWNER:_WEIGHT] = weights[r]
-                records[n, _WEIGHT:] = features[r]
+                _copy(weights[r], 0, records[n], _OWNER, 2)
+                _copy(features[r], 0, records[n], _WEIGHT, features.shape[1])
             else:
                 records[n, _OWNER:_WEIGHT] = 0
             n += 1
@@ -348,10 +356,10 @@ def _scatter(store, keys, winners, records, rows, owner, weights):
         r = add_row(store, b, key)
         if r < 0:
             continue
-        rows[r] = records[i, :_ROW]
-        owner[r] = records[i, _ROW:_OWNER]
+        _copy(records[i], 0, rows[r], 0, _ROW)
+        _copy(records[i], _ROW, owner[r], 0, 2)
         store.labels[r] = winners[i]
         if weights.size > 0:
-            weights[r] = records[i, _OWNER:_WEIGHT]
-            store.feature_bits[r] = records[i, _WEIGHT:]
+            _copy(records[i], _OWNER, weights[r], 0, 2)
+            _copy(records[i], _WEIGHT, store.feature_bits[r], 0, store.feature_bits.shape[1])
         store.block_clock[b] = store.counts[CLOCK]
