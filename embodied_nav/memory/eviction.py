@@ -177,9 +177,10 @@ class Pager:
             pages = self._first_of(region, left)
             if not self._room_around(distance, *_extent(pages), position, stamp):
                 break
+            before = self.voxels
             back.append(self._take(pages))
             left -= sum(map(self._bytes, pages))
-            if left <= 0:
+            if left <= 0 or before - self.voxels < _extent(pages)[0]:
                 break
         return np.concatenate(back)
 
@@ -210,14 +211,14 @@ class Pager:
         return page[1] * self.store.row_bytes + BLOCK_BYTES
 
     def _room_around(self, distance: float, rows: int, blocks: int, position: np.ndarray, stamp: int) -> bool:
-        """Makes room for what is so far away (m) if it deserves it, and tells whether there is."""
+        """Makes room for what is so far away (m), and tells whether it may come."""
         if distance <= self._reach:
             self._make_room(_Room(rows, blocks, position, stamp))
-        else:
-            # What lies ahead comes only where nothing as near has to leave for it, and leaves the frame its room.
-            spare = self._spare()
-            rows, blocks = rows + spare[0], blocks + spare[1]
-            self._evict(_Room(rows, blocks, position, stamp), distance + _APART * self._reach)
+            return True
+        # What lies ahead comes only where nothing as near has to leave for it, and leaves the frame its room.
+        spare = self._spare()
+        rows, blocks = rows + spare[0], blocks + spare[1]
+        self._evict(_Room(rows, blocks, position, stamp), distance + _APART * self._reach)
         return self.store.room_for(rows, blocks)
 
     def _take(self, pages: list[tuple[int, int]]) -> np.ndarray:

@@ -257,6 +257,21 @@ def test_blocks_come_back_bit_by_bit_however_often_they_leave(dim, kind, data):
     assert everything() == want
 
 
+def test_of_what_is_near_as_much_comes_back_as_there_is_room_for():
+    store = VoxelStore(1 << 16, max_bytes=250_000)
+    pager = Pager(store, 0.05, 10.0, lambda n: n)
+    for x in range(3):
+        put(store, cube(x, 0, 0))
+    pager._page_out(np.arange(3))
+    here, x = np.zeros(3), 3
+    while store.room_for(1024, 2):
+        put(store, cube(x, 0, 0))
+        x += 1
+    assert store.room_for(512, 1)
+    pager.prepare(np.zeros(0, np.int64), here, 2)
+    assert pager.voxels == 1024 and not store.room_for(512, 1)
+
+
 def test_what_a_frame_touches_does_not_leave_for_it():
     """Not even where it is farther than frames reach."""
     store = VoxelStore(1 << 16, max_bytes=250_000)
