@@ -86,13 +86,13 @@ def repeated(memory, count: int):
 
 def naive(memory, poses: dict[int, np.ndarray]) -> float:
     """Clear, then every cloud's points through numpy.unique into a dictionary; no carving. Seconds of CPU."""
-    from embodied_nav.memory.local_clouds import hit_points
+    from embodied_nav.memory.cells import middles
 
     start = time.process_time()
     table: dict[int, np.ndarray] = {}
     for cloud in memory.clouds:
         T = poses[cloud.keyframe_id]
-        p = hit_points(cloud.hits, 0.05) @ T[:3, :3].T + T[:3, 3]
+        p = middles(cloud.hits, 0.05) @ T[:3, :3].T + T[:3, 3]
         ijk = np.floor(p / 0.05).astype(np.int64) + (1 << 20)
         keys, inverse = np.unique((ijk[:, 0] << 42) | (ijk[:, 1] << 21) | ijk[:, 2], return_inverse=True)
         sums = np.stack([np.bincount(inverse, cloud.hits["weight"] * p[:, k]) for k in range(3)], 1)

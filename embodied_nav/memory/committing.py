@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from .cells import compact
 from .codec import LASTING, PASSING, delta_fields, fields_text, layout_text, pack, pose_blob, record_type
 from .cuts import BlockCut, CloudCut, Cut, feature_type
 from .eviction import Page
@@ -116,10 +117,10 @@ class _Commit:
     def _write_cloud(self, cut: CloudCut) -> None:
         c = cut.cloud
         self._put("clouds", [(c.number, self._map, c.keyframe_id, c.stamp, pose_blob(cut.T), cut.frames)])
-        for kind, part, array in cut.parts:
-            passing = kind == "hits" and cut.to_hits is not None
-            records = self._array(cut.to_hits(array), PASSING) if passing else self._array(array)
-            self._put("parts", [(c.number, kind, part, *records)])
+        self._put("parts", [(c.number, kind, part, *self._array(array)) for kind, part, array in cut.parts])
+        for part, cells in cut.cells:
+            for kind, array in zip(("hits", "details"), compact(cells), strict=True):
+                self._put("parts", [(c.number, kind, part, *self._array(array, PASSING))])
         for i, v in cut.views:
             k = v.camera
             self._put("views", [(c.number, i, pose_blob(v.T), k.width, k.height, k.fx, k.fy, k.cx, k.cy, v.first,

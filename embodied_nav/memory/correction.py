@@ -120,7 +120,7 @@ class Replay:
     def _hits(self, p: Placed) -> _Step:
         c = self._config
         return _Step(
-            hits=self._mine(*regroup(p.cloud.hits, p.after, c.voxel_size, c.near_range, c.full_points / c.stride**2))
+            hits=self._mine(*regroup(p.cloud, p.after, c.voxel_size, c.near_range, c.full_points / c.stride**2))
         )
 
     def _view(self, view: View, T: np.ndarray, wanted: bool) -> _Step:

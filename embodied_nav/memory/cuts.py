@@ -8,13 +8,13 @@ memory, so references do, and "the same object" means "written already".
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..frames import MemoryObject, SemanticDelta
+from .cells import detail_edges
 from .local_clouds import CloudBuilder, LocalCloud, View
 from .records import KeyframeRecord, MapRecord
 from .store import CLOCK
@@ -95,16 +95,15 @@ class Ledger:
 
 @dataclass
 class CloudCut:
-    """New parts of one cloud: (kind, part, array) and views with their places.
-
-    ``to_hits`` makes hits of the cells of a cloud that still grows; None for a closed one.
+    """New parts of one cloud: (kind, part, array) and views with their places; and cells of one that still grows, by
+    the part that they become.
     """
 
     cloud: LocalCloud
     T: np.ndarray
     frames: int
-    to_hits: Callable[[np.ndarray], np.ndarray] | None
     parts: list[tuple[str, int, np.ndarray]] = field(default_factory=list)
+    cells: list[tuple[int, np.ndarray]] = field(default_factory=list)
     views: list[tuple[int, View]] = field(default_factory=list)
 
 
@@ -231,11 +230,15 @@ def _clouds(memory: SpatialMemory, before: Ledger, after: Ledger) -> list[CloudC
 
 
 def _cloud(cloud: LocalCloud, state: CloudState, growing: CloudBuilder | None) -> CloudCut:
-    cut = CloudCut(cloud, cloud.T_map_cloud, cloud.frames, growing.converter() if growing else None)
+    cut = CloudCut(cloud, cloud.T_map_cloud, cloud.frames)
     if growing is not None:
-        cut.parts += [("hits", k, cells) for k, cells in growing.changed(PART, max(state.frames, 0))]
+        cut.cells = growing.changed(PART, max(state.frames, 0))
     elif not state.closed:
-        cut.parts += [("hits", k // PART, cloud.hits[k : k + PART]) for k in range(0, len(cloud.hits), PART)]
+        edges = detail_edges(cloud.hits)[::PART]
+        for part, first in enumerate(edges):
+            hits = cloud.hits[part * PART : (part + 1) * PART]
+            last = edges[part + 1] if part + 1 < len(edges) else len(cloud.details)
+            cut.parts += [("hits", part, hits), ("details", part, cloud.details[first:last])] if len(hits) else []
     if not state.closed:
         # The last one may have grown since, unless it is a whole frame.
         cut.views = [

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .cells import HIT, detail_edges
 from .codec import layout_type, pose, unpack
 from .persistence import COMPANIONS, load, open_file
 from .reading import Source, read_maps, read_meta
@@ -157,6 +159,14 @@ def _record_faults(db: sqlite3.Connection) -> list[str]:
                 unpack(blob, layout_type(layouts[layout]), count)
             except (ValueError, KeyError) as error:
                 faults.append(f"{what}: {error}")
+    for cloud, part, layout, count, blob, details in db.execute(
+        "SELECT h.cloud, h.part, h.layout, h.count, h.data, d.count FROM parts h LEFT JOIN parts d "
+        "ON d.cloud = h.cloud AND d.part = h.part AND d.kind = 'details' WHERE h.kind = 'hits'"
+    ):
+        with suppress(ValueError, KeyError):  # told above
+            hits = unpack(blob, layout_type(layouts[layout]), count)
+            if hits.dtype == HIT and detail_edges(hits)[-1] != (details or 0):
+                faults.append(f"hits {part} of cloud {cloud} lack details")
     for cloud, number, w, h, depth in db.execute("SELECT cloud, number, width, height, depth FROM views"):
         try:
             unpack(depth, DEPTH, w * h)
@@ -195,7 +205,8 @@ def _reference_faults(db: sqlite3.Connection) -> Iterator[str]:
         if frames and not parts:
             yield f"cloud {cloud} of {frames} frames has no hits"
     for cloud, first, count in db.execute(
-        "SELECT cloud, max(part) + 1, count(*) FROM parts WHERE kind IN ('hits', 'view_rgb') GROUP BY cloud, kind"
+        "SELECT cloud, max(part) + 1, count(*) FROM parts WHERE kind IN ('hits', 'details', 'view_rgb') "
+        "GROUP BY cloud, kind"
     ):
         if first != count:
             yield f"cloud {cloud} lacks {first - count} part(s) of its hits"

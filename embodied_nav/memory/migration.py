@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
+from .cells import hits_of_points
 from .codec import layout_text, pack, record_type
-from .local_clouds import hits_of_points
 from .schema import DEPTH, FORMAT, GRID, SCHEMA_VERSION, TABLES, TILE
 
 _VOXEL_1 = np.dtype(
@@ -91,8 +91,9 @@ class _Upgrade:
         for n, keyframe, stamp, pose, frames, n_hits, hits, n_votes, votes in self._rows(self._old, "clouds"):
             self._put("clouds", [(n, 1, keyframe, stamp, pose, frames)])
             with self._part(f"hits of cloud {n}"):
-                points = hits_of_points(_unpack(hits, _HIT_1, n_hits), voxel_size)
-                self._put("parts", [(n, "hits", 0, *self._array(points))])
+                made = hits_of_points(_unpack(hits, _HIT_1, n_hits), voxel_size)
+                for kind, array in zip(("hits", "details"), made, strict=True):
+                    self._put("parts", [(n, kind, 0, *self._array(array))])
             with self._part(f"votes of cloud {n}"):
                 self._put("parts", [(n, "votes", 0, *self._array(_unpack(votes, _VOTE_1, n_votes)))])
         for cloud, n, pose, w, h, *rest, depth in self._rows(self._old, "views"):

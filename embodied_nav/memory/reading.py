@@ -18,12 +18,13 @@ import numpy as np
 from ..errors import InputError
 from ..frames import MemoryObject
 from ..geometry import Camera
+from .cells import DETAIL, HIT, detail_edges, hits_of_dense, hits_of_points, in_order
 from .codec import converted, delta, from_fields, layout_type, pose, unpack
 from .config import MemoryConfig
 from .cuts import Ledger, take_cut
 from .features import FeatureHits
 from .keys import BLOCK_SIDE, pack_array
-from .local_clouds import HIT, VOTE, LocalCloud, View, hits_of_points
+from .local_clouds import VOTE, LocalCloud, View
 from .objects import Sighting
 from .records import KeyframeRecord, MapRecord
 from .schema import DEPTH, GRID, TILE, VOXEL
@@ -194,10 +195,7 @@ def _read_clouds(source: Source, number: int, voxel_size: float) -> Iterator[Loc
         with source.part(f"cloud {n}"):
             cloud = LocalCloud(keyframe, pose(T), stamp, frames=frames, number=n)
             parts = _read_parts(source, n)
-            for at, hits in parts.items():
-                if at[0] == "hits" and "p" in hits.dtype.names:
-                    parts[at] = hits_of_points(hits, voxel_size)
-            cloud.hits = _joined(parts, "hits", HIT)
+            cloud.hits, cloud.details = _read_hits(source, n, parts, voxel_size)
             cloud.votes = _joined(parts, "votes", VOTE)
             frames_with_features = sorted({p for kind, p in parts if kind.startswith("feature_")})
             cloud.features = [FeatureHits(*(parts[f"feature_{name}", p] for name in FeatureHits._fields))
@@ -214,6 +212,25 @@ def _read_parts(source: Source, cloud: int) -> dict[tuple[str, int], np.ndarray]
         with source.part(f"{kind} {part} of cloud {cloud}"):
             parts[kind, part] = _array(source, layout, count, data)
     return parts
+
+
+def _read_hits(
+    source: Source, cloud: int, parts: dict[tuple[str, int], np.ndarray], voxel_size: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hits and their details, as they are kept now or were once."""
+    found = [(np.empty(0, HIT), np.empty(0, DETAIL))]
+    for part, hits in ((part, array) for (kind, part), array in parts.items() if kind == "hits"):
+        with source.part(f"hits {part} of cloud {cloud}"):
+            if "p" in hits.dtype.names:
+                found.append(hits_of_points(hits, voxel_size))
+            elif "details" in hits.dtype.names:
+                found.append(hits_of_dense(hits))
+            else:
+                details = parts.get(("details", part), np.empty(0, DETAIL))
+                if len(details) != detail_edges(hits)[-1]:
+                    raise ValueError("details of another number of sub-cells")
+                found.append((hits, details))
+    return in_order(np.concatenate([h for h, _ in found]), np.concatenate([d for _, d in found]))
 
 
 def _joined(parts: dict[tuple[str, int], np.ndarray], wanted: str, dtype: np.dtype) -> np.ndarray:

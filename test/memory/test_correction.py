@@ -5,19 +5,12 @@ import threading
 
 import numpy as np
 import pytest
-from box_rooms import camera_pose, render, two_rooms
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
 from test_rebuild import build, overlap, poses
 
 from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe
-from embodied_nav.geometry import Camera, pose2d
+from embodied_nav.geometry import pose2d
 from embodied_nav.memory import MemoryConfig, SpatialMemory
-from embodied_nav.memory.keys import pack_array, unpack_array
-from embodied_nav.memory.local_clouds import HIT, CloudBuilder, hit_points
-from embodied_nav.memory.regrouping import regroup
 
 
 def drift(k, scale=1.0):
@@ -113,54 +106,6 @@ def test_what_moves_there_and_back_is_where_it_was(walk_frames):
     memory.move_keyframes(poses(walk_frames, [drift(k) for k in range(6)]))
     memory.move_keyframes(before)
     assert same_voxels(memory, rebuilt)
-
-
-def rigid(seed):
-    """Any pose; none along the depth image's quantised planes, of which all of one falls on one side of a face."""
-    T, rng = np.eye(4), np.random.default_rng(seed)
-    T[:3, :3], T[:3, 3] = Rotation.random(random_state=rng).as_matrix(), rng.uniform(-50, 50, 3)
-    return T
-
-
-@pytest.fixture(scope="module")
-def look():
-    """A dense frame, its points in the camera's frame, and the hits of a cloud that holds it alone.
-
-    With a depth camera's noise: of a perfect wall that lies on voxels' faces, all of it falls on one side or the other.
-    """
-    camera, noise = Camera.from_hfov(320, 240, np.pi / 2), np.random.default_rng(3)
-    frame = render(two_rooms(), camera_pose(1.0, 1.5, 0.3), camera=camera, noise=noise)
-    builder = CloudBuilder(0.05, 0.1, 5.0, whole=0)
-    builder.start(0, frame.T_map_camera, 1)
-    builder.add(frame, frame.T_map_camera)
-    points = frame.camera.unproject(frame.depth).reshape(-1, 3).astype(np.float64)
-    return points[(points[:, 2] >= 0.1) & (points[:, 2] <= 5.0)], builder.close().hits
-
-
-def test_hits_are_the_half_voxels_that_pixels_fall_into(look):
-    points, hits = look
-    assert hits.dtype == HIT and hits["weight"].sum() == len(points) and (hits["last_seen"] == 1).all()
-    mine, theirs = (np.unique(pack_array(c)) for c in (np.floor(points / 0.025), hits["cell"]))
-    # Points on a face of a cell may fall on either side: the depth is float32.
-    assert len(np.setxor1d(mine, theirs)) <= 0.01 * len(mine)
-    bits = np.unpackbits(np.ascontiguousarray(hits["mask"]).view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
-    assert np.array_equal(bits > 0, hits["details"] > 0)
-    assert np.allclose(hit_points(hits, 0.05), (hits["cell"] + 0.5) * 0.025)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**32).map(rigid))
-def test_a_cloud_gives_the_voxels_that_its_pixels_fall_into(look, T):
-    points, hits = look
-    voxels, sightings, stamps = regroup(hits, T, 0.05, 2.0, 3.0)
-    truth = np.unique(pack_array(np.floor((points @ T[:3, :3].T + T[:3, 3]) / 0.05)))
-    assert len(np.intersect1d(truth, voxels.keys)) / len(np.union1d(truth, voxels.keys)) > 0.93
-    assert voxels.sums[:, 6].sum() == pytest.approx(len(points), rel=0.03)
-    means = unpack_array(voxels.keys) * 0.05 + voxels.sums[:, :3] / voxels.sums[:, 6:7]
-    # Middles of sub-cells stand for what is in them, and some 2% of the weight is left out at faces.
-    true_mean = (points @ T[:3, :3].T + T[:3, 3]).mean(0)
-    assert np.allclose(np.average(means, axis=0, weights=voxels.sums[:, 6]), true_mean, atol=0.01)
-    assert (stamps == 1).all() and (sightings > 0).all()
 
 
 def test_a_bounded_memory_moves_what_it_has_on_disk(walk_frames):

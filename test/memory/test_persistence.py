@@ -76,7 +76,8 @@ def test_everything_comes_back_exactly(memory, saved):
         assert (k.stamp, k.reason, k.inliers) == (o.stamp, o.reason, o.inliers)
         assert k.overlap == o.overlap or (np.isnan(k.overlap) and np.isnan(o.overlap))
     for a, b in zip(memory.local_clouds(), other.local_clouds(), strict=True):
-        assert np.array_equal(a.hits, b.hits) and np.array_equal(a.votes, b.votes)
+        assert np.array_equal(a.hits, b.hits) and np.array_equal(a.details, b.details)
+        assert np.array_equal(a.votes, b.votes)
         assert np.array_equal(a.T_map_cloud, b.T_map_cloud) and a.keyframe_id == b.keyframe_id
         for v, w in zip(a.views, b.views, strict=True):
             assert np.array_equal(v.depth, w.depth) and np.array_equal(v.T, w.T) and v.camera == w.camera
@@ -176,6 +177,7 @@ def test_a_newer_file_is_refused_with_the_versions(saved):
         "DELETE FROM parts WHERE kind = 'view_rgb' AND cloud = 1 AND part = 0",
         "UPDATE parts SET data = x'01789c' WHERE kind = 'hits'",
         "DELETE FROM parts WHERE kind = 'hits' AND cloud = 1 AND part = 0",
+        "DELETE FROM parts WHERE kind = 'details'",
         "UPDATE layouts SET layout = 'x' WHERE number = 1",
         "DELETE FROM layouts",
         "UPDATE sessions SET map = 'x'",
