@@ -22,12 +22,16 @@ from .robot import RobotProfile
 
 #: A keyframe that SLAM moves less (m, rad) stays: a fifth of a voxel.
 _MOVED = (0.01, 0.004)
+_NOWHERE = np.zeros((0, 2))
 
 
 class PathFollower:
     """Follows the navigator's newest plan in odom: pure pursuit, recovery when stuck, the guard as the last word.
 
     The plan is moved into odom once, when it comes: a later correction of the map never jerks the robot.
+
+    Attributes:
+        touched: Nx2 (x, y) m in odom, where the last command was found to push against, or slide along, something.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class PathFollower:
         self.recovery.reset()
         self._contact.reset()
         self.reason = ""
+        self.touched = _NOWHERE
         self._plan: tuple[np.ndarray, float | None] | None = None
         self._path: np.ndarray | None = None
         self._heading: float | None = None
@@ -81,8 +86,9 @@ class PathFollower:
         self._last = stamp
         wanted = self.pursuit.command(T_odom_base, self._path, dt, self._heading, self.guard.clearance)
         touch = self._contact.update(stamp, T_odom_base, self.guard.passed)
+        self.touched = _NOWHERE
         if touch is not None:
-            self.guard.touched(stamp, T_odom_base, touch.bearing, touch.held)
+            self.touched = self.guard.touched(stamp, T_odom_base, touch.bearing, touch.held)
         return self.recovery.update(stamp, T_odom_base, wanted, touch is not None and touch.held) or wanted
 
     @property
@@ -127,6 +133,7 @@ class Agent:
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self._previous = None
         self._output: NavigatorOutput | None = None
+        self._T_map_odom = np.eye(4)
         self.keyframes = self.perception_calls = 0
 
     def reset(self, instruction: str, memory: SpatialMemory | None = None) -> None:
@@ -181,6 +188,7 @@ class Agent:
         if T_base_camera is None:
             T_base_camera = invert(T_map_base) @ frame.T_map_camera
         with _Clock(self.seconds["guard"]):
+            self._T_map_odom = T_map_base @ invert(T_odom_base)
             if frame.depth is not None:
                 guard = self.follower.guard
                 guard.observe_depth(frame.stamp, frame.depth, frame.camera, T_base_camera, T_odom_base)
@@ -241,7 +249,10 @@ class Agent:
     def control(self, stamp: int, T_odom_base: np.ndarray) -> Velocity:
         """The velocity to drive now (20 Hz)."""
         with _Clock(self.seconds["control"]):
-            return self.follower.command(stamp, T_odom_base)
+            velocity = self.follower.command(stamp, T_odom_base)
+            if len(self.follower.touched):
+                self.navigator.touch(self.follower.touched, self._T_map_odom)
+            return velocity
 
     def step(self, frame: RGBDFrame, T_map_base: np.ndarray, T_odom_base: np.ndarray | None = None) -> Velocity:
         """Observes and commands at once, where camera and control run at one rate."""

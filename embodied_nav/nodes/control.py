@@ -3,7 +3,8 @@
 Subscribes plan (nav_msgs/Path in map; one pose is "turn there", none is "stand"), odom, /tf, /tf_static,
 camera/depth/image_raw, camera/color/camera_info, camera/color/image_raw (only whether it comes), cmd_vel_nav (the wish
 that the guard looks at: this node's own, or another controller's), enable and e_stop (std_msgs/Bool), scan (optional).
-Publishes cmd_vel (Twist, or TwistStamped by enable_stamped_cmd_vel), cmd_vel_nav, progress, /diagnostics.
+Publishes cmd_vel (Twist, or TwistStamped by enable_stamped_cmd_vel), cmd_vel_nav, touched (nav_msgs/GridCells in odom,
+where the base was felt to touch something unseen), progress, /diagnostics.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from geometry_msgs.msg import Twist, TwistStamped
-from nav_msgs.msg import Odometry, Path
+from nav_msgs.msg import GridCells, Odometry, Path
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan
 from std_msgs.msg import Bool
@@ -42,6 +43,7 @@ from .camera_input import COLOR, DEPTH, INFO, DepthInfo, TransportConfig, depth_
 from .conversions import (
     BadMessage,
     camera_from_msg,
+    cells_msg,
     header,
     matrix_from_pose,
     path_array,
@@ -133,6 +135,7 @@ class ControlNode(AgentNode):
         stamped = self._config.enable_stamped_cmd_vel
         self._cmd_vel = self.create_lifecycle_publisher(TwistStamped if stamped else Twist, "cmd_vel", self.handover())
         self._cmd_vel_nav = self.create_lifecycle_publisher(Twist, "cmd_vel_nav", qos.reliable())
+        self._touched = self.create_lifecycle_publisher(GridCells, "touched", qos.reliable())
         self.create_subscription(Twist, "cmd_vel_nav", self._wished, qos.reliable())
         self.create_subscription(Path, "plan", self._worker.put, self.handover())
         self.create_subscription(Bool, "enable", self._enable, qos.reliable())
@@ -344,10 +347,17 @@ class ControlNode(AgentNode):
             elif self.settings.lockstep or not self._follower.idle or self._coasting:
                 wish = self._follower.want(self._odom_stamp, self._T_odom_base)
                 self._coasting = abs(wish.linear) > 1e-3 or abs(wish.angular) > 1e-3
+                self._tell_touched()
                 self._cmd_vel_nav.publish(twist_msg(wish))
             elif time.monotonic() - self._wish_at > _WISH_TIMEOUT and self._speaks():
                 self._say("")
                 self._publish(Velocity())
+
+    def _tell_touched(self) -> None:
+        touched = self._follower.touched
+        if len(touched):
+            size = self._follower.guard.obstacles.config.resolution
+            self._touched.publish(cells_msg(touched, size, header(self._odom_stamp, self.robot.odom_frame)))
 
     def _command(self) -> None:
         """Lets the guard look at the newest wish and publishes what it allows."""

@@ -12,8 +12,8 @@ import math
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, TransformStamped, Twist, Vector3
+from nav_msgs.msg import GridCells, Path
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
-from nav_msgs.msg import Path
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 from std_msgs.msg import Header
 
@@ -473,6 +473,24 @@ def path_msg(path: np.ndarray, ns: int, map_frame: str) -> Path:
 def path_array(message: Path) -> np.ndarray:
     """Nx2 float64 positions of a path."""
     return np.array([(p.pose.position.x, p.pose.position.y) for p in message.poses]).reshape(-1, 2)
+
+
+def cells_msg(points: np.ndarray, size: float, head: Header) -> GridCells:
+    """Places (Nx2, m) as cells with an edge of ``size`` (m)."""
+    cells = [Point(x=float(x), y=float(y)) for x, y in points]
+    return GridCells(header=head, cell_width=float(size), cell_height=float(size), cells=cells)
+
+
+def cells_array(message: GridCells) -> np.ndarray:
+    """Nx2 float64 places of cells.
+
+    Raises:
+        BadMessage: ``cells`` where one is not finite.
+    """
+    places = np.array([(p.x, p.y) for p in message.cells]).reshape(-1, 2)
+    if not np.isfinite(places).all():
+        raise BadMessage("cells", "a cell's place is not finite")
+    return places
 
 
 def twist_msg(velocity: Velocity) -> Twist:

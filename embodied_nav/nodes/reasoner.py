@@ -1,8 +1,8 @@
 """The reasoner node: the map in, decisions and a plan out. Knows nothing of how it is decided.
 
 Subscribes memory/occupancy, memory/object_list, memory/corrections (the plan is made anew), slam/map (nothing is
-decided between SLAM's and the memory's change to another map), odom, /tf, /tf_static, progress (only to count keyframes
-for feedback).
+decided between SLAM's and the memory's change to another map), odom, touched (nav_msgs/GridCells in odom: for the rest
+of the goal ways lead past it), /tf, /tf_static, progress (only to count keyframes for feedback).
 Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose is "turn there", none is "stand"),
 instruction (std_msgs/String, latched), options (markers of the choices, the decision as text), progress, /diagnostics.
 Serves the action navigate. The plan is repeated at least twice a second: when this node dies, control stands.
@@ -13,11 +13,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from nav_msgs.msg import GridCells, Odometry, Path
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
-from nav_msgs.msg import Odometry, Path
 from rclpy._rclpy_pybind11 import GoalEvent
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
@@ -38,6 +39,7 @@ from ..reasoner import NAMES, Navigator, NavigatorConfig, NavigatorOutput, Optio
 from . import map_identity, markers, params, qos
 from .conversions import (
     BadMessage,
+    cells_array,
     decision_msg,
     grid_from_msg,
     header,
@@ -106,6 +108,7 @@ class ReasonerNode(AgentNode):
         self._plan, self._plan_at, self._plan_length = Path(), 0.0, 0.0
         self._decision = DecisionMsg()
         self._last_xy: np.ndarray | None = None
+        self._touched: deque[np.ndarray] = deque(maxlen=100)  # in odom, until the navigator knows
         self._transforms = Transforms(self)
         self._worker = Worker(self._tick, 1, self.handle_error, name="navigator")
         self._make_topics()
@@ -139,6 +142,7 @@ class ReasonerNode(AgentNode):
         self.create_subscription(OccupancyGridMsg, "memory/occupancy", self._map, qos.latched())
         self.create_subscription(ObjectArray, "memory/object_list", self._objects_in, qos.latched())
         self.create_subscription(Odometry, "odom", self._odometry, qos.reliable())
+        self.create_subscription(GridCells, "touched", self._touch, qos.reliable())
         self.create_subscription(Progress, "progress", self._progressed, qos.reliable(100))
         self.create_subscription(MapIdentity, map_identity.TOPIC, self._identified, map_identity.profile())
         self.create_subscription(UInt32, "memory/corrections", self._corrected, qos.latched())
@@ -170,6 +174,7 @@ class ReasonerNode(AgentNode):
             if not self.active:
                 raise InputError("the reasoner is not active")
             with self._navigating:
+                self._touched.clear()
                 self._navigator.reset(goal.instruction)
         except InputError as error:
             goal.outcome = (False, str(error))
@@ -241,6 +246,14 @@ class ReasonerNode(AgentNode):
             self._goal.driven += float(np.linalg.norm(T[:2, 3] - self._last_xy))
         self._last_xy = T[:2, 3]
 
+    def _touch(self, message: GridCells) -> None:
+        try:
+            if message.header.frame_id != self.robot.odom_frame:
+                raise BadMessage("cells", f"touched is in '{message.header.frame_id}', not in {self.robot.odom_frame}")
+            self._touched.append(cells_array(message))
+        except BadMessage as error:
+            self.diagnostics.refuse(error.fault, str(error))
+
     def _corrected(self, _: UInt32) -> None:
         """Keyframes were moved: a plan on the map of before is made anew on the next one."""
         with self._navigating:
@@ -306,6 +319,7 @@ class ReasonerNode(AgentNode):
                 # Places that it has been to or given up are of the other map.
                 self._map_id = objects.map_id
                 self._navigator.reset(goal.instruction)
+            self._hand_on_touched(stamp)
             out = self._navigator.update(stamp, T, grid_from_msg(grid_message), objects_from_msg(objects))
         seconds = time.monotonic() - start
         self.diagnostics.latency("reasoner").add(seconds)
@@ -317,6 +331,14 @@ class ReasonerNode(AgentNode):
         self._publish_plan(_plan_msg(out, stamp, robot.map_frame))
         if out.status != "running":
             goal.outcome = (out.status == "stopped", out.reason)
+
+    def _hand_on_touched(self, stamp: int) -> None:
+        """Tells the navigator what the base felt since the last map, placed as odom lies in the present one."""
+        touched = [self._touched.popleft() for _ in range(len(self._touched))]
+        if touched:
+            robot = self.robot
+            T = self._transforms.at(robot.map_frame, robot.odom_frame, stamp, self.settings.tf_timeout)
+            self._navigator.touch(np.vstack(touched), T)
 
     def _tell_decision(self, goal: Goal, out: NavigatorOutput, seconds: float, T: np.ndarray) -> None:
         self._decision = decision_msg(out.decision, goal.instruction, seconds, self.robot.map_frame)

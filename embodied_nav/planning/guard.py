@@ -93,7 +93,7 @@ class CollisionGuard:
         self.obstacles.add_points(stamp, points[near])
         self._has_seen_behind = abs(angle_increment) * len(ranges) > 1.5 * math.pi
 
-    def touched(self, stamp: int, T_odom_base: np.ndarray, bearing: float = 0.0, held: bool = True) -> None:
+    def touched(self, stamp: int, T_odom_base: np.ndarray, bearing: float = 0.0, held: bool = True) -> np.ndarray:
         """Remembers an obstacle at the footprint: the base was held there, or slid along it, and no sensor saw why.
 
         Args:
@@ -102,6 +102,9 @@ class CollisionGuard:
             bearing: rad from the heading on; where the obstacle is.
             held: it reaches around the footprint, so that a slight turn does not lead past it; else it is a piece of
                 wall square to ``bearing``: the robot may drive on beside it, but not into it.
+
+        Returns:
+            Nx2 (x, y) m in odom, of what it remembers.
         """
         radius, yaw = self.robot.footprint_radius, yaw_of(T_odom_base) + bearing
         ahead, aside = np.array([math.cos(yaw), math.sin(yaw)]), np.array([-math.sin(yaw), math.cos(yaw)])
@@ -111,7 +114,9 @@ class CollisionGuard:
         else:
             offsets = np.array([[-0.06], [0.06], [-0.03], [0.03], [0.0]])  # of points that share a cell the last stays
             points = (radius + self.config.margin + 0.008) * ahead + offsets * aside
-        self.obstacles.add_points(stamp, T_odom_base[:2, 3] + points)
+        points += T_odom_base[:2, 3]
+        self.obstacles.add_points(stamp, points)
+        return points
 
     def filter(self, velocity: Velocity, T_odom_base: np.ndarray) -> tuple[Velocity, str]:
         """The velocity that may be driven now.

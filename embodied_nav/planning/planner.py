@@ -12,10 +12,20 @@ from .traversal import PlanningConfig, TraversalMap
 
 
 class Planner:
-    """Paths on one grid; the travel field of the last start is kept, so many goals from one place cost one field."""
+    """Paths on one grid; the travel field of the last start is kept, so many goals from one place cost one field.
 
-    def __init__(self, grid: OccupancyGrid, robot: RobotProfile, config: PlanningConfig | None = None) -> None:
-        self.map = TraversalMap(grid, robot, config)
+    Args:
+        touched: Nx2 (x, y) m, where something unseen was felt; see :class:`TraversalMap`.
+    """
+
+    def __init__(
+        self,
+        grid: OccupancyGrid,
+        robot: RobotProfile,
+        config: PlanningConfig | None = None,
+        touched: np.ndarray | None = None,
+    ) -> None:
+        self.map = TraversalMap(grid, robot, config, touched)
         self._start: tuple[int, int] | None = None
         self._field = np.empty((0, 0), dtype=np.float32)
         self._open = np.empty((0, 0), dtype=np.bool_)

@@ -24,6 +24,7 @@ class PlanningConfig(Config):
     tight_speed: float = param(0.25, "relative speed assumed at the least clearance", low=0.05, high=1.0)
     unknown_hop: float = param(0.30, "how far from known floor a path may leave it", unit="m", low=0.0, high=5.0)
     unknown_speed: float = param(0.3, "relative speed assumed over unknown floor", low=0.05, high=1.0)
+    touched_speed: float = param(0.1, "relative speed assumed where the base has touched something", low=0.01, high=1.0)
     start_radius: float = param(
         0.30,
         "how far around the robot ground opens that is no nearer to obstacles than it",
@@ -40,10 +41,22 @@ class PlanningConfig(Config):
 
 
 class TraversalMap:
-    """One occupancy grid seen with the robot's size."""
+    """One occupancy grid seen with the robot's size.
 
-    def __init__(self, grid: OccupancyGrid, robot: RobotProfile, config: PlanningConfig | None = None) -> None:
+    Args:
+        touched: Nx2 (x, y) m in the grid's frame, where the base was felt to touch something that no camera saw. Ways
+            lead past it where there are others; what exactly stands there, and where, is not known.
+    """
+
+    def __init__(
+        self,
+        grid: OccupancyGrid,
+        robot: RobotProfile,
+        config: PlanningConfig | None = None,
+        touched: np.ndarray | None = None,
+    ) -> None:
         self.grid, self.robot, self.config = grid, robot, config or PlanningConfig()
+        self._touched = np.empty((0, 2)) if touched is None else touched
         self._radius = robot.footprint_radius + self.config.clearance_margin
         self._known = grid.data == FREE
 
@@ -66,18 +79,28 @@ class TraversalMap:
 
     @cached_property
     def speed(self) -> np.ndarray:
-        """HxW float32, relative speed in (0, 1] for fast marching: slow near obstacles and over the unknown."""
+        """HxW float32, relative speed in (0, 1]: slow near obstacles, over the unknown, where something was felt."""
         c = self.config
         comfort = np.clip((self.clearance - self._radius) / max(c.comfort_clearance - self._radius, 1e-3), 0.0, 1.0)
         speed = (c.tight_speed + (1.0 - c.tight_speed) * comfort).astype(np.float32)
         speed[~self._known] *= c.unknown_speed
+        speed[self.doubtful] *= c.touched_speed
         return speed
+
+    @cached_property
+    def doubtful(self) -> np.ndarray:
+        """HxW bool, where the footprint would come near to what the base has touched."""
+        cells = self.grid.cells(self._touched)
+        cells = cells[((cells >= 0) & (cells < self.grid.data.shape)).all(axis=1)]
+        touched = np.zeros(self.grid.data.shape, dtype=np.bool_)
+        touched[tuple(cells.T)] = True
+        return _distance_to(touched, self.grid.resolution) < self._radius + 2.0 * self.grid.resolution
 
     @cached_property
     def comfortable(self) -> np.ndarray:
         """HxW bool, passable with ample clearance on known floor; shortcuts keep to it."""
         ample = min(self.config.comfort_clearance, self._radius + 0.15)
-        return self.passable & self._known & (self.clearance >= ample)
+        return self.passable & self._known & (self.clearance >= ample) & ~self.doubtful
 
     def around(self, xy: tuple[float, float]) -> np.ndarray:
         """``passable`` (copy) with ways out of where a robot at ``xy`` stands, should it stand too near to something.

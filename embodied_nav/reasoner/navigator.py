@@ -14,7 +14,7 @@ import numpy as np
 
 from ..config import Config, param
 from ..frames import Decision, MemoryObject, OccupancyGrid, Option
-from ..geometry import yaw_of
+from ..geometry import transform_points, yaw_of
 from ..memory.rooms import Rooms, segment_rooms
 from ..planning import NearGround, Planner, PlanningConfig, frontiers, is_frontier_near
 from ..planning.geodesic import line_of_sight
@@ -86,6 +86,7 @@ class NavigatorOutput:
 _NEAR = 1.5
 _NO_PATH = np.empty((0, 2), dtype=np.float64)
 _NO_PATH.setflags(write=False)
+
 _LONG_AGO = -(10**18)  # ns
 
 
@@ -160,6 +161,16 @@ class Navigator:
         """The map has moved: the path is made anew at the next look, however new it is."""
         self._planned_at = _LONG_AGO
 
+    def touch(self, points: np.ndarray, T_map_odom: np.ndarray) -> None:
+        """The base was felt to touch something that the map does not show: for this goal, ways lead past it.
+
+        Args:
+            points: Nx2 (x, y) m in odom. T_map_odom: 4x4.
+        """
+        points = transform_points(T_map_odom, np.column_stack([points, np.zeros(len(points))]))[:, :2]
+        self._touched = np.vstack([self._touched, points])
+        self.replan()
+
     @property
     def target(self) -> Target:
         """The present stage of the instruction."""
@@ -204,6 +215,7 @@ class Navigator:
 
     def _clear(self) -> None:
         self._near.clear()
+        self._touched = np.empty((0, 2))  # (x, y) m in map
         self.stage = 0
         self.malformed = 0
         self._count = 0
@@ -229,10 +241,10 @@ class Navigator:
     def _planner(self, grid: OccupancyGrid) -> Planner:
         """Of a map. Squeezing, it allows for cells: what touches one a little fills it."""
         if not self._squeezes:
-            return Planner(grid, self.robot, self.planning)
+            return Planner(grid, self.robot, self.planning, self._touched)
         radius = max(self.robot.footprint_radius - 0.5 * grid.resolution, 0.05)
         thin = replace(self.robot, footprint_radius=radius)
-        return Planner(grid, thin, replace(self.planning, clearance_margin=0.0))
+        return Planner(grid, thin, replace(self.planning, clearance_margin=0.0), self._touched)
 
     def _segment(self, view: _View) -> Rooms:
         """The rooms of the present map; those of a moment ago where the map's window is the same."""

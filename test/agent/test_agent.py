@@ -47,6 +47,28 @@ def test_one_episode_from_frames_to_stop_twice_the_same(simulator):
     assert runs[0] == runs[1]
 
 
+def test_the_navigator_hears_in_map_what_the_base_felt_in_odom(simulator):
+    """The base is held; odometry has begun elsewhere and drifted."""
+    a, robot, felt = agent(), RobotProfile(), []
+    a.reset("find the red sofa")
+    a.navigator.touch = lambda points, T: felt.append(points @ T[:2, :2].T + T[:2, 3])
+    T_map_base, T_odom_base = pose2d(3.0, -1.0, 0.5), pose2d(-0.4, 0.2, -1.2)
+    observation = simulator.reset(near_episode())
+    T_camera, nothing = T_map_base @ observation.T_base_camera, np.full_like(observation.depth, np.nan)
+    nobody = np.zeros_like(observation.instance_ids)
+    frame = RGBDFrame(observation.stamp, simulator.camera(), T_camera, observation.color, nothing, nobody)
+    a.observe(frame, T_map_base, T_odom_base, observation.T_base_camera)
+    ahead = np.array([math.cos(0.5), math.sin(0.5)])
+    path = np.array([T_map_base[:2, 3], T_map_base[:2, 3] + 2.0 * ahead])
+    a.follower.follow(path, None, T_odom_base @ np.linalg.inv(T_map_base))
+    for k in range(12):
+        a.control(k * 50_000_000, T_odom_base)
+    assert len(felt) == 1
+    off = felt[0] - T_map_base[:2, 3]
+    assert (np.abs(np.linalg.norm(off, axis=1) - robot.footprint_radius) < 0.06).all()
+    assert (off @ ahead > 0.1).all()
+
+
 def test_reset_forgets_the_last_building(simulator):
     a = agent()
     observation = simulator.reset(near_episode())

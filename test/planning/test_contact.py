@@ -133,3 +133,23 @@ def test_an_unseen_wall_is_touched_briefly_and_then_remembered(wall):
     assert farthest > 0.2, "it never set out"
     assert 0 < pushing <= 20, "it must notice the contact and back off"
     assert follower.recovery.count >= 1
+
+
+@pytest.mark.parametrize("yaw", [0.0, 2.0])
+def test_what_was_touched_is_told_once_where_it_is(yaw):
+    """A base that is held half a metre off the origin of odom touches something at its front, at its footprint."""
+    robot, T = RobotProfile(), pose2d(0.5, -0.2, yaw)
+    follower, told = PathFollower(robot), []
+    ahead = np.array([math.cos(yaw), math.sin(yaw)])
+    follower.follow(np.array([T[:2, 3], T[:2, 3] + 2.0 * ahead]), None, np.eye(4))
+    for k in range(12):
+        follower.command(k * PERIOD, T)
+        told.append(follower.touched)
+    felt = [t for t in told if len(t)]
+    assert len(felt) == 1
+    off = felt[0] - T[:2, 3]
+    gaps = np.linalg.norm(off, axis=1)
+    assert (gaps > robot.footprint_radius).all() and (gaps < robot.footprint_radius + 0.06).all()
+    assert (off @ ahead > 0.7 * gaps).all()
+    follower.reset()
+    assert len(follower.touched) == 0

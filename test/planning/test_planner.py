@@ -51,6 +51,24 @@ def test_clearance_is_distance_to_the_nearest_occupied_border():
     assert (clearance[g.data == OCCUPIED] == 0).all()
 
 
+def test_ways_lead_past_what_was_touched_where_there_are_others():
+    data = room()
+    data[:, 60:62] = OCCUPIED
+    data[18:34, 60:62] = data[58:74, 60:62] = FREE
+    touched = np.array([[3.0, y] for y in np.linspace(1.1, 1.5, 9)] + [[-3.0, 1.0], [1.0, 99.0]])
+    start, goal, before = (1.0, 1.5), (5.0, 1.5), data.copy()
+    through = {}
+    for name, felt in (("none", None), ("felt", touched)):
+        path = Planner(grid(data), ROBOT, touched=felt).plan(start, goal)
+        through[name] = np.interp(3.05, path[:, 0], path[:, 1])
+    assert through["none"] < 1.8 and through["felt"] > 2.8
+    np.testing.assert_array_equal(data, before)
+
+    data[58:74, 60:62] = OCCUPIED  # what was touched may have been the frame of the only door
+    path = Planner(grid(data), ROBOT, touched=touched).plan(start, goal)
+    assert path is not None and np.interp(3.05, path[:, 0], path[:, 1]) < 1.8
+
+
 def test_clearance_of_an_empty_map_is_large():
     assert clearance_of(grid(np.full((5, 5), FREE, np.int8))).min() > 100
 

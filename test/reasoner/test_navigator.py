@@ -240,6 +240,39 @@ def test_blocked_way_is_given_up_and_another_one_taken():
     assert flat.run(navigator)[0].status == "failed"
 
 
+def test_what_the_base_felt_is_driven_around_for_the_rest_of_the_goal():
+    """A bar that no camera sees closes the near one of two doors."""
+
+    def drive_to_the_oven(feels):
+        flat, navigator = Flat(things()), Navigator()
+        flat.truth[60:76, 80:82] = FREE
+        drive, y = flat.drive, []
+
+        def drive_up_to_the_bar(out):
+            before = flat.x, flat.y
+            drive(out)
+            if max(before[0], flat.x) > 3.75 and before[0] < 4.0 and 1.4 < flat.y < 2.5 and flat.x > before[0]:
+                if feels:
+                    bar = np.column_stack([np.full(5, 1.0), flat.y - 1.0 + np.linspace(-0.1, 0.1, 5)])
+                    navigator.touch(bar, pose2d(3.0, 1.0, 0.0))
+                flat.x, flat.y = before
+            if 3.9 < flat.x < 4.2:
+                y.append(flat.y)
+
+        flat.drive = drive_up_to_the_bar
+        navigator.reset("find the black oven")
+        return flat.run(navigator, 90.0)[0], y, flat, navigator
+
+    out, y, flat, navigator = drive_to_the_oven(feels=True)
+    assert out.status == "stopped" and min(y) > 2.5, "it comes through the other door"
+    assert drive_to_the_oven(feels=False)[0].status == "running"
+
+    navigator.reset("find the black oven")
+    grid = OccupancyGrid(flat.truth, RES, (0.0, 0.0), flat.stamp)
+    path = navigator.update(flat.stamp, pose2d(1.0, 2.0, 0.0), grid, tuple(flat.seen.values())).path
+    assert 1.4 < np.interp(4.05, path[:, 0], path[:, 1]) < 2.5, "the next goal knows nothing of it"
+
+
 def test_of_two_rooms_without_a_door_between_it_stops_at_the_things_of_the_right_one():
     flat, navigator = (
         Flat([*things(), thing(5, "coffee table", "white", 2.0, 1.0), thing(6, "tv", "black", 0.4, 3.0)]),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from embodied_nav.bringup import Process
+from embodied_nav.robot import RobotProfile
 
 pytestmark = pytest.mark.ros
 
@@ -167,6 +168,22 @@ def test_guards_the_wishes_of_another_controller(driving):
     assert driving.robot.commands[-1][1] >= -0.15
     timer.cancel()
     assert driving.seconds_until_standing() < 0.6
+
+
+def test_tells_what_the_base_touches(start_graph):
+    """The robot stands still whatever it is told: something holds it."""
+    from nav_msgs.msg import GridCells
+
+    from embodied_nav.nodes import qos
+    from embodied_nav.nodes.conversions import cells_array
+
+    driving = Driving(start_graph, {"contact.min_speed": 0.08})
+    touched = driving.graph.listen(GridCells, "touched", qos.reliable())
+    assert driving.graph.until(lambda: touched, 60.0), driving.diagnostics("control")
+    off = cells_array(touched[0]) - driving.robot.T_odom_base[:2, 3]
+    radius = RobotProfile().footprint_radius
+    assert touched[0].header.frame_id == "odom" and touched[0].cell_width == pytest.approx(0.04)
+    assert len(off) and (np.abs(np.linalg.norm(off, axis=1) - radius) < 0.06).all()
 
 
 def test_stamped_commands_on_request(start_graph):
