@@ -297,7 +297,11 @@ def _pages(memory: SpatialMemory, token: int, after: Ledger, budget: int | None)
     after.paged = token
     if memory.pager is None or budget == 0:
         return []
-    after.paged = int(memory.store.arrays.counts[CLOCK])
+    a, n = memory.store.arrays, memory.store.blocks
+    state = after.blocks
+    late = ((a.block_clock[:n] != state.clock) | (a.block_keys[:n] != state.keys)) & (a.block_keys[:n] >= 0)
+    # One that was too much for the budget may leave before its turn comes: it is asked for among those on disk then.
+    after.paged = int(min(a.counts[CLOCK], a.block_clock[:n][late].min(initial=a.counts[CLOCK] + 1) - 1))
     return list(memory.pager.pages(token))
 
 

@@ -450,3 +450,18 @@ def test_the_scratch_file_leaves_nothing_behind_however_the_process_ends(tmp_pat
     pager.bring(pack_array(cube(0, 0, 0)))
     assert (store.find(pack_array(cube(0, 0, 0))) >= 0).all()
     pager.close()
+def test_what_leaves_before_its_turn_to_be_written_is_written_from_the_disk():
+    from embodied_nav.memory.cuts import Ledger, take_cut
+
+    memory, ledger, written = SpatialMemory(MemoryConfig(max_megabytes=2.0, max_depth=3.0, carve=False)), Ledger(), {}
+    for i in range(150):
+        memory.integrate(looking(0.4 * i, i + 1))
+        # Far less than what comes in, and at last everything.
+        cut = take_cut(memory, ledger, 200 if i < 149 else None)
+        ledger = cut.after
+        if cut.blocks is not None:
+            written.update(zip(cut.blocks.keys.tolist(), cut.blocks.counts.tolist(), strict=True))
+        written.update((page.key, len(page.voxels)) for page in cut.pages)
+    keys, counts = np.unique([block_key(k) for k in content(memory)], return_counts=True)
+    assert memory.pager.voxels > len(memory) and ledger.whole
+    assert written == dict(zip(keys.tolist(), counts.tolist(), strict=True))
