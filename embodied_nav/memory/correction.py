@@ -9,6 +9,7 @@ exchange. Knows nothing of images and of where poses come from.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,18 +25,28 @@ from .features import FeatureHits
 from .features import add as add_features
 from .fusion import FrameHasher, FrameVoxels, sighting_weights, upsert
 from .grid import voxel_points
-from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, block_key, pack, pack_array, unpack_array
+from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, block_key, pack, unpack_array
 from .local_clouds import LocalCloud, View, cloud_points, shrink_depth, view_points
 from .regrouping import regroup
 from .schema import VOXEL
-from .store import CLOCK, Arrays, VoxelStore, add_row, find_block, find_or_add_block, remove_row, table_bits
+from .store import (
+    CLOCK,
+    Arrays,
+    VoxelStore,
+    add_row,
+    find_block,
+    find_or_add_block,
+    find_row,
+    remove_row,
+    table_bits,
+)  # fmt: skip
 from .votes import ClassTable, cast_votes
 
 if TYPE_CHECKING:
     from .grid import ColumnGrid
 
 #: Clouds that are brought into voxels ahead of the one that is put into the map, and threads for it.
-_AHEAD, _THREADS = 4, 2
+_AHEAD, _THREADS = 6, min(max((os.cpu_count() or 1) - 1, 2), 4)
 #: Pixels of a row that show enough of free space.
 _LOOK_WIDTH = 80
 #: A vote whose voxel is not there goes to one within this (voxels): what lies on voxels' faces falls to either side.
@@ -171,12 +182,24 @@ class Replay:
 
     def _rows(self, points: np.ndarray, T: np.ndarray, near: float = 0.0) -> np.ndarray:
         """Rows of the voxels that points at T lie in, else of one that they lie so ``near`` to (voxels); -1."""
-        p = (points.astype(np.float64) @ T[:3, :3].T + T[:3, 3]) / self._config.voxel_size
-        rows = self._store.find(pack_array(np.floor(p)))
-        for shift in near * np.vstack([np.eye(3), -np.eye(3)]) if near else ():
-            lost = np.flatnonzero(rows < 0)
-            rows[lost] = self._store.find(pack_array(np.floor(p[lost] + shift)))
-        return rows
+        T = np.ascontiguousarray(T, np.float64)
+        return _rows_of_points(self._store.arrays, np.ascontiguousarray(points), T, self._config.voxel_size, near)
+
+
+@njit(cache=True, nogil=True)
+def _rows_of_points(store, points, T, voxel_size, near):
+    out, p, bits = np.empty(points.shape[0], np.int64), np.empty(3), table_bits(store)
+    for i in range(points.shape[0]):
+        x, y, z = np.float64(points[i, 0]), np.float64(points[i, 1]), np.float64(points[i, 2])
+        for a in range(3):
+            p[a] = (T[a, 0] * x + T[a, 1] * y + T[a, 2] * z + T[a, 3]) / voxel_size
+        out[i] = find_row(store, pack(np.floor(p[0]), np.floor(p[1]), np.floor(p[2])), bits)
+        for k in range(6 if near > 0 else 0):
+            if out[i] < 0:
+                p[k % 3] += near if k < 3 else -near
+                out[i] = find_row(store, pack(np.floor(p[0]), np.floor(p[1]), np.floor(p[2])), bits)
+                p[k % 3] -= near if k < 3 else -near
+    return out
 
 
 class Correction:

@@ -405,7 +405,7 @@ def _find_or_add(store: Arrays, keys, rows):
     bits = table_bits(store)
     clock = store.counts[CLOCK]
     last_block_key, block = np.int64(NO_KEY), np.int64(-1)
-    new = 0
+    new, pages, block_clock = 0, store.pages, store.block_clock
     for e in range(keys.size):
         key = keys[e]
         bk = block_key(key)
@@ -414,14 +414,14 @@ def _find_or_add(store: Arrays, keys, rows):
             last_block_key = bk
         r = np.int64(-1)
         if block >= 0:
-            r = np.int64(store.pages[block, slot_in_block(key)]) - 1
+            r = np.int64(pages[block, slot_in_block(key)]) - 1
             if r < 0:
                 r = add_row(store, block, key)
                 new += r >= 0
         if r < 0:
             store.counts[REFUSED] += 1
         else:
-            store.block_clock[block] = clock
+            block_clock[block] = clock
         rows[e] = r
     return new
 
@@ -429,11 +429,11 @@ def _find_or_add(store: Arrays, keys, rows):
 @njit(cache=True, nogil=True)
 def _fuse(store: Arrays, rows, keys, sums, sightings, stamps, max_evidence, min_evidence, raised):
     """Adds the voxels to their rows; returns how many keys it put into ``raised``."""
-    n_raised = 0
+    n_raised, all_rows = 0, store.rows
     for e in range(rows.size):
         if rows[e] < 0:
             continue
-        row = store.rows[rows[e]]
+        row = all_rows[rows[e]]
         n = sums[e, 6]
         total = row.weight + n
         share = n / total

@@ -28,7 +28,7 @@ VOTE = np.dtype([("p", "<f4", 3), ("class", "<i2"), ("votes", "<f4")])
 #: around one; another view is kept when the camera moved or turned so far since the last.
 VIEW_WIDTH, VIEW_FACTOR, VIEW_DISTANCE, VIEW_ANGLE = 240, 3, 0.08, 0.12
 #: A frame is kept whole whose pixels lie farther apart than this (cells), up to so many pixels a cloud.
-WHOLE_FROM, WHOLE_PIXELS = 0.25, 12 * 320 * 240
+WHOLE_FROM, WHOLE_PIXELS = 0.2, 8 * 320 * 240
 
 
 @dataclass(eq=False)

@@ -307,6 +307,9 @@ def _probe_lengths(block_keys, table_keys):
     return out
 
 
+# What is called once a voxel is put into its caller: to hand over all of ``Arrays`` takes ten times what it does.
+
+
 @njit(cache=True, nogil=True)
 def table_bits(store):
     """Bits of the block table's size."""
@@ -316,7 +319,7 @@ def table_bits(store):
     return bits
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _slot(store, key, bits):
     """Where the block table holds a block key, or the empty slot where it belongs."""
     mask = store.table_keys.size - 1
@@ -326,14 +329,14 @@ def _slot(store, key, bits):
     return h
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def find_block(store, key, bits):
     """Block number of a block key, or -1."""
     h = _slot(store, key, bits)
     return np.int64(store.table_blocks[h]) if store.table_keys[h] == key else np.int64(-1)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def find_or_add_block(store, key, bits):
     """Block number of a block key, made where there is none; -1 where the store is full."""
     h = _slot(store, key, bits)
@@ -354,7 +357,7 @@ def find_or_add_block(store, key, bits):
     return b
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def add_row(store, block, key):
     """A zeroed row for a voxel that is not there yet; -1 where the store is full."""
     if store.counts[FREE_ROWS] > 0:
@@ -383,7 +386,7 @@ def add_row(store, block, key):
     return r
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def remove_row(store, block, r):
     """Frees the row of a voxel."""
     s = slot_in_block(store.rows[r].key)
@@ -445,7 +448,7 @@ def _needed(store, keys):
     return rows, np.unique(missing[:n]).size
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def find_row(store, key, bits):
     """Row number of a voxel, or -1."""
     b = find_block(store, block_key(key), bits)
