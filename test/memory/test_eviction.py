@@ -450,6 +450,8 @@ def test_the_scratch_file_leaves_nothing_behind_however_the_process_ends(tmp_pat
     pager.bring(pack_array(cube(0, 0, 0)))
     assert (store.find(pack_array(cube(0, 0, 0))) >= 0).all()
     pager.close()
+
+
 def test_what_leaves_before_its_turn_to_be_written_is_written_from_the_disk():
     from embodied_nav.memory.cuts import Ledger, take_cut
 
