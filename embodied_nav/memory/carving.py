@@ -81,6 +81,26 @@ class Carver:
             self._touched[classes] = False
         return Carved(self._lowered[:n], classes, removed)
 
+    def reaches(
+        self, blocks: np.ndarray, depth: np.ndarray, camera: Camera, T: np.ndarray, voxel_size: float
+    ) -> np.ndarray:
+        """Which blocks (B keys) a depth image could carve voxels of: B bool. Arguments as above."""
+        K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+        R = invert(np.asarray(T, np.float64))
+        return _reaches(
+            blocks, np.ascontiguousarray(depth), depth_scale(depth), K, R, voxel_size, self._settings
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _reaches(blocks, depth, scale, K, R, voxel_size, settings):
+    planes, tiles = view_planes(K, depth.shape[1], depth.shape[0]), _farthest(depth)
+    out = np.zeros(blocks.size, np.bool_)
+    for i in range(blocks.size):
+        if block_in_view(blocks[i], R, planes, voxel_size, settings[3], settings[4]):
+            out[i] = _limit(blocks[i], tiles, np.float32(1) / scale, K, R, voxel_size, settings) != 0.0
+    return out
+
 
 @njit(cache=True, nogil=True)
 def blocks_near(store, position, reach, voxel_size):

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..geometry import Camera, invert
+from ..geometry import Camera
 from .carving import Carver, blocks_near
 from .config import MemoryConfig
+from .extent import blocks_looked_through, cloud_blocks, cloud_box, in_box
 from .features import FeatureHits
 from .features import add as add_features
 from .fusion import FrameHasher, FrameVoxels, sighting_weights, upsert
 from .grid import voxel_points
-from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, OFFSET, block_key, pack, unpack_array
-from .local_clouds import LocalCloud, View, cloud_points, shrink_depth, view_points
+from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, pack, unpack_array
+from .local_clouds import LocalCloud, View, shrink_depth, view_points
 from .regrouping import regroup
 from .schema import VOXEL
 from .store import (
@@ -232,9 +233,8 @@ class Correction:
         self.store = VoxelStore(c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type)
         self.blocks, touching = None, np.ones(len(self.clouds), np.bool_)
         if not self.everything and sum(p.moved for p in self.clouds) < MOST * len(self.clouds):
-            own = [_known_blocks(p.cloud, p.after, c.voxel_size) for p in self.clouds]
-            self.blocks = self._touched(own)
-            touching = np.array([bool(_among(b, self.blocks).any()) for b in own], np.bool_)
+            self.blocks = self._touched([p for p in self.clouds if p.moved])
+            touching = np.array([self._touching(p) for p in self.clouds], np.bool_)
         self._replay = Replay(c, self.store, self.grid, self.blocks)
         self._replay.clouds(self.clouds, touching)
         for p in self.clouds:
@@ -267,18 +267,23 @@ class Correction:
         _exchange(store.arrays, self.store.arrays, self.blocks)
         return False
 
-    def _touched(self, own: list[np.ndarray]) -> np.ndarray:
+    def _touched(self, moved: Sequence[Placed]) -> np.ndarray:
         """Sorted keys of the blocks that moved clouds lie in or look through, where they were and where they belong."""
-        size = self._config.voxel_size
-        parts = [own[i] for i, p in enumerate(self.clouds) if p.moved]
-        parts += [cloud_blocks(p.cloud, p.before, size) for p in self.clouds if p.moved]
-        if self._config.carve:
-            known = np.unique(np.concatenate([self._known, *own]))
-            for p in (p for p in self.clouds if p.moved):
-                for view in p.cloud.views:
-                    for T in (p.before @ view.T, p.after @ view.T):
-                        parts.append(known[seen_through(known, view, T, self._config)])
+        c, looks = self._config, carver(self._config)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            places = [(p.cloud, T) for p in moved for T in (p.before, p.after)]
+            parts = list(pool.map(lambda place: cloud_blocks(*place, c), places))
+            if c.carve:
+                known = np.unique(np.concatenate([self._known, *parts]))
+                through = pool.map(lambda place: blocks_looked_through(*place, known, looks, c), places)
+                parts += [blocks for view in through for blocks in view]
         return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+
+    def _touching(self, p: Placed) -> bool:
+        """Whether a cloud can have hit one of the blocks that are made again."""
+        return p.moved or bool(
+            in_box(self.blocks, *cloud_box(p.cloud, p.after, self._config), self._config.voxel_size).any()
+        )
 
 
 def carver(config: MemoryConfig) -> Carver:
@@ -307,81 +312,6 @@ def anchors(clouds: Sequence[LocalCloud]) -> list[int]:
         if ids[i] < 0:
             ids[i] = ids[i - 1]
     return ids
-
-
-def _known_blocks(cloud: LocalCloud, T: np.ndarray, voxel_size: float) -> np.ndarray:
-    """As :func:`cloud_blocks`; remembered for as long as the cloud stays there."""
-    if cloud.blocks is None or cloud.blocks[0] is not T:
-        cloud.blocks = (T, cloud_blocks(cloud, T, voxel_size))
-    return cloud.blocks[1]
-
-
-def cloud_blocks(cloud: LocalCloud, T: np.ndarray, voxel_size: float) -> np.ndarray:
-    """Sorted keys of the blocks that a cloud at T (4x4) touches, with half a voxel to spare."""
-    points = cloud_points(cloud, voxel_size)
-    return np.unique(_point_blocks(points, np.ascontiguousarray(T, np.float64), voxel_size))
-
-
-@njit(cache=True, nogil=True)
-def _point_blocks(points, T, voxel_size):
-    out = np.empty(1024, np.int64)
-    n, last = 0, np.int64(-1)
-    for i in range(points.shape[0]):
-        u, v, w = points[i, 0], points[i, 1], points[i, 2]
-        x = (T[0, 0] * u + T[0, 1] * v + T[0, 2] * w + T[0, 3]) / voxel_size
-        y = (T[1, 0] * u + T[1, 1] * v + T[1, 2] * w + T[1, 3]) / voxel_size
-        z = (T[2, 0] * u + T[2, 1] * v + T[2, 2] * w + T[2, 3]) / voxel_size
-        low = block_key(pack(np.floor(x - 0.5), np.floor(y - 0.5), np.floor(z - 0.5)))
-        high = block_key(pack(np.floor(x + 0.5), np.floor(y + 0.5), np.floor(z + 0.5)))
-        if low == high == last:
-            continue
-        last = low if low == high else np.int64(-1)
-        for k in range(8 if low != high else 1):
-            a, b, c = (k >> 2) - 0.5, ((k >> 1) & 1) - 0.5, (k & 1) - 0.5
-            if n == out.size:
-                bigger = np.empty(2 * n, np.int64)
-                bigger[:n] = out
-                out = bigger
-            out[n] = block_key(pack(np.floor(x + a), np.floor(y + b), np.floor(z + c)))
-            n += 1
-    return out[:n]
-
-
-def seen_through(blocks: np.ndarray, view: View, T: np.ndarray, config: MemoryConfig) -> np.ndarray:
-    """Which blocks (B keys) reach before a surface that a view at T (4x4, map from optical frame) sees: B bool."""
-    camera = view.camera
-    K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    near, far = config.min_depth, config.max_depth
-    return _seen_through(blocks, view.depth, K, invert(np.asarray(T, np.float64)), config.voxel_size, near, far)
-
-
-@njit(cache=True, nogil=True)
-def _seen_through(blocks, depth, K, R, voxel_size, near, far):
-    side = BLOCK_SIDE * voxel_size
-    radius = 0.8660254037844386 * side
-    out = np.zeros(blocks.size, np.bool_)
-    height, width = depth.shape
-    for i in range(blocks.size):
-        key = blocks[i]
-        bx = ((key >> (2 * BITS)) * BLOCK_SIDE - OFFSET) * voxel_size + 0.5 * side
-        by = (((key >> BITS) & MASK) * BLOCK_SIDE - OFFSET) * voxel_size + 0.5 * side
-        bz = ((key & MASK) * BLOCK_SIDE - OFFSET) * voxel_size + 0.5 * side
-        z = R[2, 0] * bx + R[2, 1] * by + R[2, 2] * bz + R[2, 3]
-        if z < near - radius or z > far + radius:
-            continue
-        x = R[0, 0] * bx + R[0, 1] * by + R[0, 2] * bz + R[0, 3]
-        y = R[1, 0] * bx + R[1, 1] * by + R[1, 2] * bz + R[1, 3]
-        if z <= radius:
-            out[i] = x * x + y * y + z * z <= 4 * radius * radius
-            continue
-        u, v = K[0] * x / z + K[2], K[1] * y / z + K[3]
-        ru, rv = K[0] * radius / (z - 0.7 * radius) + 1, K[1] * radius / (z - 0.7 * radius) + 1
-        if u + ru < 0 or v + rv < 0 or u - ru > width - 1 or v - rv > height - 1:
-            continue
-        for q in range(max(int(v - rv), 0), min(int(v + rv) + 2, height)):
-            for p in range(max(int(u - ru), 0), min(int(u + ru) + 2, width)):
-                out[i] |= depth[q, p] > 1000.0 * (z - radius)
-    return out
 
 
 def _blocks_of(keys: np.ndarray) -> np.ndarray:

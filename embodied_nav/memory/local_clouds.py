@@ -64,7 +64,6 @@ class LocalCloud:
         votes: (M,) VOTE.
         features: of the frames that brought some, points in the cloud's frame.
         frames: how many went in. number: the cloud's name in a memory file, -1 before it is written.
-        blocks: (a pose, the blocks of the map that the closed cloud touches there), where somebody has asked.
 
     An array in it is never written to, only replaced: who saved it tells by its identity what changed.
     """
@@ -79,7 +78,6 @@ class LocalCloud:
     frames: int = 0
     number: int = -1
     features: list[FeatureHits] = field(default_factory=list)
-    blocks: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def frames_a_bit(self) -> int:

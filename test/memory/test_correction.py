@@ -11,6 +11,11 @@ from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe
 from embodied_nav.geometry import pose2d
 from embodied_nav.memory import MemoryConfig, SpatialMemory
+from embodied_nav.memory.correction import Placed, Replay, carver
+from embodied_nav.memory.extent import blocks_looked_through, cloud_blocks, cloud_box, in_box
+from embodied_nav.memory.keys import block_key
+from embodied_nav.memory.local_clouds import CloudBuilder
+from embodied_nav.memory.store import VoxelStore
 
 
 def drift(k, scale=1.0):
@@ -116,3 +121,29 @@ def test_a_bounded_memory_moves_what_it_has_on_disk(walk_frames):
     free.move_keyframes(targets)
     assert bounded.all_voxels == len(free)
     assert isinstance(bounded, SpatialMemory)
+
+
+def test_what_a_cloud_can_touch_holds_what_it_does_touch(walk_frames):
+    """Of whole frames and of cells, at random poses: blocks of its voxels, and blocks that its views carve."""
+    config = MemoryConfig()
+    for seed, whole in ((9, 0), (-12, 10**7)):
+        builder = CloudBuilder(0.05, 0.1, 5.0, whole=whole)
+        builder.start(0, walk_frames[0].T_map_camera, 1)
+        for f in walk_frames[:3]:
+            builder.add(f, f.T_map_camera)
+        cloud, T = builder.close(), drift(seed) @ walk_frames[0].T_map_camera
+        memory = build(walk_frames)
+        before = dict(zip(memory.store.rows["key"].tolist(), memory.store.rows["evidence"].tolist(), strict=True))
+        known = np.unique(memory.store.arrays.block_keys[: memory.store.blocks])
+        replay = Replay(config, VoxelStore(1 << 20), memory.grid.blank(), None)
+        replay.clouds([Placed(cloud, cloud.votes, T, T)], np.ones(1, np.bool_))
+        touched = replay._store.arrays.block_keys[: replay._store.blocks]
+        assert len(touched) > 50 and np.isin(touched, cloud_blocks(cloud, T, config)).all()
+        assert in_box(touched, *cloud_box(cloud, T, config), 0.05).all()
+        looked = np.unique(np.concatenate(blocks_looked_through(cloud, T, known, carver(config), config)))
+        for v in cloud.views:
+            carver(config)(memory.store, v.depth, v.camera, T @ v.T, 10**18, 0.05)
+        rows = memory.store.rows
+        kept = dict(zip(rows["key"].tolist(), rows["evidence"].tolist(), strict=True))
+        carved = [k for k, e in before.items() if k >= 0 and kept.get(k) != e]
+        assert len(carved) > 10 and np.isin([block_key(k) for k in carved], looked).all()
