@@ -1,11 +1,14 @@
 """A corrected map of many keyframes: beside integrating all frames again, and beside a naive replay.
 
-    python bench/bench_loop_closure.py ../shared/data/7scenes-kitchen [--keyframes 1000] [--frames 5] [--dim 0]
+    python bench/bench_loop_closure.py ../shared/data/7scenes-kitchen [--keyframes 1000] [--frames 5] [--width 640]
+        [--dim 0]
 
-Each keyframe holds ``--frames`` real frames of the folder; the sequence is repeated, every round in a place of its own,
-so that the map grows as a building does. Measured: all keyframes moved; the last fifth moved; the naive way (every
-point of every cloud through numpy.unique, all blocks anew); every frame integrated again (measured on one round). And
-how alike a map that drifted and was corrected and one of the true poses are (one round), with and without carving.
+Each keyframe holds ``--frames`` real frames of the folder, ``--width`` pixels wide; the sequence is repeated, every
+round in a place of its own, so that the map grows as a building does. Measured: all keyframes of a map that drifted
+moved to where they belong; the last fifth of them; what frames and questions that come meanwhile wait; the naive way
+(every point of every cloud through numpy.unique, all blocks anew); every frame integrated again (measured on one
+round). And how alike a map that drifted and was corrected and one of the true poses are (one round), with and without
+carving: all voxels, those that are occupied (evidence of ``min_evidence`` at least), and the occupancy grid.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ import numpy as np
 ROUND = 8.0  # m between two rounds
 
 
-def frames_of(folder: Path, count: int) -> list:
+def frames_of(folder: Path, count: int, width: int = 640) -> list:
+    """Real frames, every n-th pixel of every n-th row."""
     from memory_peers import read_frames
 
     from embodied_nav.frames import RGBDFrame
@@ -30,8 +34,10 @@ def frames_of(folder: Path, count: int) -> list:
     K = np.loadtxt(folder / "camera-intrinsics.txt")
     out = []
     for i, (mm, color, T) in enumerate(read_frames(folder, count)):
+        n = mm.shape[1] // width
+        mm, color = mm[::n, ::n], np.ascontiguousarray(color[::n, ::n])
         depth = np.where(mm == 0, np.float32(np.nan), mm.astype(np.float32) / 1000)
-        camera = Camera(mm.shape[1], mm.shape[0], K[0, 0], K[1, 1], K[0, 2], K[1, 2])
+        camera = Camera(mm.shape[1], mm.shape[0], K[0, 0] / n, K[1, 1] / n, K[0, 2] / n, K[1, 2] / n)
         out.append(RGBDFrame(i + 1, camera, T, color, depth))
     return out
 
@@ -86,25 +92,58 @@ def repeated(memory, count: int):
 
 def naive(memory, poses: dict[int, np.ndarray]) -> float:
     """Clear, then every cloud's points through numpy.unique into a dictionary; no carving. Seconds of CPU."""
-    from embodied_nav.memory.cells import middles
+    from embodied_nav.memory.local_clouds import cloud_points
 
     start = time.process_time()
     table: dict[int, np.ndarray] = {}
     for cloud in memory.clouds:
         T = poses[cloud.keyframe_id]
-        p = middles(cloud.hits, 0.05) @ T[:3, :3].T + T[:3, 3]
+        p = cloud_points(cloud, 0.05) @ T[:3, :3].T + T[:3, 3]
         ijk = np.floor(p / 0.05).astype(np.int64) + (1 << 20)
         keys, inverse = np.unique((ijk[:, 0] << 42) | (ijk[:, 1] << 21) | ijk[:, 2], return_inverse=True)
-        sums = np.stack([np.bincount(inverse, cloud.hits["weight"] * p[:, k]) for k in range(3)], 1)
+        sums = np.stack([np.bincount(inverse, p[:, k]) for k in range(3)], 1)
         for key, row in zip(keys.tolist(), sums, strict=True):
             old = table.get(key)
             table[key] = row if old is None else old + row
     return time.process_time() - start
 
 
-def alike(a, b) -> float:
-    ka, kb = (m.store.rows["key"][m.store.rows["key"] >= 0] for m in (a, b))
-    return len(np.intersect1d(ka, kb)) / len(np.union1d(ka, kb))
+def alike(a, b) -> tuple[float, float, float]:
+    """IoU of all voxels, of the occupied ones, of the cells that the grid calls occupied."""
+    out = []
+    for least in (-np.inf, a.config.min_evidence):
+        rows = [m.store.rows for m in (a, b)]
+        ka, kb = (r["key"][(r["key"] >= 0) & (r["evidence"] >= least)] for r in rows)
+        out.append(len(np.intersect1d(ka, kb)) / len(np.union1d(ka, kb)))
+    cells = []
+    for grid in (m.occupancy() for m in (a, b)):
+        y, x = np.nonzero(grid.data == 100)
+        origin = np.rint(np.asarray(grid.origin) / grid.resolution).astype(int)
+        cells.append(set(zip((x + origin[0]).tolist(), (y + origin[1]).tolist(), strict=True)))
+    return out[0], out[1], len(cells[0] & cells[1]) / max(len(cells[0] | cells[1]), 1)
+
+
+def beside(memory, poses: dict[int, np.ndarray], frames: list) -> tuple[list[float], list[float]]:
+    """Milliseconds that frames and questions take while a correction runs, and while none does."""
+    from threading import Thread
+
+    def once(i: int) -> float:
+        f = dataclasses.replace(frames[i % len(frames)], stamp=memory.stamp + 1)
+        start = time.perf_counter()
+        memory.integrate(f)
+        memory.voxels((f.T_map_camera[:3, 3] - 1.0, f.T_map_camera[:3, 3] + 1.0))
+        return 1e3 * (time.perf_counter() - start)
+
+    quiet = [once(i) for i in range(20)]
+    correction = memory.begin_correction(poses)
+    thread = Thread(target=correction.run)
+    thread.start()
+    busy = []
+    while thread.is_alive():
+        busy.append(once(len(busy)))
+        time.sleep(0.05)
+    memory.apply(correction)
+    return busy, quiet
 
 
 def main() -> None:
@@ -114,10 +153,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--keyframes", type=int, default=1000)
     parser.add_argument("--frames", type=int, default=5, help="frames a keyframe")
+    parser.add_argument("--width", type=int, default=640, choices=(160, 320, 640))
     parser.add_argument("--dim", type=int, default=0)
     parser.add_argument("--round", type=int, default=20, help="keyframes that differ")
     args = parser.parse_args()
-    frames = frames_of(args.folder, args.round * args.frames)
+    frames = frames_of(args.folder, args.round * args.frames, args.width)
     for carve in (False, True):
         config = MemoryConfig(carve=carve, feature_dim=args.dim)
         moved = corrections(args.round)
@@ -125,26 +165,28 @@ def main() -> None:
         truth, _ = build(frames, args.frames, None, config)
         before = alike(drifted, truth)
         drifted.move_keyframes({i: k.T_map_camera for i, k in truth.keyframes.items()})
-        name = "carving" if carve else "no carving"
-        print(f"IoU of all voxels with a map of the true poses, {name}:")
-        print(f"  {before:.3f} drifted, {alike(drifted, truth):.4f} corrected")
+        print(f"IoU with a map of the true poses, {'carving' if carve else 'no carving'}: all voxels, occupied, grid")
+        for name, values in (("drifted", before), ("corrected", alike(drifted, truth))):
+            print(f"  {name:9s} " + " ".join(f"{v:.4f}" for v in values))
     config = MemoryConfig(feature_dim=args.dim)
     memory, seconds = build(frames, args.frames, None, config)
     again = seconds / args.round * args.keyframes
     memory = repeated(memory, args.keyframes)
     memory.rebuild_from_keyframes({})
     hits = np.mean([len(c.hits) for c in memory.clouds])
-    views = np.mean([len(c.views) for c in memory.clouds])
+    whole = np.mean([sum(v.color is not None for v in c.views) for c in memory.clouds])
+    views = np.mean([len(c.views) for c in memory.clouds]) - whole
     print(f"{args.keyframes} keyframes of {args.frames} frames, D = {args.dim}: {len(memory)} voxels,")
-    print(f"  {hits:.0f} cells and {views:.1f} views a keyframe")
-    poses = {i: c @ memory.keyframes[i].T_map_camera for i, c in enumerate(corrections(args.keyframes))}
-    last = {i: T for i, T in poses.items() if i >= 0.8 * args.keyframes}
-    for name, chosen in (("all keyframes", poses), ("the last fifth", last)):
-        back = {i: memory.keyframes[i].T_map_camera.copy() for i in chosen}
+    print(f"  {whole:.1f} whole frames, {hits:.0f} cells and {views:.1f} views a keyframe")
+    right = {i: k.T_map_camera.copy() for i, k in memory.keyframes.items()}
+    drift = {i: c @ right[i] for i, c in enumerate(corrections(args.keyframes))}
+    for name, least in (("all keyframes", 0.0), ("the last fifth", 0.8)):
+        chosen = {i for i in right if i >= least * args.keyframes}
         best = np.full((2, 2), np.inf)  # beside the running map, the exchange; wall, CPU
-        for target in (chosen, back):
+        for _ in range(3):
+            memory.move_keyframes({i: drift[i] for i in chosen})
             times = [(time.perf_counter(), time.process_time())]
-            correction = memory.begin_correction(target)
+            correction = memory.begin_correction({i: right[i] for i in chosen})
             correction.run()
             times.append((time.perf_counter(), time.process_time()))
             memory.apply(correction)
@@ -153,10 +195,15 @@ def main() -> None:
         print(f"  {name} moved: {best[0, 0]:.2f} s ({best[0, 1]:.2f} s of CPU) beside the running map,")
         print(f"    {best[1, 0] * 1e3:.0f} ms ({best[1, 1] * 1e3:.0f} ms of CPU) to exchange it")
         if name == "all keyframes":
-            whole = best[:, 1].sum()
-    slow = naive(memory, poses)
-    print(f"  naive replay in numpy, no carving: {slow:.1f} s of CPU, {slow / whole:.1f} times ours")
-    print(f"  integrating all frames again: {again:.1f} s of CPU, {again / whole:.1f} times ours")
+            cost = best[:, 1].sum()
+    slow = naive(memory, drift)
+    print(f"  naive replay in numpy, no carving: {slow:.1f} s of CPU, {slow / cost:.1f} times ours")
+    print(f"  integrating all frames again: {again:.1f} s of CPU, {again / cost:.1f} times ours")
+    if args.dim == 0:
+        busy, quiet = beside(memory, drift, frames)
+        for name, ms in (("while it runs", busy), ("without", quiet)):
+            what = f"median {np.median(ms):.1f}, worst {max(ms):.1f} ms" if ms else "none came"
+            print(f"  a frame and a question {name}: {what}")
 
 
 if __name__ == "__main__":

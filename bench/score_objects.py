@@ -1,10 +1,11 @@
 """Objects that the memory holds after a tour of simulated apartments against the truth, with a detector that errs.
 
-    python bench/score_objects.py [--seeds 3 4 5 17 42] [--wrong 0.1] [--missed 0.1]
+    python bench/score_objects.py [--seeds 3 4 5 17 42] [--wrong 0.1] [--missed 0.1] [--drift]
 
 Perception is ``simulator``; a share of its detections gets another label, a share is left out. True are the things
 that an unerring detector would have reported in one keyframe at least. A hit is an object of the right category with
-its centre at most 0.5 m (3D) from the true one.
+its centre at most 0.5 m (3D) from the true one. With ``--drift`` poses drift on the tour (2% of the way and 3 degrees a
+metre, at random), and the memory is scored before and after its keyframes have been moved to the true ones.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,8 +28,9 @@ from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.navigable import NavigableMap
 
 
-def run(seed: int, config: PerceptionConfig) -> tuple[SpatialMemory, list, float]:
-    """The memory after a tour, the things that were there to be seen, and seconds of CPU for their objects."""
+def run(seed: int, config: PerceptionConfig, drifts: bool) -> tuple[SpatialMemory, list, float, dict[int, np.ndarray]]:
+    """The memory after a tour, the things that were there to be seen, seconds of CPU for their objects, and the true
+    poses of keyframes."""
     robot, camera = RobotProfile(), Camera.from_hfov(320, 240, math.pi / 2)
     scene = describe(str(seed))
     poses = tour(NavigableMap(scene, robot))
@@ -37,11 +40,17 @@ def run(seed: int, config: PerceptionConfig) -> tuple[SpatialMemory, list, float
     erring.set_instances(names)
     seen: Counter[int] = Counter()
     previous, cost = None, 0.0
+    drift, true_poses, rng, last = np.eye(4), {}, np.random.default_rng(seed), None
     for frame in frames(scene, poses, robot, camera, noise_seed=seed):
+        true = frame.T_map_camera
+        if drifts:
+            drift = drift if last is None else drift @ _step(last, true, rng)
+            last, frame = true, replace(frame, T_map_camera=drift @ true)
         memory.integrate(frame)
         keyframe = gate.process(frame)
         if keyframe is not None:
             memory.add_keyframe(keyframe)
+            true_poses[keyframe.id] = true
             unerring.set_instances(names)
             truly = unerring.perceive(None, keyframe, "")
             for k in range(1, len(truly.objects) + 1):
@@ -54,7 +63,16 @@ def run(seed: int, config: PerceptionConfig) -> tuple[SpatialMemory, list, float
             started = time.process_time()
         memory.objects()
         cost += time.process_time() - started
-    return memory, [o for o in scene.objects if seen[o.instance]], cost
+    return memory, [o for o in scene.objects if seen[o.instance]], cost, true_poses
+
+
+def _step(last: np.ndarray, true: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What drift adds between two poses of the camera: a turn about where it is, and a shift."""
+    way = true[:2, 3] - last[:2, 3]
+    turn = pose2d(0.0, 0.0, rng.normal(0.0, math.radians(3.0)) * float(np.hypot(*way)))
+    turn[:3, 3] = true[:3, 3] - turn[:3, :3] @ true[:3, 3]
+    turn[:2, 3] += rng.normal(0.0, 0.02) * way
+    return turn
 
 
 def main() -> None:
@@ -63,13 +81,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 4, 5, 17, 42])
     parser.add_argument("--wrong", type=float, default=0.1)
     parser.add_argument("--missed", type=float, default=0.1)
+    parser.add_argument("--drift", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     scores = []
     print("seed  keyframes  true  found  precision  recall  F1     counts off by one  by more        CPU s")
     for seed in args.seeds:
         config = PerceptionConfig(wrong_labels=args.wrong, missed=args.missed, noise_seed=seed)
-        memory, truth, cost = run(seed, config)
+        memory, truth, cost, poses = run(seed, config, args.drift)
+        if args.drift:
+            drifted = score_objects(memory.objects(), truth, pose2d(0.0, 0.0, 0.0))
+            print(f"      drifted: F1 {drifted.f1:.3f}")
+            memory.move_keyframes(poses)
         score = score_objects(memory.objects(), truth, pose2d(0.0, 0.0, 0.0))
         scores.append(score)
         worse = {k: n for k, n in score.off.items() if abs(n) > 1}
