@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -97,7 +99,7 @@ class Replay:
 
     def clouds(self, placed: Sequence[Placed], touching: np.ndarray) -> None:
         """Hits, features, free space and carving of clouds in their order; only views of those not ``touching``."""
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(_THREADS, initializer=_stand_back) as pool:
             for p, steps in zip(placed, self._ahead(pool, placed, touching), strict=True):
                 self._put(p, steps)
 
@@ -270,7 +272,7 @@ class Correction:
     def _touched(self, moved: Sequence[Placed]) -> np.ndarray:
         """Sorted keys of the blocks that moved clouds lie in or look through, where they were and where they belong."""
         c, looks = self._config, carver(self._config)
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(_THREADS, initializer=_stand_back) as pool:
             places = [(p.cloud, T) for p in moved for T in (p.before, p.after)]
             parts = list(pool.map(lambda place: cloud_blocks(*place, c), places))
             if c.carve:
@@ -284,6 +286,12 @@ class Correction:
         return p.moved or bool(
             in_box(self.blocks, *cloud_box(p.cloud, p.after, self._config), self._config.voxel_size).any()
         )
+
+
+def _stand_back() -> None:
+    """Whatever comes while a correction is made goes before this thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def carver(config: MemoryConfig) -> Carver:
