@@ -228,16 +228,18 @@ def _unique(depth, scale, color, K, T, cell, near, far, stride, v_first, u_first
     # One run of pixels in the same cell ends at ``ends[j]``, where the sums over the row have come to ``totals[:, j]``.
     ends, totals, colors = np.empty(n + 1, np.int64), np.empty((2, n + 1)), np.empty(n + 1, np.int64)
     dedupe.slots[:] = -1
-    entries = 0
+    entries, painted = 0, -1
     for v in range(v_first, height, stride):
         if not whole:
             line[:] = depth[v, u_first::stride]
         y = (v - K[3]) / K[1]
         row_cells(caster, depth[v] if whole else line, scale, y, z, xz, cells[:n])
         if color.size and halved:
-            _pack_colors(color[v // 2], packed)
-            for i in range(n):
-                rgb[i] = packed[(u_first + i * stride) // 2]
+            if v // 2 != painted:  # two rows share one of colours
+                painted = v // 2
+                _pack_colors(color[painted], packed)
+                for i in range(n):
+                    rgb[i] = packed[(u_first + i * stride) >> 1]
         elif color.size:
             if not whole:
                 paint[:] = color[v, u_first::stride]
