@@ -1,11 +1,11 @@
 """Objects that the memory holds after a tour of simulated apartments against the truth, with a detector that errs.
 
-    python bench/score_objects.py [--seeds 3 4 5 17 42] [--wrong 0.1] [--missed 0.1] [--drift]
+    python bench/score_objects.py [--seeds 3 4 5 17 42] [--wrong 0.1] [--missed 0.1] [--drift 0.5]
 
 Perception is ``simulator``; a share of its detections gets another label, a share is left out. True are the things
 that an unerring detector would have reported in one keyframe at least. A hit is an object of the right category with
-its centre at most 0.5 m (3D) from the true one. With ``--drift`` poses drift on the tour (2% of the way and 3 degrees a
-metre, at random), and the memory is scored before and after its keyframes have been moved to the true ones.
+its centre at most 0.5 m (3D) from the true one. With ``--drift`` poses drift on the tour (2% of the way, so many
+degrees a metre, at random), and the memory is scored before and after its keyframes have been moved to the true ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.navigable import NavigableMap
 
 
-def run(seed: int, config: PerceptionConfig, drifts: bool) -> tuple[SpatialMemory, list, float, dict[int, np.ndarray]]:
+def run(
+    seed: int, config: PerceptionConfig, degrees: float
+) -> tuple[SpatialMemory, list, float, dict[int, np.ndarray]]:
     """The memory after a tour, the things that were there to be seen, seconds of CPU for their objects, and the true
     poses of keyframes."""
     robot, camera = RobotProfile(), Camera.from_hfov(320, 240, math.pi / 2)
@@ -43,8 +45,8 @@ def run(seed: int, config: PerceptionConfig, drifts: bool) -> tuple[SpatialMemor
     drift, true_poses, rng, last = np.eye(4), {}, np.random.default_rng(seed), None
     for frame in frames(scene, poses, robot, camera, noise_seed=seed):
         true = frame.T_map_camera
-        if drifts:
-            drift = drift if last is None else drift @ _step(last, true, rng)
+        if degrees:
+            drift = drift if last is None else drift @ _step(last, true, degrees, rng)
             last, frame = true, replace(frame, T_map_camera=drift @ true)
         memory.integrate(frame)
         keyframe = gate.process(frame)
@@ -66,10 +68,10 @@ def run(seed: int, config: PerceptionConfig, drifts: bool) -> tuple[SpatialMemor
     return memory, [o for o in scene.objects if seen[o.instance]], cost, true_poses
 
 
-def _step(last: np.ndarray, true: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _step(last: np.ndarray, true: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:
     """What drift adds between two poses of the camera: a turn about where it is, and a shift."""
     way = true[:2, 3] - last[:2, 3]
-    turn = pose2d(0.0, 0.0, rng.normal(0.0, math.radians(3.0)) * float(np.hypot(*way)))
+    turn = pose2d(0.0, 0.0, rng.normal(0.0, math.radians(degrees)) * float(np.hypot(*way)))
     turn[:3, 3] = true[:3, 3] - turn[:3, :3] @ true[:3, 3]
     turn[:2, 3] += rng.normal(0.0, 0.02) * way
     return turn
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 4, 5, 17, 42])
     parser.add_argument("--wrong", type=float, default=0.1)
     parser.add_argument("--missed", type=float, default=0.1)
-    parser.add_argument("--drift", action="store_true")
+    parser.add_argument("--drift", type=float, default=0.0)
     parser.add_argument("--verbose", action="store_true")
     args = parser.parse_args()
     scores = []
