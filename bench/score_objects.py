@@ -4,8 +4,8 @@
 
 Perception is ``simulator``; a share of its detections gets another label, a share is left out. True are the things
 that an unerring detector would have reported in one keyframe at least. A hit is an object of the right category with
-its centre at most 0.5 m (3D) from the true one. With ``--drift`` poses drift on the tour (2% of the way, so many
-degrees a metre, at random), and the memory is scored before and after its keyframes have been moved to the true ones.
+its centre at most 0.5 m (3D) from the true one. With ``--drift`` poses drift on the tour (at random, 2% of the way and so
+many degrees after a metre), and the memory is scored before and after its keyframes have been moved to the true ones.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def run(
 def _step(last: np.ndarray, true: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:
     """What drift adds between two poses of the camera: a turn about where it is, and a shift."""
     way = true[:2, 3] - last[:2, 3]
-    turn = pose2d(0.0, 0.0, rng.normal(0.0, math.radians(degrees)) * float(np.hypot(*way)))
+    turn = pose2d(0.0, 0.0, rng.normal(0.0, math.radians(degrees)) * math.sqrt(float(np.hypot(*way))))
     turn[:3, 3] = true[:3, 3] - turn[:3, :3] @ true[:3, 3]
     turn[:2, 3] += rng.normal(0.0, 0.02) * way
     return turn
