@@ -4,8 +4,8 @@
 
 Perception is ``simulator``; a share of its detections gets another label, a share is left out. True are the things
 that an unerring detector would have reported in one keyframe at least. A hit is an object of the right category with
-its centre at most 0.5 m (3D) from the true one. With ``--drift`` poses drift on the tour (at random, 2% of the way and so
-many degrees after a metre), and the memory is scored before and after its keyframes have been moved to the true ones.
+its centre at most 0.5 m (3D) from the true one. With ``--drift`` poses drift on the tour (at random, 2% of the way and
+so many degrees after a metre), and the memory is scored before and after its keyframes are moved to the true ones.
 """
 
 from __future__ import annotations
