@@ -161,13 +161,13 @@ class Replay:
         for step in steps:
             if step.hits is not None and len(step.hits[1]):
                 upsert(self._store, *step.hits, c.max_evidence, c.min_evidence)
+                near = None
             for given in step.features:
                 self._features(given, p.after)
             if (view := step.view) is not None:
                 self._grid.observe(step.seen, step.T[:3, 3], min(view.frames, 2))
                 if c.carve:
-                    if near is None or step.hits is not None:
-                        near = self._near(p)
+                    near = self._near(p) if near is None else near
                     self._carver(
                         self._store, view.depth, view.camera, step.T, view.stamp, c.voxel_size, view.frames, view.first,
                         int(view.color is not None), near,
