@@ -8,6 +8,7 @@ at a grazing angle carve nothing that stands on them.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -63,13 +64,13 @@ class Carver:
             depth: HxW float32 m, NaN or 0 invalid, or uint16 mm, 0 invalid. T: 4x4, map from optical frame.
             frames: how many equal frames this one stands for, evenly from ``first`` (ns) to ``stamp``.
             around: pixels on each side of a voxel's that must lie behind it too.
-            blocks: numbers of the blocks that can be in view, see :func:`blocks_near`; all where not given.
+            blocks: numbers of the blocks that can be in view where they are known, see :meth:`near`.
         """
         if self._lowered.size < len(store):
             self._lowered = np.empty(2 * len(store), np.int64)
         K = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
         if blocks is None:
-            blocks = np.arange(store.blocks, dtype=np.int32)
+            blocks = self.near(store, camera, T, voxel_size)
         n, removed = _carve(
             store.arrays, np.ascontiguousarray(depth), depth_scale(depth), K, invert(np.asarray(T, np.float64)), stamp,
             voxel_size, float(frames), stamp if first is None else first, self._settings, self._lowered, self._touched,
@@ -81,6 +82,13 @@ class Carver:
             self._touched[classes] = False
         return Carved(self._lowered[:n], classes, removed)
 
+    def near(
+        self, store: VoxelStore, camera: Camera, T: np.ndarray, voxel_size: float, spare: float = 0.0
+    ) -> np.ndarray:
+        """Numbers (int32) of the blocks that a camera within ``spare`` (m) of T (4x4), however turned, can see."""
+        reach = float(self._settings[4]) * longest_ray(camera) + spare
+        return _blocks_near(store.arrays, np.asarray(T, np.float64)[:3, 3].copy(), reach, voxel_size)
+
     def reaches(
         self, blocks: np.ndarray, depth: np.ndarray, camera: Camera, T: np.ndarray, voxel_size: float
     ) -> np.ndarray:
@@ -90,6 +98,13 @@ class Carver:
         return _reaches(
             blocks, np.ascontiguousarray(depth), depth_scale(depth), K, R, voxel_size, self._settings
         )  # fmt: skip
+
+
+def longest_ray(camera: Camera) -> float:
+    """Distance from the camera of what lies at an optical depth of 1, in the image's farthest corner."""
+    x = max(camera.cx + 0.5, camera.width - 0.5 - camera.cx) / camera.fx
+    y = max(camera.cy + 0.5, camera.height - 0.5 - camera.cy) / camera.fy
+    return math.sqrt(1.0 + x * x + y * y)
 
 
 @njit(cache=True, nogil=True)
@@ -103,7 +118,7 @@ def _reaches(blocks, depth, scale, K, R, voxel_size, settings):
 
 
 @njit(cache=True, nogil=True)
-def blocks_near(store, position, reach, voxel_size):
+def _blocks_near(store, position, reach, voxel_size):
     """Numbers (int32) of the non-empty blocks some part of which lies within ``reach`` (m) along each axis."""
     n = store.counts[BLOCKS]
     out = np.empty(n, np.int32)

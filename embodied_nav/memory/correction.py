@@ -8,7 +8,6 @@ exchange. Knows nothing of images and of where poses come from.
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import threading
@@ -20,8 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..geometry import Camera
-from .carving import Carver, blocks_near
+from .carving import Carver, longest_ray
 from .config import MemoryConfig
 from .extent import blocks_looked_through, cloud_blocks, cloud_box, in_box
 from .features import FeatureHits
@@ -175,9 +173,9 @@ class Replay:
 
     def _near(self, p: Placed) -> np.ndarray:
         """Numbers of the blocks that some view of a cloud can see now."""
-        c = self._config
-        away = (c.max_depth * _longest_ray(v.camera) + float(np.linalg.norm(v.T[:3, 3])) for v in p.cloud.views)
-        return blocks_near(self._store.arrays, p.after[:3, 3].copy(), max(away), c.voxel_size)
+        away = max(float(np.linalg.norm(v.T[:3, 3])) for v in p.cloud.views)
+        camera = max((v.camera for v in p.cloud.views), key=longest_ray)
+        return self._carver.near(self._store, camera, p.after, self._config.voxel_size, away)
 
     def _features(self, given: FeatureHits, T: np.ndarray) -> None:
         rows = self._rows(given.points, T)
@@ -301,13 +299,6 @@ def carver(config: MemoryConfig) -> Carver:
         c.carve_margin * c.voxel_size, c.depth_noise, c.max_evidence / c.carve_frames, c.min_depth, c.max_depth,
         c.min_evidence,
     )  # fmt: skip
-
-
-def _longest_ray(camera: Camera) -> float:
-    """Distance from the camera of what lies at an optical depth of 1, in the image's farthest corner."""
-    x = max(camera.cx + 0.5, camera.width - 0.5 - camera.cx) / camera.fx
-    y = max(camera.cy + 0.5, camera.height - 0.5 - camera.cy) / camera.fy
-    return math.sqrt(1.0 + x * x + y * y)
 
 
 def anchors(clouds: Sequence[LocalCloud]) -> list[int]:
