@@ -383,6 +383,7 @@ class ControlNode(AgentNode):
         """Velocity 0 at once, whatever was wished; the plan is kept and gone on with later."""
         with self._lock:
             self._follower.pursuit.reset()
+            self._follower.guard.passed = Velocity()
             self._coasting = False
             self._say(why)
             if self.active and self._speaks():

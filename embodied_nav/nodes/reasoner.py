@@ -315,6 +315,8 @@ class ReasonerNode(AgentNode):
             raise BadMessage("nan_pose", "the robot's pose is not finite")
         start = time.monotonic()
         with self._navigating:
+            if goal is not self._goal or goal.outcome is not None:
+                return  # another one came while TF was waited for
             if objects.map_id != self._map_id:
                 # Places that it has been to or given up are of the other map.
                 self._map_id = objects.map_id

@@ -82,6 +82,8 @@ class Contact:
                 return None
         x, y, yaw = float(T_odom_base[0, 3]), float(T_odom_base[1, 3]), yaw_of(T_odom_base)
         motion = self._motion
+        if motion and not 0 <= (stamp - motion[-1].stamp) * 1e-9 <= self.config.window:
+            motion.clear()  # it may have stood meanwhile, whatever it was told before
         if not motion:
             motion.append(_Moment(stamp, x, y, yaw))
             return None

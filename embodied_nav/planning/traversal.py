@@ -45,7 +45,7 @@ class TraversalMap:
 
     Args:
         touched: Nx2 (x, y) m in the grid's frame, where the base was felt to touch something that no camera saw. Ways
-            lead past it where there are others; what exactly stands there, and where, is not known.
+            lead past it where others are little longer; what exactly stands there, and where, is not known.
     """
 
     def __init__(

@@ -43,6 +43,19 @@ def test_speeding_up_from_rest_is_not_contact():
     assert not any(drive(Contact(), speeds, [0.5] * 40))
 
 
+@pytest.mark.parametrize("pause", [0.5, 1.0, 5.0])
+def test_a_pause_in_which_nobody_asked_is_not_contact(pause):
+    """It was told to stand by another: what it had been told last does not count for the pause."""
+    contact = Contact()
+    assert all(contact.update(k * PERIOD, pose2d(0.02 * k, 0.0, 0.0), Velocity(0.4)) is None for k in range(20))
+    later = 20 * PERIOD + int(pause * 1e9)
+    touches = [
+        contact.update(later + k * PERIOD, pose2d(0.4 + 0.02 * max(k - 3, 0), 0.0, 0.0), Velocity(0.1))
+        for k in range(9)
+    ]
+    assert touches == [None] * 9
+
+
 def test_standing_on_command_is_not_contact():
     assert not any(drive(Contact(), [0.0] * 40, [0.0] * 40))
 

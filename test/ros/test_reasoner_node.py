@@ -32,7 +32,8 @@ def two_doors(start_graph):
     data[34:46, 100:106] = OCCUPIED
     sofa = MemoryObject(1, "sofa", "red", np.array([5.15, 2.0, 0.4]), np.array([0.3, 0.6, 0.8]), 1.0, 9, 1, STAMP, 0)
 
-    graph = start_graph([Process("reasoner", "reasoner", {"map_patience": 600.0}, respawn=False)])
+    patient = {"map_patience": 600.0, "navigator.patience": 120.0}
+    graph = start_graph([Process("reasoner", "reasoner", patient, respawn=False)])
     node = graph.node
     static = StaticTransformBroadcaster(node)
     static.sendTransform(
