@@ -73,7 +73,7 @@ def _step(last: np.ndarray, true: np.ndarray, degrees: float, rng: np.random.Gen
     way = true[:2, 3] - last[:2, 3]
     turn = pose2d(0.0, 0.0, rng.normal(0.0, math.radians(degrees)) * math.sqrt(float(np.hypot(*way))))
     turn[:3, 3] = true[:3, 3] - turn[:3, :3] @ true[:3, 3]
-    turn[:2, 3] += rng.normal(0.0, 0.02) * way
+    turn[:2, 3] += rng.normal(0.0, 0.02) * way / math.sqrt(max(float(np.hypot(*way)), 1e-3))
     return turn
 
 

@@ -127,8 +127,17 @@ def in_order(hits: np.ndarray, details: np.ndarray) -> tuple[np.ndarray, np.ndar
     order = np.argsort(places)
     if (places[1:] > places[:-1]).all():
         return hits, details
-    edges = detail_edges(hits)
-    return hits[order], np.concatenate([details[edges[i] : edges[i + 1]] for i in order])
+    return hits[order], _details_of(details, detail_edges(hits), order)
+
+
+@njit(cache=True, nogil=True)
+def _details_of(details, edges, order):
+    out, n = np.empty_like(details), 0
+    for i in order:
+        for k in range(edges[i], edges[i + 1]):
+            out[n] = details[k]
+            n += 1
+    return out
 
 
 def middles(hits: np.ndarray, voxel_size: float) -> np.ndarray:
@@ -145,7 +154,7 @@ def detail_edges(hits):
     return out
 
 
-def hits_of_points(old: np.ndarray, voxel_size: float) -> tuple[np.ndarray, np.ndarray]:
+def hits_of_points(old: np.ndarray, voxel_size: float, a_bit: int) -> tuple[np.ndarray, np.ndarray]:
     """Hits and details of what files held once: records with ``p`` (m) instead of cell and mask."""
     parts = np.floor(old["p"].astype(np.float64) / (CELL * voxel_size) * (SUB * PARTS)).astype(np.int64)
     cell, within = parts // (SUB * PARTS), parts % (SUB * PARTS)
@@ -154,20 +163,20 @@ def hits_of_points(old: np.ndarray, voxel_size: float) -> tuple[np.ndarray, np.n
     place = (sub[:, 0] * SUB + sub[:, 1]) * SUB + sub[:, 2]
     dense[np.arange(len(old)), place] = 1 << ((part[:, 0] * PARTS + part[:, 1]) * PARTS + part[:, 2])
     cell = np.clip(cell, -_MIDDLE, _MIDDLE - 1)
-    return _hits_of_dense(old, cell, dense, np.ceil(old["sightings"]))
+    return _hits_of_dense(old, cell, dense, np.ceil(old["sightings"]), a_bit)
 
 
-def hits_of_dense(old: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def hits_of_dense(old: np.ndarray, a_bit: int) -> tuple[np.ndarray, np.ndarray]:
     """Hits and details of what files held once: records with the parts of all 64 sub-cells, and a count of frames."""
-    return _hits_of_dense(old, old["cell"], old["details"], old["frames"])
+    return _hits_of_dense(old, old["cell"], old["details"], old["frames"], a_bit)
 
 
 def _hits_of_dense(
-    old: np.ndarray, cell: np.ndarray, dense: np.ndarray, frames: np.ndarray
+    old: np.ndarray, cell: np.ndarray, dense: np.ndarray, frames: np.ndarray, a_bit: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which frames hit a cell nobody knows any more: as many as were counted, each of its sub-cells all of them."""
     hit = dense > 0
-    bits = ((1 << np.clip(frames, 1, FRAME_BITS).astype(np.int64)) - 1).astype(np.uint16)
+    bits = ((1 << np.clip(np.ceil(frames / a_bit), 1, FRAME_BITS).astype(np.int64)) - 1).astype(np.uint16)
     hits = np.zeros(len(old), HIT)
     hits["cell"], hits["rgb"], hits["weight"], hits["last_seen"] = cell, old["rgb"], old["weight"], old["last_seen"]
     hits["mask"] = (hit.astype(np.uint64) << np.arange(SUB**3, dtype=np.uint64)).sum(1, dtype=np.uint64)

@@ -280,7 +280,7 @@ def _blocks(memory: SpatialMemory, before: BlockState, after: Ledger, budget: in
     if store.feature_dim:
         weights = a.feature_weight[rows]
         sums = np.bincount(place, weights, len(wanted))
-        fresh = sums != state.features[wanted]
+        fresh = (sums != state.features[wanted]) | moved_in[wanted]  # a number is used again for another block
         state.features[wanted] = sums
         mine = fresh[place] & (weights > 0)
         table = store.feature_table

@@ -324,8 +324,10 @@ def restore(
     store = pager.store
     if features is None:
         features, weights = np.zeros((len(keys), store.feature_dim), store.feature_table.dtype), np.zeros(len(keys))
+    if not len(keys):
+        return
     of_block = blocks_of_keys(keys)
-    order = np.argsort(of_block, kind="stable")
+    order = np.lexsort((keys, of_block))  # within a block as places in it ascend
     edges = np.flatnonzero(np.diff(of_block[order], prepend=-1, append=-1))
     # Nearly full and not full: the next frame needs some room at once.
     free = 0.9 * int(store.arrays.counts[BUDGET]) - int(store.arrays.counts[USED])

@@ -230,7 +230,7 @@ def _view_points(depth, K, T, near, far):
         b = np.float32((v - K[3]) / K[1])
         for u in range(depth.shape[1]):
             z = depth[v, u] * np.float32(0.001)
-            if near <= z <= far:
+            if z > 0 and near <= z <= far:
                 x, y = np.float32((u - K[2]) / K[0]) * z, b * z
                 for a in range(3):
                     out[a, n] = T[a, 0] * x + T[a, 1] * y + T[a, 2] * z + T[a, 3]

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from .cells import hits_of_points
+from .cells import frames_a_bit, hits_of_points
 from .codec import layout_text, pack, record_type
 from .schema import DEPTH, FORMAT, GRID, SCHEMA_VERSION, TABLES, TILE
 
@@ -91,7 +91,7 @@ class _Upgrade:
         for n, keyframe, stamp, pose, frames, n_hits, hits, n_votes, votes in self._rows(self._old, "clouds"):
             self._put("clouds", [(n, 1, keyframe, stamp, pose, frames)])
             with self._part(f"hits of cloud {n}"):
-                made = hits_of_points(_unpack(hits, _HIT_1, n_hits), voxel_size)
+                made = hits_of_points(_unpack(hits, _HIT_1, n_hits), voxel_size, frames_a_bit(frames))
                 for kind, array in zip(("hits", "details"), made, strict=True):
                     self._put("parts", [(n, kind, 0, *self._array(array))])
             with self._part(f"votes of cloud {n}"):

@@ -126,7 +126,12 @@ class Moving:
         self.store.clear()
         self.pager.clear()
         self.store.arrays.counts[CLOCK] = self._restarted_at = clock + 1
-        self.restore_voxels(*records(correction.store))
+        try:
+            self.restore_voxels(*records(correction.store))
+        except (
+            InputError
+        ) as error:  # the map is half exchanged: what fits goes on, the rest comes with the clouds again
+            self.pager.problem = str(error)
 
     def _corrected(self, frame: RGBDFrame) -> np.ndarray:
         """4x4 pose of a frame; one from before a correction that is under way or done moves with it."""

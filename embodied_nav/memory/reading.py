@@ -195,12 +195,12 @@ def _read_clouds(source: Source, number: int, voxel_size: float) -> Iterator[Loc
         with source.part(f"cloud {n}"):
             cloud = LocalCloud(keyframe, pose(T), stamp, frames=frames, number=n)
             parts = _read_parts(source, n)
-            cloud.hits, cloud.details = _read_hits(source, n, parts, voxel_size)
+            cloud.views = list(_read_views(source, n, parts))
+            cloud.hits, cloud.details = _read_hits(source, cloud, parts, voxel_size)
             cloud.votes = _joined(parts, "votes", VOTE)
             frames_with_features = sorted({p for kind, p in parts if kind.startswith("feature_")})
             cloud.features = [FeatureHits(*(parts[f"feature_{name}", p] for name in FeatureHits._fields))
                               for p in frames_with_features]  # fmt: skip
-            cloud.views = list(_read_views(source, n, parts))
             yield cloud
 
 
@@ -215,16 +215,19 @@ def _read_parts(source: Source, cloud: int) -> dict[tuple[str, int], np.ndarray]
 
 
 def _read_hits(
-    source: Source, cloud: int, parts: dict[tuple[str, int], np.ndarray], voxel_size: float
+    source: Source, cloud: LocalCloud, parts: dict[tuple[str, int], np.ndarray], voxel_size: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hits and their details, as they are kept now or were once."""
     found = [(np.empty(0, HIT), np.empty(0, DETAIL))]
     for part, hits in ((part, array) for (kind, part), array in parts.items() if kind == "hits"):
-        with source.part(f"hits {part} of cloud {cloud}"):
-            if "p" in hits.dtype.names:
-                found.append(hits_of_points(hits, voxel_size))
-            elif "details" in hits.dtype.names:
-                found.append(hits_of_dense(hits))
+        with source.part(f"hits {part} of cloud {cloud.number}"):
+            names = hits.dtype.names or ()
+            if "p" in names:
+                found.append(hits_of_points(hits, voxel_size, cloud.frames_a_bit))
+            elif "details" in names:
+                found.append(hits_of_dense(hits, cloud.frames_a_bit))
+            elif hits.dtype != HIT:
+                raise ValueError("no hits of a kind that is known")
             else:
                 details = parts.get(("details", part), np.empty(0, DETAIL))
                 if len(details) != detail_edges(hits)[-1]:
@@ -284,7 +287,8 @@ def _read_voxels(memory: SpatialMemory, source: Source, number: int) -> None:
             if (x, y, z) in features:
                 mine = _array(source, *features[x, y, z])
                 mine = mine[np.isin(mine["slot"], voxels["slot"])]
-                at = np.searchsorted(voxels["slot"], mine["slot"])  # slots ascend
+                order = np.argsort(voxels["slot"])
+                at = order[np.searchsorted(voxels["slot"], mine["slot"], sorter=order)]
                 given[-1][at], weights[-1][at] = mine["feature"], mine["weight"]
     if given:
         memory.restore_voxels(*(np.concatenate(a) for a in (keys, records, given, weights)))

@@ -326,6 +326,7 @@ def _regroup(hits, details, cells, colors, frames, bases, lows, T, start, slots,
                 often[e, 2] |= more | (twice_before & once) | (once_before & twice)
                 often[e, 1] |= twice | (once_before & once)
                 often[e, 0] |= once
+                stamps[e] = max(stamps[e], hit.last_seen) if once else stamps[e]
             if inside != zero:
                 _add(
                     cells[i],

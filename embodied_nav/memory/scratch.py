@@ -262,10 +262,10 @@ def _joined(blocks: Blocks, old: np.ndarray) -> Blocks:
     """Blocks with those records of theirs that they have not themselves."""
     old = old[~np.isin(keys_of(old), keys_of(blocks.records))]
     of_new, of_old = (blocks_of_keys(keys_of(r)) for r in (blocks.records, old))
-    # By block, in the order of ``blocks``; what is new first.
+    # By block, in the order of ``blocks``; within one as places in it ascend.
     place = {key: i for i, key in enumerate(blocks.keys.tolist())}
     places = np.array([place[key] for key in (*of_new.tolist(), *of_old.tolist())], np.int64)
-    order = np.argsort(places, kind="stable")
+    order = np.lexsort((np.concatenate([keys_of(blocks.records), keys_of(old)]), places))
     edges = np.searchsorted(places[order], np.arange(len(blocks.keys) + 1))
     return Blocks(blocks.keys, blocks.clocks, edges, np.concatenate([blocks.records, old])[order])
 

@@ -74,7 +74,7 @@ def test_a_cloud_gives_the_voxels_that_its_pixels_fall_into(look, T):
 
 @pytest.fixture(scope="module")
 def walk():
-    """Some noisy frames of a slow walk, and a builder that a cloud was begun with."""
+    """Some noisy frames of a slow walk."""
     camera, noise = Camera.from_hfov(320, 240, np.pi / 3), np.random.default_rng(5)
     return [render(two_rooms(), camera_pose(1.0 + 0.03 * i, 1.5, 0.3), camera=camera, noise=noise) for i in range(10)]
 
@@ -145,5 +145,7 @@ def test_hits_of_older_files_keep_their_parts(look):
     for name in ("cell", "mask", "rgb", "weight", "last_seen"):
         old[name] = hits[name]
     old["details"][bits], old["frames"] = cloud.details & 255, 1
-    again, details = hits_of_dense(old)
+    again, details = hits_of_dense(old, 1)
     assert np.array_equal(again, hits) and np.array_equal(details, cloud.details)
+    old["frames"] = 5
+    assert (hits_of_dense(old, 4)[0]["often"][:, 0] == 3).all(), "five frames, four a bit"

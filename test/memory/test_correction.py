@@ -124,7 +124,7 @@ def test_a_bounded_memory_moves_what_it_has_on_disk(walk_frames):
 
 
 def test_what_a_cloud_can_touch_holds_what_it_does_touch(walk_frames):
-    """Of whole frames and of cells, at random poses: blocks of its voxels, and blocks that its views carve."""
+    """Of whole frames and of cells: blocks of its voxels, and blocks that its views carve."""
     config = MemoryConfig()
     for seed, whole in ((9, 0), (-12, 10**7)):
         builder = CloudBuilder(0.05, 0.1, 5.0, whole=whole)

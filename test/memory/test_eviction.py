@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embodied_nav.frames import RGBDFrame
+from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import Camera
 from embodied_nav.memory import MemoryConfig, SpatialMemory, eviction
+from embodied_nav.memory.correction import records
 from embodied_nav.memory.eviction import Pager, page_keys, restore
 from embodied_nav.memory.fusion import FrameVoxels, upsert
 from embodied_nav.memory.keys import block_key, pack_array, unpack_array
@@ -467,3 +468,46 @@ def test_what_leaves_before_its_turn_to_be_written_is_written_from_the_disk():
     keys, counts = np.unique([block_key(k) for k in content(memory)], return_counts=True)
     assert memory.pager.voxels > len(memory) and ledger.whole
     assert written == dict(zip(keys.tolist(), counts.tolist(), strict=True))
+
+
+def test_a_corrected_map_with_features_comes_back_from_its_file(walk_frames, tmp_path):
+    """Of a bounded memory: what was put on disk in a correction is written and read voxel by voxel."""
+    config = MemoryConfig(max_megabytes=1.0, feature_dim=4)
+    memory, rng = SpatialMemory(config), np.random.default_rng(0)
+    for k, f in enumerate(walk_frames):
+        if k % 10 == 0:
+            memory.add_keyframe(Keyframe(k // 10, f, 0.5, 0, "overlap"))
+        memory.integrate(f, rng.normal(size=(6, 8, 4)).astype(np.float32))
+    memory.rebuild_from_keyframes({})
+    assert memory.pager.voxels > 0
+    memory.save(tmp_path / "memory.db")
+    again = SpatialMemory.load(tmp_path / "memory.db", config)
+
+    def content(m):
+        pages = [(page_keys(p), p.voxels, p.features, p.weights) for p in m.pager.pages()]
+        rows = np.flatnonzero(m.store.rows["key"] >= 0)
+        keys, _, features, weights = records(m.store)
+        pages.append((keys, m.store.rows[rows], features, weights))
+        return {
+            int(k): (f.tobytes(), float(w)) for key, _, fs, ws in pages for k, f, w in zip(key, fs, ws, strict=True)
+        }
+
+    assert content(memory) == content(again)
+
+
+def test_a_disk_that_is_full_in_a_correction_leaves_a_map_that_goes_on(walk_frames, monkeypatch):
+    memory = SpatialMemory(MemoryConfig(max_megabytes=1.0))
+    for k, f in enumerate(walk_frames):
+        if k % 10 == 0:
+            memory.add_keyframe(Keyframe(k // 10, f, 0.5, 0, "overlap"))
+        memory.integrate(f)
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory.pager), "put", full)
+        memory.rebuild_from_keyframes({})
+    assert "full" in memory.pager.problem and len(memory) > 0 and memory.corrections == 1
+    memory.rebuild_from_keyframes({})
+    assert memory.all_voxels > len(memory)
