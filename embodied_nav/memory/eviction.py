@@ -78,7 +78,8 @@ class Pager:
 
     Args:
         store: the bounded store. voxel_size: m.
-        reach: as far as a frame may touch blocks, m; half as far beyond, nothing leaves without need.
+        reach: optical depth up to which a frame touches blocks, m (what a wide image's corners touch farther off comes
+            when they do); half as far beyond, nothing leaves without need.
         roots: what class numbers (N int16) have become while their voxels were away.
         folder: where the scratch file takes its room, by default the system's place for such files.
 

@@ -96,7 +96,8 @@ class ColumnGrid:
         return OccupancyGrid(data, self.cell, (self._corner[0] * self.cell, self._corner[1] * self.cell), stamp)
 
     def free_space(self) -> tuple[tuple[float, float], np.ndarray]:
-        """Lower left corner (m) and HxWx2 uint8: floor seen (0 or 1), frames that saw through (at most 255)."""
+        """Lower left corner (m) and HxWx2 uint8: floor seen (0 or 1), frames that saw through (at most 255;
+        a view of a corrected map counts two at most)."""
         return (self._corner[0] * self.cell, self._corner[1] * self.cell), self._seen
 
     def restore(self, corner: tuple[float, float], seen: np.ndarray) -> None:
