@@ -8,8 +8,6 @@ import sys
 
 from ..errors import InputError
 
-NAMES = ("truth", "odom", "slam")
-
 
 def add_option(parser: argparse.ArgumentParser) -> None:
     """Adds ``--localization``."""
@@ -27,6 +25,8 @@ def settle(args: argparse.Namespace) -> None:
     Raises:
         InputError: unknown name.
     """
+    from ..evaluation.localization import NAMES
+
     if args.localization not in (None, *NAMES):
         raise InputError(f"--localization {args.localization}: unknown; give one of {', '.join(NAMES)}")
     if args.localization is None:

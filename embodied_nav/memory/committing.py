@@ -11,10 +11,10 @@ import numpy as np
 from .cells import compact
 from .codec import LASTING, PASSING, delta_fields, fields_text, layout_text, pack, pose_blob, record_type
 from .cuts import BlockCut, CloudCut, Cut, feature_type
-from .eviction import Page
 from .keys import block_corners
 from .records import MapRecord
 from .schema import DEPTH, FORMAT, OF_A_MAP, SCHEMA_VERSION, TILE, VOXEL
+from .scratch import Page
 
 
 def write_cut(db: sqlite3.Connection, cut: Cut, commits: int) -> None:

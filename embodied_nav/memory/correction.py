@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -26,7 +26,7 @@ from .extent import blocks_looked_through, cloud_blocks, cloud_box, in_box
 from .features import FeatureHits
 from .features import add as add_features
 from .fusion import FrameHasher, FrameVoxels, sighting_weights, upsert
-from .grid import voxel_points
+from .grid import ColumnGrid, voxel_points
 from .keys import BITS, BLOCK_BITS, BLOCK_SIDE, BLOCK_VOXELS, MASK, pack, unpack_array
 from .local_clouds import LocalCloud, View, shrink_depth, view_points
 from .regrouping import regroup
@@ -41,11 +41,8 @@ from .store import (
     find_row,
     remove_row,
     table_bits,
-)  # fmt: skip
+)
 from .votes import ClassTable, cast_votes
-
-if TYPE_CHECKING:
-    from .grid import ColumnGrid
 
 #: Clouds that are brought into voxels ahead of the one that is put into the map, and threads for it.
 _AHEAD, _THREADS = 6, min(max((os.cpu_count() or 1) - 1, 2), 4)
@@ -53,7 +50,8 @@ _AHEAD, _THREADS = 6, min(max((os.cpu_count() or 1) - 1, 2), 4)
 _LOOK_WIDTH = 80
 #: A vote whose voxel is not there goes to one within this (voxels): what lies on voxels' faces falls to either side.
 _NEAR = 0.1
-#: Where this share of the clouds moves, finding out what may stay costs more than making all again.
+#: Where this share of the clouds moves, all is made again. With less, only what changed is told of as changed, though
+#: finding out what may stay can take as long as making all again.
 MOST = 0.7
 
 
@@ -102,6 +100,10 @@ class Replay:
             for p, steps in zip(placed, self._ahead(pool, placed, touching), strict=True):
                 self._put(p, steps)
 
+    def cloud(self, p: Placed) -> None:
+        """All of one cloud, on this thread: whoever waits for it must not wait for threads that stand back."""
+        self._put(p, self._steps(p, True))
+
     def votes(self, votes: np.ndarray, T: np.ndarray, classes: ClassTable) -> None:
         """Label votes of a cloud at T (4x4)."""
         if not len(votes):
@@ -132,9 +134,8 @@ class Replay:
 
     def _hits(self, p: Placed) -> _Step:
         c = self._config
-        return _Step(
-            hits=self._mine(*regroup(p.cloud, p.after, c.voxel_size, c.near_range, c.full_points / c.stride**2))
-        )
+        voxels = regroup(p.cloud, p.after, c.voxel_size, c.near_range, c.full_points / c.stride**2)
+        return _Step(self._mine(*voxels))
 
     def _view(self, view: View, T: np.ndarray, wanted: bool) -> _Step:
         c = self._config
@@ -245,7 +246,8 @@ class Correction:
     def catch_up(self, later: Sequence[LocalCloud]) -> None:
         """Puts on top what came since the beginning: clouds of new frames, and votes."""
         here = [Placed(c, c.votes, c.T_map_cloud, c.T_map_cloud) for c in later]
-        self._replay.clouds(here, np.ones(len(here), np.bool_))
+        for p in here:
+            self._replay.cloud(p)
         now = [(p.cloud.votes, p) for p in self.clouds]
         if all(len(v) >= len(p.votes) and (v is p.votes or (v[: len(p.votes)] == p.votes).all()) for v, p in now):
             fresh = [(v[len(p.votes) :], p.after) for v, p in now]

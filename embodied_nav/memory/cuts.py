@@ -20,8 +20,8 @@ from .records import KeyframeRecord, MapRecord
 from .store import CLOCK
 
 if TYPE_CHECKING:
-    from .eviction import Page
     from .objects import Sighting
+    from .scratch import Page
     from .spatial_memory import SpatialMemory
 
 #: Cells of a growing cloud that are written together.

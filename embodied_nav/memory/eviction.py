@@ -34,7 +34,6 @@ from .scratch import (
     renumber,
     winners_of,
 )
-from .scratch import page_keys as page_keys  # who reads pages takes both from here
 from .store import (
     BLOCK_BYTES,
     BLOCKS,

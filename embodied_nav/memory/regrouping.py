@@ -14,7 +14,7 @@ from .local_clouds import LocalCloud
 LEVELS = 256
 #: Voxels along an axis that a tile of cells can reach into, however it is turned.
 _SPAN = int(np.ceil(np.sqrt(3) * CELL * (1 << TILE_BITS))) + 2
-
+#: The largest float32 below 1.
 _UNDER = np.nextafter(np.float32(1), np.float32(0))
 
 
@@ -39,22 +39,9 @@ def regroup(
         keys, sums = np.empty(room, np.int64), np.empty((room, SUM_COLUMNS))
         often, stamps = np.empty((room, 3), np.uint8), np.empty(room, np.int64)
         n = _regroup(
-            hits,
-            cloud.details,
-            hits["cell"],
-            hits["rgb"],
-            hits["often"],
-            base,
-            low,
-            T,
-            start,
-            slots,
-            bits,
-            keys,
-            sums,
-            often,
-            stamps,
-        )
+            hits, cloud.details, hits["cell"], hits["rgb"], hits["often"], base, low, T, start, slots, bits, keys, sums,
+            often, stamps,
+        )  # fmt: skip
         if n >= 0:
             break
         bits += 1
@@ -252,7 +239,8 @@ def _regroup(hits, details, cells, colors, frames, bases, lows, T, start, slots,
     near, corner = np.empty(_SPAN**3, np.int32), np.empty(3, np.int64)
     zero, last_tile = np.uint64(0), np.int64(-1)
     n, first, late = 0, np.int64(0), 0
-    late_keys, late_inside, late_cell = np.empty(4096, np.int64), np.empty(4096, np.uint64), np.empty(4096, np.int64)
+    room = 8 * hits.size
+    late_keys, late_inside, late_cell = np.empty(room, np.int64), np.empty(room, np.uint64), np.empty(room, np.int64)
     for i in range(hits.size):
         hit = hits[i]
         mask, all_frames = hit.mask, np.uint16(frames[i, 0])
@@ -271,14 +259,8 @@ def _regroup(hits, details, cells, colors, frames, bases, lows, T, start, slots,
         mz, az, pz = row[0], row[1], row[2]
         count = np.int64(count_bits(mask))
         each = hit.weight / np.float64(count)
-        row_y = zero
         for side in range(8):
-            # Of three faces many cut no cell: whole sides are left out early.
-            if side & 3 == 0:
-                row_x = mask & (px if side & 4 else ~ax)
-            if side & 1 == 0:
-                row_y = row_x & (py if side & 2 else ~ay)
-            possible = row_y & (pz if side & 1 else ~az)
+            possible = mask & (px if side & 4 else ~ax) & (py if side & 2 else ~ay) & (pz if side & 1 else ~az)
             if possible == zero:
                 continue
             inside = possible & (mx if side & 4 else ~mx) & (my if side & 2 else ~my) & (mz if side & 1 else ~mz)
@@ -293,20 +275,12 @@ def _regroup(hits, details, cells, colors, frames, bases, lows, T, start, slots,
                     once, twice, more = _often(
                         possible, sure, mask, details[first:], all_frames, side, entries, shifts, part_tables
                     )
-                if once == 0:
-                    if e < 0 and inside != zero:  # counts where others make the voxel
-                        if late == late_keys.size:
-                            late_keys, late_inside, late_cell = (
-                                _doubled(late_keys),
-                                _doubled(late_inside),
-                                _doubled(late_cell),
-                            )
+                if e < 0 and once == 0:
+                    if inside != zero:  # counts where others make the voxel
                         late_keys[late] = pack(bx + (side >> 2), by + ((side >> 1) & 1), bz + (side & 1))
                         late_inside[late], late_cell[late] = inside, i
                         late += 1
-                        continue
-                    if e < 0:
-                        continue
+                    continue
                 if e < 0:
                     key = pack(bx + (side >> 2), by + ((side >> 1) & 1), bz + (side & 1))
                     h = _find(key, slots, bits, keys)
@@ -328,17 +302,8 @@ def _regroup(hits, details, cells, colors, frames, bases, lows, T, start, slots,
                 often[e, 0] |= once
                 stamps[e] = max(stamps[e], hit.last_seen) if once else stamps[e]
             if inside != zero:
-                _add(
-                    cells[i],
-                    colors[i],
-                    hit.last_seen,
-                    inside,
-                    each * np.float64(count_bits(inside)),
-                    numbers,
-                    e,
-                    sums,
-                    stamps,
-                )
+                share = each * np.float64(count_bits(inside))
+                _add(cells[i], colors[i], hit.last_seen, inside, share, numbers, e, sums, stamps)
             elif added:
                 _add(cells[i], colors[i], hit.last_seen, possible, 0.5 * each, numbers, e, sums, stamps)
         first += count
@@ -348,11 +313,6 @@ def _regroup(hits, details, cells, colors, frames, bases, lows, T, start, slots,
             share = hits[i].weight * np.float64(count_bits(late_inside[k])) / np.float64(count_bits(hits[i].mask))
             _add(cells[i], colors[i], hits[i].last_seen, late_inside[k], share, numbers, e, sums, stamps)
     return n
-
-
-@njit(cache=True, nogil=True)
-def _doubled(array):
-    return np.concatenate((array, np.empty_like(array)))
 
 
 @njit(cache=True, nogil=True)

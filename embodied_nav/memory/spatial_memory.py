@@ -23,7 +23,7 @@ from ..geometry import is_rigid
 from .asking import Asking
 from .config import MemoryConfig
 from .correction import Correction, carver
-from .eviction import Pager, page_keys, restore
+from .eviction import Pager, restore
 from .features import check_grid, fuse_frame
 from .fusion import FrameHasher, sighting_weights, upsert
 from .graph import KeyframeGraph
@@ -36,6 +36,7 @@ from .packing import columns
 from .records import IntegrationStats, KeyframeRecord, MapRecord, VoxelView
 from .retrieval import SearchIndex
 from .rooms import Rooms
+from .scratch import page_keys
 from .sight import empty_places
 from .store import REFUSED, VoxelStore
 from .votes import ClassTable, cast_votes, count_votes, move_votes, segments_of, votes_in_frame

@@ -13,10 +13,11 @@ from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import Camera
 from embodied_nav.memory import MemoryConfig, SpatialMemory, eviction
 from embodied_nav.memory.correction import records
-from embodied_nav.memory.eviction import Pager, page_keys, restore
+from embodied_nav.memory.eviction import Pager, restore
 from embodied_nav.memory.fusion import FrameVoxels, upsert
 from embodied_nav.memory.keys import block_key, pack_array, unpack_array
 from embodied_nav.memory.schema import VOXEL
+from embodied_nav.memory.scratch import page_keys
 from embodied_nav.memory.store import BLOCK_BYTES, ROW_BYTES, VoxelStore, find_block, table_bits
 
 CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
