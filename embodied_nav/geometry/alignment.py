@@ -1,7 +1,7 @@
-"""Shows and measures how well depth lies on colour: depth edges against colour edges. Knows nothing of calibration.
+"""Shows and measures depth-to-colour registration: depth edges against colour edges. Knows nothing of calibration.
 
-Silhouettes are where both images should have an edge. Depth that lies shifted or scaled on the colour image tells of a
-camera whose depth is not registered to its colour, the commonest silent fault of an RGB-D set-up.
+Both images should have edges at silhouettes. Depth edges that are shifted or scaled against the colour image show that
+depth is not registered to colour, the most common silent fault of an RGB-D set-up.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: A silhouette: what is behind is farther by this much (m) and by this part of its depth.
+#: At a silhouette the background is farther by this much (m) and by this share of its depth.
 _JUMP, _RELATIVE_JUMP = 0.10, 0.05
-#: Edge pixels compared in each frame; more bring time, not certainty.
+#: Edge pixels compared per frame; more cost time and add no certainty.
 _EDGES = 600
-#: Silhouette pixels without which nothing is said.
+#: Least silhouette pixels for a result.
 _ENOUGH = 500
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How the depth image must be moved so that its edges fit the colour's.
+    """The shift and scale of the depth image for which its edges fit the colour image's.
 
     Attributes:
-        right, down: px at the image's centre.
-        scale: about the image's centre; the ratio of the colour camera's focal length to the depth camera's.
-        gain: score there over the score without moving; near 1 the images are registered, or the scene says nothing.
+        right, down: shift in px at the image's centre.
+        scale: about the image's centre; ratio of the colour camera's focal length to the depth camera's.
+        gain: score there over the score unmoved; near 1 if the images are registered, or the scene has too few cues.
         edges: silhouette pixels that were compared.
     """
 
@@ -37,14 +37,15 @@ class Alignment:
 
     @property
     def displacement(self) -> float:
-        """Movement in px half-way from the centre to the side of a 640 px wide image, where most edges are."""
+        """Displacement in px half-way from the centre to the side of a 640 px wide image, where most edges are."""
         return float(np.hypot(self.right, self.down) + abs(self.scale - 1.0) * 160)
 
 
 def depth_edges(depth: np.ndarray) -> np.ndarray:
-    """HxW bool: the outermost near pixels along the silhouettes of ``depth`` (HxW, m, NaN invalid).
+    """HxW bool: the outermost foreground pixels along the silhouettes of ``depth`` (HxW, m, NaN invalid).
 
-    Between near and far, structured light leaves a gap without depth; a gap with something farther beyond it counts.
+    Structured light leaves a gap without depth between foreground and background; a gap with farther depth beyond it
+    counts as a silhouette.
     """
     import cv2
 
@@ -58,7 +59,7 @@ def depth_edges(depth: np.ndarray) -> np.ndarray:
 
 
 def edge_picture(color: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """HxWx3 uint8: the colour image, paled, with depth edges drawn in magenta."""
+    """HxWx3 uint8: the colour image, lightened, with depth edges drawn in magenta."""
     picture = (color // 2 + 96).astype(np.uint8)
     picture[depth_edges(depth)] = (255, 0, 255)
     return picture
@@ -67,13 +68,13 @@ def edge_picture(color: np.ndarray, depth: np.ndarray) -> np.ndarray:
 def edge_distance(frames: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
     """Median distance (px) from the depth images' silhouettes to the nearest edge of their colour images.
 
-    A small number proves little where colour is full of edges; a large one is a fault.
+    A small number proves little if the colour image is full of edges; a large one is a fault.
 
     Args:
         frames: (HxWx3 uint8, HxW float32 m) of equal size.
 
     Returns:
-        None where there are too few silhouettes (fewer than 500 pixels in all).
+        The distance, or None where there are too few silhouettes (fewer than 500 pixels in all).
     """
     import cv2
 
@@ -87,7 +88,7 @@ def edge_distance(frames: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
 
 
 def alignment(frames: list[tuple[np.ndarray, np.ndarray]], reach: int = 12) -> Alignment | None:
-    """The movement at which depth edges meet colour edges of the same direction best, over all frames.
+    """Finds the shift and scale at which depth edges best meet colour edges of the same direction, over all frames.
 
     Args:
         frames: (HxWx3 uint8, HxW float32 m) of equal size.
@@ -114,7 +115,8 @@ def alignment(frames: list[tuple[np.ndarray, np.ndarray]], reach: int = 12) -> A
         ]  # fmt: skip
         best = max(near, key=lambda movement: score(*movement))
     gain = score(*best) / max(score(0.0, 0.0, 1.0), 1e-9)
-    return Alignment(*(float(round(v, 4)) for v in best), float(gain), count)
+    right, down, scale = (float(round(v, 4)) for v in best)
+    return Alignment(right, down, scale, float(gain), count)
 
 
 class _Edges:
@@ -126,7 +128,7 @@ class _Edges:
         gray = cv2.GaussianBlur(cv2.cvtColor(color, cv2.COLOR_RGB2GRAY).astype(np.float32), (5, 5), 1.2)
         gx, gy = cv2.Scharr(gray, cv2.CV_32F, 1, 0), cv2.Scharr(gray, cv2.CV_32F, 0, 1)
         strength = np.hypot(gx, gy)
-        # Strong edges count alike: one bright window must not rule.
+        # Clip strong edges, so that one bright window does not dominate.
         self.gradient = np.stack([gx, gy]) / np.maximum(strength, max(float(np.percentile(strength, 95)), 1e-6))
         self.centre = (np.array(depth.shape[::-1]) - 1) / 2
         v, u = np.nonzero(depth_edges(depth))

@@ -43,7 +43,7 @@ class Camera:
 
     @classmethod
     def from_hfov(cls, width: int, height: int, hfov: float) -> Camera:
-        """Camera with square pixels from its horizontal field of view (rad), as Habitat builds it."""
+        """Camera with square pixels from its horizontal field of view (rad), with Habitat's convention."""
         f = width / (2.0 * math.tan(hfov / 2.0))
         return cls(width, height, f, f, (width - 1) / 2.0, (height - 1) / 2.0)
 

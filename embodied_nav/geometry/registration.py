@@ -1,8 +1,8 @@
-"""Brings depth to the pixels of a colour image from another camera. Knows nothing of where the images come from.
+"""Registers depth to the pixels of another camera's colour image. Knows nothing of where the images come from.
 
-Cameras that publish registered (aligned) depth need none of this. Where colour and depth come from two cameras whose
-calibration is known, every depth pixel is carried into the colour image; what is nearer hides what is farther, and what
-the depth camera did not see stays without depth.
+Not needed for cameras that publish registered (aligned) depth. With two calibrated cameras every depth pixel is
+projected into the colour image; nearer points occlude farther ones, and pixels that the depth camera did not see have
+no depth.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ..errors import InputError
 from .camera import Camera
 from .transforms import invert, is_rigid, matrix_from_quaternion
 
-#: A depth pixel covers this much more than its tile, so that turned cameras leave no cracks between tiles.
+#: Each depth pixel is drawn larger by this factor, so that rotated cameras leave no gaps between pixels.
 _MARGIN = 1.1
-#: Neighbours whose depths differ by more (m, and part of the depth) lie on different surfaces.
+#: Neighbours whose depths differ by more (m, and share of the depth) lie on different surfaces.
 _STEP, _RELATIVE_STEP = 0.02, 0.03
-#: A depth that moves by less than this part of it does not move where the other camera sees it.
+#: The refinement has converged if depth changes by less than this share.
 _SETTLED = 0.002
 
 
@@ -35,27 +35,29 @@ class RegistrationConfig(Config):
         "frame, its size or its own camera info differ from colour's",
         choices=("auto", "registered", "register"),
     )
-    color_intrinsics: tuple = param(
+    color_intrinsics: tuple[float, ...] = param(
         (0.0, 0.0, 0.0, 0.0), "fx, fy, cx, cy of the colour image; zeros: as in camera info"
     )
-    depth_intrinsics: tuple = param(
+    depth_intrinsics: tuple[float, ...] = param(
         (0.0, 0.0, 0.0, 0.0), "fx, fy, cx, cy of the depth image; zeros: as in depth's camera info, or else as colour's"
     )
-    translation: tuple = param(
+    translation: tuple[float, ...] = param(
         (0.0, 0.0, 0.0), "the depth camera's origin in the colour camera's frame; zeros, with no rotation: from TF",
         unit="m",
     )  # fmt: skip
-    rotation: tuple = param((0.0, 0.0, 0.0, 1.0), "quaternion x, y, z, w, colour camera's frame from depth camera's")
+    rotation: tuple[float, ...] = param(
+        (0.0, 0.0, 0.0, 1.0), "quaternion x, y, z, w, colour camera's frame from depth camera's"
+    )
 
 
 class Registration:
     """Applies a :class:`RegistrationConfig`.
 
     Attributes:
-        T_color_depth: 4x4 float64 where the settings give it, else None.
+        T_color_depth: 4x4 float64 if the settings give it, else None.
 
     Raises:
-        InputError: a tuple of the wrong length, or a rotation without a direction.
+        InputError: a tuple of the wrong length, or a zero quaternion.
     """
 
     def __init__(self, config: RegistrationConfig | None = None) -> None:
@@ -71,20 +73,22 @@ class Registration:
 
     @property
     def calibrated(self) -> bool:
-        """Whether the settings say something of the cameras themselves."""
+        """Whether the settings give anything about the cameras."""
         return self.T_color_depth is not None or any(self.config.color_intrinsics + self.config.depth_intrinsics)
 
     @property
     def needs_info(self) -> bool:
-        """Whether depth of another frame can only be used with its own camera info."""
+        """Whether depth in another frame can only be used with its own camera info."""
         return self.config.mode != "registered" and not self.calibrated
 
-    def needed(self, color_camera: Camera, depth_camera: Camera | None, depth_shape: tuple, same_frame: bool) -> bool:
-        """Whether depth must be brought to colour's pixels.
+    def needed(
+        self, color_camera: Camera, depth_camera: Camera | None, depth_shape: tuple[int, ...], same_frame: bool
+    ) -> bool:
+        """Whether depth must be registered to colour.
 
         Args:
-            color_camera: of colour's camera info. depth_camera: of depth's own, or None where there is none.
-            depth_shape: (height, width) of the depth image. same_frame: both images name one frame.
+            color_camera: from colour's camera info. depth_camera: from depth's own, or None without one.
+            depth_shape: (height, width) of the depth image. same_frame: both images have the same frame_id.
         """
         if self.config.mode != "auto":
             return self.config.mode == "register"
@@ -95,11 +99,11 @@ class Registration:
         return depth_camera is not None and not np.allclose(depth_camera.K, color_camera.K, rtol=1e-4, atol=0.01)
 
     def color_camera(self, camera: Camera) -> Camera:
-        """The colour image's camera: that of camera info with the intrinsics of the settings, where they give any."""
+        """The colour camera: from camera info, with the settings' intrinsics if given."""
         return _with_intrinsics(camera, self.config.color_intrinsics)
 
     def depth_camera(self, camera: Camera, shape: tuple[int, int]) -> Camera:
-        """The camera of a depth image of ``shape`` (height, width): ``camera``, or what the settings say."""
+        """The camera of a depth image of ``shape`` (height, width): ``camera``, or the settings' if given."""
         return _with_intrinsics(camera, self.config.depth_intrinsics, shape)
 
     def apply(
@@ -113,11 +117,11 @@ class Registration:
 
         Args:
             depth: HxW float32, m, NaN invalid.
-            depth_camera: of depth's camera info; default ``color_camera``. Intrinsics of the settings rule.
-            T_color_depth: 4x4; the settings' rules; default: one origin and direction.
+            depth_camera: from depth's camera info; default ``color_camera``. The settings' intrinsics take precedence.
+            T_color_depth: 4x4; the settings' takes precedence; default: identity.
 
         Raises:
-            InputError: depth of another size than its camera.
+            InputError: depth has another size than its camera.
         """
         depth_camera = self.depth_camera(depth_camera or color_camera, depth.shape)
         T = self.T_color_depth if self.T_color_depth is not None else T_color_depth
@@ -137,7 +141,7 @@ def registered_depth(
         float32 of the colour camera's size, m along its axis, NaN where the depth camera saw nothing.
 
     Raises:
-        InputError: depth of another size than its camera, or a transform that is none.
+        InputError: depth has another size than its camera, or the transform is not rigid.
     """
     if depth.shape != (depth_camera.height, depth_camera.width):
         size = f"{depth.shape[1]}x{depth.shape[0]}"
@@ -161,7 +165,7 @@ def _homography(to: Camera, T: np.ndarray, of: Camera) -> tuple[np.ndarray, np.n
 
 @njit(cache=True, nogil=True, fastmath={"contract", "arcp"})
 def _splat(depth, A, b, scale_u, scale_v, out):
-    """The nearest of the depth pixels that cover each colour pixel."""
+    """Projects each depth pixel into ``out`` (colour camera's HxW) and keeps the nearest depth per pixel."""
     height, width = depth.shape
     rows, columns = out.shape
     half_u, half_v = np.float32(0.5 * _MARGIN) * scale_u, np.float32(0.5 * _MARGIN) * scale_v
@@ -193,7 +197,7 @@ def _splat(depth, A, b, scale_u, scale_v, out):
 
 @njit(cache=True, nogil=True)
 def _across(out, j, i):
-    """The middle of two neighbours on one surface: slanted ones are stretched by parallax, and tiles leave cracks."""
+    """Mean depth of two neighbours on one surface: fills gaps where parallax stretches slanted surfaces."""
     rows, columns = out.shape
     if 0 < i < columns - 1 and 0 < j < rows - 1:
         for dv, du in ((0, 1), (1, 0), (1, 1)):
@@ -205,7 +209,7 @@ def _across(out, j, i):
 
 @njit(cache=True, nogil=True, fastmath={"contract", "arcp"})
 def _refine(depth, A, b, B, c, out):
-    """Replaces each depth by the surface between four depth pixels along the colour pixel's own ray; inf by NaN."""
+    """Replaces each depth by the bilinear surface of four depth pixels along the colour pixel's ray; inf by NaN."""
     height, width = depth.shape
     rows, columns = out.shape
     for j in range(rows):
@@ -230,7 +234,7 @@ def _refine(depth, A, b, B, c, out):
                 z00, z01, z10, z11 = depth[v, u], depth[v, u + 1], depth[v + 1, u], depth[v + 1, u + 1]
                 allowed = np.float32(_STEP) + np.float32(_RELATIVE_STEP) * z
                 low, high = z - allowed, z + allowed
-                # A NaN or another surface among the four: what was splatted stays.
+                # A NaN or another surface among the four: keep the projected depth.
                 if not (
                     z00 > low and z01 > low and z10 > low and z11 > low
                     and z00 < high and z01 < high and z10 < high and z11 < high
@@ -245,7 +249,7 @@ def _refine(depth, A, b, B, c, out):
             out[j, i] = w
 
 
-def _with_intrinsics(camera: Camera, values: tuple, shape: tuple[int, int] | None = None) -> Camera:
+def _with_intrinsics(camera: Camera, values: tuple[float, ...], shape: tuple[int, int] | None = None) -> Camera:
     """Explicit intrinsics for an image of ``shape`` (default: the camera's), or the camera as it is."""
     if not any(values):
         return camera

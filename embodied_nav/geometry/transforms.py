@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 #: Camera link (x forward, y left, z up) from camera optical (x right, y down, z forward), REP-103.
 T_LINK_OPTICAL = np.array([[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
@@ -33,6 +34,15 @@ def is_rigid(T: np.ndarray, tolerance: float = 1e-3) -> bool:
     )
 
 
+def nearest_rigid(T: np.ndarray) -> np.ndarray:
+    """The rigid 4x4 transform whose rotation is nearest to that of T, for what was rounded or multiplied often."""
+    U, _, V = np.linalg.svd(np.asarray(T, dtype=np.float64)[:3, :3])
+    out = np.eye(4)
+    out[:3, :3] = U @ np.diag([1.0, 1.0, np.linalg.det(U @ V)]) @ V
+    out[:3, 3] = T[:3, 3]
+    return out
+
+
 def pose2d(x: float, y: float, yaw: float, z: float = 0.0) -> np.ndarray:
     """4x4 transform of a planar pose (m, m, rad)."""
     c, s = math.cos(yaw), math.sin(yaw)
@@ -55,13 +65,13 @@ def transform_points(T: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ R.T + T[:3, 3].astype(points.dtype, copy=False)
 
 
-def matrix_from_quaternion(q: np.ndarray, translation: np.ndarray = (0.0, 0.0, 0.0)) -> np.ndarray:
-    """4x4 transform of a quaternion (x, y, z, w), normalised here, and a translation (m).
+def matrix_from_quaternion(q: ArrayLike, translation: ArrayLike = (0.0, 0.0, 0.0)) -> np.ndarray:
+    """4x4 transform of a quaternion (4: x, y, z, w), normalised here, and a translation (3, m).
 
     Raises:
         ValueError: a quaternion of zero length or with a NaN.
     """
-    x, y, z, w = (float(v) for v in q)
+    x, y, z, w = (float(v) for v in np.asarray(q, np.float64))
     n = x * x + y * y + z * z + w * w
     if not n > 1e-12 or not math.isfinite(n):
         raise ValueError(f"quaternion {(x, y, z, w)} has no direction")

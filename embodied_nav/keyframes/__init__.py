@@ -1,4 +1,4 @@
-"""Which frames are worth keeping: overlap by depth, confirmed by features. Knows nothing of models and memory."""
+"""Keyframe selection: overlap by depth, confirmed by features. Knows nothing of models and memory."""
 
 from .features import FeatureMatch, Features, extract, match
 from .gate import KeyframeConfig, KeyframeGate

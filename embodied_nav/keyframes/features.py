@@ -1,13 +1,14 @@
-"""ORB features of a small grey image and what two sets of them say of the views. Knows nothing of depth and poses.
+"""ORB features of a downscaled grey image, and matching and overlap of two views. Knows nothing of depth and poses.
 
-Half the image size, ratio test and a fundamental-matrix RANSAC: twice as fast as full size, ranks overlap better, and
-has none of the slow tails that homography RANSAC has on pairs with little overlap.
+Half the image size, ratio test and fundamental-matrix RANSAC: twice as fast as full size, ranks overlap better, and has
+no slow outliers in run time as homography RANSAC has on pairs with little overlap.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Features:
         points: Nx2 float32, pixels of the reduced image.
         descriptors: Nx32 uint8, or None where there are none.
         size: (width, height) of the reduced image.
-        thumbnail: 12x16 float32 grey levels, block means less their mean: what is left when noise averages out.
+        thumbnail: 12x16 float32 grey levels, block means minus their mean; pixel noise averages out.
     """
 
     points: np.ndarray
@@ -37,12 +38,12 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class FeatureMatch:
-    """Matches of a view against another that RANSAC kept.
+    """RANSAC inliers of the matches of a view against another.
 
     Attributes:
         inliers: how many.
-        overlap: 0 to 1, part of this view that lies in the other by the motion of the inliers; NaN without enough.
-        points, other_points: inliers x2 float32, normalised by image width (u / width, v / width).
+        overlap: 0 to 1, share of this view that lies in the other by the inliers' motion; NaN with too few inliers.
+        points, other_points: inliers x 2 float32, normalised by image width (u / width, v / width).
     """
 
     inliers: int
@@ -56,7 +57,7 @@ def extract(color: np.ndarray, count: int = 500) -> Features:
 
     Args:
         color: HxWx3 uint8 RGB.
-        count: at most so many.
+        count: largest number of features.
     """
     import cv2
 
@@ -65,11 +66,11 @@ def extract(color: np.ndarray, count: int = 500) -> Features:
     if width > 1.5 * FEATURE_WIDTH:
         height, width = max(1, round(height * FEATURE_WIDTH / width)), FEATURE_WIDTH
         grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    # Sensor noise makes corners of its own; a light blur takes them away and ranks real overlap better too.
+    # Sensor noise creates false corners; a light blur removes them and also makes overlap rank better.
     grey = cv2.GaussianBlur(grey, (3, 3), 0)
     thumbnail = cv2.resize(grey, (16, 12), interpolation=cv2.INTER_AREA).astype(np.float32)
     keypoints, descriptors = _orb(count).detectAndCompute(grey, None)
-    points = cv2.KeyPoint_convert(keypoints) if keypoints else np.zeros((0, 2), np.float32)
+    points = cv2.KeyPoint.convert(keypoints) if keypoints else np.zeros((0, 2), np.float32)
     return Features(
         np.asarray(points, np.float32).reshape(-1, 2), descriptors, (width, height), thumbnail - thumbnail.mean()
     )
@@ -81,14 +82,15 @@ def match(features: Features, other: Features, ratio: float = 0.8, min_inliers: 
     Args:
         features: this view.
         other: the view that may have seen it before.
-        ratio: best over second-best Hamming distance must be below.
-        min_inliers: below so many, or below 40% of the candidates, the match is chance (noise gives that).
+        ratio: largest ratio of best to second-best Hamming distance.
+        min_inliers: with fewer, or with fewer than 40% of the candidates, the match is rejected as chance.
     """
     import cv2
 
     none = FeatureMatch(0, float("nan"), np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32))
     if len(features) < min_inliers or len(other) < max(2, min_inliers):
         return none
+    assert features.descriptors is not None and other.descriptors is not None  # both have features
     distance, index = cv2.batchDistance(
         features.descriptors, other.descriptors, cv2.CV_32S, normType=cv2.NORM_HAMMING, K=2
     )
@@ -96,7 +98,7 @@ def match(features: Features, other: Features, ratio: float = 0.8, min_inliers: 
     if good.sum() < min_inliers:
         return none
     points, other_points = features.points[good], other.points[index[good, 0]]
-    # The seed is fixed so that the same frames give the same keyframes on every run.
+    # Fixed seed, so that the same frames give the same keyframes on every run.
     cv2.setRNGSeed(1)
     _, mask = cv2.findFundamentalMat(points, other_points, cv2.FM_RANSAC, 1.5, 0.99, 200)
     if mask is None:
@@ -110,8 +112,10 @@ def match(features: Features, other: Features, ratio: float = 0.8, min_inliers: 
     return FeatureMatch(inliers, overlap, points / features.size[0], other_points / other.size[0])
 
 
-def _view_overlap(points, other_points, size, other_size) -> float:
-    """Part of this image that lies in the other when the inliers' affine motion is applied to its corners."""
+def _view_overlap(
+    points: np.ndarray, other_points: np.ndarray, size: tuple[int, int], other_size: tuple[int, int]
+) -> float:
+    """Share of this image that lies in the other after the inliers' affine motion is applied to its corners."""
     import cv2
 
     A, _ = cv2.estimateAffine2D(points, other_points, method=cv2.RANSAC, ransacReprojThreshold=8.0, maxIters=100)
@@ -126,7 +130,7 @@ def _view_overlap(points, other_points, size, other_size) -> float:
 
 
 @lru_cache(maxsize=4)
-def _orb(count: int):
+def _orb(count: int) -> Any:
     import cv2
 
-    return cv2.ORB_create(count)
+    return cv2.ORB.create(count)

@@ -1,8 +1,8 @@
-"""Decides which frames become keyframes and says why. Knows nothing of models, memory and ROS.
+"""Decides which frames become keyframes and why. Knows nothing of models, memory and ROS.
 
-Depth reprojection gates every frame (some 50 microseconds); ORB features are asked only where depth calls for a new
-keyframe, has no verdict, or has not been checked for a while. Compared with Embodied-R (sec. 3.2), where anything that
-fails makes a keyframe, a view without texture and without depth is judged by the pose, and at rest is kept once.
+Depth reprojection tests every frame (some 50 microseconds). ORB features are used only if depth calls for a new
+keyframe, gives no result, or has not been confirmed for a while. In Embodied-R (sec. 3.2) any failure makes a keyframe;
+here a view without texture and depth is judged by the pose, and at rest becomes a keyframe only once.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 
 from ..config import Config, param
 from ..frames import Keyframe, RGBDFrame
-from ..geometry import invert, rotation_angle
+from ..geometry import Camera, invert, rotation_angle
 from .features import FeatureMatch, Features, extract, match
 from .reprojection import depth_overlap
 
-#: Camera motion below which the robot is taken to stand still (m, rad).
+#: Camera motion (m, rad) below which the robot is considered at rest.
 _STILL = (0.03, 0.02)
-#: Depth range (m) in which a feature without depth is expected; gives its epipolar segment.
+#: Depth range (m) assumed for a feature without depth; it defines the epipolar segment.
 _NEAR, _FAR = 0.5, 1e6
-#: Grey levels by which thumbnails of the same view may differ.
+#: Largest difference (grey levels) of thumbnails of the same view.
 _SAME_THUMBNAIL = 4.0
 
 
@@ -59,17 +59,17 @@ class KeyframeConfig(Config):
 
 
 class KeyframeGate:
-    """Takes frames in order, gives a :class:`Keyframe` for those worth keeping.
+    """Processes frames in order, returns a :class:`Keyframe` for those selected.
 
     Reasons: ``first``; ``overlap`` (too little of the view was seen before); ``closer`` (too little of the last
-    keyframe is left in view); ``changed`` (the camera stands, the scene differs); ``moved`` (distance, turn, or pose
-    motion where neither depth nor features can tell); ``interval``; ``lost`` (features gone, nothing else to go by);
+    keyframe is left in view); ``changed`` (camera at rest, scene differs); ``moved`` (distance, turn, or pose
+    motion where neither depth nor features can tell); ``interval``; ``lost`` (no features match, no other cue);
     ``pose_jump`` (the pose contradicts what the features see).
 
     Attributes:
-        last_overlap: overlap of the last processed frame with the last keyframe, NaN unknown.
-        last_inliers: feature matches of the last processed frame, 0 where features were not asked.
-        counts: how many keyframes were taken for each reason.
+        last_overlap: overlap of the last processed frame with the last keyframe, NaN if unknown.
+        last_inliers: feature matches of the last processed frame, 0 where features were not computed.
+        counts: number of keyframes by reason.
     """
 
     def __init__(self, config: KeyframeConfig | None = None) -> None:
@@ -79,7 +79,7 @@ class KeyframeGate:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets the last keyframe; ids go on counting."""
+        """Forgets the last keyframe; ids keep counting."""
         self._last: RGBDFrame | None = None
         self._last_features: Features | None = None
         self._features: Features | None = None
@@ -88,7 +88,7 @@ class KeyframeGate:
         self.last_inliers = 0
 
     def process(self, frame: RGBDFrame) -> Keyframe | None:
-        """The frame as a keyframe, or None where the last keyframe still serves."""
+        """The frame as a keyframe, or None if the last keyframe still covers the view."""
         self.last_overlap, self.last_inliers, self._features = float("nan"), 0, None
         reason = self._reason(frame)
         if not reason:
@@ -108,7 +108,7 @@ class KeyframeGate:
         T = _relative(self._last, frame)
         overlap, kept = self._depth_overlaps(frame, T)
         self._unchecked += 1
-        if math.isnan(overlap):
+        if math.isnan(overlap) or T is None:
             reason = self._by_features(frame, T, elapsed)
         else:
             self.last_overlap = overlap
@@ -118,9 +118,9 @@ class KeyframeGate:
         return reason
 
     def _depth_overlaps(self, frame: RGBDFrame, T: np.ndarray | None) -> tuple[float, float]:
-        """Share of this view that the last keyframe saw, and share of the keyframe that is still in view."""
+        """Share of this view that the last keyframe saw, and share of that keyframe that is still in view."""
         last = self._last
-        if T is None or frame.depth is None or last.depth is None:
+        if T is None or last is None or frame.depth is None or last.depth is None:
             return float("nan"), float("nan")
         tolerance = self.config.depth_tolerance
         return (
@@ -135,7 +135,7 @@ class KeyframeGate:
         if (few or due) and (matched := self._match(frame)) is not None and matched.inliers:
             if self._disagrees(matched, frame, T):
                 return "pose_jump" if elapsed >= config.lost_interval else ""
-            # Noisy or holed depth: the features see the same view. Depth alone decides when it is sure.
+            # Depth is noisy or has holes, but features match the same view. Clear depth results stand alone.
             if few and overlap > 0.6 * config.min_overlap and matched.overlap > min(0.95, config.min_overlap + 0.25):
                 return ""
         if few:
@@ -145,7 +145,7 @@ class KeyframeGate:
         return self._moved_far(T)
 
     def _by_features(self, frame: RGBDFrame, T: np.ndarray | None, elapsed: float) -> str:
-        """Without a verdict of depth: features, and where these are silent, the pose."""
+        """Used when depth gives no result: features, and without enough of these, the pose."""
         config = self.config
         matched = self._match(frame)
         if matched is not None and matched.inliers:
@@ -161,8 +161,8 @@ class KeyframeGate:
         return "lost" if not same and elapsed >= config.lost_interval else ""
 
     def _match(self, frame: RGBDFrame) -> FeatureMatch | None:
-        """Features against the last keyframe's, or None where one has no colour."""
-        if not self.config.features or frame.color is None or self._last.color is None:
+        """Matches features against the last keyframe's; None if one has no colour."""
+        if not self.config.features or frame.color is None or self._last is None or self._last.color is None:
             return None
         self._unchecked = 0
         if self._last_features is None:
@@ -173,6 +173,7 @@ class KeyframeGate:
         return matched
 
     def _same_thumbnail(self) -> bool:
+        assert self._features is not None and self._last_features is not None  # matched just before
         return float(np.abs(self._features.thumbnail - self._last_features.thumbnail).mean()) < _SAME_THUMBNAIL
 
     def _moved_far(self, T: np.ndarray) -> str:
@@ -180,12 +181,13 @@ class KeyframeGate:
         return "moved" if far else ""
 
     def _turned_away(self, frame: RGBDFrame, T: np.ndarray) -> bool:
-        """Whether the pose alone says that too little of the view is shared, taking the scene to be 2 m away."""
+        """Whether by the pose alone too little of the view is shared, assuming that the scene is 2 m away."""
         shift = math.atan2(float(np.linalg.norm(T[:3, 3])), 2.0)
         return rotation_angle(T) + shift > (1.0 - self.config.min_overlap) * frame.camera.hfov
 
     def _disagrees(self, matched: FeatureMatch, frame: RGBDFrame, T: np.ndarray) -> bool:
-        """Whether matches lie far from the epipolar segments (or points, with depth) where the pose puts them."""
+        """Whether matches lie far from the epipolar segments (or points, with depth) that the pose predicts."""
+        assert self._last is not None
         camera, last = frame.camera, self._last.camera
         pixels = matched.points * camera.width
         rays = np.column_stack(
@@ -213,8 +215,8 @@ def _still(T: np.ndarray) -> bool:
     return bool(np.linalg.norm(T[:3, 3]) < _STILL[0] and rotation_angle(T) < _STILL[1])
 
 
-def _project(camera, points: np.ndarray) -> np.ndarray:
-    """Pixels of points; those behind the camera are put far outside the image."""
+def _project(camera: Camera, points: np.ndarray) -> np.ndarray:
+    """Pixels of points (Nx3); those behind the camera get a pixel far outside the image."""
     z = np.maximum(points[:, 2], 1e-3)
     return np.column_stack([points[:, 0] / z * camera.fx + camera.cx, points[:, 1] / z * camera.fy + camera.cy])
 

@@ -1,4 +1,4 @@
-"""How much of one depth image another one has seen, by reprojection. Knows nothing of colour and of keyframes."""
+"""Overlap of two depth images by reprojection. Knows nothing of colour and of keyframes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def depth_overlap(
 ) -> float:
     """Share of this view's surface that the other view saw.
 
-    A grid of about 40 columns is sampled. A point counts as seen where it projects into the other image and its
-    depth there agrees; it has no verdict where the other image has no depth.
+    Samples a grid of about 40 columns. A point counts as seen if it projects into the other image and the depth there
+    agrees; it is undecided if the other image has no depth there.
 
     Args:
         depth: HxW float32 m, NaN invalid.
@@ -31,10 +31,10 @@ def depth_overlap(
         other_depth, other_camera: the other view, sizes may differ.
         T_other_camera: 4x4, the other optical frame from this one.
         tolerance: relative depth difference (at least 5 cm) up to which two depths are the same surface.
-        min_share: share of the samples that must have a verdict.
+        min_share: least share of decided samples.
 
     Returns:
-        0 to 1, or NaN where too few samples have a verdict (no depth, a lens cap).
+        0 to 1, or NaN if too few samples are decided (no depth, a lens cap).
     """
     stride = max(1, round(camera.width / _SAMPLES_PER_ROW))
     known, seen, samples = _seen(
@@ -55,6 +55,7 @@ def _intrinsics(camera: Camera) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _seen(depth, k, other, ko, T, stride, tolerance):
+    """Counts decided samples (every ``stride``-th pixel), those seen in ``other``, and all. ``T``: other from this."""
     height, width = other.shape
     known = seen = samples = 0
     for v in range(stride // 2, depth.shape[0], stride):

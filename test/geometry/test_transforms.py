@@ -130,3 +130,13 @@ def test_composition(q1, t1, q2, t2):
     A, B = g.matrix_from_quaternion(q1, t1), g.matrix_from_quaternion(q2, t2)
     assume(np.isfinite(A).all() and np.isfinite(B).all())
     np.testing.assert_allclose(g.invert(A @ B), g.invert(B) @ g.invert(A), atol=1e-9)
+
+
+@given(quaternions, positions, st.integers(0, 2**31))
+def test_the_nearest_rigid_transform_undoes_rounding(q, t, seed):
+    T = g.matrix_from_quaternion(q, t)
+    noise = np.zeros((4, 4))
+    noise[:3, :3] = np.random.default_rng(seed).uniform(-3e-3, 3e-3, (3, 3))
+    found = g.nearest_rigid(T + noise)
+    assert g.is_rigid(found, 1e-12)
+    np.testing.assert_allclose(found, T, atol=1e-2)
