@@ -1,4 +1,4 @@
-"""One recorded frame, and what is known of the cameras that took it. Knows no file format of frames."""
+"""A recorded frame, and the calibration of its cameras. Knows no file format of frames."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from ..geometry import Camera, matrix_from_quaternion
 _IDENTITY = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
+class UnusableFrame(InputError):
+    """One frame cannot be read; others of the recording may be fine."""
+
+
 @dataclass(frozen=True, eq=False)
 class RecordedFrame:
-    """One frame as it was recorded.
+    """One frame as recorded.
 
     Attributes:
         stamp: ns.
         color: HxWx3 uint8 RGB.
         depth: HxW, uint16 mm (0 invalid) or float32 m (NaN invalid).
-        T_map_camera: 4x4 float64, map from the colour camera's optical frame; None where the recording does not say.
+        T_map_camera: 4x4 float64, map from the colour camera's optical frame; None if not recorded.
         T_odom_camera: 4x4 float64 by wheel odometry, or None.
     """
 
@@ -35,15 +39,15 @@ class RecordedFrame:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the user knows better than the recording.
+    """The user's calibration, which overrides the recording's.
 
     Attributes:
-        color, depth: fx, fy, cx, cy of the images, or None for what the recording says; ``depth`` given means that
-            depth was taken by a camera of its own and does not lie on colour's pixels.
+        color, depth: fx, fy, cx, cy of the images, or None for the recording's; giving ``depth`` means that depth is
+            from a camera of its own and not registered to colour.
         translation, rotation: the depth camera's pose in the colour camera's optical frame (m; quaternion x, y, z, w).
 
     Raises:
-        InputError: numbers that are no calibration.
+        InputError: invalid numbers.
     """
 
     color: tuple[float, ...] | None = None
@@ -63,7 +67,7 @@ class Calibration:
 
     @classmethod
     def read(cls, text: str) -> Calibration:
-        """From ``fx,fy,cx,cy`` of images that lie on each other, or from a YAML file with the fields' names.
+        """From ``fx,fy,cx,cy`` of registered images, or from a YAML file with the fields' names.
 
         Raises:
             InputError: neither.
@@ -77,10 +81,11 @@ class Calibration:
         if not Path(text).is_file():
             raise InputError(f"'{text}': neither fx,fy,cx,cy nor a YAML file with color, depth, translation, rotation")
         values = read_yaml(text)
-        unknown = set(values) - set(cls.__dataclass_fields__)
+        unknown = sorted(str(name) for name in values if name not in cls.__dataclass_fields__)
         if unknown or not values:
-            raise InputError(f"{text}: {', '.join(sorted(unknown)) or 'empty'}; it may hold color, depth, translation, "
-                             "rotation")  # fmt: skip
+            raise InputError(
+                f"{text}: {', '.join(unknown) or 'empty'}; it may hold color, depth, translation, rotation"
+            )
         try:
             return cls(**{name: tuple(float(v) for v in value) for name, value in values.items()})
         except InputError as error:
@@ -95,13 +100,13 @@ class Calibration:
 
     @property
     def registered(self) -> bool:
-        """Whether depth lies on colour's pixels as far as this says."""
+        """Whether depth is registered to colour according to this calibration."""
         return self.depth is None and (self.translation, self.rotation) == _IDENTITY
 
     def color_camera(self, recorded: Camera) -> Camera:
-        """The colour camera."""
+        """The colour camera: ``recorded``, with this calibration's intrinsics if given."""
         return recorded if self.color is None else Camera(recorded.width, recorded.height, *self.color)
 
     def depth_camera(self, recorded: Camera) -> Camera:
-        """The depth camera."""
+        """The depth camera: ``recorded``, with this calibration's intrinsics if given."""
         return recorded if self.depth is None else Camera(recorded.width, recorded.height, *self.depth)

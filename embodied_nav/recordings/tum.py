@@ -1,149 +1,198 @@
-"""Reads TUM RGB-D sequences. Knows nothing of ROS and of what the frames are for.
+"""Reads TUM RGB-D sequences and similar ones (Bonn, ICL-NUIM, OpenLORIS, ETH3D). Knows nothing of ROS.
 
-A folder with ``rgb.txt`` and ``depth.txt`` (a stamp in seconds and a file name a line, # begins a comment),
-``groundtruth.txt`` (stamp, position, quaternion x y z w of the colour camera) and the images that they name: depth PNG
-of 16 bits, 5000 a metre, 0 invalid, registered to colour.
+A folder with ``rgb.txt`` and ``depth.txt`` (a stamp in seconds and a file name per line, # starts a comment), or with
+one file of associations (stamp, colour, stamp, depth; ICL-NUIM: depth first), ``groundtruth.txt`` (stamp, position,
+quaternion x y z w of the colour camera) and the images that they name: 16-bit depth PNG, 5000 per metre, 0 invalid,
+registered to colour. :mod:`.tum_layout` handles the differences between the data sets' folders.
 """
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
 from ..geometry import Camera
-from .frame import Calibration, RecordedFrame
-from .images import check_headers, read_color, read_depth
+from .frame import Calibration
+from .images import read_color, read_depth
 from .motion import Track
-from .pairs import pair
+from .pairs import pair, why_apart
+from .sequence import Reading, Sequence
+from .stamps import nanoseconds, numbered, unit_of
+from .text import lines_of, number
+from .tum_layout import MIRRORS, Layout, Listed, layout_of
+from .usable import usable_pairs
 
-#: Depth's unit a metre.
-_SCALE = 5000.0
-#: fx, fy, cx, cy of the cameras that took the data set, for 640x480, as its authors give them.
-_CAMERAS = {
-    "1": (517.3, 516.5, 318.6, 255.3),
-    "2": (520.9, 521.0, 325.1, 249.7),
-    "3": (535.4, 539.2, 320.1, 247.6),
-}
-#: Poses farther apart (ns) than this say nothing of what lies between.
-_LONGEST_GAP = 100_000_000
+#: No interpolation between poses farther apart (ns) than the first value, or for a slower track than three of its
+#: steps, at most the second value.
+_LONGEST_GAP, _LARGEST_GAP = 100_000_000, 1_000_000_000
 _MEND = "replace this image or remove its line"
+_NUMBERED = "numbers of frames: taken for 30 a second"
 
 
-class Tum:
-    """A folder in the TUM RGB-D benchmark's format. ``read`` may be called from several threads at once.
+class Tum(Sequence):
+    """A folder in the TUM RGB-D benchmark's format, or a similar one.
 
-    A frame is a colour and a depth image at most 0.02 s apart, stamped as depth is. Frames whose pose the ground truth
-    does not tell are left out where there is a ground truth at all.
+    A frame is a colour and a depth image at most ``sync_slop`` apart, stamped as depth is. If there is ground truth,
+    frames without a pose in it are dropped.
 
-    Attributes:
-        stamps: ns. poses: 4x4 each, map from the colour camera, or None without groundtruth.txt. odometry: None.
-        camera: of the colour images. depth_camera: None where depth lies on colour's pixels. T_color_depth: 4x4.
-        skipped: depth images without a colour image or a pose.
+    Args:
+        kind: tum, bonn, icl or openloris.
 
     Raises:
-        InputError: no such folder or files, lines that are none, images missing, of another size or cut short, no
-            intrinsics known.
+        InputError: no such folder or files, invalid lines, too many images damaged, no intrinsics.
     """
 
-    odometry = None
-
     def __init__(
-        self, folder: str | Path, max_frames: int | None = None, calibration: Calibration | None = None
+        self,
+        folder: str | Path,
+        max_frames: int | None = None,
+        calibration: Calibration | None = None,
+        reading: Reading | None = None,
+        kind: str = "tum",
     ) -> None:
-        self.folder, calibration = Path(folder), calibration or Calibration()
-        color, depth = (_read_list(self.folder / name) for name in ("rgb.txt", "depth.txt"))
-        pairs = pair([stamp for stamp, _ in color], [stamp for stamp, _ in depth])
-        if not pairs:
-            raise InputError(f"{folder}: no image of rgb.txt is within 0.02 s of one of depth.txt")
-        track = _read_truth(self.folder / "groundtruth.txt")
-        poses = [None if track is None else track.at(depth[j][0]) for _, j in pairs]
-        kept = [n for n, T in enumerate(poses) if track is None or T is not None][:max_frames]
+        super().__init__(folder, calibration, reading)
+        self._layout = layout = layout_of(self.folder, kind)
+        self.losses.add("listed, but not there", layout.without_end())
+        color, depth = (self._stamped(images) for images in (layout.color, layout.depth))
+        pairs = pair(color, depth, self.reading.slop_ns)
+        if not pairs or 2 * len(pairs) < min(len(color), len(depth)):
+            why = why_apart(color, depth, self.reading.slop_ns)
+            names = f"{layout.color.source} and {layout.depth.source}"
+            if not pairs:
+                raise InputError(f"{folder}: no image of {names} goes with one of the other: {why}")
+            self.notes.append(f"{len(pairs)} of {len(depth)} images of {names} go together: {why}")
+        track = self._truth()
+        poses = [None if track is None else self._pose_of(track, depth[j]) for _, j in pairs]
+        kept = [n for n, T in enumerate(poses) if track is None or T is not None]
+        self._explain(track, [depth[j] for _, j in pairs], kept)
+        files = ((n, layout.color.paths[pairs[n][0]], layout.depth.paths[pairs[n][1]]) for n in kept)
+        usable = usable_pairs(files, self.losses, _MEND, max_frames)
+        if max_frames is None:
+            self.losses.add("depth images without colour", len(depth) - len(pairs))
+            self.losses.add("without a pose", sum(T is None for T in poses if track is not None) - self._lost)
+        self.stamps = [depth[pairs[n][1]] for n in usable.kept]
+        self.poses = None if track is None else [poses[n] for n in usable.kept]
+        self._files = [tuple(images.paths[i] for images, i in zip((layout.color, layout.depth), pairs[n], strict=True))
+                       for n in usable.kept]  # fmt: skip
+        self._set_cameras(usable.color, usable.depth)
+        self.notes += layout.notes
+
+    def _stamped(self, images: Listed) -> list[int]:
+        """Stamps in ns; of images with the same stamp, the first is kept."""
+        unit = unit_of(images.words)
+        stamps = nanoseconds(images.words, unit, images.places)
+        if len(set(stamps)) == 1 < len(stamps):
+            self.notes.append(f"{images.source}: all stamps are {images.words[0]}: lines are taken for {_NUMBERED}")
+            return numbered(range(len(stamps)))
+        if unit != "s":
+            what = _NUMBERED if unit == "frames" else f"in {unit}"
+            self.notes.append(f"{images.source}: stamps like {images.words[0]} are {what}")
+        first: dict[int, int] = {}
+        for n, stamp in enumerate(stamps):
+            first.setdefault(stamp, n)
+        if images is self._layout.depth:
+            self.losses.add("with the same stamp as another", len(stamps) - len(first))
+        images.paths[:] = [images.paths[n] for n in first.values()]
+        return list(first)
+
+    def _truth(self) -> Track | None:
+        path = self._layout.truth
+        if path is None:
+            return None
+        words, places, rows = [], [], []
+        for line, text in lines_of(path):
+            values = text.replace(",", " ").split()
+            try:
+                stamp, row = values[0], [number(word) for word in values[1:8]]
+                unit_of([stamp])
+                if len(row) < 7:
+                    raise ValueError
+            except ValueError:
+                expected = "a stamp, x y z and a quaternion x y z w"
+                raise InputError(f"{path}:{line}: '{text[:40]}' is not {expected}") from None
+            words.append(stamp)
+            places.append(f"{path}:{line}")
+            rows.append(row)
+        if not rows:
+            raise InputError(f"{path}: tells no pose; remove it to go without (--slam own finds poses)")
+        stamps = self._truth_stamps(words, places)
+        poses = np.array(rows)
+        steps = np.diff(np.unique(stamps))
+        gap = int(np.clip(3 * np.median(steps), _LONGEST_GAP, _LARGEST_GAP)) if len(steps) else _LONGEST_GAP
+        return Track(stamps, poses[:, :3], poses[:, 3:], gap)
+
+    def _truth_stamps(self, words: list[str], places: list[str]) -> list[int]:
+        """Stamps of the poses in ns; if images are numbered and each has a stamped pose, assigned in order."""
+        unit, images = unit_of(words), self._layout.depth
+        counted = unit_of(images.words) == "frames"
+        if unit == "frames" and not counted:
+            unit = "s"
+        elif counted and unit != "frames" and len(words) == len(images.words):
+            name = self._layout.truth.name if self._layout.truth is not None else ""
+            self.notes.append(f"{name}: its poses are taken for the images' in their order")
+            return nanoseconds(images.words, "frames", images.places)
+        return nanoseconds(words, unit, places)
+
+    def _pose_of(self, track: Track, stamp: int) -> np.ndarray | None:
+        T = track.at(stamp)
+        return None if T is None else T @ self._layout.T_told_color
+
+    def _explain(self, track: Track | None, stamps: list[int], kept: list[int]) -> None:
+        """Counts frames with an invalid pose; raises if no frame has a pose."""
+        self._lost = 0
+        if track is None:
+            return
+        path = self._layout.truth
+        for n in sorted(set(range(len(stamps))) - set(kept)):
+            if track.broken_at(stamps[n]):
+                self._lost += 1
+                text = f"{path}: its pose at {stamps[n] * 1e-9:.3f} s is none (not finite, or a quaternion of zeros)"
+                self.losses.damaged("lost poses", text)
         if not kept:
-            raise InputError(f"{self.folder / 'groundtruth.txt'}: tells the pose of no frame; are the stamps others'?")
-        self.skipped = len(depth) - len(kept) if max_frames is None else 0
-        self.stamps = [depth[pairs[n][1]][0] for n in kept]
-        self.poses = None if track is None else [poses[n] for n in kept]
-        self._files = [(color[pairs[n][0]][1], depth[pairs[n][1]][1]) for n in kept]
-        self._set_cameras(calibration)
+            self.losses.check(len(stamps))
+            spans = [f"{a * 1e-9:.3f} to {b * 1e-9:.3f} s" for a, b in (track.span, (min(stamps), max(stamps)))]
+            text = f"tells the pose of no frame: it is of {spans[0]}, the images are of {spans[1]}"
+            raise InputError(f"{path}: {text}; remove it to go without (--slam own finds poses)")
 
-    def _set_cameras(self, calibration: Calibration) -> None:
-        color, depth = check_headers(self._files, _MEND)
-        if calibration.registered and color != depth:
+    def _set_cameras(self, color: tuple[int, int], depth: tuple[int, int]) -> None:
+        calibration, layout = self.calibration, self._layout
+        own = layout.depth_camera is not None and calibration.color is None
+        if calibration.registered and color != depth and not own:
             sizes = f"color is {color[0]}x{color[1]}, depth {depth[0]}x{depth[1]}"
-            raise InputError(f"{self.folder}: {sizes}; give the cameras' --calibration")
-        values = calibration.color or _known_camera(self.folder, color)
-        self.camera = Camera(*color, *values)
+            example = "'color: [fx, fy, cx, cy]' and 'depth: [fx, fy, cx, cy]'"
+            raise InputError(f"{self.folder}: {sizes}; give --calibration FILE with {example}")
+        values = calibration.color or layout.camera(color)
+        self._mirror(values)
+        try:
+            self.camera = Camera(*color, *map(abs, values[:2]), *values[2:])
+        except InputError as error:
+            raise InputError(f"{self.folder}: {error}; give --calibration fx,fy,cx,cy") from None
         self.T_color_depth = calibration.T_color_depth
-        self.depth_camera = None if calibration.registered else Camera(*depth, *(calibration.depth or values))
+        if not calibration.registered:
+            given = calibration.depth and Camera(*depth, *calibration.depth)
+            self.depth_camera = given or self.camera.resized(*depth)
+        elif own:
+            self.depth_camera, self.T_color_depth = layout.depth_camera, layout.T_color_depth
 
-    def __len__(self) -> int:
-        return len(self._files)
+    def _mirror(self, values: tuple[float, ...]) -> None:
+        """A negative focal length means a mirrored world axis, as in ICL-NUIM: mirrors camera and world together, so
+        that the map is right-handed."""
+        signs = np.sign(values[:2])
+        if (signs > 0).all():
+            return
+        mirror = MIRRORS[int(signs[0]), int(signs[1])]
+        self.notes.append("a focal length is negative: poses are mirrored with the images, the map is right handed")
+        if self.poses is not None:
+            self.poses = [mirror @ T @ mirror for T in self.poses]
 
-    def read(self, index: int) -> RecordedFrame:
-        """Decodes one frame.
-
-        Raises:
-            InputError: an image that cannot be decoded.
-        """
+    def _images(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         color, depth = self._files[index]
         units = read_depth(depth, _MEND)
-        metres = units.astype(np.float32) / np.float32(_SCALE)
+        metres = units.astype(np.float32) / np.float32(self._layout.depth_unit)
         metres[units == 0] = np.nan
-        T = None if self.poses is None else self.poses[index]
-        return RecordedFrame(self.stamps[index], read_color(color, _MEND), metres, T)
+        return read_color(color, _MEND), metres
 
 
-def _known_camera(folder: Path, size: tuple[int, int]) -> tuple[float, ...]:
-    """Intrinsics by the data set's names: rgbd_dataset_freiburg1_desk, fr2_xyz."""
-    match = re.search(r"(?:freiburg|fr)([123])(?!\d)", folder.resolve().name)
-    if match is None or size != (640, 480):
-        why = f"the images are {size[0]}x{size[1]}" if match else "its name says neither freiburg1, 2 nor 3"
-        raise InputError(f"{folder}: the camera is not known ({why}); give --calibration fx,fy,cx,cy")
-    return _CAMERAS[match[1]]
-
-
-def _read_lines(path: Path, columns: int) -> list[tuple[int, list[str]]]:
-    """(stamp in ns, words after it) of each line that is no comment."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); is it a TUM RGB-D sequence?") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is no text; is it a TUM RGB-D sequence?") from None
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.partition("#")[0].replace(",", " ").split()
-        if not words:
-            continue
-        try:
-            if len(words) < columns:
-                raise ValueError
-            found.append((int(Decimal(words[0]) * 1_000_000_000), words[1:]))
-        except (ValueError, OverflowError, InvalidOperation):
-            raise InputError(f"{path}:{number}: '{line[:40]}' is not a stamp and {columns - 1} more") from None
-    return found
-
-
-def _read_list(path: Path) -> list[tuple[int, Path]]:
-    """(stamp in ns, image)."""
-    found = [(stamp, path.parent / words[0]) for stamp, words in _read_lines(path, 2)]
-    if not found:
-        raise InputError(f"{path}: names no image")
-    return found
-
-
-def _read_truth(path: Path) -> Track | None:
-    if not path.exists():
-        return None
-    lines = _read_lines(path, 8)
-    try:
-        values = np.array([[float(w) for w in words[:7]] for _, words in lines]).reshape(-1, 7)
-    except ValueError:
-        raise InputError(f"{path}: holds something else than numbers, expected tx ty tz qx qy qz qw") from None
-    if not np.isfinite(values).all() or (np.linalg.norm(values[:, 3:], axis=1) < 1e-6).any():
-        raise InputError(f"{path}: holds a pose that is none (not finite, or a quaternion of zeros)")
-    return Track([stamp for stamp, _ in lines], values[:, :3], values[:, 3:], _LONGEST_GAP)
+__all__ = ["Layout", "Tum"]

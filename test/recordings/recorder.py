@@ -75,7 +75,8 @@ def write_tum(folder, steps: list[Step], color_delay: int = 4_000_000) -> None:
 class BagWriter:
     """Messages of the camera, TF and odometry, by rosbags: no ROS needed."""
 
-    def __init__(self, folder, storage: str = "sqlite3", compression: str = "") -> None:
+    def __init__(self, folder, storage: str = "sqlite3", compression: str = "", clock=lambda ns: ns) -> None:
+        """``clock``: from the time of recording to that in headers, ns."""
         from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
         from rosbags.typesys import Stores, get_typestore
 
@@ -84,6 +85,7 @@ class BagWriter:
         if compression:
             self._writer.set_compression(CompressionMode[compression], CompressionFormat.ZSTD)
         self._connections = {}
+        self._clock = clock
 
     def __enter__(self) -> BagWriter:
         self._writer.open()
@@ -97,6 +99,7 @@ class BagWriter:
         return self.store.types[name.replace("/", "/msg/")]
 
     def header(self, ns: int, frame: str):
+        ns = self._clock(ns)
         stamp = self.type("builtin_interfaces/Time")(sec=ns // 10**9, nanosec=ns % 10**9)
         return self.type("std_msgs/Header")(stamp=stamp, frame_id=frame)
 
@@ -171,12 +174,13 @@ def write_bag(
     in_map: bool = True,
     odom: str = "tf",
     compression: str = "",
+    clock=lambda ns: ns,
 ) -> None:
     """As a robot records: driver's topics, TF at moments of its own, static mount, odometry on TF or its topic, or on
     its topic beside a TF of the truth ("beside")."""
     millimetres = [np.rint(np.nan_to_num(s.depth * 1000)).astype(np.uint16) for s in steps]
     optical, base = "camera_color_optical_frame", "base_link"
-    with BagWriter(folder, storage, compression) as bag:
+    with BagWriter(folder, storage, compression, clock) as bag:
         bag.tf(steps[0].stamp, (steps[0].T_base_camera, base, optical), topic="/tf_static")
         for step, depth in zip(steps, millimetres, strict=True):
             T_odom_base = step.T_odom_camera @ invert(step.T_base_camera)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'embodied_nav[bags]'")
+pytest.importorskip("rosbags", reason="rosbags is not installed: embodied-nav doctor says how to get it")
 sys.path.append(str(Path(__file__).parent))
 from recorder import BagWriter, walk, write_bag
 
@@ -16,6 +16,7 @@ from embodied_nav.errors import InputError
 from embodied_nav.geometry import Camera, matrix_from_quaternion
 from embodied_nav.recordings import Calibration, Topics, open_recording
 from embodied_nav.recordings.motion import FrameTree
+from embodied_nav.recordings.topics import choose
 
 ALIGNED = "/camera/aligned_depth_to_color/image_raw"
 
@@ -149,6 +150,16 @@ def test_topics_are_found_or_named(walked, tmp_path):
         open_recording(tmp_path / "bag", topics=Topics("/rear/rgb/image", topics.depth, "/rear/rgb/image"))
 
 
+def test_depth_that_is_called_stereo_is_found_where_no_other_is():
+    image, info = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
+    oak = {"/oak/rgb/image_raw": image, "/oak/stereo/image_raw": image, "/oak/rgb/camera_info": info,
+           "/oak/left/image_rect": image, "/stereo/right/image": image, "/oak/stereo/camera_info": info}  # fmt: skip
+    found = choose(oak, Topics(), "bag")
+    assert (found.color, found.depth) == ("/oak/rgb/image_raw", "/oak/stereo/image_raw")
+    assert (found.info, found.depth_info) == ("/oak/rgb/camera_info", "/oak/stereo/camera_info")
+    assert choose({**oak, "/oak/depth/image": image}, Topics(), "bag").depth == "/oak/depth/image"
+
+
 def test_faults_are_said_before_the_start(walked, tmp_path):
     camera, steps = walked
     write_bag(tmp_path / "good", camera, steps)
@@ -160,20 +171,20 @@ def test_faults_are_said_before_the_start(walked, tmp_path):
 
     sizes = tmp_path / "sizes"
     with BagWriter(sizes) as bag:
-        for step, stride in zip(steps, (1, 1, 2, 1), strict=True):
+        for step, stride in zip(steps, (1, 1, 2, 4), strict=True):
             bag.image("/color/image", step.stamp, "c", step.color, "rgb8")
             bag.image("/depth/image", step.stamp, "c", step.depth[::stride, ::stride], "32FC1")
-    refused(r"/depth/image at \d+.\d+ s: 160x120 32FC1 after 320x240 32FC1", sizes)
-    yuv = tmp_path / "yuv"
-    with BagWriter(yuv) as bag:
-        bag.image("/color/image", steps[0].stamp, "c", steps[0].color[..., :2], "yuv422_yuy2")
+    refused(r"2 of 4 frames cannot .*; the first: /depth/image at \d+.\d+ s: 160x120 32FC1 after 320x240 32FC1", sizes)
+    other = tmp_path / "other"
+    with BagWriter(other) as bag:
+        bag.image("/color/image", steps[0].stamp, "c", steps[0].color[..., :2], "yuv411")
         bag.image("/depth/image", steps[0].stamp, "c", steps[0].depth, "32FC1")
-    refused("'yuv422_yuy2', color is read from rgb8 or bgr8", yuv)
+    refused("/color/image is 'yuv411', which is not read; color is read from rgb8, bgr8, .*bayer_", other)
     apart = tmp_path / "apart"
     with BagWriter(apart) as bag:
         bag.image("/color/image", steps[0].stamp, "c", steps[0].color, "rgb8")
         bag.image("/depth/image", steps[1].stamp, "c", steps[0].depth, "32FC1")
-    refused("within 0.02 s", apart)
+    refused("colour and depth are 100 ms apart all along: --set camera.sync_slop=0.11", apart)
     only = tmp_path / "only"
     with BagWriter(only) as bag:
         bag.image("/color/image", steps[0].stamp, "c", steps[0].color, "rgb8")
@@ -184,13 +195,26 @@ def test_faults_are_said_before_the_start(walked, tmp_path):
     refused("cannot be read as a rosbag2", broken)
     (broken / "metadata.yaml").write_text("rosbag2_bagfile_information: {version: 99}")
     refused("cannot be read as a rosbag2", broken)
-    torn = shutil.copytree(tmp_path / "good", tmp_path / "torn")
-    (file,) = torn.glob("*.db3")
+
+
+def torn(good, folder, number):
+    """The last of a good bag's depth messages cut short."""
+    shutil.copytree(good, folder)
+    (file,) = folder.glob("*.db3")
     with sqlite3.connect(file) as database:
-        database.execute("UPDATE messages SET data = substr(data, 1, 5000) WHERE id = "
-                         "(SELECT max(m.id) FROM messages m JOIN topics t ON m.topic_id = t.id WHERE t.name = ?)",
-                         (ALIGNED,))  # fmt: skip
-    refused(r"bytes are no 320x240 16UC1", torn)
+        database.execute("UPDATE messages SET data = substr(data, 1, 5000) WHERE id IN "
+                         "(SELECT m.id FROM messages m JOIN topics t ON m.topic_id = t.id WHERE t.name = ? "
+                         "ORDER BY m.id DESC LIMIT ?)", (ALIGNED, number))  # fmt: skip
+    return folder
+
+
+def test_a_torn_message_costs_its_frame_and_many_the_recording(walked, tmp_path):
+    write_bag(tmp_path / "good", *walked)
+    recording = open_recording(torn(tmp_path / "good", tmp_path / "one", 1))
+    assert len(recording) == 3 and recording.losses.counts == {"damaged images": 1}
+    text = r"2 of 4 frames cannot be used \(damaged images: 2\); the first: /camera.* bytes are no 320x240 16UC1"
+    with pytest.raises(InputError, match=text):
+        open_recording(torn(tmp_path / "good", tmp_path / "two", 2))
 
 
 def test_frame_trees_climb_from_any_side():

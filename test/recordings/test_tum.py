@@ -93,42 +93,96 @@ def test_cameras_of_the_data_set_are_known_by_name(walked, tmp_path, name, fx):
     assert open_recording(tmp_path / name).camera.fx == fx
 
 
-def test_faults_are_one_line_each(recorded, tmp_path):
-    def spoiled(change):
-        folder = tmp_path / "spoiled"
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(recorded, folder)
-        change(folder)
-        return folder
+def spoil(recorded, tmp_path, change):
+    folder = tmp_path / "spoiled"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(recorded, folder)
+    change(folder)
+    return folder
 
-    def write(name, text):
-        return lambda folder: (folder / name).write_text(text)
 
-    def image(index, pixels):
-        return lambda folder: cv2.imwrite(str(sorted((folder / "depth").iterdir())[index]), pixels)
+def write(name, text):
+    return lambda folder: (folder / name).write_text(text)
 
-    def cut(folder):
-        path = sorted((folder / "rgb").iterdir())[3]
+
+def image(index, pixels, kind="depth"):
+    return lambda folder: cv2.imwrite(str(sorted((folder / kind).iterdir())[index]), pixels)
+
+
+def cut(index, kind="rgb"):
+    def change(folder):
+        path = sorted((folder / kind).iterdir())[index]
         path.write_bytes(path.read_bytes()[:-2000])
 
+    return change
+
+
+def missing(index, kind="rgb"):
+    return lambda folder: sorted((folder / kind).iterdir())[index].unlink()
+
+
+def without_lists(folder):
+    for name in ("rgb.txt", "depth.txt"):
+        (folder / name).unlink()
+
+
+def both(*changes):
+    return lambda folder: [change(folder) for change in changes]
+
+
+def test_faults_are_one_line_each(recorded, tmp_path):
     for change, text in (
         (lambda folder: None, "the camera is not known"),
         (write("depth.txt", "soon depth/1.png\n"), r"depth.txt:1: 'soon depth/1.png' is not a stamp"),
         (write("depth.txt", "# nothing\n"), "names no image"),
-        (write("depth.txt", "17.5 depth/1.png\n"), "within 0.02 s"),
-        (write("groundtruth.txt", "1 2 3\n"), "groundtruth.txt:1"),
-        (write("groundtruth.txt", "1 0 0 0 0 0 0 0\n"), "a pose that is none"),
-        (write("groundtruth.txt", "1 0 0 0 0 0 0 1\n"), "pose of no frame"),
-        (lambda folder: (folder / "rgb.txt").unlink(), "rgb.txt: cannot be read"),
-        (lambda folder: sorted((folder / "rgb").iterdir())[3].unlink(), "cannot be read"),
-        (image(3, np.zeros((120, 160), np.uint16)), "160x120, the first depth is 320x240"),
-        (image(3, np.zeros((240, 320), np.uint8)), "one channel of 16 bits"),
-        (cut, "is cut short"),
-    ):
+        (write("depth.txt", "17.5 depth/1.png\n17.6 depth/2.png"), "colour is of 1700000000.* not taken together"),
+        (write("groundtruth.txt", "# a comment\n1 2 3\n"), "groundtruth.txt:2: '1 2 3' is not a stamp, x y z"),
+        (write("groundtruth.txt", "1 0 0 0 0 0 0 1\n"), "it is of 1.000 to 1.000 s, the images are of 1700"),
+        (lambda folder: (folder / "rgb.txt").unlink(), "rgb.txt: is missing though depth.txt is there"),
+        (both(missing(1), missing(2)), r"2 of 5 frames .*\(missing images: 2\); the first: .*cannot be read"),
+        (both(*(image(n, np.zeros((120, 160), np.uint16)) for n in (3, 4))), "160x120, most depth images are 320x240"),
+        (both(*(image(n, np.zeros((240, 320), np.uint8)) for n in range(5))), "5 of 5 .*one channel of 16 bits"),
+        (both(cut(1), cut(3)), r"damaged images: 2\); the first: .*is cut short; replace this image"),
+    ):  # fmt: skip
         calibration = None if "not known" in text else Calibration.read(INTRINSICS)
         with pytest.raises(InputError, match=text) as refused:
-            open_recording(spoiled(change), calibration=calibration)
+            open_recording(spoil(recorded, tmp_path, change), calibration=calibration)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    [("rgb.txt", "a.png"), ("depth.txt", "a.png"), ("associations.txt", "a.png 1.5 b.png"),
+     ("groundtruth.txt", "0 0 0 0 0 0 1")],
+)  # fmt: skip
+def test_a_stamp_that_is_no_time_is_told_by_its_line(recorded, tmp_path, name, rest):
+    folder = spoil(recorded, tmp_path, without_lists if name == "associations.txt" else lambda folder: None)
+    stamps = ("1.5", "1.6", "1.7", "# 1.8", "90000000000.5")
+    (folder / name).write_text("".join(f"{stamp} {rest}\n" for stamp in stamps))
+    with pytest.raises(InputError, match=rf"{name}:5: stamp 90000000000.5 \(in s, as the others\) is no time"):
+        open_recording(folder, calibration=Calibration.read(INTRINSICS))
+
+
+def test_a_stamp_that_is_no_time_is_told_by_its_file(recorded, tmp_path):
+    """Without lists the images' names are their stamps."""
+    folder = spoil(recorded, tmp_path, without_lists)
+    wrong = sorted((folder / "depth").iterdir())[0].rename(folder / "depth" / "9300000000000000000.png")
+    with pytest.raises(InputError, match=rf"^{wrong}: stamp {wrong.stem} \(in ns, as the others\) is no time"):
+        open_recording(folder, calibration=Calibration.read(INTRINSICS))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (cut(2), "damaged images"), (missing(2), "missing images"), (missing(2, "depth"), "missing images"),
+        (image(0, np.zeros((120, 160), np.uint16)), "images of another size"),
+        (image(3, np.zeros((240, 320), np.uint8)), "damaged images"),
+        (missing(4, "depth"), "listed, but not there"),
+    ],
+)  # fmt: skip
+def test_one_bad_image_costs_one_frame(recorded, tmp_path, change, reason):
+    recording = open_recording(spoil(recorded, tmp_path, change), calibration=Calibration.read(INTRINSICS))
+    assert len(recording) == 4 and recording.losses.counts == {reason: 1}
 
 
 def test_calibrations_are_read_and_refused(tmp_path):
@@ -141,6 +195,7 @@ def test_calibrations_are_read_and_refused(tmp_path):
     for text, told in (
         ("colour: [1, 2, 3, 4]", "colour"), ("color: [1, 2]", "expected 4"), ("color: red", "list of numbers"),
         ("rotation: [0, 0, 0, 0]", "no direction"), ("", "empty"), ("depth: 5", "list of numbers"),
+        ("yes: [1]", "True"),
     ):  # fmt: skip
         path.write_text(text)
         with pytest.raises(InputError, match=told):
