@@ -9,7 +9,7 @@ grid, objects = memory.occupancy(), memory.objects()
 
 from .config import MemoryConfig
 from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, VoxelView
-from .spatial_memory import SpatialMemory
+from .spatial_memory import SpatialMemory, merge
 from .warm_up import warm_up
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "MemoryConfig",
     "SpatialMemory",
     "VoxelView",
+    "merge",
     "warm_up",
 ]

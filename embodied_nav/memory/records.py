@@ -1,4 +1,4 @@
-"""What the memory gives out: statistics, voxels, keyframes, changed blocks. Knows no algorithms."""
+"""Frozen records that the memory returns: statistics, voxels, keyframes, maps, blocks. Knows no algorithms."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ class KeyframeRecord:
 
 @dataclass(frozen=True, eq=False)
 class MapRecord:
-    """A map, which is a coordinate frame: uuid, created (s since 1970), and where it lives on if it was merged.
+    """A map, which is a coordinate frame: uuid, created (s since 1970), and the map that it became part of if it was
+    merged.
 
     Attributes:
         merged_into: uuid of that map, "" for none. T_into: 4x4, its points from this map's, or None.
@@ -71,7 +72,7 @@ class ChangedBlocks:
     """Blocks (8x8x8 voxels) changed since a token.
 
     Attributes:
-        token: to ask with the next time. corners: (N, 3) float64 lower corners, m; emptied blocks are among them.
+        token: for the next call. corners: (N, 3) float64 lower corners, m; emptied blocks are among them.
         counts: (N,) int64 voxels now. side: m. voxels: the voxels of these blocks, block by block.
     """
 

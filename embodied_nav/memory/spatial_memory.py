@@ -1,170 +1,265 @@
 """The spatial memory: frames in, voxels, objects and an occupancy grid out. Knows nothing of ROS and of models.
 
-The global voxel map is a cache: what it was made from hangs on the keyframes (``local_clouds``) and moves with them.
-One thread owns a memory. The heavy calls release the interpreter lock, so other threads run meanwhile, but they must
-not call into the same memory; only the long part of a correction (``Correction.run``) is made to run beside it.
+A facade: what it does is in the packages beside it, on one :class:`MapState`. The global voxel map is a cache: what it
+was made from is attached to the keyframes (``submaps``) and moves with them. One thread owns a memory. The heavy calls
+release the interpreter lock, so other threads run meanwhile, but they must not call into the same memory; only the long
+part of a correction (``Correction.run``) is made to run beside it.
 """
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
-from ..frames import Keyframe, RGBDFrame, SemanticDelta
-from ..geometry import is_rigid
-from .asking import Asking
+from ..frames import Keyframe, MemoryObject, OccupancyGrid, RGBDFrame, SemanticDelta
+from ..rooms import Rooms
 from .config import MemoryConfig
-from .correction import Correction, carver
-from .eviction import Pager, restore
-from .features import check_grid, fuse_frame
-from .fusion import FrameHasher, sighting_weights, upsert
-from .graph import KeyframeGraph
-from .grid import ColumnGrid, voxel_points
-from .keys import pack_array
-from .local_clouds import VOTE, CloudBuilder, LocalCloud
-from .moving import Moving
-from .objects import ObjectIndex
-from .packing import columns
-from .records import IntegrationStats, KeyframeRecord, MapRecord, VoxelView
-from .retrieval import SearchIndex
-from .rooms import Rooms
-from .scratch import page_keys
-from .sight import empty_places
-from .store import REFUSED, VoxelStore
-from .votes import ClassTable, cast_votes, count_votes, move_votes, segments_of, votes_in_frame
+from .file import memory_file, salvage
+from .file.memory_file import FileLink
+from .query.answering import Answer, Frustum, Knowledge, Query
+from .query.questions import Questions
+from .query.retrieval import Found
+from .query.tokens import Tokens
+from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, MapRecord, VoxelView
+from .submaps import intake, joining, moving
+from .submaps.correction import Correction
+from .submaps.covisibility import KeyframeGraph
+from .submaps.joining import Joining
+from .submaps.map_state import MapState
 
-if TYPE_CHECKING:
-    from .cuts import Ledger
-    from .merging import Joining
-
-THUMBNAIL_WIDTH = 160
+Box = tuple[np.ndarray, np.ndarray]
 
 
-class SpatialMemory(Asking, Moving):
+def merge(a: SpatialMemory, b: SpatialMemory, T_a_b: np.ndarray) -> SpatialMemory:
+    """A memory of what two memories know, in the first one's coordinates and with its identity.
+
+    The second map's identity stays in ``maps`` with the transform, so that coordinates given out under it can still be
+    understood. Its keyframes keep their ids where the first memory has none of them (always where both come from one
+    file); else they are counted on from the first one's. Neither memory is changed.
+
+    Args:
+        T_a_b: 4x4, points of a's map from b's.
+
+    Raises:
+        InputError: the transform is not rigid, both are the same map, or voxels or features differ.
+    """
+    out = SpatialMemory(a.config)
+    joining.exchange(out.state, joining.joined(a.state, b.state, T_a_b))
+    return out
+
+
+class SpatialMemory:
     """A sparse voxel map with labels, objects, keyframes and an occupancy grid.
 
     Args:
         config: see :class:`MemoryConfig`.
 
     Attributes:
-        text_encoder: text -> (feature_dim,) embedding in the features' space, for questions in words; or None.
+        state: everything it holds, for the rooms beside it. link: how it and its file know of each other.
     """
 
     def __init__(self, config: MemoryConfig | None = None) -> None:
-        self.config = c = config or MemoryConfig()
-        if c.min_depth >= c.max_depth:
-            raise InputError(f"min_depth = {c.min_depth}: must be below max_depth = {c.max_depth}")
-        if c.min_height >= c.robot_height:
-            raise InputError(f"min_height = {c.min_height}: must be below robot_height = {c.robot_height}")
-        bound = int(c.max_megabytes * 1e6)
-        self.store = VoxelStore(
-            c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type, max_bytes=bound
-        )  # fmt: skip
-        self.pager = Pager(self.store, c.voxel_size, c.max_depth, self._roots) if bound else None
-        # Its copies of the features are memory too: a bounded memory does without.
-        self._search_index = None if bound else SearchIndex()
-        self._hasher = FrameHasher()
-        self._carver = carver(c)
-        self.grid = ColumnGrid(
-            c.voxel_size, c.floor_height, c.min_height, c.robot_height, c.floor_band, c.clear_radius, c.max_depth
-        )
-        self.object_index = ObjectIndex(c.voxel_size, c.min_object_voxels, self._relabel)
-        self._builder = CloudBuilder(c.voxel_size, c.min_depth, c.max_depth, c.stride)
-        self.text_encoder: Callable[[str], np.ndarray] | None = None
-        #: Called after every change, and before a whole map is exchanged, by the thread that does it: this is how a
-        #: file that is written continuously hears of it.
-        self.after_change: Callable[[], None] = lambda: None
-        self.before_exchange: Callable[[], None] = lambda: None
-        #: Where its file is, if it has one.
-        self.file: Path | None = None
-        #: Grows when everything was exchanged at once.
-        self.generation = 0
-        self._reset()
+        self._hold(MapState(config or MemoryConfig()), FileLink())
 
-    def _reset(self) -> None:
-        self.file_uuid = str(uuid.uuid4())
-        self.other_maps: tuple[MapRecord, ...] = ()
-        #: What the file that it was read from holds of it.
-        self.origin: Ledger | None = None
-        #: s since the file that it was read from was written last, where its writer never closed it.
-        self.interrupted = float("inf")
-        self.next_cloud = self.first_free_keyframe = 0
-        self.classes = ClassTable()
-        self._forget_map()
-        self.begin_session([])
+    def _hold(self, state: MapState, link: FileLink) -> None:
+        self.state, self.link = state, link
+        self._questions = Questions(state)
 
-    def _forget_map(self) -> None:
-        """An empty map with a name of its own."""
-        self.generation += 1
-        self.uuid = str(uuid.uuid4())
-        self.created = time.time()
-        self.keyframes: dict[int, KeyframeRecord] = {}
-        #: Arrays by name that belong to keyframes, see :meth:`add_look`.
-        self.looks: dict[int, dict[str, np.ndarray]] = {}
-        self.clouds: list[LocalCloud] = []
-        self.deltas: list[SemanticDelta] = []
-        self.stamp = 0
-        self.frames = 0
-        self._builder.cloud = None
-        self._images: OrderedDict[int, RGBDFrame] = OrderedDict()
-        self._restarted_at = 0
-        #: How often keyframes were moved.
-        self.corrections = 0
-        self._correction: Correction | None = None
-        self._late: tuple[int, np.ndarray] | None = None
-        self._rooms: tuple[int, Rooms] | None = None
-        self._graph = KeyframeGraph(self.config.voxel_size)
+    @classmethod
+    def _of(cls, state: MapState, link: FileLink) -> SpatialMemory:
+        memory = cls.__new__(cls)
+        memory._hold(state, link)
+        return memory
+
+    # ---- files ----
+
+    def save(self, path: str | Path) -> None:
+        """Writes the memory as it is now into one SQLite file, at once or not at all; see ``memory_file.save``."""
+        memory_file.save(self.state, path)
+
+    @classmethod
+    def load(cls, path: str | Path, config: MemoryConfig | None = None, map: str | None = None) -> SpatialMemory:
+        """Reads the map that a file was written with last, or the one with a UUID; see ``memory_file.load``."""
+        return cls._of(*memory_file.load(path, config, map))
+
+    @classmethod
+    def recover(cls, path: str | Path, new: str | Path) -> tuple[SpatialMemory, list[str]]:
+        """Writes what is good in a damaged file into a new one: the memory in that, and what was lost, line by line.
+
+        Raises:
+            InputError: as ``salvage.recover``.
+        """
+        state, lost = salvage.recover(path, new)
+        return cls._of(state, FileLink(Path(new))), lost
+
+    @property
+    def file(self) -> Path | None:
+        """Where its file is, if it has one."""
+        return self.link.path
+
+    @property
+    def interrupted(self) -> float:
+        """s since the file that it was read from was written last, where its writer never closed it; else infinite."""
+        return self.link.interrupted
+
+    # ---- what it is ----
 
     def __len__(self) -> int:
-        return len(self.store)
+        return len(self.state.voxels.store)
 
-    def clear(self) -> None:
-        """Forgets everything; the map and the file get a new identity."""
-        self._clear_voxels()
-        self._reset()
-        self.after_change()
+    @property
+    def config(self) -> MemoryConfig:
+        """Its settings."""
+        return self.state.config
 
-    def _clear_voxels(self) -> None:
-        self.store.clear()
-        if self.pager is not None:
-            self.pager.clear()
-            self._paged(np.zeros(0, np.int64))
-        self.grid.reset()
-        self.object_index.reset()
+    @property
+    def uuid(self) -> str:
+        """The map's name; coordinates are of this map."""
+        return self.state.content.uuid
 
     @property
     def maps(self) -> tuple[MapRecord, ...]:
         """All maps that a file of this memory holds, this one first."""
-        return (MapRecord(self.uuid, self.created), *self.other_maps)
+        return self.state.maps
 
     @property
-    def all_voxels(self) -> int:
-        """Voxels in memory and, where it is bounded, on disk."""
-        return len(self) + (0 if self.pager is None else self.pager.voxels)
+    def sessions(self) -> list[dict]:
+        """Who began when: id, map, started (s since 1970), first_keyframe; oldest first, the running one last."""
+        return self.state.content.sessions
 
     @property
-    def restarted_at(self) -> int:
-        """Clock at which all voxels were made anew."""
-        return self._restarted_at
+    def keyframes(self) -> dict[int, KeyframeRecord]:
+        """Keyframes by id."""
+        return self.state.content.keyframes
 
     @property
-    def growing(self) -> CloudBuilder | None:
-        """Who grows the newest local cloud; None before the first frame."""
-        return None if self._builder.cloud is None else self._builder
+    def looks(self) -> dict[int, dict[str, np.ndarray]]:
+        """Arrays by name that belong to keyframes, see :meth:`add_look`."""
+        return self.state.content.looks
 
-    def begin_session(self, earlier: list[dict]) -> None:
-        """A new session after those of a loaded file; its keyframes get ids after theirs."""
-        first = max(self.first_free_keyframe, max(self.keyframes, default=-1) + 1)
-        session = {"id": str(uuid.uuid4()), "map": self.uuid, "started": time.time(), "first_keyframe": first}
-        self.sessions = [*earlier, session]
+    @property
+    def deltas(self) -> list[SemanticDelta]:
+        """What perception told, without segments."""
+        return self.state.content.deltas
+
+    @property
+    def stamp(self) -> int:
+        """ns, of the newest frame."""
+        return self.state.content.stamp
+
+    @property
+    def frames(self) -> int:
+        """How many frames were fused."""
+        return self.state.content.frames
+
+    @property
+    def corrections(self) -> int:
+        """How often keyframes were moved."""
+        return self.state.corrections
+
+    # ---- in ----
+
+    def integrate(self, frame: RGBDFrame, features: np.ndarray | None = None) -> IntegrationStats:
+        """Fuses one frame; call it with every frame, keyframe or not.
+
+        Args:
+            features: (h, w, D) float32, a grid of patches over the whole image, with D the configured feature_dim.
+
+        Raises:
+            InputError: images or features that do not fit, a pose that is not rigid or not finite.
+        """
+        stats = intake.integrate(self.state, frame, features)
+        self.link.after_change()
+        return stats
+
+    def add_keyframe(self, keyframe: Keyframe) -> int:
+        """Keeps a keyframe and starts its local cloud; frames integrated from now on belong to it.
+
+        Returns:
+            Its id in this memory, which counts over all sessions.
+
+        Raises:
+            InputError: as :meth:`integrate`, or a keyframe of this id is there.
+        """
+        number = intake.add_keyframe(self.state, keyframe)
+        self.link.after_change()
+        return number
+
+    def add_look(self, keyframe_id: int, **arrays: np.ndarray) -> None:
+        """Keeps arrays by name with a keyframe of this memory, such as what its place is recognised by.
+
+        Raises:
+            InputError: an unknown keyframe.
+        """
+        intake.add_look(self.state, keyframe_id, arrays)
+        self.link.after_change()
+
+    def add_delta(self, delta: SemanticDelta) -> None:
+        """Counts what perception saw in a keyframe as label votes; a stale delta is only kept, and another may follow.
+
+        The keyframe's images wait for it for ``keyframe_images`` keyframes; a delta later than that is only kept too.
+
+        Raises:
+            InputError: an unknown keyframe, or segments that do not fit its depth.
+        """
+        intake.add_delta(self.state, delta)
+        self.link.after_change()
+
+    # ---- corrected poses ----
+
+    def begin_correction(
+        self, poses: Mapping[int, np.ndarray], stamp: int | None = None, everything: bool = False
+    ) -> Correction:
+        """Begins to move keyframes: ``correction.run()`` on any thread, then :meth:`apply`; frames may come meanwhile.
+
+        The keyframe that grows counts as moved from now on: later frames are expected to come with corrected poses.
+        One that was begun before and not applied becomes part of this one.
+
+        Args:
+            poses: keyframe id -> 4x4 map from optical frame; keyframes not named keep theirs.
+            stamp: ns; frames that come later and are older than this still have poses from before the correction.
+            everything: makes all of the map again, not only what belongs to moved keyframes.
+
+        Raises:
+            InputError: an unknown keyframe, or a pose that is not rigid.
+        """
+        return moving.begin_correction(self.state, poses, stamp, everything)
+
+    def apply(self, correction: Correction) -> None:
+        """Exchanges the map with the corrected one at once; a correction that was not run is run now.
+
+        Raises:
+            InputError: another correction was begun since.
+        """
+        moving.apply(self.state, correction)
+        self.link.after_change()
+
+    def move_keyframes(self, poses: Mapping[int, np.ndarray], stamp: int | None = None) -> None:
+        """Moves keyframes and what belongs to them, and returns when that is done; see :meth:`begin_correction`."""
+        self.apply(self.begin_correction(poses, stamp))
+
+    def rebuild_from_keyframes(self, poses: Mapping[int, np.ndarray]) -> None:
+        """Makes all of the map anew from the local clouds, keyframes moved or not; see :meth:`begin_correction`."""
+        self.apply(self.begin_correction(poses, everything=True))
+
+    def expected_pose(self, keyframe_id: int) -> np.ndarray:
+        """4x4 pose of a keyframe, after a correction that is under way."""
+        return moving.expected_pose(self.state, keyframe_id)
+
+    def is_pending(self, correction: Correction) -> bool:
+        """Whether this is the correction that is to be applied."""
+        return correction is self.state.correction
+
+    # ---- maps ----
+
+    def clear(self) -> None:
+        """Forgets everything; the map and the file get a new identity."""
+        self.state.reset()
+        self.link.forget()
+        self.link.after_change()
 
     def begin_map(self) -> str:
         """Goes on in a new, empty map: for a robot that does not know where it is in this one. Returns the new UUID.
@@ -172,14 +267,9 @@ class SpatialMemory(Asking, Moving):
         Keyframe ids go on. What was remembered so far stays in the file that is written continuously, or that this
         memory was loaded from; what is in no file is forgotten.
         """
-        self.before_exchange()
-        self.other_maps = (*self.other_maps, MapRecord(self.uuid, self.created))
-        self.first_free_keyframe = max(self.first_free_keyframe, max(self.keyframes, default=-1) + 1)
-        begun = self.sessions if self.first_free_keyframe > self.sessions[-1]["first_keyframe"] else self.sessions[:-1]
-        self._clear_voxels()
-        self._forget_map()
-        self.begin_session(begun)
-        self.after_change()
+        self.link.before_exchange()
+        self.state.begin_map()
+        self.link.after_change()
         return self.uuid
 
     def absorb(self, uuid: str, T_here_there: np.ndarray) -> None:
@@ -216,11 +306,11 @@ class SpatialMemory(Asking, Moving):
         Raises:
             InputError: as :meth:`absorb`.
         """
-        from .merging import Joining, joined
-
-        if other.file_uuid != self.file_uuid:
+        if other.state.content.file_uuid != self.state.content.file_uuid:
             raise InputError("the two maps are not of one file; merge the files")
-        return Joining(self, joined(*((other, self) if into else (self, other)), T), np.array(T) if into else None)
+        first, second = (other, self) if into else (self, other)
+        made = joining.joined(first.state, second.state, T)
+        return Joining(self.state, made, np.array(T) if into else None)
 
     def finish_join(self, joining: Joining, stamp: int | None = None) -> None:
         """Becomes what two maps make, at once; one that was not run is run now.
@@ -231,290 +321,143 @@ class SpatialMemory(Asking, Moving):
         Raises:
             InputError: something was put into this memory since.
         """
-        if joining.made_of != (self.generation, self.frames, len(self.keyframes)):
-            raise InputError("the memory has changed since the maps began to be joined; begin anew")
-        if not joining.correction.done:
-            joining.run()
-        session = self.sessions[-1]
-        rest = [s for s in joining.state["sessions"] if s["id"] != session["id"]]
-        self.exchange({**joining.state, "sessions": [*rest, session]}, joining.correction)
-        if stamp is not None and joining.T is not None:
-            self._late = (int(stamp), joining.T)
+        joining.finish(self.state, stamp)
+        self.link.after_change()
 
     def _other_map(self, uuid: str) -> SpatialMemory:
-        self.before_exchange()
+        self.link.before_exchange()
         if self.file is None:
             raise InputError("this memory is in no file, so there is no other map; load it from one or write it to one")
         return SpatialMemory.load(self.file, self.config, uuid)
 
-    def exchange(self, state: dict[str, Any], made: Correction | None = None) -> None:
-        """Becomes what ``merging.joined`` made; voxels, objects and free space are made anew, unless they are given."""
-        # Images whose delta is still to come have poses of their map.
-        growing, images = self._builder.cloud, self._images if state["uuid"] == self.uuid else OrderedDict()
-        objects, sightings = state.pop("objects"), state.pop("sightings")
-        self._clear_voxels()
-        self._forget_map()
-        for name, value in state.items():
-            setattr(self, name, value)
-        self.object_index.restore(objects, sightings)
-        self._images = images
-        if made is None:
-            self.rebuild_from_keyframes({})
-        else:
-            self._correction = made
-            self.apply(made)
-        if growing is not None and growing.keyframe_id in self.keyframes:
-            pose = self.keyframes[growing.keyframe_id].T_map_camera
-            self._builder.start(growing.keyframe_id, pose, growing.stamp)
-        self.after_change()
+    # ---- out ----
 
-    # ---- in ----
+    @property
+    def text_encoder(self) -> Callable[[str], np.ndarray] | None:
+        """text -> (feature_dim,) embedding in the features' space, for questions in words; or None."""
+        return self._questions.text_encoder
 
-    def integrate(self, frame: RGBDFrame, features: np.ndarray | None = None) -> IntegrationStats:
-        """Fuses one frame; call it with every frame, keyframe or not.
+    @text_encoder.setter
+    def text_encoder(self, encoder: Callable[[str], np.ndarray] | None) -> None:
+        self._questions.text_encoder = encoder
+
+    @property
+    def meaning(self) -> Callable[[str, Sequence[str]], np.ndarray] | None:
+        """text, N labels -> N cosines of their meanings (``language.Meaning.scores``), for descriptions; or None."""
+        return self._questions.meaning
+
+    @meaning.setter
+    def meaning(self, meaning: Callable[[str, Sequence[str]], np.ndarray] | None) -> None:
+        self._questions.meaning = meaning
+
+    def objects(self, include_gone: bool = False) -> tuple[MemoryObject, ...]:
+        """Objects by id; computed anew only where labels or voxels changed."""
+        return self._questions.objects(include_gone)
+
+    def evident_objects(self) -> tuple[MemoryObject, ...]:
+        """Present objects, by id, that enough viewpoints showed; a detector's errors are seldom among them."""
+        return self._questions.evident_objects()
+
+    def occupancy(self, robot_height: float | None = None, min_height: float | None = None) -> OccupancyGrid:
+        """The map from above: -1 unknown, 0 free, 100 occupied between min_height and robot_height over the floor.
+
+        Heights other than those of the configuration cost a pass over all voxels once, as long as they stay the same.
+        """
+        return self._questions.occupancy(robot_height, min_height)
+
+    def rooms(self, max_age: float = 0.0, grid: OccupancyGrid | None = None) -> Rooms:
+        """Rooms of the map from above, made anew only after something came in: the same for all who ask this memory.
 
         Args:
-            features: (h, w, D) float32, a grid of patches over the whole image, with D the configured feature_dim.
+            max_age: s; rooms that old will do.
+            grid: :meth:`occupancy` with what whoever asks knows besides (the floor too near to be seen); its ids and
+                what is answered from then on are those of the one map of rooms all the same.
+        """
+        return self._questions.rooms(max_age, grid)
+
+    def room_names(self) -> dict[int, str]:
+        """Id of a room of :meth:`rooms` -> its kind ("kitchen"), of rooms of which that is likely enough."""
+        return self._questions.room_names()
+
+    def graph(self) -> KeyframeGraph:
+        """The keyframe graph as of now; it is the same object next time, brought up to date."""
+        return self._questions.graph()
+
+    def voxels(self, box: Box | None = None) -> VoxelView:
+        """All voxels, or those with their centroid within (low, high), m."""
+        return self._questions.voxels(box)
+
+    def changed_blocks(self, since_token: int = 0) -> ChangedBlocks:
+        """Blocks that got, lost or changed voxels since a token; 0, or a token from before a clear, asks for all."""
+        return self._questions.changed_blocks(since_token)
+
+    def search(self, feature: np.ndarray, k: int = 50, box: Box | None = None, frustum: Frustum | None = None) -> Found:
+        """The k voxels whose features are most like one, best first, with the keyframes to look at.
+
+        Args:
+            feature: (feature_dim,). box: (low, high), m; frustum: with their middle in view; all voxels by default.
 
         Raises:
-            InputError: images or features that do not fit, a pose that is not rigid or not finite.
+            InputError: this memory holds no features, or the feature does not fit, is not finite or zero.
         """
-        _check(frame)
-        features = None if features is None else check_grid(features, self.config.feature_dim)
-        if frame.depth is None:
-            return IntegrationStats(0, 0, 0, len(self))
-        c, T = self.config, self._corrected(frame)
-        position = T[:3, 3]
-        voxels = self._hasher(
-            frame.depth, frame.color, frame.camera, T, c.voxel_size, c.min_depth, c.max_depth, c.stride
-        )
-        sightings = sighting_weights(voxels, position, c.voxel_size, c.near_range, c.full_points / c.stride**2)
-        if self.pager is not None:
-            self._paged(self.pager.prepare(voxels.keys, position, int(frame.stamp)))
-        refused = int(self.store.arrays.counts[REFUSED])
-        done = upsert(self.store, voxels, sightings, np.array([frame.stamp], np.int64), c.max_evidence, c.min_evidence)
-        given = None
-        if features is not None:
-            given = fuse_frame(
-                self.store, voxels, done.rows, sightings, features, frame.camera, T, c.voxel_size, c.feature_pooling
-            )
-        self.grid.apply(done.raised, 1)
-        self.grid.observe(voxel_points(voxels.keys, voxels.sums, c.voxel_size), position)
-        carved = self._carve(frame.depth, frame.camera, T, frame.stamp) if c.carve else 0
-        if self._builder.cloud is None:
-            self._builder.start(-1, T, frame.stamp)
-        self._builder.add(frame, T)
-        if given is not None:
-            self._builder.add_features(given)
-        self.stamp = max(self.stamp, int(frame.stamp))
-        self.frames += 1
-        refused = int(self.store.arrays.counts[REFUSED]) - refused
-        self.after_change()
-        return IntegrationStats(voxels.points, int(done.new), carved, len(self), refused)
+        return self._questions.search(feature, k, box, frustum)
 
-    def make_resident(self, keys: np.ndarray) -> None:
-        """Brings the blocks of voxels (N int64 keys) back from disk, where a bounded memory has put them."""
-        if self.pager is not None:
-            self._paged(self.pager.bring(keys, None, self.stamp))
-
-    def restore_voxels(
+    def tokens(
         self,
-        keys: np.ndarray,
-        voxels: np.ndarray,
-        features: np.ndarray | None = None,
-        weights: np.ndarray | None = None,
-    ) -> None:
-        """Takes N new voxels as a file holds them (see :meth:`VoxelStore.insert`); those beyond the bound go to disk.
+        k: int,
+        frustum: Frustum | None = None,
+        around: np.ndarray | None = None,
+        radius: float = 5.0,
+        code_dim: int = 96,
+    ) -> Tokens:
+        """The k most useful voxels with features as input of a model; see :func:`tokens.select_tokens`.
+
+        Args:
+            frustum: those with their middle in view; or around: (3,) m, those within ``radius``; all by default.
+            code_dim: components of the position codes, a multiple of 6.
 
         Raises:
-            ValueError: a voxel is there already, or there is no room.
-            InputError: the disk does not take them.
+            InputError: this memory holds no features, or code_dim is no multiple of 6.
         """
-        if self.pager is None:
-            self.store.insert(keys, voxels, features, weights)
-        else:
-            restore(self.pager, keys, voxels, features, weights)
-            self._paged(np.zeros(0, np.int64))
+        return self._questions.tokens(k, frustum, around, radius, code_dim)
 
-    def _paged(self, back: np.ndarray) -> None:
-        """Objects with voxels on disk are left alone until these are back."""
-        self.object_index.away = set(self.pager.away)
-        self.object_index.touch(np.array([c for c in back if c not in self.object_index.away], np.int64))
+    def features(self, positions: np.ndarray) -> np.ndarray:
+        """N x feature_dim float32, the features of the voxels that N x 3 positions (m) lie in; zeros where none is."""
+        return self._questions.features(positions)
 
-    def _roots(self, numbers: np.ndarray) -> np.ndarray:
-        return self.classes.roots(numbers)
+    def query(
+        self,
+        text: str = "",
+        box: Box | None = None,
+        feature: np.ndarray | None = None,
+        max_results: int = 10,
+        near: np.ndarray | None = None,
+    ) -> list[tuple[MemoryObject, float]]:
+        """Objects that fit with their scores (0 to 1), best first; see :meth:`ask` for more.
 
-    def add_keyframe(self, keyframe: Keyframe) -> int:
-        """Keeps a keyframe and starts its local cloud; frames integrated from now on hang on it.
-
-        Returns:
-            Its id in this memory, which counts over all sessions.
+        Args:
+            text: label, colour, or both, with relations; "" for anything. box: (low, high), m. near: (3,) m, nearer
+                ones first.
 
         Raises:
-            InputError: as :meth:`integrate`, or a keyframe of this id is there.
+            InputError: a feature is given to a memory that holds none; or a box that is none.
         """
-        _check(keyframe.frame)
-        number = self._memory_id(keyframe.id)
-        if number in self.keyframes:
-            raise InputError(f"keyframe {keyframe.id} is already in the memory")
-        self._close_cloud()
-        f = keyframe.frame
-        T = self._corrected(f)
-        self.keyframes[number] = KeyframeRecord(
-            number, int(f.stamp), T, keyframe.reason, float(keyframe.overlap), int(keyframe.inliers),
-            _thumbnail(f.color),
-        )  # fmt: skip
-        self._builder.start(number, T, int(f.stamp))
-        self._images[number] = f
-        while len(self._images) > self.config.keyframe_images:
-            self._images.popitem(last=False)
-        self.after_change()
-        return number
+        asked = Query(text=text, box=box, feature=feature, near=near, max_results=max_results)
+        return [(a.object, a.score) for a in self.ask(asked)]
 
-    def add_look(self, keyframe_id: int, **arrays: np.ndarray) -> None:
-        """Keeps arrays by name with a keyframe of this memory, such as what its place is recognised by.
+    def ask(self, query: Query) -> list[Answer]:
+        """Answers with score, pose, age and the keyframe to look at, best first.
 
         Raises:
-            InputError: an unknown keyframe.
+            InputError: a feature is given to a memory that holds none; a box that is none; a sentence that names too
+                little.
         """
-        if keyframe_id not in self.keyframes:
-            raise InputError(f"keyframe {keyframe_id} is not in the memory")
-        self.looks[keyframe_id] = {**self.looks.get(keyframe_id, {}), **arrays}
-        self.after_change()
+        return self._questions.ask(query)
 
-    def add_delta(self, delta: SemanticDelta) -> None:
-        """Counts what perception saw in a keyframe as label votes; a stale delta is only kept.
+    def knowledge(self, features: bool = False) -> Knowledge:
+        """What questions are answered from, at this moment; with the objects' features if asked for."""
+        return self._questions.knowledge(features)
 
-        The keyframe's images wait for it for ``keyframe_images`` keyframes; a delta later than that is only kept too.
-
-        Raises:
-            InputError: an unknown keyframe, or segments that do not fit its depth.
-        """
-        number = self._memory_id(delta.keyframe_id)
-        if number not in self.keyframes:
-            raise InputError(f"delta of keyframe {delta.keyframe_id}, which is not in the memory")
-        previous = self._memory_id(delta.previous_id) if delta.previous_id >= 0 else -1
-        delta = replace(delta, keyframe_id=number, previous_id=previous)
-        frame = self._images.pop(delta.keyframe_id, None)
-        if frame is not None and frame.depth is not None and not delta.stale:
-            self._vote(delta, frame)
-        self.deltas.append(replace(delta, segments=None))
-        self.after_change()
-
-    # ---- inside ----
-
-    def _carve(self, depth, camera, T, stamp, frames: int = 1) -> int:
-        carved = self._carver(self.store, depth, camera, T, int(stamp), self.config.voxel_size, frames)
-        self.grid.apply(carved.lowered, -1)
-        self.object_index.touch(carved.classes)
-        return carved.removed
-
-    def _vote(self, delta: SemanticDelta, frame: RGBDFrame) -> None:
-        c, T = self.config, np.asarray(frame.T_map_camera, np.float64)
-        segments = segments_of(delta, frame.depth, frame.camera, T)
-        if segments.shape != frame.depth.shape:
-            raise InputError(
-                f"segments are {segments.shape[1]}x{segments.shape[0]}, the keyframe's depth "
-                f"{frame.depth.shape[1]}x{frame.depth.shape[0]}"
-            )
-        if segments.max(initial=0) > len(delta.objects):
-            raise InputError(f"segments name object {segments.max()}, the delta holds {len(delta.objects)}")
-        values = np.array([c.background_vote] + [max(float(o.confidence), 1e-3) for o in delta.objects], np.float32)
-        rows, numbers, shares = count_votes(
-            self.store, frame.depth, segments, frame.camera, T, c.voxel_size, c.min_depth, c.max_depth
-        )
-        self.objects()  # what was removed since must not be taken for what is there
-        pixels = np.bincount(segments.ravel(), minlength=len(values))
-        classes = self.object_index.see(
-            self.store, self.classes, delta.keyframe_id, delta.objects, pixels, rows, numbers,
-            lambda middles, sizes: empty_places(
-                middles, sizes, frame.depth, frame.camera, T, c.voxel_size, c.depth_noise
-            ),
-        )  # fmt: skip
-        votes = (values[numbers] * shares).astype(np.float32)
-        keep = votes > 0
-        rows, numbers, votes = rows[keep], numbers[keep], votes[keep]
-        self.object_index.touch(cast_votes(self.store, rows, classes[numbers], votes))
-        # A voxel with only "nothing" votes is what a rebuilt map has anyway, but they outvote errors: keep them all.
-        cloud = self._cloud_of(delta.keyframe_id)
-        kept = np.empty(len(rows), VOTE)
-        kept["p"] = votes_in_frame(self.store, rows, c.voxel_size, cloud.T_map_cloud)
-        kept["class"], kept["votes"] = classes[numbers], votes
-        cloud.votes = np.concatenate([cloud.votes, kept])
-
-    def _relabel(self, keyframe_ids: set[int], old: int, new: int, only: np.ndarray | None) -> None:
-        """Votes of some keyframes for one instance become another's; only those in rows ``only`` unless it is None."""
-        growing = [] if self._builder.cloud is None else [self._builder.cloud]
-        for cloud in (c for c in (*self.clouds, *growing) if c.keyframe_id in keyframe_ids):
-            mine = np.flatnonzero(cloud.votes["class"] == old)
-            p = cloud.votes["p"][mine].astype(np.float64) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
-            rows = self.store.find(pack_array(np.floor(p / self.config.voxel_size)))
-            if only is not None:
-                chosen = np.isin(rows, only)
-                mine, rows = mine[chosen], rows[chosen]
-            cloud.votes = cloud.votes.copy()
-            cloud.votes["class"][mine] = new
-            move_votes(self.store, rows[rows >= 0], old, new)
-
-    def _memory_id(self, keyframe_id: int) -> int:
-        """A session counts its keyframes from 0, a memory over all its sessions."""
-        return self.sessions[-1]["first_keyframe"] + keyframe_id
-
-    def _cloud_of(self, keyframe_id: int) -> LocalCloud:
-        if self._builder.cloud is not None and self._builder.cloud.keyframe_id == keyframe_id:
-            return self._builder.cloud
-        return next(c for c in reversed(self.clouds) if c.keyframe_id == keyframe_id)
-
-    def _close_cloud(self, keep: bool = False) -> None:
-        cloud = self._builder.cloud
-        if cloud is None:
-            return
-        self._builder.close()
-        if not keep:
-            self.clouds.append(cloud)
-            self._builder.cloud = None
-
-    def recount_obstacles(self) -> None:
-        self.grid.reset_obstacles()
-        rows = self.store.rows
-        confirmed = (rows["key"] >= 0) & (rows["evidence"] >= np.float32(self.config.min_evidence))
-        self.grid.apply(np.ascontiguousarray(rows["key"][confirmed]), 1)
-        for page in self.pager.pages() if self.pager is not None else ():
-            self.grid.apply(page_keys(page)[page.voxels["evidence"] >= np.float32(self.config.min_evidence)], 1)
-
-    def _view(self, rows: np.ndarray) -> VoxelView:
-        positions, colors, weights, labels, last_seen = columns(self.store, rows, self.config.voxel_size)
-        return VoxelView(positions, colors, weights, labels, last_seen, tuple(self.classes.names))
-
-    def save(self, path: str | Path) -> None:
-        """Writes the memory as it is now into one SQLite file; see ``persistence``."""
-        from .persistence import save
-
-        save(self, path)
-
-    @classmethod
-    def load(cls, path: str | Path, config: MemoryConfig | None = None, map: str | None = None) -> SpatialMemory:
-        """Reads a memory from a file: the map that was written last, or the one with a UUID; see ``persistence``."""
-        from .persistence import load
-
-        return load(path, config, map)
-
-
-def _check(frame: RGBDFrame) -> None:
-    size = (frame.camera.height, frame.camera.width)
-    if frame.depth is not None and frame.depth.shape != size:
-        raise InputError(f"depth is {frame.depth.shape[1]}x{frame.depth.shape[0]}, its camera {size[1]}x{size[0]}")
-    if frame.color is not None and (frame.color.shape != (*size, 3) or frame.color.dtype != np.uint8):
-        raise InputError(f"color is {frame.color.shape} {frame.color.dtype}, expected ({size[0]}, {size[1]}, 3) uint8")
-    if not is_rigid(frame.T_map_camera):
-        raise InputError(f"pose of the frame at {frame.stamp} ns is not a finite rigid transform")
-
-
-def _thumbnail(color: np.ndarray | None) -> bytes:
-    if color is None:
-        return b""
-    import cv2
-
-    height = max(1, round(color.shape[0] * THUMBNAIL_WIDTH / color.shape[1]))
-    small = cv2.resize(color, (THUMBNAIL_WIDTH, height), interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    def object_feature(self, object_id: int) -> np.ndarray | None:
+        """(feature_dim,) float32 of unit length, the mean of an object's voxels' features; None where it has none."""
+        return self._questions.object_feature(object_id)

@@ -10,7 +10,7 @@ import numpy as np
 
 from embodied_nav.frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.writer import MemoryWriter
+from embodied_nav.memory.file.writer import MemoryWriter
 
 
 def remember_without_end(path: Path, views: list[RGBDFrame], rate: float, out: TextIO) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import plain_revoxelizing
 import pytest
 from box_rooms import camera_pose, render, two_rooms
 from hypothesis import given, settings
@@ -10,10 +13,10 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from embodied_nav.geometry import Camera
-from embodied_nav.memory.cells import HIT, SUB, detail_edges, frames_a_bit, hits_of_dense, middles
-from embodied_nav.memory.keys import pack_array, unpack_array
-from embodied_nav.memory.local_clouds import CloudBuilder
-from embodied_nav.memory.regrouping import regroup
+from embodied_nav.memory.submaps.cells import HIT, SUB, detail_edges, frames_a_bit, hits_of_dense, middles
+from embodied_nav.memory.submaps.local_clouds import CloudBuilder
+from embodied_nav.memory.submaps.revoxelizing import revoxelize
+from embodied_nav.memory.voxels.keys import pack_array, unpack_array
 
 
 def rigid(seed):
@@ -61,7 +64,7 @@ def mask_bits(hits):
 @given(st.integers(0, 2**32).map(rigid))
 def test_a_cloud_gives_the_voxels_that_its_pixels_fall_into(look, T):
     points, cloud = look
-    voxels, sightings, stamps = regroup(cloud, T, 0.05, 2.0, 3.0)
+    voxels, sightings, stamps = revoxelize(cloud, T, 0.05, 2.0, 3.0)
     truth = np.unique(pack_array(np.floor((points @ T[:3, :3].T + T[:3, 3]) / 0.05)))
     assert len(np.intersect1d(truth, voxels.keys)) / len(np.union1d(truth, voxels.keys)) > 0.93
     assert voxels.sums[:, 6].sum() == pytest.approx(len(points), rel=0.03)
@@ -70,6 +73,38 @@ def test_a_cloud_gives_the_voxels_that_its_pixels_fall_into(look, T):
     true_mean = (points @ T[:3, :3].T + T[:3, 3]).mean(0)
     assert np.allclose(np.average(means, axis=0, weights=voxels.sums[:, 6]), true_mean, atol=0.01)
     assert (stamps == 1).all() and (sightings > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_voxels_are_those_of_plain_numpy(small, seed):
+    T = rigid(seed)
+    voxels, sightings, stamps = revoxelize(small, T, 0.05, 2.0, 3.0)
+    plain = plain_revoxelizing.plain(small, T, 0.05)
+    keys = pack_array(np.array(list(plain)))
+    # A face that by rounding falls between two levels may differ: hardly any does.
+    assert len(np.setxor1d(keys, voxels.keys)) <= 1 + 0.002 * len(keys)
+    both, ours, theirs = np.intersect1d(voxels.keys, keys, return_indices=True)
+    assert len(both) > 100 and (np.diff(ours[np.argsort(theirs)]) > 0).mean() > 0.99, "in order of first appearance"
+    truth = [list(plain.values())[k] for k in theirs]
+    sums = np.array([v.sums for v in truth])
+    at = sums[:, :3] / sums[:, 6:] * 0.025 @ T[:3, :3].T + T[:3, 3] - unpack_array(both) * 0.05
+    mine = voxels.sums[ours]
+    same = np.isclose(mine[:, 6], sums[:, 6], rtol=1e-5)
+    assert same.mean() > 0.99
+    assert np.allclose(mine[same, :3] / mine[same, 6:7], np.clip(at[same], 0, 0.05), atol=1e-5)
+    assert np.allclose(mine[same, 3:6], sums[same, 3:6], rtol=1e-5)
+    assert (stamps[ours] == [v.stamp for v in truth]).mean() > 0.99
+    seen = plain_revoxelizing.sightings(plain, T, 0.05, small.frames_a_bit, 2.0, 3.0)
+    seen = np.array(list(seen.values()))[theirs]
+    assert np.isclose(sightings[ours], seen, rtol=1e-4).mean() > 0.99
+
+
+@pytest.fixture(scope="module")
+def small(walk):
+    """Some bricks of cells of five frames."""
+    cloud = cloud_of(walk[:5])
+    edges, (first, last) = detail_edges(cloud.hits), (20_000, 20_800)
+    return dataclasses.replace(cloud, hits=cloud.hits[first:last], details=cloud.details[edges[first] : edges[last]])
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +143,7 @@ def test_voxels_are_seen_as_often_as_by_the_frames_one_by_one(walk, count):
     frames, T = walk[:count], rigid(7)
     truth = evidence(frames, T)
     cloud = cloud_of(frames)
-    voxels, sightings, _ = regroup(cloud, T @ cloud.T_map_cloud, 0.05, 2.0, 3.0)
+    voxels, sightings, _ = revoxelize(cloud, T @ cloud.T_map_cloud, 0.05, 2.0, 3.0)
     ours = dict(zip(voxels.keys.tolist(), sightings.tolist(), strict=True))
     both = sorted(truth.keys() & ours.keys())
     a, b = np.array([truth[k] for k in both]), np.array([ours[k] for k in both])
@@ -124,8 +159,8 @@ def test_many_frames_share_bits(walk):
     still = cloud_of([walk[0]] * 20)
     assert still.frames_a_bit == 4
     T = np.eye(4)
-    once, seen, _ = regroup(cloud_of(walk[:1]), T, 0.05, 2.0, 3.0)
-    voxels, sightings, _ = regroup(still, T, 0.05, 2.0, 3.0)
+    once, seen, _ = revoxelize(cloud_of(walk[:1]), T, 0.05, 2.0, 3.0)
+    voxels, sightings, _ = revoxelize(still, T, 0.05, 2.0, 3.0)
     assert np.array_equal(once.keys, voxels.keys) and np.allclose(20 * seen, sightings, rtol=1e-4, atol=1e-5)
 
 

@@ -11,9 +11,9 @@ from embodied_nav.evaluation.object_score import frames
 from embodied_nav.frames import FREE, OCCUPIED, Keyframe
 from embodied_nav.geometry import Camera
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.rooms import segment_rooms
 from embodied_nav.perception import create
 from embodied_nav.robot import RobotProfile
+from embodied_nav.rooms.segmentation import segment_rooms
 from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.mesh import SceneMesh
 from embodied_nav.sim.navigable import NavigableMap, box_distance

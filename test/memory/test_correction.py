@@ -10,12 +10,12 @@ from test_rebuild import build, overlap, poses
 from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe
 from embodied_nav.geometry import pose2d
-from embodied_nav.memory import MemoryConfig, SpatialMemory
-from embodied_nav.memory.correction import Placed, Replay, carver
-from embodied_nav.memory.extent import blocks_looked_through, cloud_blocks, cloud_box, in_box
-from embodied_nav.memory.keys import block_key
-from embodied_nav.memory.local_clouds import CloudBuilder
-from embodied_nav.memory.store import VoxelStore
+from embodied_nav.memory import MemoryConfig
+from embodied_nav.memory.submaps.correction import Placed, Replay, carver
+from embodied_nav.memory.submaps.extent import blocks_seen_through, cloud_blocks, cloud_box, in_box
+from embodied_nav.memory.submaps.local_clouds import CloudBuilder
+from embodied_nav.memory.voxels.keys import block_key
+from embodied_nav.memory.voxels.store import VoxelStore
 
 
 def drift(k, scale=1.0):
@@ -23,7 +23,7 @@ def drift(k, scale=1.0):
 
 
 def same_voxels(a, b):
-    rows = [np.sort(m.store.rows["key"][m.store.rows["key"] >= 0]) for m in (a, b)]
+    rows = [np.sort(m.state.voxels.store.rows["key"][m.state.voxels.store.rows["key"] >= 0]) for m in (a, b)]
     return np.array_equal(*rows)
 
 
@@ -119,8 +119,7 @@ def test_a_bounded_memory_moves_what_it_has_on_disk(walk_frames):
     targets = poses(walk_frames, [drift(k) for k in range(6)])
     bounded.move_keyframes(targets)
     free.move_keyframes(targets)
-    assert bounded.all_voxels == len(free)
-    assert isinstance(bounded, SpatialMemory)
+    assert len(bounded.state.voxels) == len(free)
 
 
 def test_what_a_cloud_can_touch_holds_what_it_does_touch(walk_frames):
@@ -133,17 +132,23 @@ def test_what_a_cloud_can_touch_holds_what_it_does_touch(walk_frames):
             builder.add(f, f.T_map_camera)
         cloud, T = builder.close(), drift(seed) @ walk_frames[0].T_map_camera
         memory = build(walk_frames)
-        before = dict(zip(memory.store.rows["key"].tolist(), memory.store.rows["evidence"].tolist(), strict=True))
-        known = np.unique(memory.store.arrays.block_keys[: memory.store.blocks])
-        replay = Replay(config, VoxelStore(1 << 20), memory.grid.blank(), None)
+        before = dict(
+            zip(
+                memory.state.voxels.store.rows["key"].tolist(),
+                memory.state.voxels.store.rows["evidence"].tolist(),
+                strict=True,
+            )
+        )
+        known = np.unique(memory.state.voxels.store.arrays.block_keys[: memory.state.voxels.store.blocks])
+        replay = Replay(config, VoxelStore(1 << 20), memory.state.voxels.grid.blank(), None)
         replay.clouds([Placed(cloud, cloud.votes, T, T)], np.ones(1, np.bool_))
         touched = replay._store.arrays.block_keys[: replay._store.blocks]
         assert len(touched) > 50 and np.isin(touched, cloud_blocks(cloud, T, config)).all()
         assert in_box(touched, *cloud_box(cloud, T, config), 0.05).all()
-        looked = np.unique(np.concatenate(blocks_looked_through(cloud, T, known, carver(config), config)))
+        looked = np.unique(np.concatenate(blocks_seen_through(cloud, T, known, carver(config), config)))
         for v in cloud.views:
-            carver(config)(memory.store, v.depth, v.camera, T @ v.T, 10**18, 0.05)
-        rows = memory.store.rows
+            carver(config)(memory.state.voxels.store, v.depth, v.camera, T @ v.T, 10**18, 0.05)
+        rows = memory.state.voxels.store.rows
         kept = dict(zip(rows["key"].tolist(), rows["evidence"].tolist(), strict=True))
         carved = [k for k, e in before.items() if k >= 0 and kept.get(k) != e]
         assert len(carved) > 10 and np.isin([block_key(k) for k in carved], looked).all()

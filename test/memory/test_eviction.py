@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import Camera
-from embodied_nav.memory import MemoryConfig, SpatialMemory, eviction
-from embodied_nav.memory.correction import records
-from embodied_nav.memory.eviction import Pager, restore
-from embodied_nav.memory.fusion import FrameVoxels, upsert
-from embodied_nav.memory.keys import block_key, pack_array, unpack_array
-from embodied_nav.memory.schema import VOXEL
-from embodied_nav.memory.scratch import page_keys
-from embodied_nav.memory.store import BLOCK_BYTES, ROW_BYTES, VoxelStore, find_block, table_bits
+from embodied_nav.memory import MemoryConfig, SpatialMemory
+from embodied_nav.memory.submaps.correction import records
+from embodied_nav.memory.voxels import eviction
+from embodied_nav.memory.voxels.eviction import Swapper, restore
+from embodied_nav.memory.voxels.fusion import FrameVoxels, upsert
+from embodied_nav.memory.voxels.keys import block_key, pack_array, unpack_array
+from embodied_nav.memory.voxels.record import VOXEL
+from embodied_nav.memory.voxels.store import BLOCK_BYTES, ROW_BYTES, VoxelStore, find_block, table_bits
+from embodied_nav.memory.voxels.swap_file import voxel_keys
 
 CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
 
@@ -64,9 +65,9 @@ def in_memory(store):
 
 def content(memory):
     """{key: all fields} of the voxels in memory and on disk."""
-    parts = [in_memory(memory.store)[:4]]
-    if memory.pager is not None:
-        parts += [(page_keys(p), p.voxels, p.features, p.weights) for p in memory.pager.pages()]
+    parts = [in_memory(memory.state.voxels.store)[:4]]
+    if memory.state.voxels.swapper is not None:
+        parts += [(voxel_keys(p), p.voxels, p.features, p.weights) for p in memory.state.voxels.swapper.swapped()]
     out = {}
     for part in parts:
         for key, voxel, feature, weight in zip(*part, strict=True):
@@ -118,7 +119,7 @@ def test_the_process_takes_what_the_store_says():
 
 def test_far_old_and_light_blocks_leave_first_and_labelled_ones_last():
     store = VoxelStore(1 << 16, max_bytes=1 << 22)
-    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    swapper = Swapper(store, 0.05, 1.0, lambda n: n)
     minute = 60 * 10**9
     places = {"near": (0, 0, 0), "old": (20, 0, 0), "fresh": (20, 4, 0), "heavy": (20, 8, 0), "far": (60, 0, 0),
               "labelled": (60, 8, 0)}  # fmt: skip
@@ -129,15 +130,15 @@ def test_far_old_and_light_blocks_leave_first_and_labelled_ones_last():
     key_of = {name: block_key(int(pack_array(cube(*p)[:1])[0])) for name, p in places.items()}
     left = []
     while len(left) < 5:
-        before = pager.voxels
+        before = swapper.voxels
         room = eviction._Room(0, int(store.arrays.counts[6]) + 10**4, np.zeros(3), 2 * minute)
-        pager._evict(room, 1.5, most=1)
-        there = {p.key for p in pager.pages()}
+        swapper._evict(room, 1.5, most=1)
+        there = {p.key for p in swapper.swapped()}
         left += [n for n in places if n not in left and key_of[n] in there]
-        assert pager.voxels == before + 512
+        assert swapper.voxels == before + 512
     assert left == ["far", "old", "fresh", "heavy", "labelled"]
-    pager._evict(room, 1.5)
-    assert pager.voxels == 5 * 512 and (store.find(pack_array(cube(*places["near"]))) >= 0).all()
+    swapper._evict(room, 1.5)
+    assert swapper.voxels == 5 * 512 and (store.find(pack_array(cube(*places["near"]))) >= 0).all()
 
 
 @pytest.mark.parametrize("dim", [0, 16])
@@ -153,13 +154,13 @@ def test_the_bound_holds_on_a_long_drive_and_everything_is_the_same_after_the_re
         grid = np.random.default_rng(i).normal(size=(3, 4, dim)).astype(np.float32) if dim else None
         bounded.integrate(frame, grid)
         free.integrate(frame, grid)
-        assert bounded.store.nbytes <= bounded.config.max_megabytes * 1e6
-        most_on_disk = max(most_on_disk, bounded.pager.voxels)
-    assert free.store.nbytes > 2 * bounded.store.nbytes and most_on_disk > len(free) // 3
-    assert bounded.store.arrays.counts[5] == 0  # refused
+        assert bounded.state.voxels.store.nbytes <= bounded.config.max_megabytes * 1e6
+        most_on_disk = max(most_on_disk, bounded.state.voxels.swapper.voxels)
+    assert free.state.voxels.store.nbytes > 2 * bounded.state.voxels.store.nbytes and most_on_disk > len(free) // 3
+    assert bounded.state.voxels.store.arrays.counts[5] == 0  # refused
     assert content(bounded) == content(free)
-    bounded.recount_obstacles()
-    free.recount_obstacles()
+    bounded.state.voxels.recount_obstacles()
+    free.state.voxels.recount_obstacles()
     assert np.array_equal(bounded.occupancy().data, free.occupancy().data)
     start = free.voxels((np.array([-1.0, 1, -1]), np.array([1.0, 3, 1])))
     back = bounded.voxels((np.array([-1.0, 1, -1]), np.array([1.0, 3, 1])))
@@ -169,20 +170,20 @@ def test_the_bound_holds_on_a_long_drive_and_everything_is_the_same_after_the_re
 def test_blocks_ahead_come_back_before_a_frame_touches_them():
     memory = SpatialMemory(MemoryConfig(max_megabytes=2.0, max_depth=3.0, carve=False))
     drive = np.concatenate([np.arange(0, 60, 0.4), np.arange(60, 0, -0.4)])
-    bring, at_once, ahead = memory.pager.bring, [], []
+    bring, at_once, ahead = memory.state.voxels.swapper.bring, [], []
 
     def watched(*given):
-        before = memory.pager.voxels
+        before = memory.state.voxels.swapper.voxels
         back = bring(*given)
-        at_once.append(before - memory.pager.voxels)
+        at_once.append(before - memory.state.voxels.swapper.voxels)
         return back
 
-    memory.pager.bring = watched
+    memory.state.voxels.swapper.bring = watched
     for i, x in enumerate(drive):
-        before = memory.pager.voxels
+        before = memory.state.voxels.swapper.voxels
         memory.integrate(looking(x, i + 1))
-        ahead.append(before - memory.pager.voxels)
-    assert max(ahead) > 100 and memory.pager.voxels > 0
+        ahead.append(before - memory.state.voxels.swapper.voxels)
+    assert max(ahead) > 100 and memory.state.voxels.swapper.voxels > 0
     assert not any(at_once)
 
 
@@ -192,24 +193,24 @@ def test_no_frame_of_a_steady_drive_moves_much(dim, megabytes, monkeypatch):
     step = 60_000
     monkeypatch.setattr(eviction, "_STEP", step)
     memory = SpatialMemory(MemoryConfig(max_megabytes=megabytes, max_depth=3.0, carve=False, feature_dim=dim))
-    moved, waits = {"take": [], "put": []}, []
+    moved, waits = {"pop": [], "put": []}, []
     for name in moved:
-        real = getattr(memory.pager._scratch, name)
+        real = getattr(memory.state.voxels.swapper._file, name)
 
         def counted(given, name=name, real=real):
             out = real(given)
-            records = out if name == "take" else given.records
-            moved[name][-1] += len(records) * memory.store.row_bytes
+            records = out if name == "pop" else given.records
+            moved[name][-1] += len(records) * memory.state.voxels.store.row_bytes
             return out
 
-        monkeypatch.setattr(memory.pager._scratch, name, counted)
-    make_room = memory.pager._make_room
+        monkeypatch.setattr(memory.state.voxels.swapper._file, name, counted)
+    make_room = memory.state.voxels.swapper._make_room
 
     def waited(room):
-        waits.append(not memory.store.room_for(room.rows, room.blocks))
+        waits.append(not memory.state.voxels.store.room_for(room.rows, room.blocks))
         return make_room(room)
 
-    monkeypatch.setattr(memory.pager, "_make_room", waited)
+    monkeypatch.setattr(memory.state.voxels.swapper, "_make_room", waited)
     grid = np.ones((3, 4, dim), np.float32) if dim else None
     new = []
     for i, x in enumerate(np.concatenate([np.arange(0, 60, 0.2), np.arange(60, 0, -0.2)])):
@@ -217,11 +218,11 @@ def test_no_frame_of_a_steady_drive_moves_much(dim, megabytes, monkeypatch):
             counts.append(0)
         stats = memory.integrate(looking(x, i + 1), grid)
         assert stats.refused == 0
-        new.append(stats.new_voxels * memory.store.row_bytes)
-    page = 512 * memory.store.row_bytes
-    assert sum(moved["put"]) > 20 * step and sum(moved["take"]) > 20 * step
-    assert max(moved["take"]) <= step + page
-    assert max(moved["put"]) <= 2 * step + 2 * page + max(new[1:])
+        new.append(stats.new_voxels * memory.state.voxels.store.row_bytes)
+    block = 512 * memory.state.voxels.store.row_bytes
+    assert sum(moved["put"]) > 20 * step and sum(moved["pop"]) > 20 * step
+    assert max(moved["pop"]) <= step + block
+    assert max(moved["put"]) <= 2 * step + 2 * block + max(new[1:])
     assert sum(waits) < len(new) // 20
 
 
@@ -230,7 +231,7 @@ def test_no_frame_of_a_steady_drive_moves_much(dim, megabytes, monkeypatch):
 @given(data=st.data())
 def test_blocks_come_back_bit_by_bit_however_often_they_leave(dim, kind, data):
     store = VoxelStore(1 << 14, feature_dim=dim, feature_type=kind, max_bytes=1 << 22)
-    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    swapper = Swapper(store, 0.05, 1.0, lambda n: n)
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
     places = np.unique(rng.integers(-12, 12, (400, 3)), axis=0)
     keys = pack_array(places)
@@ -249,43 +250,43 @@ def test_blocks_come_back_bit_by_bit_however_often_they_leave(dim, kind, data):
         live = np.flatnonzero(store.arrays.block_live[: store.blocks])
         chosen = data.draw(st.lists(st.sampled_from(live.tolist()), unique=True)) if len(live) else []
         gone = int(store.arrays.block_live[chosen].sum())
-        assert pager._page_out(np.array(chosen, np.int64)) and len(store) + pager.voxels == len(keys)
-        assert pager.voxels >= gone
+        assert swapper._swap_out(np.array(chosen, np.int64)) and len(store) + swapper.voxels == len(keys)
+        assert swapper.voxels >= gone
         back = keys[rng.random(len(keys)) < 0.02]
-        pager.bring(back)
+        swapper.bring(back)
         assert (store.find(back) >= 0).all()
-    pager.bring(keys)
-    assert pager.voxels == 0 and not pager.away and not pager._scratch.regions
+    swapper.bring(keys)
+    assert swapper.voxels == 0 and not swapper.away and not swapper._file.regions
     assert everything() == want
 
 
 def test_of_what_is_near_as_much_comes_back_as_there_is_room_for():
     store = VoxelStore(1 << 16, max_bytes=250_000)
-    pager = Pager(store, 0.05, 10.0, lambda n: n)
+    swapper = Swapper(store, 0.05, 10.0, lambda n: n)
     for x in range(3):
         put(store, cube(x, 0, 0))
-    pager._page_out(np.arange(3))
+    swapper._swap_out(np.arange(3))
     here, x = np.zeros(3), 3
     while store.room_for(1024, 2):
         put(store, cube(x, 0, 0))
         x += 1
     assert store.room_for(512, 1)
-    pager.prepare(np.zeros(0, np.int64), here, 2)
-    assert pager.voxels == 1024 and not store.room_for(512, 1)
+    swapper.prepare(np.zeros(0, np.int64), here, 2)
+    assert swapper.voxels == 1024 and not store.room_for(512, 1)
 
 
 def test_what_a_frame_touches_does_not_leave_for_it():
     """Not even where it is farther than frames reach."""
     store = VoxelStore(1 << 16, max_bytes=250_000)
-    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    swapper = Swapper(store, 0.05, 1.0, lambda n: n)
     for x in range(0, 60, 6):
         keys = pack_array(cube(x, 0, 0))
-        pager.prepare(keys, np.array([1e3, 0, 0]), 1)
+        swapper.prepare(keys, np.array([1e3, 0, 0]), 1)
         put(store, cube(x, 0, 0))
-    assert pager.voxels > 4 * 512
+    assert swapper.voxels > 4 * 512
     for x in range(0, 60, 12):
         touched = pack_array(np.concatenate([cube(x, 0, 0), cube((x + 30) % 60, 0, 0), cube(x, 1, 0)]))
-        pager.prepare(touched, np.array([1e3, 0, 0]), 2)
+        swapper.prepare(touched, np.array([1e3, 0, 0]), 2)
         there = store.find(touched) >= 0
         assert there[:1024].all() and store.room_for(512, 1)
 
@@ -294,36 +295,36 @@ def test_room_is_made_ahead_in_steps_while_nothing_needs_it(monkeypatch):
     step = 60_000
     monkeypatch.setattr(eviction, "_STEP", step)
     store = VoxelStore(1 << 16, max_bytes=4_000_000)
-    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    swapper = Swapper(store, 0.05, 1.0, lambda n: n)
     x, size = 0, 512 * store.row_bytes + BLOCK_BYTES
     while store.room_for(512, 1):
         put(store, cube(x, 0, 0))
         x += 1
     left = []
     while not left or left[-1]:
-        before = pager.voxels
-        pager.prepare(np.zeros(0, np.int64), np.array([1e3, 0, 0]), 2)
-        left.append((pager.voxels - before) // 512 * size)
+        before = swapper.voxels
+        swapper.prepare(np.zeros(0, np.int64), np.array([1e3, 0, 0]), 2)
+        left.append((swapper.voxels - before) // 512 * size)
     assert len(left) > 3 and max(left) <= step + size
     assert 4_000_000 / 16 - size <= sum(left) <= 4_000_000 / 16 + size
 
 
 def test_regions_around_are_the_same_whether_few_or_many_are_on_disk():
     store = VoxelStore(1 << 10, max_bytes=1 << 20)
-    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    swapper = Swapper(store, 0.05, 1.0, lambda n: n)
     corners = np.stack(np.meshgrid(*[np.arange(-8, 8) * 32] * 3, indexing="ij"), -1).reshape(-1, 3)
     regions = eviction.regions_of_blocks(eviction.blocks_of_keys(pack_array(corners)))
     assert len(np.unique(regions)) == 16**3
     for position in np.random.default_rng(1).uniform(-11, 11, (10, 3)):
-        pager._scratch.regions = dict.fromkeys(regions.tolist(), 1)
-        many = pager._regions_around(position)
+        swapper._file.regions = dict.fromkeys(regions.tolist(), 1)
+        many = swapper._regions_around(position)
         gaps = np.linalg.norm(
             np.maximum(np.maximum(corners * 0.05 - position, position - corners * 0.05 - 1.6), 0), axis=1
         )
         assert sorted(r for _, r in many) == sorted(regions[gaps <= 1.5].tolist())
         assert np.allclose(sorted(gaps[gaps <= 1.5]), [d for d, _ in many])
-        pager._scratch.regions = {r: 1 for _, r in many[::2]}
-        assert pager._regions_around(position) == many[::2]
+        swapper._file.regions = {r: 1 for _, r in many[::2]}
+        assert swapper._regions_around(position) == many[::2]
 
 
 def test_objects_whose_voxels_are_on_disk_stay_known():
@@ -338,12 +339,12 @@ def test_objects_whose_voxels_are_on_disk_stay_known():
     assert len(before) == 1
     for i in range(150):
         memory.integrate(looking(10 + 0.4 * i, i + 2))
-        memory.object_index.touch(np.array([1]))
+        memory.state.objects.touch(np.array([1]))
         assert [o.id for o in memory.objects()] == [before[0].id]
-    assert memory.pager.away
+    assert memory.state.voxels.swapper.away
     for i in range(40):
         memory.integrate(looking(10 - 0.25 * i, 200 + i))
-    assert not memory.pager.away
+    assert not memory.state.voxels.swapper.away
     after = memory.objects()
     assert [o.id for o in after] == [before[0].id] and after[0].voxels >= before[0].voxels
 
@@ -352,31 +353,31 @@ def test_a_frame_too_large_for_the_bound_is_refused_in_part_and_counted():
     memory = SpatialMemory(MemoryConfig(max_megabytes=1.0, feature_dim=1024, feature_type="f32"))
     stats = memory.integrate(looking(0.0, 1))
     assert stats.refused > 0 and stats.new_voxels > 0
-    assert memory.store.nbytes <= 1e6
+    assert memory.state.voxels.store.nbytes <= 1e6
 
 
 def test_a_block_seen_anew_while_it_is_on_disk_becomes_one_again():
     store = VoxelStore(1 << 16, max_bytes=1 << 20)
-    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    swapper = Swapper(store, 0.05, 1.0, lambda n: n)
     keys = pack_array(cube(0, 0, 0))
     put(store, cube(0, 0, 0), weight=1.0)
-    pager._page_out(np.array([0]))
+    swapper._swap_out(np.array([0]))
     put(store, cube(0, 0, 0)[:100], weight=5.0)
-    pager._page_out(np.flatnonzero(store.arrays.block_live[: store.blocks]))
-    assert pager.voxels == 512 and len(store) == 0
+    swapper._swap_out(np.flatnonzero(store.arrays.block_live[: store.blocks]))
+    assert swapper.voxels == 512 and len(store) == 0
     put(store, cube(0, 0, 0)[:50], weight=9.0)
-    pager.bring(keys)
-    assert pager.voxels == 0 and len(store) == 512
+    swapper.bring(keys)
+    assert swapper.voxels == 0 and len(store) == 512
     assert store.rows["weight"][store.find(keys)].tolist() == [9.0] * 50 + [5.0] * 50 + [1.0] * 412
 
 
 def test_a_block_seen_anew_that_a_full_disk_does_not_take_loses_nothing():
     store = VoxelStore(1 << 16, max_bytes=1 << 20)
-    pager = Pager(store, 0.05, 1.0, lambda n: n)
+    swapper = Swapper(store, 0.05, 1.0, lambda n: n)
     put(store, cube(0, 0, 0), weight=1.0)
-    assert pager._page_out(np.array([0]))
+    assert swapper._swap_out(np.array([0]))
     put(store, cube(0, 0, 0)[:100], weight=5.0)
-    real = pager._scratch._db
+    real = swapper._file._db
 
     class Full:
         def __getattr__(self, name):
@@ -387,13 +388,13 @@ def test_a_block_seen_anew_that_a_full_disk_does_not_take_loses_nothing():
                 raise sqlite3.OperationalError("database or disk is full")
             return real.executemany(text, values)
 
-    pager._scratch._db = Full()
+    swapper._file._db = Full()
     live = np.flatnonzero(store.arrays.block_live[: store.blocks])
-    assert not pager._page_out(live) and "full" in pager.problem
-    assert pager.voxels == 512 and len(store) == 100
-    pager._scratch._db = real
-    assert pager._page_out(live) and pager.voxels == 512 and not pager.problem
-    pager.bring(pack_array(cube(0, 0, 0)))
+    assert not swapper._swap_out(live) and "full" in swapper.problem
+    assert swapper.voxels == 512 and len(store) == 100
+    swapper._file._db = real
+    assert swapper._swap_out(live) and swapper.voxels == 512 and not swapper.problem
+    swapper.bring(pack_array(cube(0, 0, 0)))
     rows = store.find(pack_array(cube(0, 0, 0)))
     assert store.rows["weight"][rows].tolist() == [5.0] * 100 + [1.0] * 412
 
@@ -402,7 +403,7 @@ def test_a_disk_that_takes_nothing_more_refuses_voxels_and_says_why():
     memory = SpatialMemory(MemoryConfig(max_megabytes=1.0, max_depth=3.0, carve=False))
     for i in range(10):
         memory.integrate(looking(0.4 * i, i + 1))
-    real = memory.pager._scratch._db
+    real = memory.state.voxels.swapper._file._db
 
     class Full:
         in_transaction = False
@@ -413,14 +414,14 @@ def test_a_disk_that_takes_nothing_more_refuses_voxels_and_says_why():
         def executemany(self, *_):
             raise sqlite3.OperationalError("database or disk is full")
 
-    memory.pager._scratch._db = Full()
+    memory.state.voxels.swapper._file._db = Full()
     before, refused = content(memory), 0
     for i in range(60):
         refused += memory.integrate(looking(4 + 0.4 * i, i + 20)).refused
-        assert memory.store.nbytes <= 1e6
-    assert refused > 0 and "full" in memory.pager.problem and before.keys() <= content(memory).keys()
-    memory.pager._scratch._db = real
-    assert memory.integrate(looking(40.0, 100)).refused == 0 and not memory.pager.problem
+        assert memory.state.voxels.store.nbytes <= 1e6
+    assert refused > 0 and "full" in memory.state.voxels.swapper.problem and before.keys() <= content(memory).keys()
+    memory.state.voxels.swapper._file._db = real
+    assert memory.integrate(looking(40.0, 100)).refused == 0 and not memory.state.voxels.swapper.problem
 
 
 def test_a_memory_larger_than_the_bound_is_restored_partly_to_disk():
@@ -431,10 +432,12 @@ def test_a_memory_larger_than_the_bound_is_restored_partly_to_disk():
     records["weight"] = 1 + np.arange(len(voxels))
     order = np.random.default_rng(0).permutation(len(voxels))
     store = VoxelStore(1 << 16, max_bytes=1 << 20)
-    pager = Pager(store, 0.05, 2.0, lambda n: n)
-    restore(pager, keys[order], records[order])
-    assert store.nbytes <= 1 << 20 and len(store) + pager.voxels == len(keys) and pager.voxels > 10000
-    weights = {int(k): float(v["weight"]) for p in pager.pages() for k, v in zip(page_keys(p), p.voxels, strict=True)}
+    swapper = Swapper(store, 0.05, 2.0, lambda n: n)
+    restore(swapper, keys[order], records[order])
+    assert store.nbytes <= 1 << 20 and len(store) + swapper.voxels == len(keys) and swapper.voxels > 10000
+    weights = {
+        int(k): float(v["weight"]) for p in swapper.swapped() for k, v in zip(voxel_keys(p), p.voxels, strict=True)
+    }
     rows = store.rows[store.rows["key"] >= 0]
     weights.update(zip(rows["key"].tolist(), rows["weight"].tolist(), strict=True))
     assert weights == dict(zip(keys.tolist(), records["weight"].tolist(), strict=True))
@@ -443,31 +446,31 @@ def test_a_memory_larger_than_the_bound_is_restored_partly_to_disk():
 
 def test_the_scratch_file_leaves_nothing_behind_however_the_process_ends(tmp_path):
     store = VoxelStore(1 << 16, max_bytes=1 << 20)
-    pager = Pager(store, 0.05, 1.0, lambda n: n, tmp_path)
+    swapper = Swapper(store, 0.05, 1.0, lambda n: n, tmp_path)
     put(store, np.concatenate([cube(x, 0, 0) for x in range(15)]))
-    pager._page_out(np.arange(15))
-    assert len(store) == 0 and pager.voxels == 15 * 512
+    swapper._swap_out(np.arange(15))
+    assert len(store) == 0 and swapper.voxels == 15 * 512
     opened = [str(Path(f"/proc/self/fd/{n}").resolve()) for n in os.listdir("/proc/self/fd")]
     assert any(str(tmp_path) in name for name in opened) and not any(tmp_path.iterdir())
-    pager.bring(pack_array(cube(0, 0, 0)))
+    swapper.bring(pack_array(cube(0, 0, 0)))
     assert (store.find(pack_array(cube(0, 0, 0))) >= 0).all()
-    pager.close()
+    swapper.close()
 
 
 def test_what_leaves_before_its_turn_to_be_written_is_written_from_the_disk():
-    from embodied_nav.memory.cuts import Ledger, take_cut
+    from embodied_nav.memory.file.snapshot import Written, take_snapshot
 
-    memory, ledger, written = SpatialMemory(MemoryConfig(max_megabytes=2.0, max_depth=3.0, carve=False)), Ledger(), {}
+    memory, there, written = SpatialMemory(MemoryConfig(max_megabytes=2.0, max_depth=3.0, carve=False)), Written(), {}
     for i in range(150):
         memory.integrate(looking(0.4 * i, i + 1))
         # Far less than what comes in, and at last everything.
-        cut = take_cut(memory, ledger, 200 if i < 149 else None)
-        ledger = cut.after
-        if cut.blocks is not None:
-            written.update(zip(cut.blocks.keys.tolist(), cut.blocks.counts.tolist(), strict=True))
-        written.update((page.key, len(page.voxels)) for page in cut.pages)
+        snapshot = take_snapshot(memory.state, there, 200 if i < 149 else None)
+        there = snapshot.after
+        if snapshot.blocks is not None:
+            written.update(zip(snapshot.blocks.keys.tolist(), snapshot.blocks.counts.tolist(), strict=True))
+        written.update((page.key, len(page.voxels)) for page in snapshot.swapped)
     keys, counts = np.unique([block_key(k) for k in content(memory)], return_counts=True)
-    assert memory.pager.voxels > len(memory) and ledger.whole
+    assert memory.state.voxels.swapper.voxels > len(memory) and there.whole
     assert written == dict(zip(keys.tolist(), counts.tolist(), strict=True))
 
 
@@ -480,17 +483,17 @@ def test_a_corrected_map_with_features_comes_back_from_its_file(walk_frames, tmp
             memory.add_keyframe(Keyframe(k // 10, f, 0.5, 0, "overlap"))
         memory.integrate(f, rng.normal(size=(6, 8, 4)).astype(np.float32))
     memory.rebuild_from_keyframes({})
-    assert memory.pager.voxels > 0
+    assert memory.state.voxels.swapper.voxels > 0
     memory.save(tmp_path / "memory.db")
     again = SpatialMemory.load(tmp_path / "memory.db", config)
 
     def content(m):
-        pages = [(page_keys(p), p.voxels, p.features, p.weights) for p in m.pager.pages()]
-        rows = np.flatnonzero(m.store.rows["key"] >= 0)
-        keys, _, features, weights = records(m.store)
-        pages.append((keys, m.store.rows[rows], features, weights))
+        parts = [(voxel_keys(p), p.voxels, p.features, p.weights) for p in m.state.voxels.swapper.swapped()]
+        rows = np.flatnonzero(m.state.voxels.store.rows["key"] >= 0)
+        keys, _, features, weights = records(m.state.voxels.store)
+        parts.append((keys, m.state.voxels.store.rows[rows], features, weights))
         return {
-            int(k): (f.tobytes(), float(w)) for key, _, fs, ws in pages for k, f, w in zip(key, fs, ws, strict=True)
+            int(k): (f.tobytes(), float(w)) for key, _, fs, ws in parts for k, f, w in zip(key, fs, ws, strict=True)
         }
 
     assert content(memory) == content(again)
@@ -507,8 +510,8 @@ def test_a_disk_that_is_full_in_a_correction_leaves_a_map_that_goes_on(walk_fram
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(memory.pager), "put", full)
+        patch.setattr(type(memory.state.voxels.swapper), "put", full)
         memory.rebuild_from_keyframes({})
-    assert "full" in memory.pager.problem and len(memory) > 0 and memory.corrections == 1
+    assert "full" in memory.state.voxels.swapper.problem and len(memory) > 0 and memory.corrections == 1
     memory.rebuild_from_keyframes({})
-    assert memory.all_voxels > len(memory)
+    assert len(memory.state.voxels) > len(memory)

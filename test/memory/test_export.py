@@ -10,7 +10,7 @@ import yaml
 
 from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.export import write_gltf, write_nav2_map
+from embodied_nav.memory.output.export import write_gltf, write_nav2_map
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from embodied_nav.errors import InputError
 from embodied_nav.frames import RGBDFrame
 from embodied_nav.geometry import Camera, matrix_from_quaternion
 from embodied_nav.memory import MemoryConfig, SpatialMemory
-from embodied_nav.memory import features as F
-from embodied_nav.memory.keys import pack_array, unpack_array
-from embodied_nav.memory.store import VoxelStore
+from embodied_nav.memory.voxels import voxel_features as F
+from embodied_nav.memory.voxels.keys import pack_array, unpack_array
+from embodied_nav.memory.voxels.store import VoxelStore
 
 CAMERA = Camera(48, 32, 40.0, 42.0, 23.1, 16.4)
 
@@ -86,17 +86,17 @@ def test_pooling_over_frames_equals_brute_force(kind, tolerance, pooling):
     # A mean on a patch's edge may fall to either side of it by rounding: hardly any does.
     off = np.abs(got - want).max(1) > tolerance * np.maximum(1, np.abs(want).max(1))
     assert off.mean() < 0.01
-    weights = memory.store.feature_weights[memory.store.find(keys)]
+    weights = memory.state.voxels.store.feature_weights[memory.state.voxels.store.find(keys)]
     assert np.allclose(weights, [sum(w for _, w in seen[k]) for k in keys], rtol=1e-5)
 
 
 def test_frames_without_features_leave_them_alone_and_voxels_without_have_none():
     memory = SpatialMemory(MemoryConfig(feature_dim=4, carve=False))
     memory.integrate(frame(1), np.ones((2, 2, 4), np.float32))
-    before = memory.store.features.copy()
+    before = memory.state.voxels.store.features.copy()
     memory.integrate(frame(2))
-    assert np.array_equal(memory.store.features[: len(before)], before)
-    assert len(memory) > len(before) and not memory.store.features[len(before) :].any()
+    assert np.array_equal(memory.state.voxels.store.features[: len(before)], before)
+    assert len(memory) > len(before) and not memory.state.voxels.store.features[len(before) :].any()
     assert not memory.features(np.array([[9.0, 9.0, 9.0]])).any()
 
 
@@ -105,7 +105,7 @@ def test_the_voxels_are_the_same_with_and_without_features():
     for i in range(3):
         plain.integrate(frame(i))
         rich.integrate(frame(i), np.ones((2, 3, 4), np.float32))
-    assert np.array_equal(plain.store.rows, rich.store.rows)
+    assert np.array_equal(plain.state.voxels.store.rows, rich.state.voxels.store.rows)
 
 
 def test_a_mean_can_be_taken_out_again():
@@ -117,9 +117,9 @@ def test_a_mean_can_be_taken_out_again():
     patches = np.arange(5, dtype=np.int32)
     F.add(store, rows, patches, weights[0], first, "mean")
     F.add(store, rows, patches, weights[1], second, "mean")
-    F.take_out(store, rows, patches, weights[0], first)
+    F.subtract(store, rows, patches, weights[0], first)
     assert np.allclose(store.feature_table[:5], second, atol=1e-5)
-    F.take_out(store, rows, patches, weights[1], second)
+    F.subtract(store, rows, patches, weights[1], second)
     assert not store.feature_table[:5].any() and not store.arrays.feature_weight[:5].any()
 
 
@@ -131,12 +131,12 @@ def test_a_freed_row_comes_back_without_a_feature(kind):
     depth[:, :24] = 3.0
     far = RGBDFrame(2, CAMERA, np.eye(4), None, depth)
     memory.integrate(near, np.ones((2, 2, 4), np.float32))
-    made = len(memory.store.rows)
+    made = len(memory.state.voxels.store.rows)
     stats = memory.integrate(far)
     assert stats.carved > 0
-    weights = memory.store.feature_weights
-    freed = memory.store.rows["key"] < 0
-    assert not memory.store.features[freed].any() and not weights[freed].any()
+    weights = memory.state.voxels.store.feature_weights
+    freed = memory.state.voxels.store.rows["key"] < 0
+    assert not memory.state.voxels.store.features[freed].any() and not weights[freed].any()
     assert (weights[~freed] > 0).sum() == made - stats.carved
 
 
@@ -153,7 +153,7 @@ def test_features_that_do_not_fit_are_refused_before_anything_is_fused():
 
 def test_the_store_gives_and_takes_features_as_they_are():
     store = VoxelStore(1 << 14, feature_dim=3)
-    from embodied_nav.memory.schema import VOXEL
+    from embodied_nav.memory.voxels.record import VOXEL
 
     keys = pack_array(np.array([[1, 2, 3], [4, 5, 6]]))
     bits = np.array([[1, 2, 3], [4, 5, 6]], np.uint16)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from embodied_nav.frames import RGBDFrame
 from embodied_nav.geometry import Camera, matrix_from_quaternion
 from embodied_nav.memory import MemoryConfig, SpatialMemory
-from embodied_nav.memory.fusion import FrameHasher, FrameVoxels, sighting_weights
-from embodied_nav.memory.keys import pack_array, unpack_array
+from embodied_nav.memory.voxels.fusion import FrameHasher, FrameVoxels, sighting_weights
+from embodied_nav.memory.voxels.keys import pack_array, unpack_array
 
 
 def brute_force(frames, voxel_size=0.05, near=0.1, far=5.0):
@@ -86,7 +86,7 @@ def test_the_map_of_real_frames_equals_brute_force(kitchen_frames):
         memory.integrate(frame)
     voxels, points, _ = brute_force(kitchen_frames)
     keys, inverse, counts = np.unique(pack_array(voxels), return_inverse=True, return_counts=True)
-    rows = np.sort(memory.store.rows, order="key")
+    rows = np.sort(memory.state.voxels.store.rows, order="key")
     assert len(memory) == len(keys)
     assert np.array_equal(rows["key"], keys)
     assert np.array_equal(rows["weight"], counts.astype(np.float32))

@@ -8,8 +8,8 @@ from embodied_nav.evaluation.object_score import frames, tour
 from embodied_nav.frames import Keyframe
 from embodied_nav.geometry import Camera, invert, rotation_angle
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.graph import describe
-from embodied_nav.memory.local_clouds import cloud_points
+from embodied_nav.memory.submaps.covisibility import describe
+from embodied_nav.memory.submaps.local_clouds import cloud_points
 from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.embedded import describe as describe_scene
 from embodied_nav.sim.navigable import NavigableMap
@@ -33,7 +33,7 @@ def memory():
 def shared(memory, a, b, size=0.4):
     cells = []
     for i in (a, b):
-        cloud = next(c for c in memory.local_clouds() if c.keyframe_id == i)
+        cloud = next(c for c in memory.state.local_clouds() if c.keyframe_id == i)
         p = cloud_points(cloud, 0.05) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
         cells.append({tuple(c) for c in np.floor(p / size).astype(int)})
     return len(cells[0] & cells[1]) / min(len(c) for c in cells)

@@ -6,8 +6,8 @@ from box_rooms import camera_pose, render, two_rooms
 
 from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.grid import ColumnGrid
-from embodied_nav.memory.keys import pack_array
+from embodied_nav.memory.voxels.column_grid import ColumnGrid
+from embodied_nav.memory.voxels.keys import pack_array
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_heights_choose_obstacles(mapped):
 
 def test_incremental_counts_equal_a_recount(mapped):
     before = mapped.occupancy().data.copy()
-    mapped.recount_obstacles()
+    mapped.state.voxels.recount_obstacles()
     assert np.array_equal(mapped.occupancy().data, before)
 
 
@@ -85,6 +85,16 @@ def test_a_lone_voxel_is_a_speck_and_a_pole_is_not():
     assert grid.grid(0).data[cells[1]] == UNKNOWN
 
 
+@pytest.mark.parametrize("far", [1e9, 1e17, -1e17, 1e18, 1e30, float("inf")])
+def test_places_beyond_all_columns_stay_outside(far):
+    grid = ColumnGrid(0.05, 0.0, 0.1, 1.0, 0.15, 0.0, 5.0)
+    points = np.array([[1.0, far], [0.5, far], [0.2, 0.3]], np.float32)
+    for position in (np.array([0.0, 0.0, 0.85]), np.array([far, far, 0.85])):
+        with np.errstate(invalid="ignore"):
+            grid.observe(points, position)
+    assert max(grid.free_space()[1].shape) < 10_000
+
+
 def test_floor_is_no_obstacle_and_the_band_ends_at_the_robots_height():
     grid = ColumnGrid(0.05, 0.0, 0.1, 1.0, 0.15, 0.0, 5.0)
     for z in (-1, 0, 1, 20, 30):
@@ -99,3 +109,64 @@ def test_a_far_outlier_does_not_blow_the_grid_up():
     grid.apply(pack_array(np.array([[5, 5, 6], [5, 5, 7]])), 1)
     grid.apply(pack_array(np.array([[900_000, 5, 6], [900_000, 5, 7]])), 1)
     assert grid.grid(0).data.size < 1_000_000
+
+
+def ray_ends(position, floors, n=40_000, reach=5.0, seed=0):
+    """Where rays from a camera end on floors (x0, x1, z), as points (3, N); those that meet none are left out."""
+    rng = np.random.default_rng(seed)
+    yaw, down = rng.uniform(-0.7, 0.7, n), rng.uniform(-0.1, 0.9, n)
+    rays = np.stack([np.cos(yaw) * np.cos(down), np.sin(yaw) * np.cos(down), -np.sin(down)])
+    best = np.full(n, np.inf)
+    for x0, x1, z in floors:
+        with np.errstate(divide="ignore"):
+            t = (z - position[2]) / rays[2]
+        x = position[0] + t * rays[0]
+        best = np.where((t > 0) & (x >= x0) & (x < x1), np.minimum(best, t), best)
+    good = best < reach
+    return (np.asarray(position)[:, None] + rays[:, good] * best[good]).astype(np.float32)
+
+
+FLAT = [(-9, 9, 0.0)]
+STAIRS = [(-9, 1.5, 0.0), *((1.5 + 0.28 * i, 1.78 + 0.28 * i, -0.17 * (i + 1)) for i in range(12))]
+
+
+@pytest.mark.parametrize(
+    ("floors", "beyond"),
+    [
+        (FLAT, FREE),
+        ([(-9, 1.5, 0.0), (1.5, 9, -1.0)], OCCUPIED),
+        (STAIRS, OCCUPIED),
+        ([(-9, 1.5, 0.0)], UNKNOWN),
+        ([(-9, 1.5, 0.0), (1.5, 9, -0.03)], FREE),
+        ([(-9, 1.5, 0.0), *((1.5 + 0.1 * i, 1.6 + 0.1 * i, -0.0105 * i) for i in range(60))], FREE),
+    ],
+    ids=["floor", "storey below", "stairs down", "nothing", "sill", "ramp of 6 degrees"],
+)
+def test_a_column_seen_through_without_a_floor_is_never_free(floors, beyond):
+    grid = ColumnGrid(0.05, 0.0, 0.1, 1.0, 0.15, 0.3, 5.0)
+    for k in range(6):
+        position = np.array([0.1 * k, 0.0, 0.85])
+        wall = np.stack([np.full(400, 4.5), np.linspace(-2, 2, 400), np.full(400, 0.6)]).astype(np.float32)
+        grid.observe(np.hstack([ray_ends(position, floors, seed=k), wall]), position)
+    g = grid.grid(0)
+    assert at(g, 1.2, 0.0) == FREE
+    if beyond == FREE:
+        assert share(g, 1.5, 2.2, -0.3, 0.3, FREE) > 0.95
+        assert share(g, 1.2, 2.2, -0.3, 0.3, OCCUPIED) == 0.0
+    else:
+        assert share(g, 1.7, 2.5, -0.3, 0.3, FREE) == 0.0
+        if beyond == OCCUPIED:
+            strip = g.data[g.cells(np.array([1.4, -0.3]))[0] : g.cells(np.array([1.4, 0.3]))[0] + 1]
+            ahead = strip[:, g.cells(np.array([1.45, 0.0]))[1] : g.cells(np.array([2.2, 0.0]))[1]]
+            assert (ahead == OCCUPIED).any(axis=1).mean() > 0.9, "no way across the edge"
+
+
+def test_floor_seen_later_takes_a_drop_back():
+    grid, position = ColumnGrid(0.05, 0.0, 0.1, 1.0, 0.15, 0.0, 5.0), np.array([0.0, 0.0, 0.85])
+    mirror = [(-9, 1.0, 0.0), (1.6, 9, 0.0), (-9, 9, -1.2)]  # a polished floor shows what is above it
+    for k in range(5):
+        grid.observe(ray_ends(position, mirror, seed=k), position)
+    assert (grid.grid(0).data == OCCUPIED).any()
+    for k in range(3):
+        grid.observe(ray_ends(position, FLAT, seed=k), position)
+    assert not (grid.grid(0).data == OCCUPIED).any()

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embodied_nav.memory import keys
-from embodied_nav.memory.fusion import FrameVoxels, upsert
-from embodied_nav.memory.store import VoxelStore
+from embodied_nav.memory.voxels import keys
+from embodied_nav.memory.voxels.fusion import FrameVoxels, upsert
+from embodied_nav.memory.voxels.store import VoxelStore
 
 coordinate = st.integers(-(2**20) + 1, 2**20 - 1)
 

@@ -8,10 +8,10 @@ import pytest
 from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
 from embodied_nav.geometry import invert, pose2d
-from embodied_nav.memory import MemoryConfig, SpatialMemory
-from embodied_nav.memory.inspection import describe, find_faults
-from embodied_nav.memory.merging import merge, transform_between
-from embodied_nav.memory.writer import MemoryWriter
+from embodied_nav.memory import MemoryConfig, SpatialMemory, merge
+from embodied_nav.memory.file.inspection import describe, find_faults
+from embodied_nav.memory.file.writer import MemoryWriter
+from embodied_nav.memory.submaps.joining import transform_between
 
 #: Where the second map's origin lies in the first one.
 T_A_B = pose2d(1.7, -0.6, 0.8)
@@ -155,11 +155,11 @@ def test_the_transform_is_found_by_common_keyframes(walk_frames):
     a, b = SpatialMemory(), SpatialMemory()
     remember(a, walk_frames[:15])
     remember(b, elsewhere(walk_frames[10:25], invert(T_A_B)))
-    assert np.allclose(transform_between(a, b), T_A_B)
+    assert np.allclose(transform_between(a.keyframes, b.keyframes), T_A_B)
     c = SpatialMemory()
     remember(c, walk_frames[30:35])
     with pytest.raises(InputError, match="no keyframe in common"):
-        transform_between(a, c)
+        transform_between(a.keyframes, c.keyframes)
 
 
 def test_what_does_not_fit_is_refused(walk_frames):

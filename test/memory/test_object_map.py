@@ -6,10 +6,10 @@ import pytest
 
 from embodied_nav.errors import InputError
 from embodied_nav.frames import MemoryObject, OccupancyGrid
-from embodied_nav.memory.object_map import draw_object_map, drawn_relations
-from embodied_nav.memory.relations import relations_of
-from embodied_nav.memory.render import room_color
-from embodied_nav.memory.rooms import segment_rooms
+from embodied_nav.memory.output.object_map import draw_object_map, drawn_relations
+from embodied_nav.memory.output.render import room_color
+from embodied_nav.memory.query.relations import relations_of
+from embodied_nav.rooms.segmentation import segment_rooms
 
 
 def thing(i, label, x, y, size=(0.5, 0.5, 0.8), z=0.0, status="present", color="red"):

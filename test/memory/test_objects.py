@@ -10,8 +10,8 @@ from box_rooms import Box, camera_pose, render, two_rooms
 from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.keys import pack_array
-from embodied_nav.memory.votes import count_votes
+from embodied_nav.memory.objects.votes import count_votes
+from embodied_nav.memory.voxels.keys import pack_array
 
 SOFA = Box((1.6, 0.3, 0.0), (2.4, 0.9, 0.6), (200, 30, 30), 1)
 CHAIR_A = Box((1.6, 1.6, 0.0), (1.9, 1.9, 0.8), (30, 30, 200), 2)
@@ -61,7 +61,7 @@ def test_votes_are_what_counting_pixel_by_pixel_gives():
     size, depth = memory.config.voxel_size, frame.depth
     segments = np.random.default_rng(0).integers(0, 4, depth.shape).astype(np.uint16)
     rows, numbers, shares = count_votes(
-        memory.store, depth, segments, frame.camera, frame.T_map_camera, size, memory.config.min_depth, 2.5
+        memory.state.voxels.store, depth, segments, frame.camera, frame.T_map_camera, size, memory.config.min_depth, 2.5
     )
     seen = (depth >= memory.config.min_depth) & (depth <= np.float32(2.5))
     v, u = np.nonzero(seen)
@@ -69,7 +69,9 @@ def test_votes_are_what_counting_pixel_by_pixel_gives():
     points = np.stack([(u - c.cx) / c.fx * z, (v - c.cy) / c.fy * z, z], axis=1)
     cells = np.floor((points @ frame.T_map_camera[:3, :3].T + frame.T_map_camera[:3, 3]) / size).astype(np.int64)
     counts: dict[int, dict[int, int]] = {}
-    for row, number in zip(memory.store.find(pack_array(cells)).tolist(), segments[seen].tolist(), strict=True):
+    for row, number in zip(
+        memory.state.voxels.store.find(pack_array(cells)).tolist(), segments[seen].tolist(), strict=True
+    ):
         if row >= 0:
             of_row = counts.setdefault(row, {})
             of_row[number] = of_row.get(number, 0) + 1

@@ -11,16 +11,18 @@ from box_rooms import camera_pose, render, two_rooms
 
 from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
+from embodied_nav.geometry import is_rigid, pose2d
 from embodied_nav.memory import MemoryConfig, SpatialMemory
-from embodied_nav.memory.inspection import describe, find_faults
-from embodied_nav.memory.local_clouds import CloudBuilder
-from embodied_nav.memory.persistence import create_empty
+from embodied_nav.memory.file.codec import pose, pose_blob
+from embodied_nav.memory.file.inspection import describe, find_faults
+from embodied_nav.memory.file.memory_file import create_empty
+from embodied_nav.memory.submaps.local_clouds import CloudBuilder
 
 
 @pytest.fixture(scope="module")
 def memory(walk_frames):
     m = SpatialMemory()
-    m._builder = CloudBuilder(0.05, 0.1, 5.0, whole=4 * 160 * 120)  # so that there are whole frames and cells
+    m.state.builder = CloudBuilder(0.05, 0.1, 5.0, whole=4 * 160 * 120)  # so that there are whole frames and cells
     for i, f in enumerate(walk_frames[:30]):
         m.integrate(f)
         if i % 10 == 3:
@@ -40,7 +42,7 @@ def saved(memory, tmp_path):
 
 
 def rows(m):
-    return np.sort(m.store.rows[m.store.rows["key"] >= 0], order="key")
+    return np.sort(m.state.voxels.store.rows[m.state.voxels.store.rows["key"] >= 0], order="key")
 
 
 def test_frames_without_colour_come_back(tmp_path, walk_frames):
@@ -60,10 +62,10 @@ def test_everything_comes_back_exactly(memory, saved):
     assert np.array_equal(rows(other), rows(memory)) and len(other) == len(memory)
     assert np.array_equal(other.occupancy().data, memory.occupancy().data)
     assert other.occupancy().origin == memory.occupancy().origin
-    assert (other.uuid, other.created, other.stamp, other.frames) == (
-        memory.uuid, memory.created, memory.stamp, memory.frames,
+    assert (other.uuid, other.state.content.created, other.stamp, other.frames) == (
+        memory.uuid, memory.state.content.created, memory.stamp, memory.frames,
     )  # fmt: skip
-    assert other.config == memory.config and other.classes.names == memory.classes.names
+    assert other.config == memory.config and other.state.content.classes.names == memory.state.content.classes.names
     for a, b in zip(memory.objects(), other.objects(), strict=True):
         assert (a.id, a.name, a.voxels, a.first_seen, a.last_seen, a.keyframe_id, a.confidence) == (
             b.id, b.name, b.voxels, b.first_seen, b.last_seen, b.keyframe_id, b.confidence,
@@ -75,7 +77,7 @@ def test_everything_comes_back_exactly(memory, saved):
         assert np.array_equal(k.T_map_camera, o.T_map_camera) and k.thumbnail == o.thumbnail
         assert (k.stamp, k.reason, k.inliers) == (o.stamp, o.reason, o.inliers)
         assert k.overlap == o.overlap or (np.isnan(k.overlap) and np.isnan(o.overlap))
-    for a, b in zip(memory.local_clouds(), other.local_clouds(), strict=True):
+    for a, b in zip(memory.state.local_clouds(), other.state.local_clouds(), strict=True):
         assert np.array_equal(a.hits, b.hits) and np.array_equal(a.details, b.details)
         assert np.array_equal(a.votes, b.votes)
         assert np.array_equal(a.T_map_cloud, b.T_map_cloud) and a.keyframe_id == b.keyframe_id
@@ -194,6 +196,41 @@ def test_check_finds_damage(saved, damage):
 
 def test_check_finds_nothing_in_a_good_file(saved):
     assert find_faults(saved) == []
+
+
+def _barely_rigid(T):
+    """A pose that is just accepted: its axes are off by 4.4e-4, R R^T by 9e-4."""
+    out = T.copy()
+    out[:3, :3] = (np.eye(3) + 4.4e-4 * np.ones((3, 3))) @ T[:3, :3]
+    assert is_rigid(out) and not is_rigid(out, 8e-4)
+    return out
+
+
+def test_poses_that_were_just_accepted_are_read_again(walk_frames, tmp_path):
+    """What is stored are products of them: views in a cloud, frames that come later than a correction."""
+    m, frames = SpatialMemory(), [replace(f, T_map_camera=_barely_rigid(f.T_map_camera)) for f in walk_frames[:6]]
+    for i, f in enumerate(frames[:4]):
+        m.integrate(f)
+        if i == 1:
+            m.add_keyframe(Keyframe(0, f, 0.5, 4, "overlap"))
+    m.move_keyframes({0: pose2d(0.1, 0.0, 0.0) @ frames[1].T_map_camera}, frames[5].stamp)
+    m.add_keyframe(Keyframe(1, frames[4], 0.5, 4, "overlap"))
+    m.integrate(frames[4])
+    views = [v.T for c in m.state.local_clouds() for v in c.views]
+    assert not all(is_rigid(T, 3e-3) for T in views)
+    m.save(tmp_path / "memory.db")
+    assert find_faults(tmp_path / "memory.db") == []
+    other = SpatialMemory.load(tmp_path / "memory.db")
+    assert np.array_equal([v.T for c in other.state.local_clouds() for v in c.views], views)
+    for i, k in m.keyframes.items():
+        assert np.array_equal(other.keyframes[i].T_map_camera, k.T_map_camera)
+
+
+def test_a_stored_pose_that_is_not_rigid_is_refused():
+    assert np.array_equal(pose(pose_blob(np.diag([1.005, 1.0, 1.0, 1.0]))), np.diag([1.005, 1.0, 1.0, 1.0]))
+    for scale in ([1.02, 1.0, 1.0], [1.0, 1.0, -1.0]):
+        with pytest.raises(ValueError, match="no rigid transform"):
+            pose(pose_blob(np.diag([*scale, 1.0])))
 
 
 def test_places_that_cannot_be_written(memory, tmp_path):

@@ -6,8 +6,8 @@ import pytest
 from embodied_nav.errors import InputError
 from embodied_nav.frames import MemoryObject
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.export import write_ply
-from embodied_nav.memory.render import draw_map, estimate_up, slanted_view, top_view, upright
+from embodied_nav.memory.output.export import write_ply
+from embodied_nav.memory.output.render import draw_map, estimate_up, slanted_view, top_view, upright
 
 
 @pytest.fixture(scope="module")

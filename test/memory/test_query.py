@@ -6,8 +6,8 @@ import pytest
 from embodied_nav.errors import InputError
 from embodied_nav.frames import MemoryObject
 from embodied_nav.geometry import Camera
-from embodied_nav.memory.query import Answer, Frustum, Knowledge, Query, ask, match_text
-from embodied_nav.memory.question import Question, take_apart
+from embodied_nav.language import Question, match_text, take_apart
+from embodied_nav.memory.query.answering import Answer, Frustum, Knowledge, Query, ask
 from embodied_nav.memory.records import KeyframeRecord
 
 

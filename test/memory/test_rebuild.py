@@ -25,7 +25,12 @@ def build(frames, every=10, corrections=None, config=None):
 
 
 def overlap(a, b, min_weight=0.0):
-    ka, kb = (m.store.rows["key"][(m.store.rows["key"] >= 0) & (m.store.rows["weight"] >= min_weight)] for m in (a, b))
+    ka, kb = (
+        m.state.voxels.store.rows["key"][
+            (m.state.voxels.store.rows["key"] >= 0) & (m.state.voxels.store.rows["weight"] >= min_weight)
+        ]
+        for m in (a, b)
+    )
     return len(np.intersect1d(ka, kb)) / len(np.union1d(ka, kb))
 
 
@@ -106,7 +111,7 @@ def test_objects_move_with_their_keyframes():
     assert np.allclose(after.position - before.position, [1.0, 0.5, 0.0], atol=0.06)
     f2 = dataclasses.replace(f, stamp=8, T_map_camera=c @ f.T_map_camera)
     memory.integrate(f2)  # and goes on: the cloud that grows hangs on the moved keyframe
-    assert len(memory.local_clouds()) == 2
+    assert len(memory.state.local_clouds()) == 2
 
 
 def test_frames_before_the_first_keyframe_move_with_it(walk_frames):

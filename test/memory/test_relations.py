@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from embodied_nav.frames import MemoryObject, OccupancyGrid
-from embodied_nav.memory import relations
-from embodied_nav.memory.relations import between, front_of, holds, relations_of, viewpoint
-from embodied_nav.memory.rooms import segment_rooms
+from embodied_nav.memory.query import relations
+from embodied_nav.memory.query.relations import between, front_of, holds, relations_of, viewpoint
+from embodied_nav.rooms.segmentation import segment_rooms
 
 
 def thing(i, label, x, y, size, z=0.0, color="", status="present"):

@@ -7,19 +7,19 @@ from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import Camera, invert, matrix_from_quaternion
 from embodied_nav.memory import MemoryConfig, SpatialMemory
-from embodied_nav.memory import features as F
-from embodied_nav.memory.packing import POINT, columns, pack_points
-from embodied_nav.memory.query import Frustum
-from embodied_nav.memory.retrieval import SearchIndex, keyframes_showing, rows_in_box, rows_in_view, search
-from embodied_nav.memory.store import VoxelStore
+from embodied_nav.memory.query.answering import Frustum
+from embodied_nav.memory.query.retrieval import SearchIndex, keyframes_showing, rows_in_box, rows_in_view, search
+from embodied_nav.memory.voxels import voxel_features as F
+from embodied_nav.memory.voxels.packing import POINT, columns, pack_points
+from embodied_nav.memory.voxels.store import VoxelStore
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
 
 
 def filled(voxels, dim, seed=0, **options):
     """A store of N x 3 voxels with random features, every tenth without one."""
-    from embodied_nav.memory.keys import pack_array
-    from embodied_nav.memory.schema import VOXEL
+    from embodied_nav.memory.voxels.keys import pack_array
+    from embodied_nav.memory.voxels.record import VOXEL
 
     rng, store = np.random.default_rng(seed), VoxelStore(1 << 16, feature_dim=dim, **options)
     records = np.zeros(len(voxels), VOXEL)
@@ -39,7 +39,7 @@ def random_voxels(n, seed=0):
 
 
 def centroids(store):
-    from embodied_nav.memory.keys import unpack_array
+    from embodied_nav.memory.voxels.keys import unpack_array
 
     r = store.rows
     return unpack_array(r["key"]) * 0.05 + np.stack([r["x"], r["y"], r["z"]], axis=1)
@@ -80,17 +80,19 @@ def test_search_among_some_rows_gives_the_best_of_these():
 def test_the_index_follows_what_changes_and_forgets_what_is_gone():
     rng = np.random.default_rng(3)
     memory = SpatialMemory(MemoryConfig(feature_dim=16, carve_frames=1, max_evidence=1.0))
-    index = memory._search_index
+    index = SearchIndex()
     depth = np.full((48, 64), 1.5, np.float32)
     for i in range(6):
         if i == 4:
             depth[:, :40] = 3.0  # what stood there is carved
         memory.integrate(RGBDFrame(i + 1, CAMERA, np.eye(4), None, depth), rng.normal(size=(6, 8, 16)).astype("f4"))
         feature = rng.normal(size=16)
-        scores = np.where(memory.store.feature_weights > 0, exact(memory.store, feature), -np.inf)
-        rows, cosines = search(memory.store, feature, 20, index)
+        scores = np.where(
+            memory.state.voxels.store.feature_weights > 0, exact(memory.state.voxels.store, feature), -np.inf
+        )
+        rows, cosines = search(memory.state.voxels.store, feature, 20, index)
         assert np.allclose(cosines, np.sort(scores)[::-1][:20], atol=1e-5)
-        assert (memory.store.rows["key"][rows] >= 0).all()
+        assert (memory.state.voxels.store.rows["key"][rows] >= 0).all()
     memory.clear()
     assert len(memory.search(feature, 5).scores) == 0
 
@@ -115,7 +117,7 @@ def test_search_gives_positions_scores_and_the_keyframe_to_look_at():
     assert (ahead.positions[:, 2] > 1.5).all() and (ahead.keyframes == 0).all() and (ahead.scores < 0.99).all()
     seen = memory.search(target, 3, frustum=Frustum(CAMERA, np.eye(4)))
     assert np.array_equal(seen.positions, ahead.positions)
-    behind = keyframes_showing(np.array([[0, 0, 2.5], [0, 0, -2.0], [9.0, 0, 2]]), memory.clouds, 7.5)
+    behind = keyframes_showing(np.array([[0, 0, 2.5], [0, 0, -2.0], [9.0, 0, 2]]), memory.state.content.clouds, 7.5)
     assert behind.tolist() == [-1, 1, -1]
 
 
@@ -141,7 +143,7 @@ def test_rows_in_a_box_are_those_with_their_centroid_inside():
 
 
 def test_rows_in_view_are_those_whose_middle_projects_into_the_image():
-    from embodied_nav.memory.keys import unpack_array
+    from embodied_nav.memory.voxels.keys import unpack_array
 
     store, rng = filled(random_voxels(20_000), 0), np.random.default_rng(5)
     middles = (unpack_array(store.rows["key"]) + 0.5) * 0.05

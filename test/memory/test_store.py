@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embodied_nav.memory.fusion import FrameVoxels, upsert
-from embodied_nav.memory.keys import block_key, pack_array
-from embodied_nav.memory.store import REFUSED, VoxelStore, add_row, find_block, remove_row, reserve, table_bits
+from embodied_nav.memory.voxels.fusion import FrameVoxels, upsert
+from embodied_nav.memory.voxels.keys import block_key, pack_array
+from embodied_nav.memory.voxels.store import REFUSED, VoxelStore, add_row, find_block, remove_row, reserve, table_bits
 
 voxel = st.tuples(*[st.integers(-40, 40)] * 3)
 
@@ -42,10 +42,10 @@ def test_it_behaves_like_a_dictionary(operations):
 def test_growth_never_moves_what_is_there():
     store = VoxelStore(1 << 20)
     put(store, [(0, 0, 0)])
-    before = [a.ctypes.data for a in (store.arrays.rows, store.arrays.pages, store.arrays.block_keys)]
+    before = [a.ctypes.data for a in (store.arrays.rows, store.arrays.slot_rows, store.arrays.block_keys)]
     grid = np.stack(np.meshgrid(*[np.arange(60)] * 3), -1).reshape(-1, 3)
     put(store, grid)
-    assert [a.ctypes.data for a in (store.arrays.rows, store.arrays.pages, store.arrays.block_keys)] == before
+    assert [a.ctypes.data for a in (store.arrays.rows, store.arrays.slot_rows, store.arrays.block_keys)] == before
     assert len(store) == 60**3
     assert store.arrays.table_keys.size >= 2 * store.blocks
     assert store.nbytes < 160 * len(store)
@@ -81,7 +81,7 @@ def test_rows_are_reused_and_come_back_clean():
 
 
 def test_a_voxel_cannot_be_inserted_twice():
-    from embodied_nav.memory.schema import VOXEL
+    from embodied_nav.memory.voxels.record import VOXEL
 
     with pytest.raises(ValueError, match="twice"):
         VoxelStore(1 << 14).insert(np.array([5, 5]), np.zeros(2, VOXEL))

@@ -11,8 +11,8 @@ from embodied_nav.errors import InputError
 from embodied_nav.frames import RGBDFrame
 from embodied_nav.geometry import Camera
 from embodied_nav.memory import MemoryConfig, SpatialMemory
-from embodied_nav.memory.query import Frustum
-from embodied_nav.memory.tokens import position_code
+from embodied_nav.memory.query.answering import Frustum
+from embodied_nav.memory.query.tokens import position_code
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
 

@@ -18,17 +18,17 @@ from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
 from embodied_nav.geometry import Camera
 from embodied_nav.memory import MemoryConfig, SpatialMemory
-from embodied_nav.memory.inspection import describe, find_faults
-from embodied_nav.memory.local_clouds import cloud_points
-from embodied_nav.memory.persistence import read_looks
-from embodied_nav.memory.writer import MemoryWriter
+from embodied_nav.memory.file.inspection import describe, find_faults
+from embodied_nav.memory.file.memory_file import read_looks
+from embodied_nav.memory.file.writer import MemoryWriter
+from embodied_nav.memory.submaps.local_clouds import cloud_points
 
 #: 50 and more to be sure, fewer where every minute counts.
 KILLS = int(os.environ.get("EMBODIED_NAV_KILLS", "10"))
 
 
 def rows(m):
-    return np.sort(m.store.rows[m.store.rows["key"] >= 0], order="key")
+    return np.sort(m.state.voxels.store.rows[m.state.voxels.store.rows["key"] >= 0], order="key")
 
 
 def same_hits(c, d):
@@ -41,7 +41,7 @@ def same_content(a, b, clouds=True):
     assert np.array_equal(a.occupancy().data, b.occupancy().data)
     assert a.keyframes.keys() == b.keyframes.keys() and len(a.deltas) == len(b.deltas)
     assert [o.name for o in a.objects()] == [o.name for o in b.objects()]
-    for c, d in zip(a.local_clouds(), b.local_clouds(), strict=True):
+    for c, d in zip(a.state.local_clouds(), b.state.local_clouds(), strict=True):
         assert not clouds or (same_hits(c, d) and all(map(same_view, c.views, d.views)))
         assert np.array_equal(c.votes, d.votes) and len(c.views) == len(d.views)
         assert np.array_equal(c.T_map_cloud, d.T_map_cloud) and c.frames == d.frames
@@ -71,7 +71,7 @@ def remember(m, frames, first=0):
 def test_the_file_is_there_before_the_first_frame_and_holds_everything_at_the_end(tmp_path, walk_frames):
     path, memory = tmp_path / "memory.db", SpatialMemory()
     writer = MemoryWriter(memory, path)
-    assert find_faults(path) == [] and describe(path)["uuid"] == memory.file_uuid
+    assert find_faults(path) == [] and describe(path)["uuid"] == memory.state.content.file_uuid
     remember(memory, walk_frames[:20])
     writer.close()
     assert [p.name for p in tmp_path.iterdir()] == ["memory.db"], "one plain file, nothing beside it"
@@ -359,11 +359,11 @@ def test_a_dense_frame_is_written_whole_and_with_the_next_one_as_cells(tmp_path)
     for k, f in enumerate(frames):
         memory.integrate(f)
         writer.flush()
-        (cloud,) = SpatialMemory.load(tmp_path / "memory.db").clouds
+        (cloud,) = SpatialMemory.load(tmp_path / "memory.db").state.content.clouds
         whole = [v for v in cloud.views if v.color is not None]
         assert (len(whole), len(cloud.hits) > 0) == ((1, False) if k == 0 else (0, True))
         assert cloud.frames == k + 1 and sum(v.frames for v in cloud.views) == k + 1
-        assert k == 0 or same_hits(cloud, memory.local_clouds()[0])
+        assert k == 0 or same_hits(cloud, memory.state.local_clouds()[0])
     assert cloud.hits["weight"].sum() == sum(((f.depth >= 0.1) & (f.depth <= 5.0)).sum() for f in frames)
     writer.close()
     assert find_faults(tmp_path / "memory.db") == []
@@ -381,7 +381,7 @@ def test_a_file_of_version_1_is_read_and_becomes_version_2_when_written(tmp_path
     assert describe(path)["schema_version"] == 1 and find_faults(path) == []
     old = SpatialMemory.load(path)
     same_content(memory, old, clouds=False)  # their points are sorted into cells
-    for c, d in zip(old.clouds, memory.local_clouds(), strict=True):
+    for c, d in zip(old.state.content.clouds, memory.state.local_clouds(), strict=True):
         assert 0 < len(c.hits) <= len(cloud_points(d, 0.05))
     assert old.config.carve_frames == 7 and len(old.sessions) == 2
     assert path.read_bytes() == before, "reading changes nothing"

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.keys import block_corners
-from embodied_nav.memory.local_clouds import cloud_points
+from embodied_nav.memory.submaps.local_clouds import cloud_points
+from embodied_nav.memory.voxels.keys import block_corners
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -58,35 +58,36 @@ def write_version_1(memory: SpatialMemory, path: Path) -> None:
         db.executescript(TABLES)
         put(db, "meta", {
             "format": "embodied_nav memory", "schema_version": "1", "uuid": memory.uuid,
-            "created": repr(memory.created), "updated": repr(memory.created), "stamp": str(memory.stamp),
+            "created": repr(memory.state.content.created), "updated": repr(memory.state.content.created),
+            "stamp": str(memory.stamp),
             "config": json.dumps({"voxel_size": 0.05, "carve_frames": memory.config.carve_frames}),
             "frames": str(memory.frames), "voxels": str(len(memory)),
         }.items())  # fmt: skip
         put(db, "sessions", [(0, "first", 1.0, 0)])
-        put(db, "classes", [(i, *c) for i, c in enumerate(memory.classes.names)])
+        put(db, "classes", [(i, *c) for i, c in enumerate(memory.state.content.classes.names)])
         put(db, "keyframes", [(k.id, k.stamp, pose(k.T_map_camera), k.reason, k.overlap, k.inliers, k.thumbnail)
                               for k in memory.keyframes.values()])  # fmt: skip
         put(db, "blocks", blocks(memory))
         put(db, "objects", [
-            (o.id, memory.object_index.classes[o.id], o.label, o.color, *map(float, o.position), *map(float, o.extent),
+            (o.id, memory.state.objects.classes[o.id], o.label, o.color, *map(float, o.position), *map(float, o.extent),
              o.confidence, o.voxels, o.first_seen, o.last_seen, o.keyframe_id, o.status)
             for o in memory.objects(include_gone=True)
         ])  # fmt: skip
         put(db, "sightings", [(i, s.keyframe_id, s.class_number, *map(float, s.position), int(s.pixels))
-                              for i, s in enumerate(memory.object_index.sightings)])  # fmt: skip
+                              for i, s in enumerate(memory.state.objects.sightings)])  # fmt: skip
         for i, d in enumerate(memory.deltas):
             objects = [{"label": o.label, "color": o.color, "confidence": o.confidence, "box": None,
                         "position": o.position.tolist(), "extent": o.extent.tolist()} for o in d.objects]  # fmt: skip
             fields = json.dumps({"objects": objects, "new": [], "gone": [], "moved": []})
             put(db, "deltas", [(i, d.keyframe_id, d.previous_id, d.stamp, d.source, d.action, "", "", 0, fields)])
-        for i, c in enumerate(memory.local_clouds()):
+        for i, c in enumerate(memory.state.local_clouds()):
             p = points(c)
             hits, votes = (len(p), packed(p)), (len(c.votes), packed(c.votes))
             put(db, "clouds", [(i, c.keyframe_id, c.stamp, pose(c.T_map_cloud), c.frames, *hits, *votes)])
             put(db, "views", [(i, j, pose(v.T), v.camera.width, v.camera.height, v.camera.fx, v.camera.fy, v.camera.cx,
                                v.camera.cy, v.first, v.stamp, v.frames, packed(v.depth))
                               for j, v in enumerate(c.views)])  # fmt: skip
-        corner, seen = memory.grid.free_space()
+        corner, seen = memory.state.voxels.grid.free_space()
         put(db, "grid", [(*map(float, corner), seen.shape[1], seen.shape[0], packed(seen))])
 
 
@@ -100,10 +101,10 @@ def points(cloud):
 
 def blocks(memory: SpatialMemory):
     """Rows of the table of voxels."""
-    a = memory.store.arrays
-    for b in np.flatnonzero(a.block_live[: memory.store.blocks]):
-        slots = np.flatnonzero(a.pages[b])
-        numbers = a.pages[b][slots].astype(np.int64) - 1
+    a = memory.state.voxels.store.arrays
+    for b in np.flatnonzero(a.block_live[: memory.state.voxels.store.blocks]):
+        slots = np.flatnonzero(a.slot_rows[b])
+        numbers = a.slot_rows[b][slots].astype(np.int64) - 1
         r, out = a.rows[numbers], np.empty(len(slots), VOXEL)
         out["slot"], out["object"] = slots, a.owner[numbers]
         for k in range(3):

@@ -1,0 +1,1 @@
+"""What things are: label votes of voxels, clusters with ids that last. Knows voxels, no keyframes and no questions."""

@@ -1,0 +1,223 @@
+"""The state of a memory: what a file holds of it, and what is made from that. Knows no questions and no files.
+
+Keyframes, their local clouds, deltas and sightings are the original; voxels, the grid from above and the objects'
+voxels are made of them and can be made again. Files read and write a state through its public parts alone.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...errors import InputError
+from ...frames import MemoryObject, RGBDFrame, SemanticDelta
+from ..config import MemoryConfig
+from ..objects.index import ObjectIndex, Sighting
+from ..objects.votes import ClassTable, move_votes
+from ..records import KeyframeRecord, MapRecord
+from ..voxels.keys import pack_array
+from ..voxels.voxel_map import VoxelMap
+from .correction import Correction
+from .local_clouds import CloudBuilder, LocalCloud
+
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+@dataclass(eq=False)
+class MapContent:
+    """What a file holds of one map, without objects and voxels; and what it holds once for all of its maps.
+
+    Attributes:
+        file_uuid, other_maps, sessions, classes, next_cloud, first_free_keyframe: of the file: its name, maps beside
+            this one, who began when (dicts: id, map, started in s since 1970, first_keyframe), label classes, numbers
+            that no cloud and no keyframe of it has yet.
+        uuid, created: the map's name; s since 1970.
+        keyframes, looks: by keyframe id: records; arrays by name, see ``SpatialMemory.add_look``.
+        clouds: closed local clouds, oldest first. deltas: as perception told them, without segments.
+        stamp: ns, of the newest frame. frames: how many were fused.
+    """
+
+    file_uuid: str = field(default_factory=_new_uuid)
+    other_maps: tuple[MapRecord, ...] = ()
+    sessions: list[dict] = field(default_factory=list)
+    classes: ClassTable = field(default_factory=ClassTable)
+    next_cloud: int = 0
+    first_free_keyframe: int = 0
+    uuid: str = field(default_factory=_new_uuid)
+    created: float = field(default_factory=time.time)
+    keyframes: dict[int, KeyframeRecord] = field(default_factory=dict)
+    looks: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
+    clouds: list[LocalCloud] = field(default_factory=list)
+    deltas: list[SemanticDelta] = field(default_factory=list)
+    stamp: int = 0
+    frames: int = 0
+
+    def beside(self) -> MapContent:
+        """An empty map of the same file, with a name of its own."""
+        return MapContent(
+            self.file_uuid, self.other_maps, self.sessions, self.classes, self.next_cloud, self.first_free_keyframe
+        )
+
+
+@dataclass(eq=False)
+class StoredMap:
+    """A map outside of a memory: read from a file, or merged from two.
+
+    Attributes:
+        objects: (object, number of its instance), gone ones too. sightings: of all keyframes.
+    """
+
+    content: MapContent
+    objects: list[tuple[MemoryObject, int]]
+    sightings: list[Sighting]
+
+
+class MapState:
+    """A map with everything that is made of it.
+
+    Args:
+        config: see :class:`MemoryConfig`.
+
+    Attributes:
+        content: what a file holds. objects: the index of objects, with their sightings.
+        voxels: the voxel map. builder: grows the newest local cloud, if there is one.
+        images: frames of the newest keyframes, which wait for their semantic delta.
+        correction: begun and not applied yet, or None. corrections: how often keyframes were moved.
+        late: (stamp, T) once a correction has begun: frames that are older (ns) have poses that T (4x4) corrects.
+        generation: grows whenever everything is exchanged at once.
+
+    Raises:
+        InputError: settings that do not go together.
+    """
+
+    def __init__(self, config: MemoryConfig) -> None:
+        self.config = c = config
+        if c.min_depth >= c.max_depth:
+            raise InputError(f"min_depth = {c.min_depth}: must be below max_depth = {c.max_depth}")
+        if c.min_height >= c.robot_height:
+            raise InputError(f"min_height = {c.min_height}: must be below robot_height = {c.robot_height}")
+        self.content = MapContent()
+        self.objects = ObjectIndex(c.voxel_size, c.min_object_voxels, self._relabel)
+        self.voxels = VoxelMap(c, self._roots, self._swapped)
+        self.builder = CloudBuilder(c.voxel_size, c.min_depth, c.max_depth, c.stride)
+        self.generation = 0
+        self._replace(self.content)
+        self.begin_session([])
+
+    def reset(self) -> None:
+        """Forgets everything; the map and the file get new names."""
+        self._replace(MapContent())
+        self.begin_session([])
+
+    def begin_map(self) -> None:
+        """Goes on in a new, empty map of the same file, in a new session; keyframe ids go on."""
+        c = self.content
+        c.other_maps = (*c.other_maps, MapRecord(c.uuid, c.created))
+        c.first_free_keyframe = self._next_keyframe()
+        begun = c.sessions if c.first_free_keyframe > c.sessions[-1]["first_keyframe"] else c.sessions[:-1]
+        self._replace(c.beside())
+        self.begin_session(begun)
+
+    def become(self, stored: StoredMap) -> None:
+        """Takes the content and objects of another map; the caller restores or makes its voxels and free space."""
+        images = self.images if stored.content.uuid == self.content.uuid else OrderedDict()
+        self._replace(stored.content)
+        # Images whose delta is still to come have poses of their map.
+        self.images = images
+        self.objects.restore(stored.objects, stored.sightings)
+
+    def _replace(self, content: MapContent) -> None:
+        """Takes another content; voxels, grid and objects are empty then."""
+        self.content = content
+        self.generation += 1
+        self.objects.reset()
+        self.voxels.clear()
+        self.builder.cloud = None
+        self.images: OrderedDict[int, RGBDFrame] = OrderedDict()
+        self.correction: Correction | None = None
+        self.corrections = 0
+        self.late: tuple[int, np.ndarray] | None = None
+
+    # ---- sessions, maps, keyframes ----
+
+    @property
+    def maps(self) -> tuple[MapRecord, ...]:
+        """All maps that a file of this memory holds, this one first."""
+        return (MapRecord(self.content.uuid, self.content.created), *self.content.other_maps)
+
+    def begin_session(self, earlier: list[dict]) -> None:
+        """A new session after some that were; its keyframes get ids after theirs."""
+        session = {
+            "id": _new_uuid(), "map": self.content.uuid, "started": time.time(), "first_keyframe": self._next_keyframe()
+        }  # fmt: skip
+        self.content.sessions = [*earlier, session]
+
+    def _next_keyframe(self) -> int:
+        return max(self.content.first_free_keyframe, max(self.content.keyframes, default=-1) + 1)
+
+    def keyframe_number(self, keyframe_id: int) -> int:
+        """A keyframe's id in the memory: a session counts its keyframes from 0, a memory over all its sessions."""
+        return self.content.sessions[-1]["first_keyframe"] + keyframe_id
+
+    # ---- local clouds ----
+
+    @property
+    def growing(self) -> CloudBuilder | None:
+        """What grows the newest local cloud; None before the first frame."""
+        return None if self.builder.cloud is None else self.builder
+
+    def local_clouds(self) -> list[LocalCloud]:
+        """All local clouds, oldest first, the growing one as far as it is."""
+        return [*self.content.clouds, *([] if self.growing is None else [self.builder.close()])]
+
+    def cloud_of(self, keyframe_id: int) -> LocalCloud:
+        """The newest local cloud of a keyframe."""
+        if self.growing is not None and self.builder.cloud.keyframe_id == keyframe_id:
+            return self.builder.cloud
+        return next(c for c in reversed(self.content.clouds) if c.keyframe_id == keyframe_id)
+
+    def close_cloud(self) -> None:
+        """Ends the growing cloud."""
+        if self.growing is not None:
+            self.content.clouds.append(self.builder.close())
+            self.builder.cloud = None
+
+    def split_cloud(self) -> LocalCloud | None:
+        """Ends the growing cloud, which is to go on as another one of the same keyframe; an empty one is dropped."""
+        cloud = self.builder.cloud
+        empty = cloud is not None and not cloud.frames and not len(cloud.votes)
+        if empty and any(c.keyframe_id == cloud.keyframe_id for c in self.content.clouds):
+            self.builder.cloud = None
+        self.close_cloud()
+        return cloud
+
+    # ---- what the parts ask of one another ----
+
+    def _roots(self, numbers: np.ndarray) -> np.ndarray:
+        return self.content.classes.roots(numbers)
+
+    def _swapped(self, back: np.ndarray) -> None:
+        """Objects with voxels on disk are left alone until these are back."""
+        self.objects.away = set(self.voxels.swapper.away)
+        self.objects.touch(np.array([c for c in back if c not in self.objects.away], np.int64))
+
+    def _relabel(self, keyframe_ids: set[int], old: int, new: int, only: np.ndarray | None) -> None:
+        """Votes of some keyframes for one instance become another's; only those in rows ``only`` unless it is None."""
+        growing = [] if self.growing is None else [self.builder.cloud]
+        store, size = self.voxels.store, self.config.voxel_size
+        for cloud in (c for c in (*self.content.clouds, *growing) if c.keyframe_id in keyframe_ids):
+            mine = np.flatnonzero(cloud.votes["class"] == old)
+            p = cloud.votes["p"][mine].astype(np.float64) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
+            rows = store.find(pack_array(np.floor(p / size)))
+            if only is not None:
+                chosen = np.isin(rows, only)
+                mine, rows = mine[chosen], rows[chosen]
+            cloud.votes = cloud.votes.copy()
+            cloud.votes["class"][mine] = new
+            move_votes(store, rows[rows >= 0], old, new)

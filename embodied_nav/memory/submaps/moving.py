@@ -1,0 +1,120 @@
+"""Moves the keyframes of a running map to corrected poses, as after a loop closure. Knows no files and no questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ...errors import InputError
+from ...frames import RGBDFrame
+from ...geometry import invert, is_rigid
+from .correction import Correction, Placed, anchors, records
+from .local_clouds import LocalCloud
+from .map_state import MapState
+
+#: A frame may come this long after a correction that it does not know of yet, ns.
+_LATE = 5_000_000_000
+
+
+def begin_correction(
+    state: MapState, poses: Mapping[int, np.ndarray], stamp: int | None = None, everything: bool = False
+) -> Correction:
+    """Begins to move keyframes; see ``SpatialMemory.begin_correction``.
+
+    Raises:
+        InputError: an unknown keyframe, or a pose that is not rigid.
+    """
+    for i, T in poses.items():
+        if i not in state.content.keyframes:
+            raise InputError(f"keyframe {i} is not in the memory")
+        if not is_rigid(T):
+            raise InputError(f"pose of keyframe {i} is not a finite rigid transform")
+    everything = everything or state.voxels.swapper is not None
+    if state.correction is not None:
+        poses, everything = {**state.correction.poses, **poses}, everything or state.correction.everything
+    poses = {i: np.array(T, np.float64) for i, T in poses.items()}
+    growing, clouds = state.split_cloud(), state.content.clouds
+    placed = [
+        Placed(c, c.votes, c.T_map_cloud, _place(state, c, i, poses))
+        for c, i in zip(clouds, anchors(clouds), strict=True)
+    ]
+    if growing is not None:
+        here = _place(state, growing, anchors([*clouds, growing])[-1], poses)
+        if stamp is not None:
+            state.late = (int(stamp), here @ invert(growing.T_map_cloud))
+        state.builder.start(growing.keyframe_id, here, growing.stamp)
+    known = state.voxels.store.used_blocks()
+    state.correction = Correction(
+        state.config, placed, poses, state.content.classes, state.voxels.grid, known, everything
+    )  # fmt: skip
+    return state.correction
+
+
+def apply(state: MapState, correction: Correction) -> None:
+    """Exchanges the map with the corrected one at once; a correction that was not run is run now.
+
+    Raises:
+        InputError: another correction was begun since.
+    """
+    if correction is not state.correction:
+        raise InputError("another correction was begun since: apply that one")
+    if not correction.done:
+        correction.run()
+    growing = state.split_cloud()
+    correction.catch_up(state.content.clouds[len(correction.clouds) :])
+    if growing is not None:
+        state.builder.start(growing.keyframe_id, growing.T_map_cloud, growing.stamp)
+    _move(state, correction)
+    voxels = state.voxels
+    if voxels.swapper is not None:
+        voxels.refill(*records(correction.store))
+    elif correction.exchange(voxels.store):
+        voxels.restarted_at = voxels.store.clock
+    voxels.exchange_grid(correction.grid)
+    state.objects.touch_all(voxels.store)
+    state.correction = None
+    state.corrections += 1
+
+
+def rebuild(state: MapState) -> None:
+    """Makes all of the map anew from the local clouds."""
+    apply(state, begin_correction(state, {}, everything=True))
+
+
+def expected_pose(state: MapState, keyframe_id: int) -> np.ndarray:
+    """4x4 pose of a keyframe, after a correction that is under way."""
+    poses = {} if state.correction is None else state.correction.poses
+    return poses.get(keyframe_id, state.content.keyframes[keyframe_id].T_map_camera)
+
+
+def corrected_pose(state: MapState, frame: RGBDFrame) -> np.ndarray:
+    """4x4 pose of a frame; that of a frame from before a correction, which comes after it, is corrected too."""
+    T = np.array(frame.T_map_camera, np.float64)
+    if state.late is not None and state.late[0] - _LATE <= frame.stamp < state.late[0]:
+        return state.late[1] @ T
+    return T
+
+
+def _place(state: MapState, cloud: LocalCloud, anchor: int, poses: Mapping[int, np.ndarray]) -> np.ndarray:
+    """Where a cloud belongs (4x4): with its keyframe; one from before the first keyframe moves as that does."""
+    if anchor not in poses:
+        return cloud.T_map_cloud
+    T = poses[anchor]
+    if cloud.keyframe_id < 0:
+        T = T @ invert(state.content.keyframes[anchor].T_map_camera) @ cloud.T_map_cloud
+    return cloud.T_map_cloud if np.array_equal(T, cloud.T_map_cloud) else T
+
+
+def _move(state: MapState, correction: Correction) -> None:
+    """Gives clouds, sightings and keyframes their corrected poses."""
+    for p in correction.clouds:
+        if p.moved:
+            p.cloud.T_map_cloud = p.after
+    poses, keyframes = correction.poses, state.content.keyframes
+    for s in (s for s in state.objects.sightings if s.keyframe_id in poses):
+        T = poses[s.keyframe_id] @ invert(keyframes[s.keyframe_id].T_map_camera)
+        s.position = T[:3, :3] @ s.position + T[:3, 3]
+    for i, T in poses.items():
+        keyframes[i] = replace(keyframes[i], T_map_camera=T)
