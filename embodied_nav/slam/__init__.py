@@ -1,4 +1,4 @@
-"""RGB-D SLAM: odometry, loop detection, pose graph. Knows nothing of ROS and language."""
+"""RGB-D SLAM: odometry, loop closure, pose graph, relocalisation. Knows nothing of ROS and language."""
 
 from .looks import Landmark, landmark, landmarks_of, look_of
 from .metrics import ate_rmse

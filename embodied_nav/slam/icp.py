@@ -1,11 +1,10 @@
-"""Point-to-plane registration of a depth image to a keyframe's by projection, by grey levels too where these are given.
-
-Knows nothing of features and of graphs.
+"""Point-to-plane ICP of a depth image against a keyframe's, optionally with grey levels. Knows no features and graphs.
 
 Projective data association (Newcombe et al., KinectFusion, 2011) on images of about 320 columns: no neighbour search,
-so a frame costs a few milliseconds on one core. A prior on the motion enters the normal equations, so that what the
-geometry does not hold (a corridor's length, a blank wall) is held by wheels or by constant velocity. Grey levels hold
-it too, but only where colour and depth lie exactly on each other: they are asked where depth does not suffice.
+so a frame costs a few milliseconds on one core. A prior on the motion enters the normal equations, so that directions
+not constrained by geometry (along a corridor or a blank wall) are constrained by wheel odometry or constant velocity.
+Grey levels constrain them too, but only if colour and depth are registered exactly: they are used where depth alone
+does not suffice.
 """
 
 from __future__ import annotations
@@ -19,35 +18,37 @@ from ..geometry import Camera, invert
 
 #: (largest distance of a pair in m, pixel stride, iterations), coarse to fine.
 _LEVELS = ((0.30, 4, 6), (0.10, 2, 6), (0.05, 2, 6))
-#: A normal is that of the plane through a window of this part of the image's width: noise of normals makes a
-#: registration along a wall look certain, and stiff. Depth that differs by more (part of it) is another surface.
+#: Normals are fitted to a window of this share of the image's width: noisy normals would make a registration along a
+#: wall look certain, and stiff. Depth that differs by more than the second (relative) is another surface.
 _WINDOW, _SMOOTH = 1 / 40, 0.05
-#: Points of 25 that such a plane needs; root of the sum of their squared distances along one axis, in steps.
+#: Least valid points of 25 for such a plane; root of the sum of their squared distances along one axis, in steps.
 _MIN_PLANE, _WINDOW_SPREAD = 12, 50**0.5
-#: A step (m, rad) after which a level has settled, far below what noise allows.
+#: A level has converged after a step smaller than this (m, rad), far below the noise.
 _SETTLED = 1e-4
 #: Depth differences (m, and part of the depth) that count as the same surface in :func:`agreement`.
 _SAME_SURFACE, _SAME_SURFACE_RELATIVE = 0.05, 0.04
-#: Depth noise: sigma = _NOISE_FLOOR + _NOISE_SQUARE * z^2 (m); the shape of structured light and stereo sensors.
+#: Depth noise model: sigma = _NOISE_FLOOR + _NOISE_SQUARE * z^2 (m), as of structured light and stereo sensors.
 _NOISE_FLOOR, _NOISE_SQUARE = 0.002, 0.0012
-#: Pairs are correlated (neighbouring pixels share their error): so many of them count as one independent measurement.
+#: Pairs are correlated (neighbouring pixels share their error): this many count as one independent measurement.
 _PAIRS_PER_MEASUREMENT = 50.0
 _MIN_PAIRS = 60
-#: Standard deviation of a grey level (of 1) between two images; blur (px) of grey levels, for the coarsest level and
+#: Standard deviation of a grey level (0 to 1) between two images; blur (px) of grey levels, for the coarsest level and
 #: the others: gradients must reach as far as the guess may be off.
 _GREY_NOISE, _BLURS = 0.03, (4.0, 1.2)
-#: Pixel stride at which noise of the normals is counted, and how many pixels of the finest level each then stands for.
+#: Pixel stride of :func:`seen_through`, and the least share of pixels that must be comparable.
+_THROUGH_STRIDE, _THROUGH_LEAST = 4, 0.05
+#: Pixel stride at which the normals' noise is summed, and the pixels of the finest level that each stands for.
 _NOISE_STRIDE, _NOISE_SHARE = 4, (4 / _LEVELS[-1][1]) ** 2
 
 
 @dataclass(frozen=True, eq=False)
 class DepthView:
-    """A depth image made ready as the reference of a registration.
+    """A depth image prepared as the reference of a registration.
 
     Attributes:
         depth: HxW float32 m, NaN invalid.
         camera: its intrinsics.
-        normals: HxWx3 float32 in the optical frame, NaN where the surface is broken.
+        normals: HxWx3 float32 in the optical frame, NaN at discontinuities.
         greys: of :func:`grey_levels`, or empty.
     """
 
@@ -63,7 +64,7 @@ class DepthView:
 
 
 def grey_levels(color: np.ndarray, camera: Camera) -> tuple[np.ndarray, ...]:
-    """HxW float32 (0 to 1) on the pixels of a thinned depth image's camera, coarse and fine, of HxWx3 uint8 RGB."""
+    """Grey levels (HxW float32, 0 to 1) of HxWx3 uint8 RGB at the pixels of ``camera``, blurred coarse and fine."""
     import cv2
 
     step = max(1, round(color.shape[1] / camera.width))
@@ -79,10 +80,11 @@ class Registration:
     Attributes:
         T: 4x4, reference optical frame from the registered one.
         pairs: number of point pairs in the last iteration.
-        share: pairs over the valid pixels that were tried, 0 to 1.
+        share: pairs over valid pixels, 0 to 1.
+        overlap: share of the valid pixels that project onto valid reference depth, near it or not, 0 to 1.
         residual: root mean square of the normalised point-to-plane distances.
-        information: 6x6 of (translation, rotation) of T, perturbed on the left; without the prior, and without what
-            noise of the normals alone would give: a flat wall says nothing of a motion along it.
+        information: 6x6 of (translation, rotation) of T, perturbed on the left; without the prior, and without the
+            share from noise of the normals alone: a flat wall does not constrain motion along it.
     """
 
     T: np.ndarray
@@ -90,10 +92,16 @@ class Registration:
     share: float
     residual: float
     information: np.ndarray
+    overlap: float = 0.0
+
+    @property
+    def fit(self) -> float:
+        """Pairs over the pixels that overlap the reference, 0 to 1; things in front of the reference lower it."""
+        return min(1.0, self.share / self.overlap) if self.overlap > 0.0 else 0.0
 
     @property
     def weakest(self) -> float:
-        """Standard deviation (m) of the least certain direction of translation, by geometry alone."""
+        """Standard deviation (m) in the least constrained direction of translation, by geometry alone."""
         smallest = float(np.linalg.eigvalsh(self.information[:3, :3])[0])
         return float(1.0 / np.sqrt(smallest)) if smallest > 1e-9 else float("inf")
 
@@ -112,21 +120,21 @@ def register(
     Args:
         depth: HxW float32 m, NaN invalid.
         camera: its intrinsics.
-        T: 4x4 first guess of reference from camera; the prior pulls towards it.
-        prior: 6x6 information (1/m^2, 1/rad^2) of the guess, or None for none.
-        reach: largest distance (m) of a pair; near a good guess a short one keeps wrong pairs out.
-        greys: the image's :func:`grey_levels`, where these count too and the reference has its own.
+        T: 4x4 initial guess, reference from camera; the prior is centred on it.
+        prior: 6x6 information (1/m^2, 1/rad^2) of the guess, or None.
+        reach: largest distance (m) of a pair; with a good guess a small value excludes wrong pairs.
+        greys: the image's :func:`grey_levels`, to be used as well if the reference has them.
 
     Returns:
-        The registration; ``pairs`` is 0 where too few points met and ``T`` is then the guess.
+        The registration; if too few points pair up, ``pairs`` is 0 and ``T`` the guess.
     """
     prior = np.zeros((6, 6)) if prior is None else prior
     guess, T = T, T.copy()
     A, b = np.zeros((6, 6)), np.zeros(6)
     k, kr = _intrinsics(camera), _intrinsics(reference.camera)
-    sums = (0, 0, 0.0)
+    sums = (0, 0, 0, 0.0)
     scale = 1.0 / _PAIRS_PER_MEASUREMENT
-    offset = 0.0  # exposure
+    offset = 0.0  # difference of exposure
     for level, (widest, stride, iterations) in enumerate(_LEVELS):
         if widest > max(reach, _LEVELS[-1][0]):
             continue
@@ -139,28 +147,29 @@ def register(
                 count, error, offset = _shade(
                     grey, depth, k, other, reference.depth, kr, T, widest, stride, offset, A, b
                 )
-                sums = (sums[0], sums[1], (sums[2] + error) / (sums[0] + count + 1) * sums[0])
+                sums = (*sums[:3], (sums[3] + error) / (sums[0] + count + 1) * sums[0])
             if sums[0] < _MIN_PAIRS:
-                return Registration(guess, 0, 0.0, float("inf"), np.zeros((6, 6)))
+                return Registration(guess, 0, 0.0, float("inf"), np.zeros((6, 6)), sums[1] / max(sums[2], 1))
             system = A * scale + prior + 1e-9 * np.trace(A) * np.eye(6)
             step = np.linalg.solve(system, b * scale - prior @ logarithm(T @ invert(guess)))
             T = exponential(step) @ T
             if np.abs(step).max() < _SETTLED:
                 break
     T[:3, :3] = _orthonormal(T[:3, :3])
-    pairs, tried, error = sums
+    pairs, met, tried, error = sums
     noise = np.zeros((6, 6))
     window = _step(reference.camera) * _WINDOW_SPREAD
     _noise(depth, k, reference.depth, reference.normals, kr, T, _LEVELS[-1][0], _NOISE_STRIDE, window, noise)
     information = _beyond(A, noise * _NOISE_SHARE) * scale
-    return Registration(T, pairs, pairs / max(tried, 1), float(np.sqrt(error / pairs)), information)
+    root = float(np.sqrt(error / pairs))
+    return Registration(T, pairs, pairs / max(tried, 1), root, information, met / max(tried, 1))
 
 
 def agreement(depth: np.ndarray, camera: Camera, other: np.ndarray, other_camera: Camera, T: np.ndarray) -> float:
-    """How well two depth images go together, 0 to 1: the share of points that lie on the other's surfaces.
+    """How well two depth images agree, 0 to 1: share of points on the other's surfaces, in both directions.
 
-    Points in the other's free space contradict, in both directions; what the other cannot see behind its surfaces says
-    nothing. Where nothing is comparable the result is 0.
+    Points in the other's free space count against; points hidden behind its surfaces are ignored. 0 if no points are
+    comparable.
 
     Args:
         depth, other: HxW float32 m, NaN invalid.
@@ -174,8 +183,24 @@ def agreement(depth: np.ndarray, camera: Camera, other: np.ndarray, other_camera
     return min(shares)
 
 
+def seen_through(depth: np.ndarray, camera: Camera, other: np.ndarray, other_camera: Camera, T: np.ndarray) -> float:
+    """Share of the other image's surfaces that this one's depth passes through, 0 to 1; occluded ones are ignored.
+
+    New objects do not raise it; only removed objects, or a camera that is not at T, do. 0 if too little is comparable.
+
+    Args:
+        depth, other: HxW float32 m, NaN invalid.
+        T: 4x4, other optical frame from this one.
+    """
+    same, through = _compare(
+        other, _intrinsics(other_camera), depth, _intrinsics(camera), np.ascontiguousarray(invert(T)), _THROUGH_STRIDE
+    )
+    enough = _THROUGH_LEAST * other.size / _THROUGH_STRIDE**2
+    return through / (same + through) if same + through > enough else 0.0
+
+
 def exponential(x: np.ndarray) -> np.ndarray:
-    """4x4 of a small motion (translation, rotation vector); the translation is not coupled to the rotation."""
+    """4x4 of a motion (6: translation, rotation vector); the translation is not coupled to the rotation."""
     T = np.eye(4)
     angle = float(np.linalg.norm(x[3:]))
     K = np.array([[0.0, -x[5], x[4]], [x[5], 0.0, -x[3]], [-x[4], x[3], 0.0]])
@@ -197,13 +222,13 @@ def logarithm(T: np.ndarray) -> np.ndarray:
 
 
 def _orthonormal(R: np.ndarray) -> np.ndarray:
-    """The nearest rotation. Left alone, rounding doubles with every frame that starts from the last one's motion."""
+    """The nearest rotation matrix; without it rounding errors double with every frame that starts from the last."""
     U, _, Vt = np.linalg.svd(R)
     return U @ Vt
 
 
 def _beyond(A: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """What normal equations hold beyond the part that is noise; nothing is below zero, whatever the units."""
+    """The part of the normal matrix A (6x6) beyond that of noise, positive semidefinite whatever the units."""
     L = np.linalg.cholesky(A + 1e-9 * np.trace(A) * np.eye(6))
     part = np.linalg.solve(L, np.linalg.solve(L, noise).T)
     values, vectors = np.linalg.eigh((part + part.T) / 2.0)
@@ -212,7 +237,7 @@ def _beyond(A: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def _step(camera: Camera) -> int:
-    """Pixels between the points of the window of a normal."""
+    """Distance (px) between the points of a normal's window."""
     return max(1, round(camera.width * _WINDOW / 4))
 
 
@@ -222,7 +247,7 @@ def _intrinsics(camera: Camera) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _normals(depth, k, step):
-    """Normals of planes through 5x5 pixels, ``step`` apart; NaN where too few of them lie on one surface.
+    """HxWx3 normals of planes through 5x5 pixels, ``step`` apart; NaN where too few of them lie on one surface.
 
     On a plane the inverse of depth is linear in the pixel: 1 / z = a du + b dv + c.
     """
@@ -273,7 +298,7 @@ def _normals(depth, k, step):
 
 @njit(cache=True, nogil=True, inline="always")
 def _moved(k, u, v, z, T):
-    """A pixel's point at depth z, moved by T."""
+    """The point of pixel (u, v) at depth z, transformed by T."""
     x, y = (u - k[2]) / k[0] * z, (v - k[3]) / k[1] * z
     px = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
     py = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
@@ -282,13 +307,13 @@ def _moved(k, u, v, z, T):
 
 @njit(cache=True, nogil=True, inline="always")
 def _pixel(k, x, y, z):
-    """The pixel (u, v) in which a point lies."""
+    """The pixel (u, v) that a point projects to."""
     return int(np.floor(x / z * k[0] + k[2] + 0.5)), int(np.floor(y / z * k[1] + k[3] + 0.5))
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _add_row(J, r, weight, A, b):
-    """Adds one residual with its derivatives to the upper half of the normal equations."""
+    """Adds a residual with Jacobian J (6) to b and to the upper triangle of A."""
     for i in range(6):
         b[i] -= weight * J[i] * r
         for j in range(i, 6):
@@ -297,7 +322,7 @@ def _add_row(J, r, weight, A, b):
 
 @njit(cache=True, nogil=True, inline="always")
 def _mirror(A):
-    """Fills the lower half."""
+    """Copies the upper triangle of A (6x6) to the lower one."""
     for i in range(6):
         for j in range(i):
             A[i, j] = A[j, i]
@@ -305,15 +330,16 @@ def _mirror(A):
 
 @njit(cache=True, nogil=True)
 def _accumulate(depth, k, ref_depth, ref_normals, kr, T, reach, stride, A, b):
-    """Adds the normal equations of all point pairs, Huber-weighted, to zeros.
+    """Sums the Huber-weighted normal equations of all point-to-plane pairs into A (6x6) and b (6), given as zeros.
 
     Returns:
-        pairs, pixels tried, weighted squared error.
+        pairs, pixels that project onto a surface of the reference, valid pixels, weighted squared error.
     """
     height, width = depth.shape
     ref_height, ref_width = ref_depth.shape
     J = np.empty(6)
     pairs = 0
+    met = 0
     tried = 0
     error = 0.0
     for v in range(0, height, stride):
@@ -332,6 +358,7 @@ def _accumulate(depth, k, ref_depth, ref_normals, kr, T, reach, stride, A, b):
             nx, ny, nz = ref_normals[vr, ur, 0], ref_normals[vr, ur, 1], ref_normals[vr, ur, 2]
             if not zr > 0.0 or np.isnan(nx):
                 continue
+            met += 1
             dx, dy, dz = px - (ur - kr[2]) / kr[0] * zr, py - (vr - kr[3]) / kr[1] * zr, pz - zr
             if dx * dx + dy * dy + dz * dz > reach * reach:
                 continue
@@ -346,15 +373,15 @@ def _accumulate(depth, k, ref_depth, ref_normals, kr, T, reach, stride, A, b):
             pairs += 1
             error += weight * r * r
     _mirror(A)
-    return pairs, tried, error
+    return pairs, met, tried, error
 
 
 @njit(cache=True, nogil=True)
 def _shade(grey, depth, k, ref_grey, ref_depth, kr, T, reach, stride, offset, A, b):
-    """Adds the normal equations of all pixels whose grey level the reference shows, too.
+    """Sums the normal equations of all pixels whose grey level is visible in the reference into A (6x6) and b (6).
 
     Returns:
-        pixels, weighted squared error, and the mean difference of grey levels, which is that of exposure.
+        pixels, weighted squared error, and the mean difference of grey levels: the difference of exposure.
     """
     height, width = depth.shape
     ref_height, ref_width = ref_depth.shape
@@ -400,10 +427,10 @@ def _shade(grey, depth, k, ref_grey, ref_depth, kr, T, reach, stride, offset, A,
 
 @njit(cache=True, nogil=True)
 def _noise(depth, k, ref_depth, ref_normals, kr, T, reach, stride, window, N):
-    """What noise of the normals adds to the normal equations of :func:`_accumulate`, on average.
+    """Adds to N (6x6) the expected contribution of noisy normals to A of :func:`_accumulate`.
 
     Args:
-        window: px, by which noise of depth is divided in the slope of a normal's plane.
+        window: effective baseline (px) of a normal's plane: its slope's noise is the depth noise divided by this.
     """
     height, width = depth.shape
     ref_height, ref_width = ref_depth.shape
@@ -442,7 +469,7 @@ def _noise(depth, k, ref_depth, ref_normals, kr, T, reach, stride, window, N):
 
 @njit(cache=True, nogil=True)
 def _compare(depth, k, other, ko, T, stride):
-    """Points on the other's surfaces, and points in what the other saw to be free."""
+    """Counts points on the other image's surfaces, and points in its free space."""
     height, width = depth.shape
     other_height, other_width = other.shape
     same = 0

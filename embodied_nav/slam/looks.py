@@ -1,4 +1,4 @@
-"""What a keyframe looks like as plain arrays, so that a file can keep it and a later session be recognised by it.
+"""A keyframe's appearance as plain arrays, stored in the memory file so that later sessions can relocalise against it.
 
 Knows nothing of graphs, and of files only which one holds the keyframes.
 """
@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..frames import RGBDFrame
 from ..geometry import Camera
 from ..keyframes import Features, extract
-from ..memory.persistence import read_looks
+from ..memory.file.memory_file import read_looks
 from .odometry import OdometryConfig, thinned
 from .places import KeptView, View
 
@@ -35,9 +35,9 @@ class Landmark:
     """A keyframe of an earlier session.
 
     Attributes:
-        map_id: of the map in whose coordinates it stands.
+        map_id: id of the map that T_map_camera refers to.
         T_map_camera: 4x4.
-        look: what it shows.
+        look: its appearance.
     """
 
     map_id: str
@@ -46,7 +46,7 @@ class Landmark:
 
 
 def look_of(frame: RGBDFrame) -> dict[str, np.ndarray]:
-    """A frame's look, some 40 KB; empty where it has no colour or no depth.
+    """A frame's appearance, some 40 KB; empty without colour or without depth.
 
     Returns:
         descriptors (N, 32) uint8 ORB; pixels (N, 2) float32 in an image of ``size`` (width, height) int32; points
@@ -72,10 +72,10 @@ def look_of(frame: RGBDFrame) -> dict[str, np.ndarray]:
 
 
 def landmark(map_id: str, T_map_camera: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Landmark:
-    """A keyframe of an earlier session from what :func:`look_of` gave then.
+    """A landmark from arrays that :func:`look_of` returned in an earlier session.
 
     Raises:
-        InputError: arrays that are missing or of another kind.
+        InputError: arrays that are missing or of the wrong dtype or shape.
     """
     for name, (dtype, shape) in _ARRAYS.items():
         array = arrays.get(name)
@@ -93,12 +93,12 @@ def landmark(map_id: str, T_map_camera: np.ndarray, arrays: Mapping[str, np.ndar
 
 
 def landmarks_of(path: str | Path) -> list[Landmark]:
-    """All keyframes of a memory file that tell what they look like, oldest first; another process may write it.
+    """All keyframes of a memory file with a stored appearance, oldest first; another process may be writing it.
 
-    A file that is not there, or holds none, gives none.
+    A missing file gives an empty list.
 
     Raises:
-        InputError: the file is no memory, damaged or newer, or holds looks of another kind.
+        InputError: the file is not a memory, is damaged or of a newer version, or its arrays are of the wrong kind.
     """
     if not Path(path).exists():
         return []

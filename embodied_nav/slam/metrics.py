@@ -1,4 +1,4 @@
-"""Absolute trajectory error, and the file that tools for it read. Knows nothing of how a trajectory came about.
+"""Absolute trajectory error (ATE) and TUM trajectory files. Knows nothing of how a trajectory was made.
 
 Sturm et al., "A Benchmark for the Evaluation of RGB-D SLAM Systems", IROS 2012; rigid alignment
 without scale by Umeyama, PAMI 1991.
@@ -21,12 +21,12 @@ def ate_rmse(
     true_poses: np.ndarray,
     max_difference: int = 10_000_000,
 ) -> float:
-    """Root mean square distance (m) between two trajectories after the rigid motion that brings them together best.
+    """Root mean square distance (m) between two trajectories after the best rigid alignment.
 
     Args:
         stamps, true_stamps: N and M int64 ns, ascending.
-        poses, true_poses: Nx4x4 and Mx4x4; each in a frame of its own.
-        max_difference: ns between the stamps of a pair, at most; poses without a partner do not count.
+        poses, true_poses: Nx4x4 and Mx4x4; each in any frame.
+        max_difference: largest difference (ns) between the stamps of a pair; unpaired poses do not count.
 
     Raises:
         InputError: fewer than three pairs, or a pose that is not finite.
@@ -43,7 +43,7 @@ def ate_rmse(
 
 
 def align(points: np.ndarray, true_points: np.ndarray) -> np.ndarray:
-    """4x4 rigid transform that brings points (Nx3) to true ones (Nx3) with the least squared distance."""
+    """4x4 rigid transform from points (Nx3) to true ones (Nx3) with the least squared distance."""
     mean, true_mean = points.mean(0), true_points.mean(0)
     U, _, Vt = np.linalg.svd((true_points - true_mean).T @ (points - mean))
     T = np.eye(4)
@@ -53,7 +53,7 @@ def align(points: np.ndarray, true_points: np.ndarray) -> np.ndarray:
 
 
 def write_trajectory(path: str | Path, stamps: np.ndarray, poses: np.ndarray) -> None:
-    """Writes a trajectory as TUM does: a line "stamp tx ty tz qx qy qz qw" a pose (s, m); evo reads it.
+    """Writes a TUM trajectory file: one line "stamp tx ty tz qx qy qz qw" per pose (s, m); readable by evo.
 
     Args:
         stamps: N int64 ns. poses: Nx4x4.
@@ -69,7 +69,7 @@ def read_trajectory(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Stamps (N int64 ns) and poses (Nx4x4) of a file that :func:`write_trajectory` wrote.
 
     Raises:
-        InputError: no such file, or a line that is no pose.
+        InputError: no such file, or a line that is not a pose.
     """
     stamps, poses = [], []
     try:
@@ -86,7 +86,7 @@ def read_trajectory(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pairs(stamps: np.ndarray, true_stamps: np.ndarray, most: int) -> np.ndarray:
-    """Kx2 indices of stamps and of the true stamps nearest to them."""
+    """Kx2 indices of stamps and of their nearest true stamps, at most ``most`` ns apart."""
     if not len(stamps) or not len(true_stamps):
         return np.zeros((0, 2), np.int64)
     after = np.searchsorted(true_stamps, stamps).clip(1, max(1, len(true_stamps) - 1))

@@ -1,4 +1,4 @@
-"""Recognising a place: ORB words propose, 3D-2D RANSAC and depth confirm. Knows nothing of graphs and ROS."""
+"""Place recognition: ORB words propose keyframes, 3D-2D RANSAC and depth confirm. Knows nothing of graphs and ROS."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from ..geometry import Camera, invert
 from ..keyframes import Features
 from .icp import DepthView, agreement, register
 
-#: Bits of a word and number of words a descriptor: two ORB descriptors of one corner (some 30 of 256 bits differ) share
-#: at least one word in half of the cases, two of different corners almost never. No vocabulary to train or ship.
+#: Bits per word and words per descriptor (locality-sensitive hashing): two ORB descriptors of one corner (some 30 of
+#: 256 bits differ) share a word in half of the cases, two of different corners almost never. No vocabulary to train or
+#: ship.
 _WORD_BITS, _WORDS = 14, 4
 _BITS = np.random.default_rng(7).permutation(256)[: _WORD_BITS * _WORDS].reshape(_WORDS, _WORD_BITS)
-#: What depth must say of a place that features recognised: part of the view that fits, normalised residual, how far (m)
-#: it may move the features' pose, and how little may lie in what the other view saw to be free. Of 855 true pairs in
+#: How depth must confirm a place that features found: largest distance (m) of point pairs; below, the share of the view
+#: that fits, normalised residual, shift (m) of the features' pose, and agreement of free space. Of 855 true pairs in
 #: simulated apartments one in a hundred agreed less than 0.92; of look-alikes metres apart a third agreed more.
 _REACH = 0.10
-#: Columns to which the depth of a remembered view is thinned, and remembered views that are kept unpacked.
+#: Columns of a stored view's depth, and number of stored views that are cached unpacked.
 _KEPT_WIDTH, _UNPACKED = 160, 8
 _MIN_SHARE, _MAX_RESIDUAL, _MAX_MOVE, _MIN_AGREEMENT = 0.45, 2.0, 0.25, 0.88
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What a keyframe shows, thinned: enough to register to it and to recognise it.
+    """What a keyframe shows, subsampled: enough to register to it and to recognise it.
 
     Attributes:
         depth: HxW float32 m, NaN invalid.
         camera: its intrinsics.
         features: ORB of the colour image, or None.
-        points: Nx3 float32 in the optical frame, one a feature, NaN without depth.
-        depth_view: depth with normals, where asked for.
+        points: Nx3 float32 in the optical frame, one per feature, NaN without depth.
+        depth_view: depth with normals, if requested.
     """
 
     depth: np.ndarray
@@ -51,19 +52,19 @@ class View:
         normals: bool = False,
         greys: tuple[np.ndarray, ...] = (),
     ) -> View:
-        """Gathers a view; ``normals`` makes it a reference for registration, by :func:`.icp.grey_levels`, too."""
+        """Makes a view; ``normals`` makes it a reference for registration, with :func:`.icp.grey_levels` if given."""
         points = np.zeros((0, 3), np.float32) if features is None else _points(depth, camera, features)
         return cls(depth, camera, features, points, DepthView.of(depth, camera, greys) if normals else None)
 
 
 @dataclass(frozen=True, eq=False)
 class KeptView:
-    """A view as it is remembered, some 40 KB: depth at half size and in mm, losslessly packed.
+    """A view as stored, some 40 KB: depth at half size in mm, losslessly compressed.
 
     Attributes:
         features, points: as in :class:`View`.
         depth_png: (B,) uint8, PNG of uint16 mm, 0 invalid.
-        camera: of the depth.
+        camera: the depth's intrinsics.
     """
 
     features: Features | None
@@ -73,7 +74,7 @@ class KeptView:
 
     @classmethod
     def of(cls, view: View) -> KeptView:
-        """Packs a view."""
+        """Compresses a view."""
         import cv2
 
         step = max(1, round(view.camera.width / _KEPT_WIDTH))
@@ -85,30 +86,31 @@ class KeptView:
         return cls(view.features, view.points, packed.ravel(), camera)
 
     def depth_shape(self) -> tuple[int, ...]:
-        """(height, width) of the packed depth; () where it cannot be unpacked."""
+        """(height, width) of the compressed depth; () if it cannot be decoded."""
         import cv2
 
         depth = cv2.imdecode(self.depth_png, cv2.IMREAD_UNCHANGED) if len(self.depth_png) else None
         return () if depth is None or depth.dtype != np.uint16 else depth.shape
 
     def view(self) -> View:
-        """Unpacks it, normals included."""
+        """Decompresses it and computes normals."""
         import cv2
 
         millimetres = cv2.imdecode(self.depth_png, cv2.IMREAD_UNCHANGED)
+        assert millimetres is not None, "depth_shape says whether it can be unpacked"
         depth = np.where(millimetres > 0, millimetres.astype(np.float32) / 1000, np.float32(np.nan))
         return View(depth, self.camera, self.features, self.points, DepthView.of(depth, self.camera))
 
 
 @dataclass(frozen=True, eq=False)
 class Location:
-    """Where one view stands in another's optical frame.
+    """Pose of one view in another's optical frame.
 
     Attributes:
         T: 4x4, other optical frame from this one.
         inliers: matches that RANSAC kept.
         information: 6x6, as in :class:`.icp.Registration`.
-        weakest: m, how well depth alone holds the weakest direction; infinite where depth was not asked.
+        weakest: m, standard deviation by depth alone in the weakest direction; infinite if depth was not used.
     """
 
     T: np.ndarray
@@ -121,12 +123,13 @@ def locate(view: View, other: View | KeptView, min_inliers: int = 20, ratio: flo
     """Pose of a view against another by matched features: the other's 3D points, this view's pixels, RANSAC.
 
     Returns:
-        None where too few matches agree.
+        The location, or None if too few matches agree.
     """
     import cv2
 
     if view.features is None or other.features is None or min(len(view.features), len(other.features)) < min_inliers:
         return None
+    assert other.features.descriptors is not None and view.features.descriptors is not None  # both have features
     distance, index = cv2.batchDistance(
         other.features.descriptors, view.features.descriptors, cv2.CV_32S, normType=cv2.NORM_HAMMING, K=2
     )
@@ -153,9 +156,10 @@ def locate(view: View, other: View | KeptView, min_inliers: int = 20, ratio: flo
 
 
 class Places:
-    """Remembers views and finds those that show the same place as a new one.
+    """Stores views and finds those that show the same place as a new one.
 
-    What it confirms looks the same and has the same shape; whether two alike places are one only the pose graph knows.
+    A confirmed view matches in appearance and shape; only the pose graph can tell whether two look-alike places are the
+    same.
     """
 
     def __init__(self, min_inliers: int = 25) -> None:
@@ -165,7 +169,7 @@ class Places:
         self._index: dict[int, list[int]] = defaultdict(list)
 
     def add(self, view: View | KeptView) -> int:
-        """Remembers a view; returns its number, counting from 0."""
+        """Stores a view; returns its number, counting from 0."""
         number = len(self.views)
         self.views.append(view if isinstance(view, KeptView) else KeptView.of(view))
         for word in _words(view):
@@ -173,7 +177,7 @@ class Places:
         return number
 
     def candidates(self, view: View, allowed: np.ndarray | None = None, most: int = 5) -> list[int]:
-        """Views that share the most rare words with this one, best first; ``allowed`` (N bool) leaves the rest out."""
+        """Views that share the most rare words with this one, best first; only those in ``allowed`` (N bool)."""
         hits: list[int] = []
         counts: list[int] = []
         for word in _words(view):
@@ -189,13 +193,14 @@ class Places:
         return [int(number) for number in best if scores[number] > 0.0]
 
     def confirm(self, view: View, number: int) -> Location | None:
-        """Whether a view shows what an earlier one shows: features, then depth, must agree."""
+        """The pose of a view against a stored one if features, then depth, agree; else None."""
         found = locate(view, self.views[number], self.min_inliers)
         return None if found is None else self.fit(view, number, found)
 
     def fit(self, view: View, number: int, guess: Location) -> Location | None:
-        """Refines a guess by depth; None where the two views contradict each other."""
+        """Refines a guess by depth; None if the two views contradict each other."""
         other = self._view(number)
+        assert other.depth_view is not None
         fitted = register(view.depth, view.camera, other.depth_view, guess.T, guess.information, _REACH)
         if fitted.share < _MIN_SHARE or fitted.residual > _MAX_RESIDUAL:
             return None
@@ -206,7 +211,7 @@ class Places:
         return Location(fitted.T, guess.inliers, fitted.information + guess.information, fitted.weakest)
 
     def _view(self, number: int) -> View:
-        """A remembered view, unpacked; a few are kept, for the same are asked for again and again."""
+        """A stored view, decompressed; a few are cached, since the same ones are needed repeatedly."""
         view = self._unpacked.pop(number, None) or self.views[number].view()
         self._unpacked[number] = view
         while len(self._unpacked) > _UNPACKED:
@@ -223,7 +228,7 @@ def _words(view: View | KeptView) -> set[int]:
 
 
 def _points(depth: np.ndarray, camera: Camera, features: Features) -> np.ndarray:
-    """3D points of features; the nearer of the depths around a corner belongs to the thing that makes the corner."""
+    """3D points of features; of the depths around a corner the nearest belongs to the object that has the corner."""
     pixels = features.points * (camera.width / features.size[0])
     u = np.clip(np.rint(pixels[:, 0]).astype(int), 1, camera.width - 2)
     v = np.clip(np.rint(pixels[:, 1]).astype(int), 1, camera.height - 2)

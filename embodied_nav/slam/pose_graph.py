@@ -1,7 +1,4 @@
-"""The pose graph of keyframes, optimised by GTSAM, and how sure it is of one keyframe against another.
-
-Knows nothing of images.
-"""
+"""Pose graph of keyframes, optimised by GTSAM, with the relative uncertainty between keyframes. Knows no images."""
 
 from __future__ import annotations
 
@@ -12,13 +9,14 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rotation_angle
+from ..resources import how_to_install
 
-#: No edge is believed beyond this (rad, m): unmodelled error of calibration and time.
+#: Least standard deviations of an edge (rad, m): unmodelled errors of calibration and time.
 _FLOOR = np.array([0.002] * 3 + [0.004] * 3)
-#: What an edge may be wrong by when loops are judged: formal errors are those of a registration that found the right
-#: minimum. Per edge (m, rad), per distance and per turn.
+#: Error of an edge for gating loops, since formal covariances hold only for a registration in the right minimum: per
+#: edge (m, rad), per distance and per turn.
 _DOUBT_T, _DOUBT_R, _DOUBT_DISTANCE, _DOUBT_TURN = 0.008, 0.003, 0.015, 0.01
-#: Distance (m) at which an error of heading counts like one of position, where paths are compared.
+#: Lever arm (m) that converts heading error to position error when paths are compared.
 _LEVER = 2.0
 
 
@@ -34,9 +32,9 @@ class Edge:
 
 
 class PoseGraph:
-    """Keyframe poses with odometry and loop edges; loops are robust (Cauchy), so that one wrong loop bends nothing.
+    """Keyframe poses with odometry and loop edges; a robust (Cauchy) loss on loops makes one wrong loop harmless.
 
-    Keyframes that no edge connects may stand in frames of their own, until :meth:`move` brings them into one.
+    Unconnected keyframes may be in different frames, until :meth:`move` brings them into one.
 
     Raises:
         InputError: GTSAM is not installed.
@@ -46,14 +44,14 @@ class PoseGraph:
         try:
             import gtsam
         except ImportError:
-            raise InputError("SLAM needs gtsam; install it with: pip install 'embodied_nav[slam]'") from None
+            raise InputError(f"SLAM needs gtsam; {how_to_install('slam')}") from None
         self._gtsam = gtsam
         self._graph = gtsam.NonlinearFactorGraph()
         self._values = gtsam.Values()
         self._poses = np.zeros((0, 4, 4))
         self._held: dict[int, tuple[np.ndarray, tuple[float, float]]] = {}
         self._level: dict[int, tuple[np.ndarray, float, float]] = {}
-        #: Keyframe or hub -> (neighbour, variance of position, of heading). A hub, below 0, is a map that holds poses.
+        #: Keyframe or hub -> (neighbour, variance of position, of heading). A hub (number below 0) is an existing map.
         self._neighbours: dict[int, list[tuple[int, float, float]]] = {}
         self._hubs: dict[str, int] = {}
         self.edges: list[Edge] = []
@@ -62,7 +60,7 @@ class PoseGraph:
         return len(self._poses)
 
     def add(self, T: np.ndarray) -> int:
-        """Adds a keyframe at a first guess (4x4, map from optical frame); the first one is held there."""
+        """Adds a keyframe at an initial guess (4x4, map from optical frame); the first one is fixed there."""
         number = len(self)
         self._values.insert(number, self._gtsam.Pose3(T))
         self._poses = np.concatenate([self._poses, T[None]])
@@ -72,13 +70,13 @@ class PoseGraph:
         return number
 
     def hold(self, number: int, T: np.ndarray, sigma: tuple[float, float] = (1e-6, 1e-6)) -> None:
-        """Holds a keyframe at a pose (4x4), within standard deviations (m, rad)."""
+        """Adds a prior on a keyframe's pose (4x4), with standard deviations (m, rad)."""
         self._held[number] = (T, sigma)
         self._graph.add(self._hold_factor(number))
 
     def belongs(self, number: int, name: str, sigma: tuple[float, float]) -> None:
-        """A keyframe stands in a map that is known already, as surely as this (m, rad): so much two of them may be off
-        against each other without any edge between them."""
+        """Ties a keyframe to an existing map with standard deviations (m, rad), which bound the relative uncertainty of
+        two such keyframes without an edge between them."""
         hub = self._hubs.setdefault(name, -1 - len(self._hubs))
         self._neighbours[number].append((hub, sigma[0] ** 2, sigma[1] ** 2))
         self._neighbours.setdefault(hub, []).append((number, sigma[0] ** 2, 0.0))
@@ -97,15 +95,15 @@ class PoseGraph:
         self._neighbours[second].append((first, sigma_t**2, sigma_r**2))
 
     def hold_level(self, number: int, T: np.ndarray, height: float, tilt: float) -> None:
-        """Holds a keyframe at T's height and tilt, within standard deviations (m, rad); all else is free."""
+        """Adds a prior on a keyframe's height and tilt only, those of T, with standard deviations (m, rad)."""
         self._level[number] = (T, height, tilt)
         self._graph.add(self._level_factor(number))
 
     def move(self, numbers: np.ndarray, T: np.ndarray, release: int | None = None) -> None:
-        """Moves keyframes (K int) into another frame (4x4, new from old); what is held moves along.
+        """Moves keyframes (K int) into another frame (4x4, new from old) together with their priors.
 
         Args:
-            release: a keyframe that is held no longer.
+            release: a keyframe whose prior is removed.
         """
         for number in map(int, numbers):
             self._poses[number] = T @ self._poses[number]
@@ -120,7 +118,7 @@ class PoseGraph:
         self._assemble()
 
     def _assemble(self) -> None:
-        """Makes the factor graph anew; GTSAM's cannot take a factor's measurement back."""
+        """Rebuilds the factor graph; in GTSAM a factor's measurement cannot be changed."""
         gtsam = self._gtsam
         self._graph, self._values = gtsam.NonlinearFactorGraph(), gtsam.Values()
         for number, T in enumerate(self._poses):
@@ -163,16 +161,16 @@ class PoseGraph:
         return self.poses()
 
     def poses(self) -> np.ndarray:
-        """Nx4x4 float64, map from optical frame, as they are."""
+        """Nx4x4 float64, map from optical frame, the current estimates."""
         return self._poses.copy()
 
     def uncertainty(self, source: int) -> np.ndarray:
-        """Standard deviations (Nx2: m, rad) of where all keyframes stand seen from ``source``.
+        """Standard deviations (Nx2: m, rad) of all keyframes' poses relative to ``source``.
 
-        Errors add up along the surest path through the graph, those of heading by their lever; a bound from above,
-        since other paths only add knowledge. Infinite where no path leads.
+        Errors accumulate along the most certain path through the graph, heading errors with their lever arm. An upper
+        bound, since other paths only add information. Infinite where there is no path.
         """
-        # Hubs come last, so that their numbers below 0 are indices; they have no heading error, so no place either.
+        # Hubs come last, so that their negative numbers are valid indices; without heading error they need no position.
         count = len(self) + len(self._hubs)
         positions = np.zeros((count, 3))
         positions[: len(self)] = self._poses[:, :3, 3] - self._poses[source, :3, 3]

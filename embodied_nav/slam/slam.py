@@ -1,51 +1,58 @@
-"""SLAM for a registered RGB-D camera: odometry, loops, pose graph. Knows nothing of ROS, memory and language.
+"""SLAM for a registered RGB-D camera: odometry, loop closure, pose graph. Knows nothing of ROS, memory and language.
 
-The map frame is the camera's (or, with wheels, odometry's) frame at the start. :meth:`Slam.trajectory` gives every past
-frame by stamp under the newest correction; memory moves its keyframes by it.
+The map frame is the camera's (or, with wheels, odometry's) frame at the start. :meth:`Slam.trajectory` gives the poses
+of all past frames under the newest correction; the memory corrects its keyframes with it.
 
-A false loop is worse than a missed one: a loop must look right (features), fit (depth, free space), and lie where the
-graph says that it can lie. Between places that the graph already holds tightly no loop is sought, so that the work of
-a keyframe does not grow with the number of visits.
+A false loop is worse than a missed one: a loop must match in appearance (features) and shape (depth, free space) and be
+consistent with the graph's uncertainty. No loop is sought between keyframes whose relative pose is already certain, so
+that the work per keyframe does not grow with the number of visits.
 
-A session that does not know where it is begins a map of its own. Landmarks, keyframes of earlier sessions, are looked
-for in every keyframe; where two views from different places find the same way from one map to the other, the maps are
-one from then on. So finding oneself again and merging two maps are the same thing.
+A session with an unknown pose starts a map of its own. Every keyframe is matched against landmarks, the keyframes of
+earlier sessions. When two views from different places give the same transform between two maps, the maps are merged.
+Relocalisation in an old map and merging of two maps are thus the same operation.
+
+While tracking is lost (:class:`~embodied_nav.frames.Tracking`) no pose is trusted. The view is matched against the
+session's own keyframes, and a pose that several consecutive frames agree on is accepted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ..config import Config, param
 from ..errors import InputError
+from ..frames import Tracking
 from ..geometry import Camera, invert, rotation_angle
 from ..keyframes import extract
 from .looks import Landmark
 from .odometry import OdometryConfig, OdometryStep, RGBDOdometry, thinned
 from .places import Location, Places, View
 from .pose_graph import PoseGraph
+from .sightings import Sighting, Sightings
+from .tracking import TRACKING, Stretch, TrackingLog
 
-#: Views whose cameras stand farther apart (m) or look more apart (rad) than this show nothing in common.
+#: Views whose cameras are farther apart (m) or point farther apart (rad) than this have no overlap.
 _VIEW_DISTANCE, _VIEW_ANGLE = 3.5, 1.2
-#: Views so near (m, rad), where the graph is so sure (m), are registered by depth without features.
+#: Views this close (m, rad), with a relative uncertainty below this (m), are registered by depth without features.
 _NEAR_DISTANCE, _NEAR_ANGLE, _NEAR_SIGMA = 0.8, 0.6, 0.15
-#: Geometry must hold the weakest direction of such a registration so well (m).
+#: Largest standard deviation (m) of such a registration in its weakest direction, by geometry alone.
 _NEAR_WEAKEST = 0.01
-#: What a loop may always differ from the graph (m, rad): the views' own errors.
+#: A loop may always differ from the graph by this (m, rad), the error of the views themselves.
 _GATE = (0.05, 0.03)
-#: Poses of a view that differ more (m, rad) put it into two places.
+#: Poses of a view that differ by more than this (m, rad) are two places: ambiguous.
 _SAME_PLACE = (0.3, 0.2)
-#: Landmarks stand so surely in their map (m, rad): as well as its session knew.
+#: Standard deviations (m, rad) of landmarks in their map, those of the session that made it.
 _LANDMARK_SIGMA = (0.03, 0.015)
-#: Two views that find the same way between two maps (m, rad) make them one; votes older than so many keyframes do not
-#: count, for the session has drifted since.
+#: Two maps are merged when two views give the same transform between them within this (m, rad); votes older than this
+#: many keyframes do not count, since the session has drifted since.
 _SAME_WAY, _VOTES_KEPT = (0.15, 0.08), 30
-#: The floors of two maps are one floor: what their heights (m) and tilts (rad) may be off.
+#: The floors of two maps coincide within this height (m) and tilt (rad).
 _SAME_FLOOR = (0.10, 0.04)
-#: How sure a pose is that somebody gives (m, rad).
+#: Standard deviations (m, rad) of a pose given from outside.
 _GIVEN_SIGMA = (0.3, 0.2)
 
 
@@ -70,12 +77,14 @@ class SlamUpdate:
 
     Attributes:
         T_map_camera: 4x4.
-        T_odom_camera: 4x4, by odometry alone, from ``T_map_start`` on: smooth, and it drifts.
-        corrected: a loop moved past poses; read :meth:`Slam.trajectory` again.
-        source: what the pose rests on: ``depth``, ``features``, ``prior`` or ``first``.
-        keyframe: number of the keyframe that this frame is registered to, or became.
+        T_odom_camera: 4x4, by odometry alone, starting at ``T_map_start``: smooth, with drift.
+        corrected: a loop closure moved past poses; read :meth:`Slam.trajectory` again.
+        source: origin of the pose: ``depth``, ``features``, ``prior``, ``place`` (relocalised) or ``first``.
+        keyframe: number of the keyframe that this frame is registered to, or became; -1 before the first.
         loops: numbers of the keyframes that this frame closed a loop with.
-        joined: two maps became one in this frame.
+        joined: two maps were merged in this frame.
+        tracking: whether the pose is trusted; if not, it is the last one, extrapolated by wheels if available.
+        moved: distance (m) since the last frame by wheels and by the camera; NaN where unknown.
     """
 
     T_map_camera: np.ndarray
@@ -85,15 +94,17 @@ class SlamUpdate:
     keyframe: int
     loops: tuple[int, ...] = ()
     joined: Joined | None = None
+    tracking: Tracking = field(default_factory=Tracking)
+    moved: tuple[float, float] = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """Two maps became one: what stood in ``joined_map_id`` stands in ``map_id`` now.
+    """Two maps were merged: ``joined_map_id`` is now part of ``map_id``.
 
     Attributes:
-        map_id: whose coordinates all poses are given in from now on.
-        joined_map_id: the map that is no more; "" for the session's own, new one.
+        map_id: the map in whose coordinates all poses are given from now on.
+        joined_map_id: the map that was merged into it; "" for the session's own, new one.
         T: 4x4, map_id from joined_map_id.
     """
 
@@ -104,7 +115,7 @@ class Joined:
 
 @dataclass(frozen=True, eq=False)
 class _Vote:
-    """One view's word for the way from the running map to another: T is 4x4, the other from the running one."""
+    """One view's hypothesis of the transform between two maps: T is 4x4, the other map from the current one."""
 
     number: int
     landmark: int
@@ -113,8 +124,16 @@ class _Vote:
 
 
 @dataclass(frozen=True, eq=False)
+class _Seen:
+    """A keyframe that shows the same place as a view, and the view's pose relative to it."""
+
+    keyframe: int
+    found: Location
+
+
+@dataclass(frozen=True, eq=False)
 class Relocation:
-    """Where a view was recognised: T_map_camera 4x4, the keyframe that shows the place, feature matches."""
+    """Result of relocalising a view: T_map_camera 4x4, the matched keyframe, number of feature matches."""
 
     T_map_camera: np.ndarray
     keyframe: int
@@ -122,11 +141,11 @@ class Relocation:
 
 
 class Slam:
-    """Takes frames in order; see the module.
+    """Processes frames in order; see the module.
 
     Args:
-        T_map_start: 4x4, where the first frame stands in map where no wheels say it; default the identity.
-        landmarks: keyframes of earlier sessions; with any, the session begins without knowing where it is.
+        T_map_start: 4x4, pose of the first frame in map if there are no wheels; default the identity.
+        landmarks: keyframes of earlier sessions; if there are any, the session starts with an unknown pose in them.
 
     Attributes:
         loops: (earlier, later) keyframe numbers of all loops; landmarks are numbered first.
@@ -153,7 +172,10 @@ class Slam:
         self._motions: list[np.ndarray] = []
         self._last_wheels: np.ndarray | None = None
         self._T_start = np.eye(4) if T_map_start is None else np.asarray(T_map_start, np.float64)
-        self._T_odom_keyframe = np.eye(4)
+        self._T_odom_keyframe = self._T_odom = self._T_start
+        self._log = TrackingLog()
+        self._sightings = Sightings()
+        self._newest_stamp: int | None = None
         self._votes: list[_Vote] = []
         self._given: tuple[np.ndarray, str] | None = None
         self.loops: list[tuple[int, int]] = []
@@ -188,23 +210,96 @@ class Slam:
         if T_odom_camera is not None and self._last_wheels is not None:
             wheels = invert(self._last_wheels) @ T_odom_camera
         self._last_wheels = T_odom_camera
-        step = self._odometry.step(depth, camera, color, wheels)
-        keyframe, T, loops, corrected = self._first + step.keyframe, step.T_keyframe_camera, (), False
+        step = self._odometry.step(depth, camera, color, wheels, self._seconds_since(stamp))
+        if step.keyframe < 0:
+            T = self._T_start if T_odom_camera is None else T_odom_camera
+            tracking = self._log.update(stamp, step.state, step.doubt)
+            return SlamUpdate(T, self._T_start, False, step.source, -1, tracking=tracking)
+        if step.state != TRACKING and step.view is None and step.usable and color is not None:
+            update = self._find_again(stamp, T_odom_camera)
+            if update is not None:
+                return update
+        keyframe, T, corrected = self._first + step.keyframe, step.T_keyframe_camera, False
+        loops: tuple[int, ...] = ()
         joined = None
-        T_odom = self._T_start if step.source == "first" else self._T_odom_keyframe @ T
+        self._T_odom = self._T_start if step.source == "first" else self._T_odom_keyframe @ T
         if step.view is not None:
-            self._T_odom_keyframe = T_odom
+            self._T_odom_keyframe = self._T_odom
             keyframe, T = self._new_keyframe(step, T_odom_camera), np.eye(4)
             joined = self._find_itself(step.view, keyframe)
             loops, corrected = self._close_loops(step.view, keyframe, joined is not None)
             self._places.add(step.view)
+        tracking = self._log.update(stamp, step.state, step.doubt)
+        if tracking.placed:
+            self._sightings.clear()
+        if not tracking.lost:
+            self._remember(stamp, keyframe, T)
+        return SlamUpdate(
+            self._poses[keyframe] @ T,
+            self._T_odom,
+            corrected,
+            step.source,
+            keyframe,
+            loops,
+            joined,
+            tracking,
+            step.moved,
+        )
+
+    def _seconds_since(self, stamp: int) -> float | None:
+        """Time since the last frame; None for the first one, and if the clock went back.
+
+        In that case frames with later stamps are dropped from the trajectory.
+        """
+        last, self._newest_stamp = self._newest_stamp, stamp
+        if last is not None and stamp > last:
+            return (stamp - last) * 1e-9
+        while self._stamps and self._stamps[-1] >= stamp:
+            for told in (self._stamps, self._anchors, self._motions):
+                told.pop()
+        return None
+
+    def _remember(self, stamp: int, keyframe: int, T: np.ndarray) -> None:
         self._stamps.append(stamp)
         self._anchors.append(keyframe)
         self._motions.append(T)
-        return SlamUpdate(self._poses[keyframe] @ T, T_odom, corrected, step.source, keyframe, loops, joined)
+
+    def _find_again(self, stamp: int, T_odom_camera: np.ndarray | None) -> SlamUpdate | None:
+        """Relocalises a view without tracking among the keyframes of this map; None until enough frames agree."""
+        view, odometry = self._odometry.look(), self._odometry
+        here = np.array([name == self.map_id for name in self._map_of], bool)
+        seen = self._recognise(view, here)
+        sighting = None
+        if seen is not None:
+            T = self._poses[seen.keyframe] @ seen.found.T
+            # If the pose was extrapolated by wheels, the camera cannot be far from there.
+            expected = self._poses[-1] @ odometry.T
+            near = odometry.strayed or _apart(expected, T) < self.config.loop_gate * odometry.reach + _GATE[0]
+            sighting = Sighting(stamp, T, T_odom_camera) if near else None
+        if not self._sightings.add(sighting):
+            return None
+        self._sightings.clear()
+        assert sighting is not None and seen is not None  # only a recognised frame can complete the count
+        number = self._graph.add(sighting.T_map_camera)
+        self._map_of.append(self.map_id)
+        self._graph.connect(seen.keyframe, number, seen.found.T, seen.found.information, loop=True)
+        if T_odom_camera is not None and self.config.planar:
+            self._graph.hold_level(number, T_odom_camera, self.config.level_height, self.config.level_tilt)
+        self._poses = self._graph.poses()
+        self._places.add(odometry.adopt())
+        self.loops.append((seen.keyframe, number))
+        self._T_odom_keyframe = self._T_odom
+        self._remember(stamp, number, np.eye(4))
+        tracking = self._log.update(stamp, TRACKING)
+        return SlamUpdate(
+            self._poses[number], self._T_odom, False, "place", number, (seen.keyframe,), tracking=tracking
+        )
 
     def trajectory(self) -> tuple[np.ndarray, np.ndarray]:
-        """Stamps (N int64 ns) and poses (Nx4x4, map from optical frame) of all frames, newest correction applied."""
+        """Stamps (N int64 ns) and poses (Nx4x4, map from optical frame), newest correction applied.
+
+        Contains all frames except those while lost; includes frames whose pose is extrapolated by wheels.
+        """
         if not self._stamps:
             return np.zeros(0, np.int64), np.zeros((0, 4, 4))
         poses = self._poses[np.array(self._anchors)] @ np.array(self._motions)
@@ -212,12 +307,26 @@ class Slam:
 
     @property
     def lost(self) -> int:
-        """Frames in a row for which neither depth nor features spoke, only the prior."""
+        """Consecutive frames whose pose was not found."""
         return self._odometry.lost
 
     @property
+    def tracking(self) -> Tracking:
+        """Whether the newest frame's pose is trusted, and if not, why."""
+        return self._log.now
+
+    @property
+    def lost_stretches(self) -> list[Stretch]:
+        """All finished periods without tracking."""
+        return list(self._log.stretches)
+
+    def lost_summary(self) -> dict[str, Any]:
+        """See :meth:`.tracking.TrackingLog.summary`."""
+        return self._log.summary(self._newest_stamp or 0)
+
+    @property
     def located(self) -> bool:
-        """Whether the session stands in a map of earlier ones, or there is none."""
+        """Whether the session is localised in a map of earlier ones, or there is none."""
         return bool(self.map_id) or self._first == 0
 
     @property
@@ -226,7 +335,7 @@ class Slam:
         return len(self._poses) - self._first
 
     def graph(self) -> tuple[np.ndarray, list[tuple[int, int, bool]]]:
-        """Positions (Nx3 m) of all keyframes and landmarks of the running map; edges (first, second, is a loop)."""
+        """Positions (Nx3 m) of all keyframes and landmarks of the current map; edges (first, second, is a loop)."""
         here = np.flatnonzero([name == self.map_id for name in self._map_of])
         index = {int(number): i for i, number in enumerate(here)}
         edges = [(index[e.first], index[e.second], e.loop) for e in self._graph.edges if e.first in index]
@@ -237,10 +346,10 @@ class Slam:
         return self._poses[self._first :].copy()
 
     def place(self, T_map_camera: np.ndarray, map_id: str) -> None:
-        """Somebody says where the camera is in a map of earlier sessions; the next keyframe believes it roughly.
+        """Sets the camera's approximate pose in a map of earlier sessions; applied with the next keyframe.
 
         Raises:
-            InputError: the session knows where it is, or there is no such map.
+            InputError: the session is localised already, or there is no such map.
         """
         if self.located:
             raise InputError("a pose is taken only while SLAM does not know where it is")
@@ -250,30 +359,38 @@ class Slam:
         self._odometry.renew()
 
     def relocalise(self, depth: np.ndarray, camera: Camera, color: np.ndarray) -> Relocation | None:
-        """Finds a view among the keyframes without any idea of where it might be; changes nothing.
+        """Global relocalisation of a view among all keyframes without a prior; changes nothing.
 
-        Look-alike places cannot be told apart by one view: ask again from the next, and believe two that agree.
+        One view cannot distinguish look-alike places: repeat with the next view and accept two results that agree.
 
         Returns:
-            None where no keyframe shows the place, or keyframes at different places do.
+            The pose, or None if no keyframe shows the place, or keyframes at different places do.
         """
         settings = self._odometry.config
         depth, camera = thinned(depth, camera, settings.width, settings.max_depth)
         view = View.of(depth, camera, extract(color))
-        found = []
-        for number in self._places.candidates(view, most=max(10, self.config.loop_candidates)):
-            location = self._places.confirm(view, number)
-            if location is not None:
-                found.append(Relocation(self._poses[number] @ location.T, number, location.inliers))
-        if not found:
+        seen = self._recognise(view)
+        if seen is None:
             return None
-        best = max(found, key=lambda relocation: relocation.inliers)
-        apart = [invert(best.T_map_camera) @ other.T_map_camera for other in found]
+        return Relocation(self._poses[seen.keyframe] @ seen.found.T, seen.keyframe, seen.found.inliers)
+
+    def _recognise(self, view: View, allowed: np.ndarray | None = None) -> _Seen | None:
+        """The keyframe that shows a view's place; None if none does, or keyframes at different places do."""
+        seen = []
+        for number in self._places.candidates(view, allowed, most=max(10, self.config.loop_candidates)):
+            found = self._places.confirm(view, number)
+            if found is not None:
+                seen.append(_Seen(number, found))
+        if not seen:
+            return None
+        best = max(seen, key=lambda s: s.found.inliers)
+        T_best = self._poses[best.keyframe] @ best.found.T
+        apart = [invert(T_best) @ self._poses[s.keyframe] @ s.found.T for s in seen]
         ambiguous = any(np.linalg.norm(T[:3, 3]) > _SAME_PLACE[0] or rotation_angle(T) > _SAME_PLACE[1] for T in apart)
         return None if ambiguous else best
 
     def _find_itself(self, view: View, number: int) -> Joined | None:
-        """Looks for landmarks of other maps in a new keyframe; joins maps where two views say the same."""
+        """Matches a new keyframe against landmarks of other maps; merges maps when two views agree."""
         if self._given is not None:
             (T_given, name), self._given = self._given, None
             return self._join(name, T_given @ invert(self._poses[number]), ())
@@ -288,7 +405,7 @@ class Slam:
                 votes.append(_Vote(number, candidate, found, T))
         votes = [v for v in votes if self._is_level(v.T)]
         if any(not self._agree(a, b) for a in votes for b in votes):
-            return None  # two places look like this one
+            return None  # ambiguous: two places look like this one
         self._votes = [v for v in self._votes if v.number > number - _VOTES_KEPT]
         for vote in sorted(votes, key=lambda v: -v.found.inliers):
             others = [v for v in self._votes if self._map_of[v.landmark] == self._map_of[vote.landmark]]
@@ -306,13 +423,13 @@ class Slam:
         return off < _SAME_WAY[0] and rotation_angle(difference) < _SAME_WAY[1]
 
     def _is_level(self, T: np.ndarray) -> bool:
-        """With wheels all maps stand on one floor: what would lift or tilt them is none."""
+        """With wheels all maps share one floor: rejects a transform that would lift or tilt a map."""
         if not (self.config.planar and self._last_wheels is not None):
             return True
         return abs(T[2, 3]) < _SAME_FLOOR[0] and float(np.arccos(np.clip(T[2, 2], -1.0, 1.0))) < _SAME_FLOOR[1]
 
     def _join(self, name: str, T: np.ndarray, votes: tuple[_Vote, ...]) -> Joined:
-        """Makes the running map and another one: the older, earlier sessions' frame survives."""
+        """Merges the current map and another one; the frame of earlier sessions is kept."""
         own = np.flatnonzero([other == self.map_id for other in self._map_of])
         if self.map_id == "":
             self._graph.move(own, T, release=self._first)
@@ -356,7 +473,7 @@ class Slam:
         return number
 
     def _close_loops(self, view: View, number: int, joined: bool) -> tuple[tuple[int, ...], bool]:
-        """Numbers of the keyframes that this one was tied to, and whether that, or a join before, moved anything."""
+        """Numbers of the keyframes that this one closed a loop with, and whether that, or a merge, moved any pose."""
         loops = tuple(self._loops_of(view, number)) if number > 0 else ()
         if not loops and not joined:
             return (), False
@@ -372,7 +489,7 @@ class Slam:
         angle = np.arccos(np.clip(relative[:, 2, 2], -1.0, 1.0))
         loose = sigma[:, 0] > self.config.loop_uncertainty
         reach = self.config.loop_gate * sigma
-        known = np.isfinite(sigma[:, 0])  # of what stands in another map nothing is known
+        known = np.isfinite(sigma[:, 0])  # keyframes of other maps have no known relative pose
         visible = known & loose & (distance < _VIEW_DISTANCE + reach[:, 0]) & (angle < _VIEW_ANGLE + reach[:, 1])
         closed: list[int] = []
         if visible.any():
@@ -388,12 +505,12 @@ class Slam:
             guess = Location(invert(relative[candidate]), 0, np.diag(np.repeat(sigma[candidate] ** -2.0, 3)))
             found = self._places.fit(view, candidate, guess)
             certain = found is not None and found.weakest < _NEAR_WEAKEST
-            if certain and self._tie(candidate, number, found, sigma[candidate]):
+            if certain and found is not None and self._tie(candidate, number, found, sigma[candidate]):
                 closed.append(candidate)
         return closed
 
     def _tie(self, earlier: int, number: int, found: Location, sigma: np.ndarray) -> bool:
-        """Adds a loop if it lies where the graph says that it can lie."""
+        """Adds a loop if it is consistent with the graph's uncertainty; returns whether it was added."""
         difference = invert(self._poses[earlier] @ found.T) @ self._poses[number]
         off_t, off_r = float(np.linalg.norm(difference[:3, 3])), rotation_angle(difference)
         allowed_t, allowed_r = self.config.loop_gate * sigma + _GATE
@@ -401,3 +518,7 @@ class Slam:
             return False
         self._graph.connect(earlier, number, found.T, found.information, loop=True)
         return True
+
+
+def _apart(T: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(T[:3, 3] - other[:3, 3]))

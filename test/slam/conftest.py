@@ -179,7 +179,7 @@ def papered_wall() -> Studio:
 @pytest.fixture(scope="session")
 def slam_of() -> Callable:
     """Makes a Slam, or skips where its solver is missing."""
-    pytest.importorskip("gtsam", reason="gtsam is not installed: pip install 'embodied_nav[slam]'")
+    pytest.importorskip("gtsam", reason="gtsam is not installed: embodied-nav doctor says how to get it")
     from embodied_nav.slam import Slam
 
     return Slam

@@ -10,7 +10,7 @@ import pytest
 from embodied_nav.geometry import invert, pose2d
 from embodied_nav.slam.icp import exponential, logarithm
 
-pytest.importorskip("gtsam", reason="gtsam is not installed: pip install 'embodied_nav[slam]'")
+pytest.importorskip("gtsam", reason="gtsam is not installed: embodied-nav doctor says how to get it")
 
 from embodied_nav.slam.pose_graph import PoseGraph, _covariance
 
