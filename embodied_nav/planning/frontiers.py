@@ -1,4 +1,4 @@
-"""Frontiers: where known floor borders on the unknown (Yamauchi 1997). Knows nothing of language and of choosing."""
+"""Frontiers: borders between known floor and unknown space (Yamauchi 1997). Knows nothing of which one to choose."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .traversal import PlanningConfig
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """A connected stretch of border between floor and unknown.
+    """A connected border between known floor and unknown space.
 
     Attributes:
-        position: (x, y) m, where the robot would stand: the reachable place nearest to the middle.
-        middle: (x, y) m, the frontier cell nearest to the stretch's mean.
+        position: (x, y) m, where the robot would stand: the reachable cell nearest to the middle.
+        middle: (x, y) m, the frontier cell nearest to the mean of its cells.
         length: m.
         cells: Kx2 int64 (row, column).
         distance: m, the travel field's value at ``position`` (inf where no field was given).
@@ -37,7 +37,7 @@ def frontiers(
 
     Args:
         grid: map with unknown.
-        config: lengths, hole area.
+        config: minimum and maximum length, hole area.
         distance: HxW travel field from the robot (inf where it cannot go); frontiers farther than ``reach`` from any
             reachable cell are left out. None: every free cell counts as reachable.
         reach: m.
@@ -65,7 +65,7 @@ def frontiers(
 
 
 def is_frontier_near(grid: OccupancyGrid, xy: tuple[float, float], radius: float) -> bool:
-    """Whether any frontier cell lies within ``radius`` (m) of a position: False once it has been seen through."""
+    """Whether any frontier cell is within ``radius`` (m) of a position; False once the space beyond is mapped."""
     row, column = (int(v) for v in grid.cells(np.asarray(xy)))
     reach = int(np.ceil(radius / grid.resolution)) + 1
     r0, c0 = max(0, row - reach), max(0, column - reach)
@@ -80,8 +80,8 @@ def is_frontier_near(grid: OccupancyGrid, xy: tuple[float, float], radius: float
 def hidden_area(grid: OccupancyGrid, clearance: np.ndarray, cells: np.ndarray, width: float, radius: float) -> float:
     """Unknown area (m^2) that a robot may find behind a frontier.
 
-    Counted is unknown ground connected to the frontier within ``radius`` that keeps ``width`` off everything known:
-    gaps beside furniture lead nowhere, even where the wall behind them was never seen; doors do.
+    Counts unknown cells connected to the frontier within ``radius`` whose clearance is at least ``width``: doorways
+    count, narrow gaps beside furniture do not, even where the wall behind them was never seen.
 
     Args:
         grid: map with unknown.
@@ -101,7 +101,7 @@ def _split(labels: np.ndarray, count: int, resolution: float, config: PlanningCo
     cells = np.stack([rows, columns], axis=1).astype(np.int64)
     order = np.argsort(labels[rows, columns], kind="stable")
     bounds = np.searchsorted(labels[rows, columns][order], np.arange(1, count + 2))
-    pieces = []
+    pieces: list[np.ndarray] = []
     for k in range(count):
         piece = cells[order[bounds[k] : bounds[k + 1]]]
         parts = int(np.ceil(_extent(piece) * resolution / config.frontier_split)) if len(piece) else 0
@@ -116,7 +116,7 @@ def _split(labels: np.ndarray, count: int, resolution: float, config: PlanningCo
 
 
 def _extent(cells: np.ndarray) -> float:
-    """Length of a border in cells: its cell count, but no less than the span of its bounding box's longer side."""
+    """Length of a border in cells: its cell count, at least the longer side of its bounding box."""
     span = cells.max(axis=0) - cells.min(axis=0) + 1
     return float(max(span.max(), min(len(cells), span.sum())))
 
@@ -139,12 +139,13 @@ def _standing_cell(
 
 
 def _border(data: np.ndarray, hole_cells: int) -> np.ndarray:
-    """HxW bool: free cells with an unknown one among their four neighbours, small enclosed unknown spots aside."""
+    """HxW bool: free cells with an unknown 4-neighbour; small enclosed unknown spots do not count."""
     return _border_cells(np.ascontiguousarray(data, dtype=np.int8), hole_cells)
 
 
 @njit(cache=True, nogil=True)
 def _border_cells(data, hole_cells):
+    """Kernel of :func:`_border`: ``data`` HxW int8, ``hole_cells`` the size from which an enclosed spot counts."""
     height, width = data.shape
     hole = np.zeros((height, width), dtype=np.bool_)
     seen = np.zeros((height, width), dtype=np.bool_)
@@ -180,7 +181,7 @@ def _border_cells(data, hole_cells):
             for k in range(4):
                 a = r + (k == 0) - (k == 1)
                 b = c + (k == 2) - (k == 3)
-                # Beyond the grid's edge nothing is known either.
+                # Cells beyond the grid's edge are unknown, too.
                 if not (0 <= a < height and 0 <= b < width) or (data[a, b] < 0 and not hole[a, b]):
                     border[r, c] = True
                     break
@@ -242,7 +243,7 @@ def _flood(data, clearance, width, seeds, reach):
             if (rr - reach) ** 2 + (cc - reach) ** 2 > reach * reach:
                 continue
             a, b = rr - reach + middle_r, cc - reach + middle_c
-            # Beyond the grid's edge everything is unknown.
+            # Cells beyond the grid's edge are unknown.
             if 0 <= a < height and 0 <= b < columns and (data[a, b] >= 0 or clearance[a, b] < width):
                 continue
             seen[rr, cc] = True

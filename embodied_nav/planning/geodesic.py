@@ -2,10 +2,10 @@
 
 Distances solve the eikonal equation |grad D| = 1 / speed by fast marching (Sethian 1996) with second-order upwind
 differences (Sethian 1999, "Level Set Methods and Fast Marching Methods", ch. 8), which stays within 1% of the true
-distance in the open where an 8-connected search runs 3 to 5% long. Around sources and around the corners where
-shortest paths bend, distances are set along straight lines first: within a third of a cell. Paths bend at cells'
-centres beside a corner, not at the corner itself: behind several, distances run up to a cell longer than ways along
-lines of sight, and the two directions of one path may differ by a quarter of a cell a bend.
+distance in open space, where an 8-connected search is 3 to 5% too long. Around sources, and around obstacle corners
+where shortest paths bend, distances are first set along straight lines, accurate to a third of a cell. Paths bend at
+the centres of cells beside a corner, not at the corner itself: behind several corners distances are up to a cell longer
+than along lines of sight, and the two directions of one path may differ by a quarter of a cell per bend.
 Cells are (row, column).
 """
 
@@ -14,9 +14,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-#: Cells around a source whose distance is set along straight lines: there upwind differences are at their worst.
+#: Radius (cells) around a source in which distances are set along straight lines: upwind differences are worst there.
 _SEED_RADIUS = 5
-#: Cells; see :func:`_solve`.
+#: Disagreement (in cells) of first and second order above which :func:`_solve` uses first order.
 _KINK = 0.12
 _NO_SPEED = np.ones((1, 1), dtype=np.float32)
 _NO_OFFSETS = np.zeros(0)
@@ -32,11 +32,11 @@ def fast_marching(
     """Geodesic distance of every free cell to the nearest source.
 
     Args:
-        free: HxW bool, where one may pass; never diagonally between two blocked cells.
-        sources: Nx2 int (row, column); those outside the grid or on blocked cells count for nothing.
-        resolution: m a cell.
+        free: HxW bool, traversable cells; paths never pass diagonally between two blocked cells.
+        sources: Nx2 int (row, column); those outside the grid or on blocked cells are ignored.
+        resolution: m per cell.
         speed: HxW positive, relative speed; cells of 0.5 cost twice their length. None is 1 everywhere.
-        offsets: N float, m that lie behind each source already: the distance there, unless another way is shorter.
+        offsets: N float, m: the initial distance at each source, unless another path is shorter.
             None is 0 for all.
 
     Returns:
@@ -61,7 +61,7 @@ def descend(distance: np.ndarray, start: tuple[int, int], free: np.ndarray | Non
 
     Args:
         distance: HxW float32 of :func:`fast_marching`.
-        start: (row, column); where its distance is infinite there is no path.
+        start: (row, column); no path if its distance is infinite.
         free: HxW bool that lines of sight must keep to; None is where the distance is finite.
 
     Returns:
@@ -75,16 +75,16 @@ def descend(distance: np.ndarray, start: tuple[int, int], free: np.ndarray | Non
     blocked = ~np.isfinite(distance) if free is None else ~np.asarray(free, dtype=np.bool_)
     steps = _steepest(distance, row, column)
     forward = _pull(blocked, steps)
-    # Greedy pulling leaves corners late in the direction of travel; a second pass from the other end takes them back.
+    # Greedy shortcutting places corners too late along the path; a second pass from the other end corrects this.
     back = _pull(blocked, _densify(forward)[::-1].copy())
     return back[::-1].astype(np.float64)
 
 
 def line_of_sight(blocked: np.ndarray, a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Whether the straight line between two cells' centres crosses no blocked cell and leaves the grid nowhere.
+    """Whether the straight line between two cells' centres crosses no blocked cell and stays in the grid.
 
-    A line through a corner point needs all four cells around it; so sight is symmetric and never slips diagonally
-    between two blocked cells.
+    A line through a grid corner needs all four cells around it to be free, so visibility is symmetric and never passes
+    diagonally between two blocked cells.
 
     Args:
         blocked: HxW bool.
@@ -96,6 +96,7 @@ def line_of_sight(blocked: np.ndarray, a: tuple[int, int], b: tuple[int, int]) -
 
 @njit(cache=True, nogil=True)
 def _visible(blocked, r0, c0, r1, c1):
+    """Kernel of :func:`line_of_sight`: ``blocked`` HxW bool, from cell (r0, c0) to (r1, c1)."""
     height, width = blocked.shape
     if not (0 <= r0 < height and 0 <= r1 < height and 0 <= c0 < width and 0 <= c1 < width):
         return False
@@ -106,7 +107,7 @@ def _visible(blocked, r0, c0, r1, c1):
     if blocked[r, c]:
         return False
     while i_r < n_r or i_c < n_c:
-        # Which border comes first: (i_r + 1/2) / n_r against (i_c + 1/2) / n_c, in integers.
+        # Which cell border the line crosses first: compares (i_r + 1/2) / n_r with (i_c + 1/2) / n_c in integers.
         side = (2 * i_r + 1) * n_c - (2 * i_c + 1) * n_r
         if side == 0:
             if blocked[r + step_r, c] or blocked[r, c + step_c]:
@@ -123,6 +124,7 @@ def _visible(blocked, r0, c0, r1, c1):
 
 @njit(cache=True, nogil=True)
 def _push(keys, cells, size, key, cell):
+    """Adds an entry to the binary min-heap ``keys``, ``cells`` of ``size`` entries; returns the new size."""
     i = size
     while i > 0:
         parent = (i - 1) >> 1
@@ -138,7 +140,7 @@ def _push(keys, cells, size, key, cell):
 
 @njit(cache=True, nogil=True)
 def _pop(keys, cells, size):
-    """Takes the least entry (which the caller has read at index 0) out; returns the new size."""
+    """Removes the smallest entry of the heap (read by the caller at index 0 before); returns the new size."""
     size -= 1
     key, cell = keys[size], cells[size]
     i = 0
@@ -160,7 +162,7 @@ def _pop(keys, cells, size):
 
 @njit(cache=True, nogil=True)
 def _upwind(T, done, cell, stride):
-    """(nearer known neighbour's value, the one behind it) along an axis; inf where there is none."""
+    """Values of the smaller accepted neighbour along an axis and of the cell behind it; inf where there is none."""
     best, sign = np.inf, 0
     if done[cell - stride] == 1:
         best, sign = T[cell - stride], -stride
@@ -177,7 +179,7 @@ def _upwind(T, done, cell, stride):
 
 @njit(cache=True, nogil=True)
 def _quadratic(a0, v0, a1, v1, slowness):
-    """Least t above v0 and v1 with a0 (t - v0)^2 + a1 (t - v1)^2 = slowness^2; one term alone where both do not fit."""
+    """Least t above v0 and v1 with a0 (t - v0)^2 + a1 (t - v1)^2 = slowness^2; from one term alone if both fail."""
     one = min(v0 + slowness / np.sqrt(a0), v1 + slowness / np.sqrt(a1))
     if v0 == np.inf or v1 == np.inf:
         return one
@@ -191,6 +193,10 @@ def _quadratic(a0, v0, a1, v1, slowness):
 
 @njit(cache=True, nogil=True)
 def _solve(T, done, cell, stride, slowness):
+    """Arrival time at a cell from its accepted neighbours by second-order upwind differences, first-order at kinks.
+
+    ``T``, ``done``: flat padded grids with rows of ``stride`` cells. ``slowness``: 1 / speed.
+    """
     x1, x2 = _upwind(T, done, cell, 1)
     y1, y2 = _upwind(T, done, cell, stride)
     first = _quadratic(1.0, x1, 1.0, y1, slowness)
@@ -202,12 +208,13 @@ def _solve(T, done, cell, stride, slowness):
     if y2 < np.inf:
         ay, vy = 2.25, (4.0 * y1 - y2) / 3.0
     t = _quadratic(ax, vx, ay, vy, slowness)
-    # Where the two orders disagree this much the front has a kink, and the parabola through it undershoots.
+    # Where first and second order disagree this much, the front has a kink and second order undershoots.
     return t if abs(t - first) < _KINK * slowness else first
 
 
 @njit(cache=True, nogil=True)
 def _line_cost(speed, uniform, r0, c0, r1, c1):
+    """Length (cells) of the line between two cells, weighted with 1 / ``speed`` unless ``uniform``."""
     length = np.sqrt(float((r1 - r0) ** 2 + (c1 - c0) ** 2))
     if uniform:
         return length
@@ -269,7 +276,7 @@ def _corners(free):
 
 @njit(cache=True, nogil=True)
 def _bend(blocked, speed, uniform, T, done, keys, cells, size, cell):
-    """Shortest paths bend at corners, where the front has a new centre: straight lines from there, as at a source."""
+    """Sets straight-line distances around a corner, where paths bend, as at a source; returns the heap's size."""
     height, width = blocked.shape
     stride = width + 4
     r, c = cell // stride - 2, cell % stride - 2
@@ -287,11 +294,12 @@ def _bend(blocked, speed, uniform, T, done, keys, cells, size, cell):
 
 @njit(cache=True, nogil=True)
 def _march(free, sources, speed, offsets, resolution):
+    """Kernel of :func:`fast_marching`: HxW float32; an empty ``speed`` is 1 everywhere, empty ``offsets`` are 0."""
     height, width = free.shape
     uniform = speed.shape[0] != height or speed.shape[1] != width
     stride = width + 4
     T = np.full((height + 4) * stride, np.inf)
-    done = np.full((height + 4) * stride, 2, dtype=np.uint8)  # 0 open, 1 accepted, 2 blocked, 3 exact from the start
+    done = np.full((height + 4) * stride, 2, dtype=np.uint8)  # 0 open, 1 accepted, 2 blocked, 3 exact from seeding
     for r in range(height):
         for c in range(width):
             if free[r, c]:
@@ -343,7 +351,7 @@ def _march(free, sources, speed, offsets, resolution):
 
 @njit(cache=True, nogil=True)
 def _steepest(distance, r, c):
-    """Cells of the steepest descent over eight neighbours, never across a corner of something blocked."""
+    """Mx2 cells of the steepest descent over 8 neighbours, never diagonally past a blocked cell."""
     height, width = distance.shape
     path = np.empty((height * width, 2), dtype=np.int64)
     n = 0
@@ -370,7 +378,7 @@ def _steepest(distance, r, c):
 
 @njit(cache=True, nogil=True)
 def _pull(blocked, path):
-    """Corners of a path pulled tight: from each, on to the farthest cell in unbroken sight."""
+    """Greedy shortcut of a path: from each corner to the last cell before line of sight is lost."""
     corners = np.empty_like(path)
     corners[0] = path[0]
     n, i, last = 1, 0, path.shape[0] - 1

@@ -1,4 +1,4 @@
-"""Paths over an occupancy grid by fast marching from the robot. Knows nothing of goals' meaning and of velocities."""
+"""Plans paths on an occupancy grid by fast marching. Knows nothing of goals' meaning and of velocities."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .traversal import PlanningConfig, TraversalMap
 
 
 class Planner:
-    """Paths on one grid; the travel field of the last start is kept, so many goals from one place cost one field.
+    """Plans on one grid; caches the travel field of the last start, so that many goals from one place cost one field.
 
     Args:
-        touched: Nx2 (x, y) m, where something unseen was felt; see :class:`TraversalMap`.
+        touched: Nx2 (x, y) m, where contact with something unseen was detected; see :class:`TraversalMap`.
     """
 
     def __init__(
@@ -32,12 +32,13 @@ class Planner:
 
     @property
     def grid(self) -> OccupancyGrid:
-        """The grid it plans on."""
+        """The occupancy grid."""
         return self.map.grid
 
     def field_from(self, xy: tuple[float, float]) -> np.ndarray:
         """HxW float32 cost (m at full speed, longer near obstacles and over unknown) from ``xy``, inf unreachable."""
-        cell = tuple(int(v) for v in self.grid.cells(np.asarray(xy, dtype=np.float64)))
+        row, column = (int(v) for v in self.grid.cells(np.asarray(xy, dtype=np.float64)))
+        cell = (row, column)
         if cell != self._start:
             self._open = self.map.around(xy)
             self._field = fast_marching(self._open, np.array([cell]), self.grid.resolution, self.map.speed)
@@ -51,7 +52,7 @@ class Planner:
 
         Args:
             start_xy, goal_xy: (x, y) m in the grid's frame.
-            tolerance: m; an unreachable goal is replaced by the reachable cell nearest to it, if that near.
+            tolerance: m; an unreachable goal is replaced by the nearest reachable cell within this distance.
 
         Returns:
             Nx2 float64 (x, y) corners, the start first; None where no path exists.
@@ -89,9 +90,9 @@ class Planner:
         return int(rows[best] + r0), int(columns[best] + c0)
 
     def is_clear(self, path: np.ndarray, margin: float = 0.0) -> bool:
-        """Whether a path (Nx2, m) still keeps the footprint plus ``margin`` (m) off all that is known by now.
+        """Whether a path (Nx2, m) keeps the footprint plus ``margin`` (m) clear of all known obstacles.
 
-        The ground around the path's first point is left out: the robot stands there.
+        The surroundings of the first point are not checked: the robot stands there.
         """
         points = densify(path, self.grid.resolution)
         away = np.linalg.norm(points - points[0], axis=1) > self.map.config.start_radius
@@ -118,9 +119,9 @@ def densify(path: np.ndarray, step: float) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _keeps_off(data, cells, resolution, least):
-    """Whether all cells (Nx2; those outside count for nothing) have a clearance of ``least`` (m), as ``clearance_of``.
+    """Whether all cells (Nx2; those outside are ignored) have at least ``least`` m of clearance (see ``clearance_of``).
 
-    A path touches few cells, so looking around each of them is much cheaper than measuring the whole map.
+    A path has few cells, so searching around each is much cheaper than a distance transform of the whole map.
     """
     height, width = data.shape
     half = np.float32(0.5 * resolution)

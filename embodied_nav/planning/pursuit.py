@@ -1,6 +1,6 @@
 """Follows a path with a differential drive: regulated pure pursuit (Macenski et al. 2023). Knows nothing of maps.
 
-Plain floats and small numpy arrays only: it runs at 20 Hz beside everything else.
+Uses plain floats and small numpy arrays, since it runs at 20 Hz beside everything else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class PursuitConfig(Config):
 
 
 class RegulatedPurePursuit:
-    """Velocity towards a point a little ahead on the path; slower in curves, near obstacles and towards the end."""
+    """Drives towards a lookahead point on the path; slower in curves, near obstacles and towards the end."""
 
     def __init__(self, config: PursuitConfig | None = None, robot: RobotProfile | None = None) -> None:
         self.config = config or PursuitConfig()
@@ -49,7 +49,7 @@ class RegulatedPurePursuit:
         self._last = Velocity()
 
     def reset(self) -> None:
-        """Forgets the path and the last command (after a stop from outside, say)."""
+        """Forgets the path and the last command (e.g. after an external stop)."""
         self._path, self._along, self._turning, self._last = None, 0.0, False, Velocity()
 
     def command(
@@ -64,10 +64,10 @@ class RegulatedPurePursuit:
 
         Args:
             T_odom_base: 4x4, where the robot is.
-            path: Nx2 (x, y) m in odom; the same array object as long as the path is the same. None stops.
+            path: Nx2 (x, y) m in odom; pass the same array object while the path is unchanged. None stops.
             dt: s since the last command.
             heading: rad in odom, to turn to on the spot at the end of the path (or at once, without a path).
-            clearance: m from the footprint to the nearest obstacle, slows the robot where small.
+            clearance: m from the footprint to the nearest obstacle; a small one lowers the speed.
         """
         if path is not self._path:
             self._path, self._along, self._turning = path, 0.0, False
@@ -88,7 +88,7 @@ class RegulatedPurePursuit:
         return gap <= self.config.goal_tolerance
 
     def turned(self, T_odom_base: np.ndarray, heading: float | None) -> bool:
-        """Whether the robot looks where it shall."""
+        """Whether the robot has the wanted heading."""
         return heading is None or abs(_wrap(heading - yaw_of(T_odom_base))) <= self.config.heading_tolerance
 
     def _follow(self, x: float, y: float, yaw: float, path: np.ndarray, clearance: float) -> tuple[float, float]:
@@ -117,7 +117,7 @@ class RegulatedPurePursuit:
         return v, w
 
     def _turn(self, error: float) -> float:
-        """Turning rate that brakes in time to stop at zero error."""
+        """Turning rate from which it can brake to stop at zero error."""
         if abs(error) <= 0.3 * self.config.heading_tolerance:
             return 0.0
         rate = min(self.config.turn_gain * abs(error), math.sqrt(1.4 * self.robot.angular_acceleration * abs(error)))
@@ -126,8 +126,8 @@ class RegulatedPurePursuit:
     def _target(self, x: float, y: float, path: np.ndarray, lookahead: float) -> tuple[tuple[float, float], float]:
         """The point ``lookahead`` (m) ahead of the robot along the path, and the length (m) left from the robot on.
 
-        Progress along the path never goes back and jumps at most 1 m ahead, so that a path that passes near itself
-        is not cut short.
+        Progress never goes back and advances at most 1 m at a time, so that a path that passes near itself is not cut
+        short.
         """
         best_gap, best_along, along, lengths = math.inf, self._along, 0.0, []
         for k in range(len(path) - 1):

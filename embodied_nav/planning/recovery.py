@@ -1,4 +1,4 @@
-"""Notices contact by odometry; frees a robot that is told to move and does not. Knows nothing of goals and of maps."""
+"""Detects contact from odometry and frees a robot that is stuck. Knows nothing of goals and of maps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import numpy as np
 from ..config import Config, param
 from ..frames import Velocity
 from ..geometry import yaw_of
+
+#: Longest time (s) between two control steps; after a longer one the robot was not driven meanwhile.
+_LONGEST_STEP = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,11 @@ class ContactConfig(Config):
 
 @dataclass(frozen=True)
 class Touch:
-    """Contact that was felt.
+    """A detected contact.
 
     Attributes:
-        bearing: rad in base_link from the heading on, of what the base touches.
-        held: it does not get on; else it slides along.
+        bearing: rad in base_link, from the heading to the obstacle.
+        held: the base is stopped; else it slides along the obstacle.
     """
 
     bearing: float
@@ -51,10 +54,10 @@ class Touch:
 
 
 class Contact:
-    """Tells from commands and odometry that the base pushes against something, or slides along it.
+    """Detects from commands and odometry that the base pushes against an obstacle or slides along it.
 
-    What is held makes less way than it was told to. What slides moves aside, which wheels alone cannot do; odometry
-    of wheels alone does not show it either, that of a camera or a scanner does.
+    A held base covers less distance than commanded. A sliding base moves sideways, which a differential drive cannot;
+    wheel odometry does not show this, but visual or laser odometry does.
     """
 
     def __init__(self, config: ContactConfig | None = None) -> None:
@@ -67,12 +70,12 @@ class Contact:
         self._motion: deque[_Moment] = deque()
 
     def update(self, stamp: int, T_odom_base: np.ndarray, driven: Velocity) -> Touch | None:
-        """What the base touches, None as long as it moves as it should.
+        """The contact, None while the base moves as commanded.
 
         Args:
             stamp: ns.
             T_odom_base: 4x4 odometry now.
-            driven: what was sent to the base last.
+            driven: the last command sent to the base.
         """
         ahead = driven.linear > 0.0
         if abs(driven.linear) < self.config.min_speed or ahead != self._ahead:
@@ -83,7 +86,7 @@ class Contact:
         x, y, yaw = float(T_odom_base[0, 3]), float(T_odom_base[1, 3]), yaw_of(T_odom_base)
         motion = self._motion
         if motion and not 0 <= (stamp - motion[-1].stamp) * 1e-9 <= self.config.window:
-            motion.clear()  # it may have stood meanwhile, whatever it was told before
+            motion.clear()  # it may have stood still in the gap
         if not motion:
             motion.append(_Moment(stamp, x, y, yaw))
             return None
@@ -105,20 +108,20 @@ class Contact:
 
     def _slid(self) -> Touch | None:
         last = self._motion[-1]
-        for first in self._motion:  # since when it slides is not known
+        for first in self._motion:  # the start of the slide is unknown
             along, aside = last.along - first.along, last.aside - first.aside
             if abs(aside) >= max(self.config.min_slip, self.config.slip * abs(along)):
                 break
         else:
             return None
-        # It moves along the surface; what it touches lies square to that, on the side to which it was told to drive.
+        # The base moves along the surface; the obstacle is perpendicular to that, on the commanded side.
         bearing = math.atan2(aside, along) + math.copysign(0.5 * math.pi, -aside if self._ahead else aside)
         return Touch(math.remainder(bearing, 2.0 * math.pi), held=False)
 
 
 @dataclass(frozen=True)
 class _Moment:
-    """Odometry, and sums since the first one: way told, way along the heading and to the left of it (m)."""
+    """Odometry, and sums since the first one (m): distance commanded, distance along the heading and to its left."""
 
     stamp: int
     x: float
@@ -129,7 +132,7 @@ class _Moment:
     aside: float = 0.0
 
     def next(self, stamp: int, x: float, y: float, yaw: float, speed: float) -> _Moment:
-        # An arc's chord lies along the heading in its middle.
+        # The chord of an arc is parallel to the heading at its middle.
         heading = self.yaw + 0.5 * math.remainder(yaw - self.yaw, 2.0 * math.pi)
         dx, dy, c, s = x - self.x, y - self.y, math.cos(heading), math.sin(heading)
         told = self.told + speed * (stamp - self.stamp) * 1e-9
@@ -137,7 +140,7 @@ class _Moment:
 
 
 class Recovery:
-    """Watches commands and odometry; takes over when nothing moves. Its commands pass the guard like all others.
+    """Takes over when the robot is commanded to move and does not. Its commands pass the guard like all others.
 
     Attributes:
         count: how often it took over since :meth:`reset`.
@@ -148,9 +151,10 @@ class Recovery:
         self.reset()
 
     def reset(self) -> None:
-        """Starts afresh."""
+        """Forgets the motion and the count."""
         self.count = 0
         self._mark: tuple[int, float, float, float] | None = None
+        self._asked: int | None = None
         self._since: int | None = None
         self._turns_at = self.config.back_time  # s after it took over
 
@@ -160,13 +164,13 @@ class Recovery:
         return self._since is not None
 
     def update(self, stamp: int, T_odom_base: np.ndarray, wanted: Velocity, held: bool = False) -> Velocity | None:
-        """Its own command while it recovers, else None.
+        """The recovery command while it recovers, else None.
 
         Args:
             stamp: ns.
             T_odom_base: 4x4.
-            wanted: what the controller wants, before the guard: a robot that is blocked wants to move and does not.
-            held: it pushes against something; then there is no patience, and no backing off on against it.
+            wanted: the controller's command before the guard: a blocked robot has one and does not move.
+            held: the base is in contact: starts at once; while backing off, switches to turning.
         """
         if self._since is not None:
             elapsed = (stamp - self._since) * 1e-9
@@ -177,8 +181,11 @@ class Recovery:
                 self._since, self._mark = None, None
             return command
         x, y, yaw = float(T_odom_base[0, 3]), float(T_odom_base[1, 3]), yaw_of(T_odom_base)
+        asked, self._asked = self._asked, stamp
         if held:
             return self._begin(stamp)
+        if asked is not None and (stamp - asked) * 1e-9 > _LONGEST_STEP:
+            self._mark = None  # it stood for another reason meanwhile: stopped, or without input
         idle = abs(wanted.linear) < 0.01 and abs(wanted.angular) < 0.05
         if idle or self._mark is None or self._moved(x, y, yaw):
             self._mark = (stamp, x, y, yaw)
@@ -193,6 +200,7 @@ class Recovery:
         return self._recover(0.0)
 
     def _moved(self, x: float, y: float, yaw: float) -> bool:
+        assert self._mark is not None
         _, x0, y0, yaw0 = self._mark
         turn = abs(math.remainder(yaw - yaw0, 2.0 * math.pi))
         return math.hypot(x - x0, y - y0) > self.config.min_motion or turn > self.config.min_turn
@@ -201,6 +209,6 @@ class Recovery:
         if elapsed < self._turns_at:
             return Velocity(-self.config.back_speed, 0.0)
         if elapsed < self._turns_at + self.config.turn_time:
-            # Alternates its side, so that two failures in a row try both.
+            # Alternates the side, so that two recoveries in a row try both.
             return Velocity(0.0, self.config.turn_speed if self.count % 2 else -self.config.turn_speed)
         return None

@@ -1,7 +1,7 @@
-"""What a laser scan says about the grid: hits are obstacles, what the rays cross is free. Knows nothing of cameras.
+"""Occupancy from laser scans: beam ends are obstacles, cells along the beams are free. Knows nothing of cameras.
 
 A camera on a mast is blind near the robot and behind it; a scanner sees all around, in one plane. The layer keeps
-log-odds (Moravec and Elfes 1985) of the scanned cells and is laid over a grid that was made from depth.
+log-odds (Moravec and Elfes 1985) of the scanned cells and is merged into a grid made from depth.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..config import Config, param
 from ..frames import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
+from .scan_evidence import measures
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,10 @@ class ScanLayerConfig(Config):
 
 
 class ScanLayer:
-    """Evidence by cell; the area grows with what is scanned.
+    """Log-odds per cell; the area grows with the scans.
 
     Args:
-        resolution: m a cell; cells lie as those of a grid whose origin is a multiple of it.
+        resolution: m per cell; cells are aligned with a grid whose origin is a multiple of it.
     """
 
     def __init__(self, resolution: float, config: ScanLayerConfig | None = None) -> None:
@@ -38,17 +39,17 @@ class ScanLayer:
         self._corner = np.zeros(2, np.int64)  # (row, column) of evidence[0, 0], counted from map (0, 0)
 
     def add(self, ranges: np.ndarray, angles: np.ndarray, T_map_laser: np.ndarray) -> None:
-        """Takes in one scan.
+        """Adds one scan; silent beams are not free space if the scanner measures nothing at all.
 
         Args:
-            ranges: N, m; inf where nothing is within reach, NaN where nothing was measured.
+            ranges: N, m; inf: nothing within range; NaN: no measurement.
             angles: N, rad in the laser's frame.
             T_map_laser: 4x4.
         """
-        ranges = np.asarray(ranges, dtype=np.float64)
+        ranges = given = np.asarray(ranges, dtype=np.float64)
         good = ranges > 0.0  # NaN is not
         ranges, angles = ranges[good], np.asarray(angles, dtype=np.float64)[good]
-        if not len(ranges):
+        if not len(ranges) or not measures(given):
             return
         reach = np.minimum(ranges, self.config.range)
         along = np.arange(0.0, reach.max() + self.resolution, 0.5 * self.resolution)
@@ -64,7 +65,7 @@ class ScanLayer:
         self._count(occupied, self.config.hit + self.config.crossed)
 
     def over(self, grid: OccupancyGrid) -> OccupancyGrid:
-        """The grid with the scanned cells: an obstacle of either stays one, unknown ground that was scanned is free."""
+        """The grid merged with the layer: obstacles of either stay; unknown cells scanned as free become free."""
         if not self._evidence.size:
             return grid
         corner = np.rint(np.asarray(grid.origin)[::-1] / self.resolution).astype(np.int64)
@@ -82,7 +83,7 @@ class ScanLayer:
         return np.floor(xy / self.resolution).astype(np.int64)[:, ::-1]
 
     def _cover(self, cells: np.ndarray) -> None:
-        """Grows the area to hold these cells, with some room to spare."""
+        """Grows the area to hold these cells, with a margin."""
         low, high = cells.min(axis=0), cells.max(axis=0) + 1
         if self._evidence.size:
             end = self._corner + self._evidence.shape

@@ -1,4 +1,4 @@
-"""Where the robot fits and how gladly: occupancy inflated by the footprint. Knows nothing of goals and paths."""
+"""Where the robot fits, and at what cost: occupancy inflated by the footprint. Knows nothing of goals and paths."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class PlanningConfig(Config):
 
 
 class TraversalMap:
-    """One occupancy grid seen with the robot's size.
+    """Traversability of one occupancy grid for the robot's size.
 
     Args:
-        touched: Nx2 (x, y) m in the grid's frame, where the base was felt to touch something that no camera saw. Ways
-            lead past it where others are little longer; what exactly stands there, and where, is not known.
+        touched: Nx2 (x, y) m in the grid's frame, where the base had contact with something that no sensor saw. Paths
+            avoid these places where the detour is short; they are not blocked, since the obstacle's extent is unknown.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class TraversalMap:
         self._radius = robot.footprint_radius + self.config.clearance_margin
         self._known = grid.data == FREE
 
-    # Made when first asked for: most updates of a map only check a path against the clearance.
+    # Computed on first use: most map updates only check a path against the clearance.
 
     @cached_property
     def clearance(self) -> np.ndarray:
@@ -79,7 +79,7 @@ class TraversalMap:
 
     @cached_property
     def speed(self) -> np.ndarray:
-        """HxW float32, relative speed in (0, 1]: slow near obstacles, over the unknown, where something was felt."""
+        """HxW float32, relative speed in (0, 1]: slow near obstacles, over unknown cells, where contact occurred."""
         c = self.config
         comfort = np.clip((self.clearance - self._radius) / max(c.comfort_clearance - self._radius, 1e-3), 0.0, 1.0)
         speed = (c.tight_speed + (1.0 - c.tight_speed) * comfort).astype(np.float32)
@@ -89,7 +89,7 @@ class TraversalMap:
 
     @cached_property
     def doubtful(self) -> np.ndarray:
-        """HxW bool, where the footprint would come near to what the base has touched."""
+        """HxW bool, where the footprint would be close to a contact point."""
         cells = self.grid.cells(self._touched)
         cells = cells[((cells >= 0) & (cells < self.grid.data.shape)).all(axis=1)]
         touched = np.zeros(self.grid.data.shape, dtype=np.bool_)
@@ -98,14 +98,14 @@ class TraversalMap:
 
     @cached_property
     def comfortable(self) -> np.ndarray:
-        """HxW bool, passable with ample clearance on known floor; shortcuts keep to it."""
+        """HxW bool, passable known floor with ample clearance; path shortcuts stay within it."""
         ample = min(self.config.comfort_clearance, self._radius + 0.15)
         return self.passable & self._known & (self.clearance >= ample) & ~self.doubtful
 
     def around(self, xy: tuple[float, float]) -> np.ndarray:
-        """``passable`` (copy) with ways out of where a robot at ``xy`` stands, should it stand too near to something.
+        """``passable`` (copy) with a way out for a robot at ``xy`` that stands too close to an obstacle.
 
-        Around it, ground opens that is no nearer to obstacles than it is: it may leave, but not go in deeper.
+        Cells around it become passable if their clearance is at least the robot's: it may leave, not get closer.
         """
         passable = self.passable.copy()
         row, column = (int(v) for v in self.grid.cells(np.asarray(xy)))
@@ -132,7 +132,7 @@ def clearance_of(grid: OccupancyGrid) -> np.ndarray:
 
 
 def _distance_to(mask: np.ndarray, resolution: float) -> np.ndarray:
-    """HxW float32, m between centres to the nearest cell of the mask; 1e3 without one."""
+    """HxW float32, m between centres to the nearest cell in the mask; 1e3 if the mask is empty."""
     import cv2
 
     if not mask.any():
@@ -141,24 +141,23 @@ def _distance_to(mask: np.ndarray, resolution: float) -> np.ndarray:
 
 
 class NearGround:
-    """Floor that the camera cannot see because it is too near, remembered as free where nothing stands in between.
+    """Floor too near for the camera to see, treated as free where it is in line of sight of the robot.
 
-    A camera on a mast does not see the floor under and just around the robot. What lies within ``radius`` of where
-    the robot stood, in straight sight over cells that are not occupied, was either seen from farther away or is free.
+    A camera on a mast does not see the floor under and just around the robot. Cells within ``radius`` of where the
+    robot stood, in line of sight over unoccupied cells, were either seen from farther away or are assumed free.
     """
 
     def __init__(self, radius: float) -> None:
         self.radius = radius
-        self._mask = np.zeros((0, 0), dtype=np.bool_)
-        self._corner = (0, 0)
-        self._last: tuple[int, int] | None = None
+        self.clear()
 
     def clear(self) -> None:
         """Forgets everything."""
-        self.__init__(self.radius)
+        self._mask: np.ndarray = np.zeros((0, 0), dtype=np.bool_)
+        self._corner = (0, 0)
 
     def fill(self, grid: OccupancyGrid, xy: tuple[float, float]) -> OccupancyGrid:
-        """The grid with unknown near ground set free; remembers the ground around ``xy`` (robot, map frame)."""
+        """The grid with unknown near cells set free; adds the cells around ``xy`` (robot, map frame) to the mask."""
         if self.radius <= 0:
             return grid
         self._fit(grid)
@@ -169,13 +168,13 @@ class NearGround:
         return OccupancyGrid(data, grid.resolution, grid.origin, grid.stamp)
 
     def _fit(self, grid: OccupancyGrid) -> None:
-        """Moves the remembered mask onto the grid, whose window may have grown or moved by whole cells."""
-        corner = tuple(int(round(v / grid.resolution)) for v in grid.origin)
+        """Shifts the stored mask to the grid's window, which may have grown or moved by whole cells."""
+        corner = (int(round(grid.origin[0] / grid.resolution)), int(round(grid.origin[1] / grid.resolution)))
         if self._mask.shape == grid.data.shape and corner == self._corner:
             return
-        moved = np.zeros(grid.data.shape, dtype=np.bool_)
+        moved: np.ndarray = np.zeros(grid.data.shape, dtype=np.bool_)
         dx, dy = self._corner[0] - corner[0], self._corner[1] - corner[1]
-        old = self._mask
+        old: np.ndarray = self._mask
         r0, r1 = max(0, dy), min(moved.shape[0], dy + old.shape[0])
         c0, c1 = max(0, dx), min(moved.shape[1], dx + old.shape[1])
         if r0 < r1 and c0 < c1:
@@ -185,7 +184,7 @@ class NearGround:
 
 @njit(cache=True, nogil=True)
 def _mark_in_sight(data, row, column, reach, mask):
-    """Marks cells within ``reach`` of (row, column) that no occupied cell hides, corners counting as hidden."""
+    """Sets ``mask`` (HxW bool) for cells within ``reach`` (cells) of (row, column) that no occupied cell hides."""
     height, width = data.shape
     for r in range(max(0, row - reach), min(height, row + reach + 1)):
         for c in range(max(0, column - reach), min(width, column + reach + 1)):

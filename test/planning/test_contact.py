@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embodied_nav.agent import PathFollower
 from embodied_nav.frames import Velocity
 from embodied_nav.geometry import pose2d
-from embodied_nav.planning import Contact, Recovery, RecoveryConfig
+from embodied_nav.planning import Contact, PathFollower, Recovery, RecoveryConfig
 from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.noise import OdometryNoise
 

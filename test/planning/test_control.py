@@ -260,3 +260,11 @@ def test_recovery_acts_only_when_wanted_motion_does_not_come():
     assert acted[0].linear < 0
     assert acted[-1].angular != 0
     assert recovery.count == 1
+
+
+def test_recovery_does_not_count_the_time_in_which_nobody_drove():
+    """Stopped, or without input: for so long the robot stood for that reason, and is not stuck."""
+    recovery = Recovery(RecoveryConfig(patience=1.0, back_time=0.5, turn_time=0.5))
+    stamps = [*range(0, 10**9, int(DT * 1e9)), *range(10**10, 10**10 + 9 * 10**8, int(DT * 1e9))]
+    assert [recovery.update(stamp, np.eye(4), Velocity(0.3, 0.0)) for stamp in stamps] == [None] * len(stamps)
+    assert recovery.update(10**10 + 10**9, np.eye(4), Velocity(0.3, 0.0)) is not None
