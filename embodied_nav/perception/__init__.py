@@ -1,31 +1,52 @@
-"""Back ends that turn a pair of keyframes into a semantic delta. Knows nothing of ROS and planning."""
+"""Perception back ends: turn a pair of keyframes into a semantic delta. Know nothing of ROS and planning."""
 
 from __future__ import annotations
 
-from ..errors import InputError
-from .backend import PerceptionBackend, PerceptionConfig, PerceptionError
-from .resilient import ResilientPerception
+from ..config import Config
+from ..registry import Registry
+from ..tables import PERCEPTION
+from .backend import (
+    CountsUsage,
+    KnowsInstances,
+    MergesSkipped,
+    PerceptionBackend,
+    PerceptionConfig,
+    PerceptionError,
+    Usage,
+)
+from .background import BackgroundPerception
+from .making import UnavailablePerception, make_resilient
+from .resilient import ResilienceConfig, ResilientPerception
 
-#: What :func:`create` knows.
-BACKENDS = ("simulator", "geometric")
+#: The registry of back ends. To add one, add an entry in ``tables.py``.
+BACKENDS: Registry[PerceptionBackend] = PERCEPTION
 
 
-def create(name: str, config: PerceptionConfig | None = None) -> PerceptionBackend:
-    """A back end by name.
+def create(name: str, settings: Config | None = None) -> PerceptionBackend:
+    """Creates a back end by name.
+
+    Args:
+        settings: an instance of the class that :data:`BACKENDS` names for it; None uses the defaults.
 
     Raises:
-        InputError: unknown name.
+        InputError: unknown name, or settings of another back end.
     """
-    config = config or PerceptionConfig()
-    if name == "simulator":
-        from .simulator import SimulatorPerception
-
-        return SimulatorPerception(config)
-    if name == "geometric":
-        from .geometric import GeometricPerception
-
-        return GeometricPerception(config)
-    raise InputError(f"unknown perception '{name}'; known: {', '.join(BACKENDS)}")
+    return BACKENDS.create(name, settings=settings)
 
 
-__all__ = ["BACKENDS", "PerceptionBackend", "PerceptionConfig", "PerceptionError", "ResilientPerception", "create"]
+__all__ = [
+    "BACKENDS",
+    "BackgroundPerception",
+    "CountsUsage",
+    "KnowsInstances",
+    "MergesSkipped",
+    "PerceptionBackend",
+    "PerceptionConfig",
+    "PerceptionError",
+    "ResilienceConfig",
+    "ResilientPerception",
+    "UnavailablePerception",
+    "Usage",
+    "create",
+    "make_resilient",
+]

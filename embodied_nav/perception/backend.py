@@ -1,11 +1,12 @@
-"""What every perception back end is, its settings and its failure. Knows nothing of any back end.
+"""The protocol of perception back ends, their shared settings and their error. Knows nothing of any back end.
 
-A back end looks at the previous and the current keyframe with the instruction and gives a ``SemanticDelta`` in words
-and fields (Embodied-R, sec. 3.2).
+A back end gets the previous and the current keyframe and the instruction, and returns a ``SemanticDelta`` with the
+changes in words and fields (Embodied-R, sec. 3.2).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -14,39 +15,77 @@ from ..frames import Keyframe, SemanticDelta
 
 
 class PerceptionError(RuntimeError):
-    """A back end cannot judge this keyframe (no depth, model down, nonsense); the next one may go well."""
+    """A back end cannot process this keyframe (no depth, model down, invalid answer); the next one may succeed."""
 
 
 @dataclass(frozen=True)
 class PerceptionConfig(Config):
-    """Settings that the back ends share."""
+    """Settings of reading depth and detecting changes, shared by all back ends that do so."""
 
     min_pixels: int = param(60, "pixels an object must have in an image 320 wide", unit="px", low=1, high=100000)
     min_depth: float = param(0.1, "nearest depth that is used", unit="m", low=0.0, high=5.0)
     max_depth: float = param(5.0, "farthest depth that is used", unit="m", low=0.5, high=50.0)
     moved_distance: float = param(0.3, "shift from which an object counts as moved", unit="m", low=0.05, high=5.0)
     gone_margin: float = param(0.15, "how far behind an object's place depth must lie", unit="m", low=0.02, high=2.0)
-    history: int = param(512, "objects remembered for what is new, gone and moved", low=1, high=100000)
-    timeout: float = param(10.0, "time after which an answer is late", unit="s", low=0.05, high=600.0)
-    retry_first: float = param(1.0, "wait after the first failure; doubles with each", unit="s", low=0.0, high=600.0)
-    retry_longest: float = param(60.0, "longest wait between retries", unit="s", low=0.0, high=3600.0)
-    wrong_labels: float = param(
-        0.0, "share of the detections of 'simulator' that get another label of the scene", low=0.0, high=1.0
-    )
-    missed: float = param(0.0, "share of the detections that 'simulator' leaves out", low=0.0, high=1.0)
-    noise_seed: int = param(0, "what wrong and missed detections are drawn from", low=0, high=2**31 - 1)
+
+
+@runtime_checkable
+class KnowsInstances(Protocol):
+    """A back end that reads the simulator's instance image and needs the meaning of its ids."""
+
+    def set_instances(self, instances: Mapping[int, tuple[str, str]]) -> None:
+        """Sets the meaning of the ids: ``{id: (category, colour)}``."""
+
+
+@dataclass
+class Usage:
+    """What a back end that asks a model has used since the start.
+
+    Attributes:
+        calls: requests sent, retries included.
+        prompt_tokens, answer_tokens: as the model counts them.
+        cost: by the prices in its settings.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    cost: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in all."""
+        return self.prompt_tokens + self.answer_tokens
+
+
+@runtime_checkable
+class CountsUsage(Protocol):
+    """A back end that counts what it uses."""
+
+    @property
+    def usage(self) -> Usage:
+        """Since the start."""
+
+
+@runtime_checkable
+class MergesSkipped(Protocol):
+    """A back end that compares a keyframe with the last one it was asked about, whatever was in between."""
+
+    def skip(self, keyframe: Keyframe) -> None:
+        """Notes a keyframe that it will not be asked about. May be called from any thread."""
 
 
 @runtime_checkable
 class PerceptionBackend(Protocol):
-    """Image pair -> what changed."""
+    """A back end: a pair of keyframes in, the changes out."""
 
-    #: Names the back end in reports.
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the back end in reports."""
 
     def perceive(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta:
-        """The current keyframe against the previous one (None for the first).
+        """Describes the current keyframe and its changes since the previous one (None for the first).
 
         Raises:
-            PerceptionError: this keyframe cannot be judged.
+            PerceptionError: this keyframe cannot be processed.
         """

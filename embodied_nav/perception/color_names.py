@@ -1,7 +1,7 @@
 """Colour names of pixels in a perceptual space (CIELAB, D65). Knows nothing of objects.
 
-A pixel takes the name of the nearest prototype; lightness weighs less than hue and chroma, so that shade and light
-change a name late. All 32^3 coarse colours are named once and looked up from then on.
+A pixel takes the name of the nearest prototype; lightness weighs less than hue and chroma, so that shade and
+light rarely change a name. The names of all 32^3 coarse colours are computed once, as a lookup table.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-COLOR_NAMES = (
-    "red", "green", "blue", "yellow", "orange", "purple", "pink", "brown", "black", "white", "gray", "turquoise",
-)  # fmt: skip
+from ..language import COLORS
 
 #: (L, a, b) prototypes of each name.
 _PROTOTYPES: dict[str, tuple[tuple[float, float, float], ...]] = {
@@ -34,7 +32,7 @@ _PROTOTYPES: dict[str, tuple[tuple[float, float, float], ...]] = {
     "turquoise": ((81, -44, 0), (54, -34, -6), (70, -34, -12), (42, -26, -8), (88, -32, -8), (64, -36, 6),
                   (30, -18, -6)),
 }  # fmt: skip
-#: Weight of a lightness difference against one in hue or chroma.
+#: Weight of a lightness difference relative to one in hue or chroma.
 _LIGHTNESS_WEIGHT = 0.6
 
 
@@ -58,7 +56,7 @@ def lab_from_rgb(rgb: np.ndarray) -> np.ndarray:
 
 
 def color_indices(rgb: np.ndarray) -> np.ndarray:
-    """Index into :data:`COLOR_NAMES` of each colour.
+    """Index into :data:`~embodied_nav.language.COLORS` of each colour.
 
     Args:
         rgb: ...x3 uint8.
@@ -76,12 +74,12 @@ def name_color(rgb: np.ndarray) -> np.ndarray | str:
     Args:
         rgb: ...x3 uint8.
     """
-    names = np.asarray(COLOR_NAMES)[color_indices(rgb)]
+    names = np.asarray(COLORS)[color_indices(rgb)]
     return str(names) if np.ndim(names) == 0 else names
 
 
 def dominant_color(rgb: np.ndarray) -> str:
-    """Name of what most of the pixels are; "" without pixels.
+    """The most frequent colour name of the pixels; "" without pixels.
 
     Achromatic names must win clearly: shade and glare turn part of a coloured thing black, gray or white.
 
@@ -90,9 +88,9 @@ def dominant_color(rgb: np.ndarray) -> str:
     """
     if not len(rgb):
         return ""
-    votes = np.bincount(color_indices(rgb).ravel(), minlength=len(COLOR_NAMES)).astype(np.float64)
-    votes[[COLOR_NAMES.index(name) for name in ("black", "white", "gray")]] *= 0.7
-    return COLOR_NAMES[int(votes.argmax())]
+    votes = np.bincount(color_indices(rgb).ravel(), minlength=len(COLORS)).astype(np.float64)
+    votes[[COLORS.index(name) for name in ("black", "white", "gray")]] *= 0.7
+    return COLORS[int(votes.argmax())]
 
 
 @lru_cache(maxsize=1)
@@ -103,7 +101,7 @@ def _table() -> np.ndarray:
     lab = lab_from_rgb(colors) * weight
     best = np.full(len(lab), np.inf)
     table = np.zeros(len(lab), np.uint8)
-    for index, name in enumerate(COLOR_NAMES):
+    for index, name in enumerate(COLORS):
         for prototype in _PROTOTYPES[name]:
             distance = ((lab - np.asarray(prototype) * weight) ** 2).sum(axis=1)
             table[distance < best] = index

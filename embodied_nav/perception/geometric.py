@@ -1,7 +1,7 @@
-"""Perception without a model: things that stand out by depth, with size, place and colour. Knows nothing of categories.
+"""Perception without a model: segments depth into objects with size, place and colour. Knows nothing of categories.
 
-Floor, ceiling and walls are taken away, level tops kept as ``surface``; what is connected in depth is an ``object``.
-New is what the previous keyframe did not see at that place, gone what the current one sees through.
+Removes floor, ceiling and walls; level tops become ``surface``, other connected regions of depth ``object``. An object
+is new if the previous keyframe did not see it at that place, and gone if the current depth passes through its place.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from . import surfaces
 from .backend import PerceptionConfig, PerceptionError
 from .color_names import dominant_color
+from .deltas import Changes, make_delta
+from .ground import Ground
 from .visibility import HERE, HIDDEN, OUTSIDE, THROUGH, visibility
-from .words import UP, action_words, describe
 
-#: Smallest largest edge (m) of a thing that is reported.
+#: Least size (m, longest edge) of a reported object.
 _SMALLEST = 0.08
-#: Height over the floor (m) up to which a thing is a thing and not part of the building.
+#: Objects that reach higher above the floor (m) are part of the building.
 _HIGHEST = 2.05
-#: Points kept of a thing to judge whether it is new or gone.
+#: Points kept per object to decide whether it is new or gone.
 _KEPT_POINTS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """Things of one keyframe: observations and their surface points (Nx3 float32, map)."""
+    """Objects of one keyframe: observations and their surface points (Nx3 float32, map)."""
 
     keyframe_id: int
     observations: tuple[ObjectObservation, ...]
@@ -36,44 +37,29 @@ class _Seen:
 
 
 class GeometricPerception:
-    """New and gone things between keyframes from depth and colour alone."""
+    """Objects, and which are new and gone between keyframes, from depth and colour alone."""
 
     name = "geometric"
 
     def __init__(self, config: PerceptionConfig | None = None) -> None:
         self.config = config or PerceptionConfig()
-        self._up = UP
-        self._floor: float | None = None
+        self._ground = Ground()
         self._seen: _Seen | None = None
 
     def perceive(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta:
-        """Things of the current keyframe and what changed against the previous one.
+        """Objects of the current keyframe and the changes since the previous one.
 
         Without depth only the action is known, and the delta says so.
         """
         if previous is None:
-            self._seen, self._floor, self._up = None, None, _first_up(current.frame.T_map_camera)
+            self._seen = None
+            self._ground.reset(current.frame.T_map_camera)
         before = self._things(previous) if previous is not None else None
         now = self._things(current)
-        new, gone, moved = self._changes(before, now, previous, current)
-        T = current.frame.T_map_camera
-        action = "stay" if previous is None else action_words(previous.frame.T_map_camera, T, self._up)
-        text, relevant = describe(
-            action, T, now.observations, new, gone, moved, instruction, first=previous is None, up=self._up
-        )
-        return SemanticDelta(
-            keyframe_id=current.id,
-            previous_id=-1 if previous is None else previous.id,
-            stamp=current.frame.stamp,
-            source=self.name,
-            action=action,
-            objects=now.observations,
-            new=new,
-            gone=gone,
-            moved=moved,
-            relevant=relevant,
-            text=text,
-            segments=now.segments if current.frame.depth is not None else None,
+        changes = self._changes(before, now, previous, current)
+        segments = now.segments if current.frame.depth is not None else None
+        return make_delta(
+            self.name, previous, current, instruction, now.observations, changes, segments, self._ground.up
         )
 
     def _things(self, keyframe: Keyframe) -> _Seen:
@@ -89,7 +75,7 @@ class GeometricPerception:
         grid = surfaces.make_grid(frame, self.config.min_depth, self.config.max_depth)
         classes = self._classes(grid, frame)
         least = self.config.min_pixels * (frame.camera.width / 320.0) ** 2 / grid.stride**2
-        labels, count = surfaces.components(grid, classes, self._up, max(4, round(least)))
+        labels, count = surfaces.components(grid, classes, self._ground.up, max(4, round(least)))
         colors = None if frame.color is None else _cell_colors(frame.color, grid.stride, labels.shape)
         observations, points, lut = [], [], np.zeros(count + 1, np.uint16)
         for k, cells in _cells_of(labels, count):
@@ -104,17 +90,9 @@ class GeometricPerception:
         return self._seen
 
     def _classes(self, grid: surfaces.Grid, frame: RGBDFrame) -> np.ndarray:
-        """Class of each cell; up and floor are learnt along the way and kept between keyframes."""
-        up = surfaces.estimate_up(grid, self._up)
-        if up is not None:
-            blended = up if self._floor is None else 0.7 * self._up + 0.3 * up
-            self._up = blended / np.linalg.norm(blended)
-        camera_height = float(frame.T_map_camera[:3, 3] @ self._up)
-        floor = surfaces.find_floor(grid, self._up, camera_height)
-        if floor is not None and (self._floor is None or floor < self._floor + 0.2):
-            # A much higher level is a table top in a view without floor; a lower one is the floor seen at last.
-            self._floor = floor
-        return surfaces.classify(grid, self._up, self._floor, camera_height)
+        """Class of each cell."""
+        camera_height = self._ground.update(grid, frame.T_map_camera)
+        return surfaces.classify(grid, self._ground.up, self._ground.floor, camera_height)
 
     def _observation(self, grid, colors, labels, k, cells, classes) -> ObjectObservation | None:
         points = grid.points.reshape(-1, 3)[cells]
@@ -135,13 +113,16 @@ class GeometricPerception:
         )
 
     def _is_structure(self, points: np.ndarray) -> bool:
-        """Whether something reaches as high as only walls, door frames and hanging things do."""
-        return self._floor is not None and float(np.percentile(points @ self._up, 95)) - self._floor > _HIGHEST
+        """Whether something reaches as high as only walls, door frames and hanging objects do."""
+        return (
+            self._ground.floor is not None
+            and float(np.percentile(points @ self._ground.up, 95)) - self._ground.floor > _HIGHEST
+        )
 
-    def _changes(self, before: _Seen | None, now: _Seen, previous: Keyframe | None, current: Keyframe):
-        """What is new, gone and moved (a gone thing that appears elsewhere in its size and colour)."""
-        if before is None or previous.frame.depth is None or current.frame.depth is None:
-            return now.observations, (), ()
+    def _changes(self, before: _Seen | None, now: _Seen, previous: Keyframe | None, current: Keyframe) -> Changes:
+        """New, gone and moved objects (moved: a gone object that appears elsewhere with the same size and colour)."""
+        if before is None or previous is None or previous.frame.depth is None or current.frame.depth is None:
+            return Changes(now.observations, (), ())
         margin = self.config.gone_margin
         new, appeared = [], []
         for observation, points in zip(now.observations, now.points, strict=True):
@@ -164,13 +145,7 @@ class GeometricPerception:
                     pile.remove(match)
                 gone.remove(old)
                 moved.append(match)
-        return tuple(new), tuple(gone), tuple(moved)
-
-
-def _first_up(T_map_camera: np.ndarray) -> np.ndarray:
-    """Where to look for up: the map's z, or in a map that starts anywhere (a handheld recording) the image's top."""
-    top = -np.asarray(T_map_camera, dtype=np.float64)[:3, 1]
-    return UP if top[2] > 0.3 else top
+        return Changes(tuple(new), tuple(gone), tuple(moved))
 
 
 def _alike(a: ObjectObservation, b: ObjectObservation, distance: float) -> bool:
@@ -189,7 +164,7 @@ def _cells_of(labels: np.ndarray, count: int):
 
 
 def _inner(labels: np.ndarray, k: int, v: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cells whose neighbours belong to the same thing: colour there is not mixed with what is behind."""
+    """Cells (v, u) whose neighbours belong to the same object: their colour is not mixed with the background's."""
     h, w = labels.shape
     same = np.ones(len(v), bool)
     for dv, du in ((0, 1), (0, -1), (1, 0), (-1, 0)):
@@ -206,9 +181,10 @@ def _cell_colors(color: np.ndarray, stride: int, shape: tuple[int, int]) -> np.n
 
 
 def _upsampled(labels: np.ndarray, frame: RGBDFrame, stride: int) -> np.ndarray:
-    """Cell labels at full size, only where depth is valid."""
+    """Cell labels at full image size, only where depth is valid."""
     full = np.zeros((frame.camera.height, frame.camera.width), np.uint16)
     h, w = labels.shape[0] * stride, labels.shape[1] * stride
     full[:h, :w] = np.repeat(np.repeat(labels, stride, axis=0), stride, axis=1)
-    full[~(frame.depth > 0)] = 0
+    if frame.depth is not None:
+        full[~(frame.depth > 0)] = 0
     return full

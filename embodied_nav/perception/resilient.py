@@ -1,6 +1,6 @@
-"""Keeps an unreliable back end from stopping the agent: timeouts, retries with backoff, geometry meanwhile.
+"""Wraps an unreliable back end: time-outs, retries with back-off, a geometric fallback. Knows nothing of the back end.
 
-Knows nothing of what the back end is; a failure, a late answer and a senseless one are all the same to it.
+An error, a late answer and an invalid one are handled alike.
 """
 
 from __future__ import annotations
@@ -10,26 +10,40 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from ..config import Config, param
 from ..frames import Keyframe, ObjectObservation, SemanticDelta
-from .backend import PerceptionBackend, PerceptionConfig
+from .backend import MergesSkipped, PerceptionBackend
 from .words import ACTIONS
 
-#: Longest text that is believed (characters), and farthest object (m).
+#: Longest valid text (characters), and distance of the farthest valid object (m).
 _LONGEST_TEXT, _FARTHEST = 8000, 100.0
 
 
-class ResilientPerception:
-    """A back end with a fallback that speaks, marked stale, whenever the first one does not answer well and in time.
+@dataclass(frozen=True)
+class ResilienceConfig(Config):
+    """Time-out of a back end, back-off after failures, and what takes its place."""
 
-    While a late call still runs no other is made. After k failures in a row the back end is left alone for
+    timeout: float = param(10.0, "time after which an answer is late", unit="s", low=0.05, high=600.0)
+    retry_first: float = param(1.0, "wait after the first failure; doubles with each", unit="s", low=0.0, high=600.0)
+    fallback: str = param(
+        "geometric", "in place of a back end that cannot be made; none: that is an error", choices=("geometric", "none")
+    )
+    retry_longest: float = param(60.0, "longest wait between retries", unit="s", low=0.0, high=3600.0)
+
+
+class ResilientPerception:
+    """A back end with a fallback whose answer, marked stale, is used when the back end gives no valid answer in time.
+
+    No new call is made while a late one still runs. After k consecutive failures the back end is not called for
     ``retry_first * 2**(k - 1)`` seconds, at most ``retry_longest``.
 
     Attributes:
-        counts: keyframes by how they went: ``good``, ``error``, ``late``, ``nonsense``, ``waiting`` (not asked).
-        failures: failures in a row.
+        counts: keyframes by outcome: ``good``, ``error``, ``late``, ``nonsense`` (invalid), ``waiting`` (not called).
+        failures: consecutive failures.
         last_error: the last failure in words, for diagnostics.
     """
 
@@ -38,23 +52,23 @@ class ResilientPerception:
         backend: PerceptionBackend,
         timeout: float | None = None,
         fallback: PerceptionBackend | None = None,
-        config: PerceptionConfig | None = None,
+        config: ResilienceConfig | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
             backend: the one that may fail.
-            timeout: seconds; None takes the config's.
-            fallback: must not fail; None is ``geometric``.
-            clock: seconds, steady; waits between retries are measured with it.
+            timeout: seconds; None uses the config's.
+            fallback: must not fail; None is ``geometric`` with its default settings.
+            clock: monotonic, seconds; measures the back-off.
         """
-        self.config = config or PerceptionConfig()
+        self.config = config or ResilienceConfig()
         self.backend = backend
         self.timeout = self.config.timeout if timeout is None else timeout
         if fallback is None:
             from .geometric import GeometricPerception
 
-            fallback = GeometricPerception(self.config)
+            fallback = GeometricPerception()
         self.fallback = fallback
         self.counts: Counter[str] = Counter()
         self.failures = 0
@@ -69,25 +83,35 @@ class ResilientPerception:
         return self.backend.name
 
     def perceive(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta:
-        """The back end's delta, or the fallback's with ``stale`` set; never raises for the back end's sake."""
-        delta = self._ask(previous, current, instruction)
+        """The back end's delta, or the fallback's with ``stale`` set; never raises because of the back end."""
+        delta = self.ask(previous, current, instruction)
         if delta is not None:
             return delta
         return dataclasses.replace(self.fallback.perceive(previous, current, instruction), stale=True)
 
-    def _ask(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta | None:
+    def skip(self, keyframe: Keyframe) -> None:
+        """Tells the back end of a keyframe that it will not be asked about, where it wants to know."""
+        if isinstance(self.backend, MergesSkipped):
+            self.backend.skip(keyframe)
+
+    def ask(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta | None:
+        """The back end's delta; None where it gave no valid one in time, or was not asked."""
         if self._clock() < self._retry_at or (self._call is not None and not self._call.done.is_set()):
             self.counts["waiting"] += 1
+            self.skip(current)
             return None
         self._call = call = _Call(self.backend, previous, current, instruction)
         if not call.done.wait(self.timeout):
-            return self._failed("late", f"no answer within {self.timeout:g} s")
+            self._failed("late", f"no answer within {self.timeout:g} s")
+            return None
         self._call = None
         if call.error is not None:
-            return self._failed("error", f"{type(call.error).__name__}: {call.error}")
+            self._failed("error", f"{type(call.error).__name__}: {call.error}")
+            return None
         fault = find_nonsense(call.delta, current)
         if fault:
-            return self._failed("nonsense", fault)
+            self._failed("nonsense", fault)
+            return None
         self.counts["good"] += 1
         self.failures = 0
         return call.delta
@@ -112,14 +136,14 @@ class _Call:
     def _run(self, backend: PerceptionBackend, *arguments) -> None:
         try:
             self.delta = backend.perceive(*arguments)
-        except Exception as error:  # whatever a model, a driver or a server throws
+        except Exception as error:  # a model, driver or server may raise anything
             self.error = error
         finally:
             self.done.set()
 
 
 def find_nonsense(delta: object, current: Keyframe) -> str:
-    """What makes a delta unbelievable for this keyframe, in words; "" where nothing does."""
+    """Why a delta is invalid for this keyframe, in words; "" if it is valid."""
     if not isinstance(delta, SemanticDelta):
         return f"gave {type(delta).__name__} instead of a SemanticDelta"
     if delta.keyframe_id != current.id:

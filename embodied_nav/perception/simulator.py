@@ -1,8 +1,8 @@
-"""Perception by the simulator's instance ids: named things without a model, for development. Knows no simulator.
+"""Perception from the simulator's instance ids: named objects without a model, for development. Knows no simulator.
 
-It sees only what the frame's instance image and depth show; labels and colours come from a table of ids. By
-configuration it errs like a detector does: other labels, detections left out, drawn anew for every keyframe and
-the same in every run. Reports name it as what it is: ``simulator``.
+It uses only the frame's instance image and depth, and a table of ids for labels and colours. It can be set to err like
+a detector, with wrong labels and missed detections, drawn per keyframe and the same in every run. Reports name it
+``simulator``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,28 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from ..config import param
 from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from .backend import PerceptionConfig, PerceptionError
+from .deltas import Changes, make_delta
 from .visibility import HERE, OUTSIDE, THROUGH, visibility
-from .words import action_words, describe
 
-#: Surface points kept of each remembered object, for the test of what was seen through.
+#: Surface points kept per object, to test whether later depth passes through them.
 _KEPT_POINTS = 96
-#: Points of an object used for its percentiles.
+#: Largest number of an object's points used for its percentiles.
 _MOST_POINTS = 2048
+
+
+@dataclass(frozen=True)
+class SimulatorPerceptionConfig(PerceptionConfig):
+    """Settings of ``simulator``; by default it makes no errors."""
+
+    history: int = param(512, "objects remembered for what is new, gone and moved", low=1, high=100000)
+    wrong_labels: float = param(
+        0.0, "share of the detections of 'simulator' that get another label of the scene", low=0.0, high=1.0
+    )
+    missed: float = param(0.0, "share of the detections that 'simulator' leaves out", low=0.0, high=1.0)
+    noise_seed: int = param(0, "what wrong and missed detections are drawn from", low=0, high=2**31 - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,27 +45,27 @@ class _Remembered:
 
 
 class SimulatorPerception:
-    """Instance ids to objects, with what is new, gone and moved against all earlier keyframes.
+    """Turns instance ids into objects, and finds those new, gone and moved against all earlier keyframes.
 
     A previous keyframe of None starts a new history.
     """
 
     name = "simulator"
 
-    def __init__(self, config: PerceptionConfig | None = None) -> None:
-        self.config = config or PerceptionConfig()
+    def __init__(self, config: SimulatorPerceptionConfig | None = None) -> None:
+        self.config = config or SimulatorPerceptionConfig()
         self._names: dict[int, tuple[str, str]] = {}
         self._labels: list[str] = []
         self._history: OrderedDict[int, _Remembered] = OrderedDict()
 
     def set_instances(self, instances: Mapping[int, tuple[str, str]]) -> None:
-        """Sets what each instance id is: ``{id: (category, colour)}``; ids that are not in it are not reported."""
+        """Sets the meaning of each instance id: ``{id: (category, colour)}``; other ids are not reported."""
         self._names = {int(i): (str(label), str(color)) for i, (label, color) in instances.items() if int(i) > 0}
         self._labels = sorted({label for label, _ in self._names.values()})
         self._history.clear()
 
     def perceive(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta:
-        """Objects of the current keyframe and what changed.
+        """Objects of the current keyframe and the changes.
 
         Raises:
             PerceptionError: the frame has no instance ids or no depth, or their sizes differ.
@@ -61,29 +74,12 @@ class SimulatorPerception:
         if previous is None:
             self._history.clear()
         seen, segments = self._observe(frame)
-        new = [o for i, (o, _) in seen.items() if i not in self._history]
-        moved = [o for i, (o, _) in seen.items() if i in self._history and self._has_moved(i, o, frame)]
-        gone = self._gone(seen, frame)
+        new = tuple(o for i, (o, _) in seen.items() if i not in self._history)
+        moved = tuple(o for i, (o, _) in seen.items() if i in self._history and self._has_moved(i, o, frame))
+        gone = tuple(self._gone(seen, frame))
         self._remember(seen)
-        objects = tuple(o for o, _ in seen.values())
-        action = "stay" if previous is None else action_words(previous.frame.T_map_camera, frame.T_map_camera)
-        text, relevant = describe(
-            action, frame.T_map_camera, objects, new, gone, moved, instruction, first=previous is None
-        )
-        return SemanticDelta(
-            keyframe_id=current.id,
-            previous_id=-1 if previous is None else previous.id,
-            stamp=frame.stamp,
-            source=self.name,
-            action=action,
-            objects=objects,
-            new=tuple(new),
-            gone=tuple(gone),
-            moved=tuple(moved),
-            relevant=relevant,
-            text=text,
-            segments=segments,
-        )
+        objects = [o for o, _ in seen.values()]
+        return make_delta(self.name, previous, current, instruction, objects, Changes(new, gone, moved), segments)
 
     def _observe(self, frame: RGBDFrame) -> tuple[dict[int, tuple[ObjectObservation, np.ndarray]], np.ndarray]:
         """Named instances with enough pixels (id -> observation, its points), and the segments image."""
@@ -123,7 +119,7 @@ class SimulatorPerception:
         return seen, segments
 
     def _detected_as(self, instance: int, stamp: int) -> tuple[str, str] | None:
-        """(label, colour) that this detection gets; None where it is missed."""
+        """(label, colour) of this detection; None if it is missed."""
         label, color = self._names[instance]
         if not (self.config.missed or self.config.wrong_labels):
             return label, color
@@ -140,7 +136,7 @@ class SimulatorPerception:
         self, name: tuple[str, str], points: np.ndarray, pixels: int, least: float, box
     ) -> ObjectObservation:
         sample = points[:: max(1, len(points) // _MOST_POINTS)]
-        # Pixels at the silhouette carry depth of what is behind: the outer 3% on each side are left out.
+        # Pixels at the silhouette may have the background's depth: drop the outer 3% on each side.
         low, high = np.percentile(sample, (3.0, 97.0), axis=0).astype(np.float64)
         return ObjectObservation(
             label=name[0],
@@ -152,12 +148,13 @@ class SimulatorPerception:
         )
 
     def _has_moved(self, instance: int, observation: ObjectObservation, frame: RGBDFrame) -> bool:
-        """Seen elsewhere, and its old place is seen through: another part of a large thing has not moved."""
+        """Whether it is seen elsewhere and depth passes through its old place (not just another part of it in view)."""
         before = self._history[instance]
         shift = float(np.linalg.norm(observation.position - before.observation.position))
         return shift > self.config.moved_distance and self._left_its_place(before, frame)
 
     def _gone(self, seen: Mapping[int, object], frame: RGBDFrame) -> list[ObjectObservation]:
+        assert frame.instance_ids is not None
         visible = set(np.unique(frame.instance_ids[::2, ::2]).tolist())
         gone = []
         for instance, before in list(self._history.items()):
@@ -168,7 +165,7 @@ class SimulatorPerception:
         return gone
 
     def _left_its_place(self, before: _Remembered, frame: RGBDFrame) -> bool:
-        """Most of the surface that was seen is in view, and nearly all of that is seen through."""
+        """Whether most of its stored surface is in view, and depth passes through nearly all of that."""
         verdict = visibility(before.surface, frame, self.config.gone_margin)
         through, judged = (verdict == THROUGH).sum(), ((verdict == THROUGH) | (verdict == HERE)).sum()
         return bool((verdict != OUTSIDE).mean() >= 0.6 and judged >= 0.4 * len(verdict) and through >= 0.8 * judged)
@@ -184,7 +181,7 @@ class SimulatorPerception:
 
 @njit(cache=True, nogil=True)
 def _gather(ids, depth, k, T, slots, count, min_depth, max_depth):
-    """Pixels and boxes of each slot, and its points in map one slot after the other (offsets tell where)."""
+    """Pixel count and box of each slot, and its points in map, concatenated slot by slot with offsets."""
     height, width = ids.shape
     pixels = np.zeros(count, np.int64)
     offsets = np.zeros(count + 1, np.int64)

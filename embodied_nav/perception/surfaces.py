@@ -1,7 +1,7 @@
-"""Cuts a depth image into floor, ceiling, walls, level tops and connected things. Knows nothing of colours and words.
+"""Segments depth into floor, ceiling, walls, level tops and connected objects. Knows nothing of colours and words.
 
-The up direction is found from the level surfaces in view, starting from a guess, so that a map that nobody levelled (a
-handheld recording) works too. Everything happens on a grid of cells, blocks of pixels.
+The up direction is estimated from the level surfaces in view, starting from a guess, so that maps that are not
+gravity-aligned (a handheld recording) work, too. All work is done on a grid of cells, which are blocks of pixels.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ..frames import RGBDFrame
 
 #: Cells per image width.
 GRID_WIDTH = 160
-#: Classes of cells; tops (level surfaces above the floor) count up from TOP.
+#: Classes of cells; tops (level surfaces above the floor) are numbered from TOP.
 INVALID, THING, FLOOR, CEILING, WALL, TOP = 0, 1, 2, 3, 4, 5
-#: Degrees around the guess in which the true up is searched.
+#: Angle (degrees) around the guess in which up is searched.
 _LARGEST_TILT = 45.0
 
 
@@ -26,11 +26,11 @@ class Grid:
     """Cells of one depth image.
 
     Attributes:
-        stride: pixels a cell edge.
-        depth: hxw float32 m, NaN invalid, block means of the nearest surface of each block.
+        stride: edge of a cell in pixels.
+        depth: hxw float32 m, NaN invalid, mean depth of the nearest surface in each block.
         points: hxwx3 float32, map.
-        normals: hxwx3 float32, map, towards the camera; NaN where depth breaks.
-        area: hxw float32, m^2 of surface in a cell, seen frontally.
+        normals: hxwx3 float32, map, towards the camera; NaN at depth discontinuities.
+        area: hxw float32, m^2 that a cell covers on a surface perpendicular to the ray.
     """
 
     stride: int
@@ -55,7 +55,7 @@ def make_grid(frame: RGBDFrame, min_depth: float, max_depth: float) -> Grid:
 
 
 def estimate_up(grid: Grid, prior: np.ndarray) -> np.ndarray | None:
-    """Unit up direction (3,) in map: the densest bundle of normals within 45 degrees of ``prior``; None if too thin."""
+    """Unit up direction (3,) in map: the densest cluster of normals within 45 degrees of ``prior``; None if too few."""
     normals = grid.normals.reshape(-1, 3)
     weight = grid.area.ravel()
     near = normals @ prior.astype(np.float32) > np.cos(np.radians(_LARGEST_TILT))
@@ -74,10 +74,10 @@ def estimate_up(grid: Grid, prior: np.ndarray) -> np.ndarray | None:
 
 
 def find_floor(grid: Grid, up: np.ndarray, camera_height: float) -> float | None:
-    """Height (m along up) of the lowest level surface, or None where there is none that can be the floor.
+    """Height (m along up) of the lowest level surface, or None if none can be the floor.
 
-    It has at least 0.1 m^2, lies 0.3 m or more below the camera, and next to nothing is seen below it (a table top is
-    the lowest level surface of many a view).
+    The floor has at least 0.1 m^2, is 0.3 m or more below the camera, and almost nothing is visible below it (in many
+    views the lowest level surface is a table top).
     """
     height, level = _heights(grid, up)
     chosen = level & (height < camera_height - 0.3)
@@ -109,12 +109,12 @@ def classify(grid: Grid, up: np.ndarray, floor: float | None, camera_height: flo
 
 
 def components(grid: Grid, classes: np.ndarray, up: np.ndarray, min_cells: int) -> tuple[np.ndarray, int]:
-    """Connected cells of one class (things and tops) without a break in depth; a top owns what it rests on.
+    """Connected cells of one class (objects and tops) without a depth discontinuity; a top is merged with its support.
 
-    So a table is one thing with its legs, and what stands on it is another.
+    So a table with its legs is one object, and what stands on it another.
 
     Returns:
-        hxw int32, 0 is nothing, 1..n (some may have no cell); and n.
+        hxw int32, 0 is background, 1..n (some may have no cell); and n.
     """
     labels, count = _components(grid.depth, classes, int(min_cells))
     is_top = np.zeros(count + 1, bool)
@@ -131,12 +131,12 @@ def components(grid: Grid, classes: np.ndarray, up: np.ndarray, min_cells: int) 
 
 
 def _heights(grid: Grid, up: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Height of each cell and whether it is level and looks up."""
+    """Height of each cell, and whether it is level and faces up."""
     return grid.points @ up.astype(np.float32), grid.normals @ up.astype(np.float32) > 0.9
 
 
 def _height_peaks(height: np.ndarray, area: np.ndarray, least: float) -> list[float]:
-    """Heights (m) at which at least ``least`` m^2 lie within some centimetres, largest area first."""
+    """Heights (m) with at least ``least`` m^2 of surface within some centimetres, largest area first."""
     if len(height) < 10:
         return []
     low = float(height.min())
@@ -151,7 +151,7 @@ def _height_peaks(height: np.ndarray, area: np.ndarray, least: float) -> list[fl
 
 
 def _mark_walls(grid: Grid, up: np.ndarray, floor: float | None, height: np.ndarray, classes: np.ndarray) -> None:
-    """Marks upright planes that are walls by their height, their width and what is behind them."""
+    """Marks vertical planes that are walls, judged by height, width and what is visible behind them."""
     open_cells = classes == THING
     for _ in range(6):
         upright = open_cells & (np.abs(grid.normals @ up.astype(np.float32)) < 0.25)
@@ -168,7 +168,7 @@ def _mark_walls(grid: Grid, up: np.ndarray, floor: float | None, height: np.ndar
         wall = _is_wall(grid, up, normal, distance, height, mine, floor)
         if wall:
             classes[near] = WALL
-        # What was judged is not found again; what is no wall stays a thing.
+        # Do not find the same cells again; what is not a wall stays an object.
         open_cells &= ~(near if wall else mine)
 
 
@@ -180,17 +180,17 @@ def _is_wall(grid, up, normal, distance, height, mine, floor) -> bool:
     top = high - floor if floor is not None else high - low
     if high - low < 0.3:
         return False
-    if top > 2.1:  # nothing but walls and their door frames is as high
+    if top > 2.1:  # only walls and their door frames are this high
         return True
-    # A partition has rooms behind it, seen through its doors; its upper end leaves the view.
+    # A partition has rooms behind it, visible through its doors; its upper edge is out of view.
     if width > 1.2 and top > 1.25 and mine[:3].any():
         return True
-    # Looking down one sees no wall's upper end: then only a wide plane with nothing at all behind it is a wall.
+    # Looking down, no wall's upper edge is visible: then only a wide plane with nothing behind it is a wall.
     return bool((width > 0.8 and top > 1.25 and behind < 0.06) or (width > 1.2 and behind < 0.005))
 
 
 def _upright_plane(grid: Grid, up: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The largest upright plane (unit normal, offset) by a vote over bearing (5 degrees) and offset (5 cm)."""
+    """The largest vertical plane (unit normal, offset) by voting over bearing (5 degrees) and offset (5 cm)."""
     if chosen.sum() < 100:
         return None
     east = np.cross(up, [0.0, 0.0, 1.0] if abs(up[2]) < 0.9 else [0.0, 1.0, 0.0])
@@ -218,7 +218,7 @@ def _upright_plane(grid: Grid, up: np.ndarray, chosen: np.ndarray) -> tuple[np.n
 
 @njit(cache=True, nogil=True)
 def _block_depth(depth, stride, low, high):
-    """Mean of the nearest surface in each block: depth within 4% of the block's lower quartile-like minimum."""
+    """Mean depth of each block's nearest surface (within 4% + 1 cm of the minimum); NaN if under half are valid."""
     h, w = depth.shape[0] // stride, depth.shape[1] // stride
     out = np.full((h, w), np.nan, np.float32)
     for i in range(h):
@@ -247,7 +247,7 @@ def _block_depth(depth, stride, low, high):
 
 @njit(cache=True, nogil=True)
 def _joined(a, b, c):
-    """Whether three depths in a row are one surface: close, or on a line in inverse depth as a slanted plane is."""
+    """Whether three depths in a row are one surface: close, or linear in inverse depth as on a slanted plane."""
     if abs(c - a) < 0.05 * a + 0.02:
         return True
     return abs(c - a) < 0.3 * a and abs(1.0 / a - 2.0 / b + 1.0 / c) < 0.01 / b
@@ -255,7 +255,7 @@ def _joined(a, b, c):
 
 @njit(cache=True, nogil=True)
 def _continues(depth, i, j, di, dj):
-    """Whether the surface at (i, j) goes on into the neighbour at (i + di, j + dj)."""
+    """Whether the surface at (i, j) continues to the neighbour at (i + di, j + dj)."""
     h, w = depth.shape
     a, b = depth[i, j], depth[i + di, j + dj]
     gap = abs(b - a)
@@ -263,7 +263,7 @@ def _continues(depth, i, j, di, dj):
         return True
     if not gap < 0.2 * a:
         return False
-    # A slanted plane: inverse depth goes on in a line from before the step or into what comes after it.
+    # A slanted plane: inverse depth is linear with the cell before the step or with the cell after it.
     i0, j0, i1, j1 = i - di, j - dj, i + 2 * di, j + 2 * dj
     line = 0 <= i0 < h and 0 <= j0 < w and abs(1.0 / depth[i0, j0] - 2.0 / a + 1.0 / b) < 0.01 / a
     return line or (0 <= i1 < h and 0 <= j1 < w and abs(1.0 / a - 2.0 / b + 1.0 / depth[i1, j1]) < 0.01 / b)
@@ -271,7 +271,7 @@ def _continues(depth, i, j, di, dj):
 
 @njit(cache=True, nogil=True)
 def _normals(points, depth, eye):
-    """Normals from differences over two cells to each side, towards the eye; NaN at breaks of depth."""
+    """Normals from differences over two cells to each side, facing ``eye``; NaN at depth discontinuities."""
     h, w = depth.shape
     out = np.full((h, w, 3), np.nan, np.float32)
     a = np.empty(3, np.float64)
@@ -309,7 +309,7 @@ def _normals(points, depth, eye):
 
 
 def _contacts(depth: np.ndarray, labels: np.ndarray, is_top: np.ndarray) -> list[tuple[int, int]]:
-    """(top, thing) labels that touch in at least three cells without a break in depth."""
+    """(top, object) labels that touch in at least three cells without a depth discontinuity."""
     pairs = []
     for a, b, za, zb in (
         (labels[1:], labels[:-1], depth[1:], depth[:-1]),
@@ -325,6 +325,10 @@ def _contacts(depth: np.ndarray, labels: np.ndarray, is_top: np.ndarray) -> list
 
 @njit(cache=True, nogil=True)
 def _components(depth, classes, min_cells):
+    """Kernel of :func:`components`: labels hxw int32 and their count, without merging tops and supports.
+
+    ``depth``: hxw float32. ``classes``: hxw int32. Components smaller than ``min_cells`` become 0.
+    """
     h, w = depth.shape
     labels = np.zeros((h, w), np.int32)
     stack = np.empty((h * w, 2), np.int32)

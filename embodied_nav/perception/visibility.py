@@ -1,4 +1,4 @@
-"""Whether places in the map are seen, hidden or seen through in a depth image. Knows nothing of objects."""
+"""Whether map points are visible, occluded or free space in a depth image. Knows nothing of objects."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ OUTSIDE, HERE, HIDDEN, THROUGH = 0, 1, 2, 3
 
 
 def visibility(points: np.ndarray, frame: RGBDFrame, margin: float = 0.15, radius: int = 1) -> np.ndarray:
-    """What a frame says of each point.
+    """Classifies each point against a frame's depth.
 
     Args:
         points: Nx3 float, map.
         frame: with depth.
-        margin: m (or 5% of the depth where that is more) by which depths must differ to be different surfaces.
-        radius: the neighbourhood (px) in which a matching surface is looked for, so that thin things are not
-            seen through because of rounding.
+        margin: m (at least 5% of the depth) by which depths of different surfaces differ.
+        radius: neighbourhood (px) in which a matching surface is searched, so that rounding does not make thin objects
+            count as free space.
 
     Returns:
-        N int8: ``OUTSIDE`` of the view or without depth, ``HERE`` (a surface is where the point is), ``HIDDEN`` by
-        something nearer, ``THROUGH`` (all depth around is clearly behind the point).
+        N int8: ``OUTSIDE`` (out of view or without depth), ``HERE`` (a surface is at the point), ``HIDDEN`` (occluded),
+        ``THROUGH`` (all depth around is clearly behind the point).
     """
     camera = frame.camera
     k = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
@@ -40,6 +40,7 @@ def visibility(points: np.ndarray, frame: RGBDFrame, margin: float = 0.15, radiu
 
 @njit(cache=True, nogil=True)
 def _visibility(points, depth, k, T, margin, radius):
+    """Kernel of :func:`visibility`: ``T`` camera from map, ``k`` fx, fy, cx, cy; N int8 verdicts."""
     height, width = depth.shape
     verdict = np.zeros(len(points), np.int8)
     for i in range(len(points)):

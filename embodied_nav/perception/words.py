@@ -1,4 +1,4 @@
-"""Motion, places and changes in words, and what of them concerns an instruction. Knows nothing of pixels.
+"""Describes motion, places and changes in words, and selects what concerns an instruction. Knows nothing of pixels.
 
 The form is Embodied-R's: ``After {action}, Observe: {new spatial information}; {what concerns the instruction}``.
 """
@@ -6,14 +6,13 @@ The form is Embodied-R's: ``After {action}, Observe: {new spatial information}; 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from ..frames import ObjectObservation
-from .color_names import COLOR_NAMES
+from ..language.matching import colors_in, names_thing
 
 #: Embodied-R's ten actions, and ``stay``.
 ACTIONS = (
@@ -21,44 +20,53 @@ ACTIONS = (
     "rotate left", "rotate right", "tilt up", "tilt down", "stay",
 )  # fmt: skip
 
-#: Other words for a label.
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "sofa": ("couch", "settee", "loveseat"),
-    "armchair": ("easy chair", "recliner"),
-    "tv": ("television", "tv set", "telly"),
-    "refrigerator": ("fridge", "freezer"),
-    "oven": ("stove", "cooker", "range"),
-    "plant": ("potted plant", "houseplant", "flower"),
-    "bookshelf": ("bookcase", "book shelf"),
-    "wardrobe": ("closet",),
-    "nightstand": ("bedside table", "night table"),
-    "dresser": ("chest of drawers",),
-    "toilet": ("wc", "lavatory"),
-    "sink": ("washbasin", "basin"),
-    "bathtub": ("bath", "tub"),
-    "lamp": ("light", "floor lamp"),
-    "rug": ("carpet", "mat"),
-    "trash can": ("bin", "garbage can", "waste basket"),
-    "washing machine": ("washer",),
-    "desk": ("writing table",),
-    "picture": ("painting",),
-    "gray": ("grey",),
-    "turquoise": ("teal", "cyan", "aqua"),
-    "purple": ("violet", "lilac"),
-    "brown": ("tan", "beige"),
-}
-
-#: Labels of things without a category.
+#: Labels of objects without a category.
 NAMELESS = ("object", "surface")
 
 #: Up in a map that follows REP-103.
 UP = np.array([0.0, 0.0, 1.0])
-#: Motion (m, rad) below which the camera stayed.
+#: Motion (m, rad) below which the action is ``stay``.
 _STAY = (0.03, 0.03)
 
 
 def action_words(T_map_previous: np.ndarray, T_map_current: np.ndarray, up: np.ndarray = UP) -> str:
-    """The camera's motion as the one of :data:`ACTIONS` that says most of it; ``up`` is a direction in map."""
+    """The dominant one of :data:`ACTIONS` in the camera's motion; ``up`` is a direction in map."""
+    # One radian counts as much as one metre: both change about half of the view.
+    amount, positive, negative, least = max(_moves(T_map_previous, T_map_current, up), key=lambda m: abs(m[0]))
+    if not abs(amount) > least:
+        return "stay"
+    return positive if amount > 0 else negative
+
+
+def motion_words(poses: Sequence[np.ndarray], up: np.ndarray = UP) -> str:
+    """The camera's way through some poses with its measures: "rotate left 31 degrees, then move forward 0.60 m".
+
+    Args:
+        poses: at least two 4x4, map from optical frame, in order.
+        up: direction in map.
+    """
+    steps = [_step_words(a, b, up) for a, b in pairwise(poses)]
+    return ", then ".join(step for step in steps if step) or "stay"
+
+
+def _step_words(T_map_previous: np.ndarray, T_map_current: np.ndarray, up: np.ndarray) -> str:
+    """All motions between two poses, the largest first; "" for none."""
+    moves = sorted(_moves(T_map_previous, T_map_current, up), key=lambda m: -abs(m[0]))
+    return " and ".join(
+        f"{positive if amount > 0 else negative} {_measure(abs(amount), positive)}"
+        for amount, positive, negative, least in moves
+        if abs(amount) > least
+    )
+
+
+def _measure(amount: float, action: str) -> str:
+    return f"{amount:.2f} m" if action.startswith("move") else f"{math.degrees(amount):.0f} degrees"
+
+
+def _moves(
+    T_map_previous: np.ndarray, T_map_current: np.ndarray, up: np.ndarray
+) -> tuple[tuple[float, str, str, float], ...]:
+    """(amount in m or rad, action if positive, action if negative, least amount that counts) of each kind of motion."""
     level = _levelling(up)
     T_map_previous, T_map_current = level @ T_map_previous, level @ T_map_current
     heading = _heading(T_map_previous)
@@ -67,18 +75,13 @@ def action_words(T_map_previous: np.ndarray, T_map_current: np.ndarray, up: np.n
     turn = _heading(T_map_current)
     yaw = math.atan2(heading[0] * turn[1] - heading[1] * turn[0], float(heading @ turn))
     tilt = _elevation(T_map_current) - _elevation(T_map_previous)
-    moves = (
+    return (
         (float(heading @ shift[:2]), "move forward", "move backward", _STAY[0]),
         (float(left @ shift[:2]), "move left", "move right", _STAY[0]),
         (float(shift[2]), "move up", "move down", _STAY[0]),
         (yaw, "rotate left", "rotate right", _STAY[1]),
         (tilt, "tilt up", "tilt down", _STAY[1]),
     )
-    # One radian weighs as much as one metre: both change about half of what a camera sees.
-    amount, positive, negative, least = max(moves, key=lambda m: abs(m[0]))
-    if not abs(amount) > least:
-        return "stay"
-    return positive if amount > 0 else negative
 
 
 def place_words(T_map_camera: np.ndarray, position: np.ndarray, up: np.ndarray = UP) -> str:
@@ -103,7 +106,7 @@ def place_words(T_map_camera: np.ndarray, position: np.ndarray, up: np.ndarray =
 
 
 def thing_words(observation: ObjectObservation) -> str:
-    """What a thing is called: its name, and its size where the label says no more than that it is a thing."""
+    """What an object is called: its name, and its size too if it has no category."""
     if observation.label not in NAMELESS:
         return observation.name
     edge = float(np.max(observation.extent))
@@ -124,7 +127,7 @@ def describe(
     up: np.ndarray = UP,
     limit: int = 6,
 ) -> tuple[str, str]:
-    """The whole delta in words, and what of it concerns the instruction.
+    """The whole delta in words, and the part that concerns the instruction.
 
     Args:
         action: one of :data:`ACTIONS`.
@@ -133,7 +136,7 @@ def describe(
         instruction: the sentence the robot follows.
         first: there is no previous keyframe.
         up: direction in map.
-        limit: at most so many objects are named in each part, nearest first.
+        limit: largest number of objects named in each part, nearest first.
     """
     here = np.asarray(T_map_camera)[:3, 3]
 
@@ -160,53 +163,21 @@ def describe(
 def relevant_objects(instruction: str, objects: Iterable[ObjectObservation]) -> list[ObjectObservation]:
     """Objects that an instruction names, best match first.
 
-    A label counts by itself, by a synonym or by its last word ("table" for "dining table"). Where the instruction gives
-    the label a colour, objects of another colour stay out. A thing without a category counts by its colour.
+    A label matches by itself, by a synonym or by its last word ("table" for "dining table"). If the instruction gives
+    the label a colour, objects of another colour are excluded. An object without a category matches by its colour.
     """
-    sentence = " " + " ".join(re.findall(r"[a-z]+", instruction.lower())) + " "
-    scored = [(_relevance(sentence, o.label, o.color), o) for o in objects]
+    scored = [(_relevance(instruction, o.label, o.color), o) for o in objects]
     return [o for score, o in sorted(scored, key=lambda s: -s[0]) if score > 0]
 
 
-def _relevance(sentence: str, label: str, color: str) -> int:
+def _relevance(instruction: str, label: str, color: str) -> int:
     if label in NAMELESS:
-        return int(bool(color) and any(_found(sentence, word) for word in _words(color)))
-    phrases = [(word, 3) for word in _words(label)]
-    if " " in label:
-        phrases.append((label.rsplit(" ", 1)[-1], 1))
-    for word, score in phrases:
-        for found in re.finditer(rf"(?<= ){re.escape(word)}(?:s|es)? ", sentence):
-            asked = _color_before(sentence[: found.start()])
-            if not asked or not color:
-                return score
-            if asked == color:
-                return score + 2
-    return 0
-
-
-def _found(sentence: str, word: str) -> bool:
-    return f" {word} " in sentence
-
-
-def _color_before(text: str) -> str:
-    """The colour among the two words before a noun, by its contract name."""
-    for word in reversed(text.split()[-2:]):
-        if word in _color_of_word():
-            return _color_of_word()[word]
-    return ""
-
-
-def _words(name: str) -> tuple[str, ...]:
-    return (name, *SYNONYMS.get(name, ()))
-
-
-@lru_cache(maxsize=1)
-def _color_of_word() -> dict[str, str]:
-    return {word: color for color in COLOR_NAMES for word in _words(color)}
+        return int(color in colors_in(instruction))
+    return names_thing(instruction, label, color)
 
 
 def _levelling(up: np.ndarray) -> np.ndarray:
-    """4x4 rotation that turns ``up`` (unit) into z the shortest way (Rodrigues)."""
+    """4x4 smallest rotation that turns ``up`` (unit) into z (Rodrigues)."""
     T = np.eye(4)
     axis, c = np.cross(up, UP), float(up[2])
     if c < -0.9999:
@@ -218,7 +189,7 @@ def _levelling(up: np.ndarray) -> np.ndarray:
 
 
 def _heading(T_map_camera: np.ndarray) -> np.ndarray:
-    """Unit (x, y) of where the camera looks; looking straight up or down, of the image's top edge."""
+    """Unit (x, y) of the viewing direction; looking straight up or down, of the image's top edge."""
     T = np.asarray(T_map_camera, dtype=np.float64)
     forward = T[:2, 2]
     if np.linalg.norm(forward) < 0.1:

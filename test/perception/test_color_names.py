@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embodied_nav.perception.color_names import COLOR_NAMES, dominant_color, lab_from_rgb, name_color
+from embodied_nav.language import COLORS
+from embodied_nav.perception.color_names import dominant_color, lab_from_rgb, name_color
 
 #: CSS colours whose everyday name nobody disputes.
 KNOWN = {
@@ -42,7 +43,7 @@ def test_arrays_keep_their_shape():
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
 def test_every_colour_has_a_name(color):
-    assert name_color(np.array(color, np.uint8)) in COLOR_NAMES
+    assert name_color(np.array(color, np.uint8)) in COLORS
 
 
 @given(st.integers(0, 255))

@@ -9,10 +9,10 @@ import pytest
 from box_scene import camera_pose, keyframe
 
 from embodied_nav.frames import ObjectObservation, SemanticDelta
-from embodied_nav.perception import PerceptionConfig, PerceptionError, ResilientPerception
+from embodied_nav.perception import PerceptionError, ResilienceConfig, ResilientPerception
 
 KEYS = [keyframe(i, camera_pose(yaw=0.1 * i)) for i in range(4)]
-CONFIG = PerceptionConfig(retry_first=1.0, retry_longest=4.0)
+CONFIG = ResilienceConfig(retry_first=1.0, retry_longest=4.0)
 
 
 class Fake:

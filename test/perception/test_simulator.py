@@ -9,7 +9,8 @@ from box_scene import BOXES, CAMERA, NAMES, camera_pose, keyframe
 
 from embodied_nav import perception
 from embodied_nav.errors import InputError
-from embodied_nav.perception import PerceptionBackend, PerceptionConfig, PerceptionError
+from embodied_nav.perception import PerceptionBackend, PerceptionError
+from embodied_nav.perception.simulator import SimulatorPerceptionConfig
 
 
 @pytest.fixture
@@ -28,10 +29,10 @@ def without(*ids):
 
 
 def test_create_knows_its_back_ends():
-    for name in perception.BACKENDS:
-        backend = perception.create(name, PerceptionConfig())
+    for name in ("simulator", "geometric"):
+        backend = perception.create(name)
         assert isinstance(backend, PerceptionBackend) and backend.name == name
-    with pytest.raises(InputError, match=r"oracle.*simulator, geometric"):
+    with pytest.raises(InputError, match=r"oracle.*simulator, .*geometric"):
         perception.create("oracle")
 
 
@@ -120,7 +121,7 @@ def test_depth_noise_makes_no_changes(backend):
 
 
 def test_too_few_pixels_and_unnamed_ids_are_not_reported():
-    backend = perception.create("simulator", PerceptionConfig(min_pixels=3000))
+    backend = perception.create("simulator", SimulatorPerceptionConfig(min_pixels=3000))
     backend.set_instances({1: ("sofa", "red"), 2: ("chair", "blue")})
     key = keyframe(0, camera_pose())
     assert (key.frame.instance_ids == 2).sum() < 3000 < (key.frame.instance_ids == 1).sum()
@@ -156,7 +157,9 @@ def test_fast_enough(backend):
 
 def _errs(seed, wrong=0.0, missed=0.0, count=150):
     """Names that the three things of the scene get in many keyframes."""
-    backend = perception.create("simulator", PerceptionConfig(wrong_labels=wrong, missed=missed, noise_seed=seed))
+    backend = perception.create(
+        "simulator", SimulatorPerceptionConfig(wrong_labels=wrong, missed=missed, noise_seed=seed)
+    )
     backend.set_instances(NAMES)
     first = keyframe(0, camera_pose())
     keyframes = (replace(first, id=k, frame=replace(first.frame, stamp=k + 1)) for k in range(count))

@@ -1,0 +1,1 @@
+"""Networks of the methods, one folder each: settings, inputs, network, losses. Knows no data sets and no ROS."""

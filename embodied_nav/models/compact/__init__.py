@@ -1,0 +1,9 @@
+"""A small network that names what an RGB-D camera sees: category and offset to the object's centre, pixel by pixel.
+
+Importing this package does not import torch; :mod:`.network` does.
+"""
+
+from .config import CompactConfig
+from .inputs import CHANNELS, level_rotation, make_inputs, network_camera
+
+__all__ = ["CHANNELS", "CompactConfig", "level_rotation", "make_inputs", "network_camera"]

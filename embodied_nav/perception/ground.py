@@ -1,0 +1,43 @@
+"""Which way is up in a map and where the floor is, kept between keyframes. Knows nothing of objects."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import surfaces
+from .words import UP
+
+#: Weight of a keyframe's own up direction against that of the ones before.
+_WEIGHT = 0.3
+#: A level that is higher than the floor by more than this (m) is a table top in a view without floor.
+_HIGHER = 0.2
+
+
+class Ground:
+    """The up direction and the floor's height, from the level surfaces of each keyframe.
+
+    Attributes:
+        up: unit direction (3,) in map.
+        floor: height (m) of the floor along ``up``; None until it has been seen.
+    """
+
+    def __init__(self) -> None:
+        self.up: np.ndarray = UP
+        self.floor: float | None = None
+
+    def reset(self, T_map_camera: np.ndarray) -> None:
+        """Starts anew: up is the map's z, or the image's top if the map starts at any pose (handheld)."""
+        top = -np.asarray(T_map_camera, dtype=np.float64)[:3, 1]
+        self.up, self.floor = (UP if top[2] > 0.3 else top), None
+
+    def update(self, grid: surfaces.Grid, T_map_camera: np.ndarray) -> float:
+        """Takes in a keyframe's grid; returns the camera's height along ``up`` (not above the floor)."""
+        up = surfaces.estimate_up(grid, self.up)
+        if up is not None:
+            blended = up if self.floor is None else (1.0 - _WEIGHT) * self.up + _WEIGHT * up
+            self.up = blended / np.linalg.norm(blended)
+        height = float(np.asarray(T_map_camera)[:3, 3] @ self.up)
+        floor = surfaces.find_floor(grid, self.up, height)
+        if floor is not None and (self.floor is None or floor < self.floor + _HIGHER):
+            self.floor = floor
+        return height

@@ -1,0 +1,31 @@
+"""Perception by a vision-language model in this process. Knows nothing of the model itself."""
+
+from __future__ import annotations
+
+from .backend import Usage
+from .describing import DescribingPerception, Request
+from .local_vlm import LocalVlm, VlmConfig
+
+
+class VlmPerception(DescribingPerception):
+    """Asks a model of transformers about each keyframe; see :class:`DescribingPerception`."""
+
+    name = "vlm"
+
+    def __init__(self, config: VlmConfig | None = None) -> None:
+        """
+        Raises:
+            InputError: the model cannot be loaded, or a prompt cannot be used.
+        """
+        config = config or VlmConfig()
+        super().__init__(config)
+        self._model = LocalVlm(config)
+
+    @property
+    def usage(self) -> Usage:
+        """Calls and tokens since the start."""
+        return self._model.usage
+
+    def ask(self, request: Request) -> str:
+        """The model's answer; see :meth:`LocalVlm.ask`."""
+        return self._model.ask(request)
