@@ -1,30 +1,27 @@
-"""Options in, decisions out, all in text: prompts, policies, the navigator. Knows nothing of pixels and of ROS."""
+"""Builds options, lets a policy decide in text, and follows up decisions. Knows nothing of pixels and of ROS."""
 
-from .instruction import Instruction, Target, parse_instruction
 from .navigator import Navigator, NavigatorConfig, NavigatorOutput
 from .options import Context, Facts, OptionConfig
-from .policies import NAMES, FrontierPolicy, Policy, RandomPolicy, RulesConfig, RulesPolicy, create
+from .policies import POLICIES, FrontierPolicy, Policy, RandomConfig, RandomPolicy, RulesConfig, RulesPolicy, create
 from .prompt import AnswerError, format_answer, parse_answer, prompt
 
 __all__ = [
-    "NAMES",
+    "POLICIES",
     "AnswerError",
     "Context",
     "Facts",
     "FrontierPolicy",
-    "Instruction",
     "Navigator",
     "NavigatorConfig",
     "NavigatorOutput",
     "OptionConfig",
     "Policy",
+    "RandomConfig",
     "RandomPolicy",
     "RulesConfig",
     "RulesPolicy",
-    "Target",
     "create",
     "format_answer",
     "parse_answer",
-    "parse_instruction",
     "prompt",
 ]

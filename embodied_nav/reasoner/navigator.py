@@ -1,4 +1,4 @@
-"""From a sentence, a map and a pose to the next path: decides, follows up, decides anew. Knows no pixels and no ROS.
+"""From an instruction, a map and a pose to the next path: decides, replans, decides again. Knows no pixels and no ROS.
 
 Deterministic: the same sequence of updates gives the same decisions.
 """
@@ -6,31 +6,30 @@ Deterministic: the same sequence of updates gives the same decisions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from ..config import Config, param
 from ..frames import Decision, MemoryObject, OccupancyGrid, Option
 from ..geometry import transform_points, yaw_of
-from ..memory.rooms import Rooms, segment_rooms
+from ..language import Instruction, Target, parse_instruction
 from ..planning import NearGround, Planner, PlanningConfig, frontiers, is_frontier_near
 from ..planning.geodesic import line_of_sight
 from ..robot import RobotProfile
-from .instruction import Instruction, Target, parse_instruction
+from ..rooms import Region, RoomMap, Rooms, regions
 from .options import Context, Facts, OptionConfig, Surroundings, build_options, find_stand
-from .places import NEAR_MARKS, Surface
 from .policies import Policy, RulesPolicy
 from .prompt import AnswerError, parse_answer
-from .regions import Region, regions
-from .targets import SURE, Candidate, box_gap, candidates
+from .stands import NEAR_MARKS, Surface
+from .targets import SURE, Candidate, box_gap, candidates, likeliest_room, not_found
 
 
 @dataclass(frozen=True)
 class NavigatorConfig(Config):
-    """Settings of deciding and following up."""
+    """When to decide, when to replan, when a place counts as reached."""
 
     stop_gap: float = param(0.72, "gap to the target's surface at which it stops", unit="m", low=0.2, high=3.0)
     last_gap: float = param(1.10, "gap that will do where it cannot get nearer", unit="m", low=0.2, high=3.0)
@@ -65,12 +64,12 @@ class NavigatorConfig(Config):
 
 @dataclass(frozen=True, eq=False)
 class NavigatorOutput:
-    """What one update says.
+    """Result of one update.
 
     Attributes:
         decision: made in this update, else None.
-        path: Nx2 float64 (x, y) m in map; one point is "turn here"; 0x2 is "stand".
-        heading: rad in map that the robot shall turn to; only with a path of one point.
+        path: Nx2 float64 (x, y) m in map; one point means "turn on the spot"; 0x2 means "stop".
+        heading: rad in map to turn to; only with a path of one point.
         status: ``running``, ``stopped`` (STOP called, believing to have arrived) or ``failed`` (STOP without belief).
         reason: in words.
     """
@@ -82,17 +81,19 @@ class NavigatorOutput:
     reason: str
 
 
-#: How far around a thing nearness is measured, m.
+#: Up to this distance (m) from a thing the gap to it is measured.
 _NEAR = 1.5
 _NO_PATH = np.empty((0, 2), dtype=np.float64)
 _NO_PATH.setflags(write=False)
 
 _LONG_AGO = -(10**18)  # ns
+#: A map's stamp that goes back by more (ns) means that the clock was set back.
+_CLOCK_BACK = 1_000_000_000
 
 
 @dataclass(eq=False)
 class _View:
-    """One update's input, made ready."""
+    """One update's input, with what is derived from it."""
 
     stamp: int
     planner: Planner
@@ -100,11 +101,11 @@ class _View:
     yaw: float
     objects: tuple[MemoryObject, ...]
     target: Target
-    segment: Callable[[_View], Rooms]
+    split: Callable[[], Rooms]
 
     @cached_property
     def rooms(self) -> Rooms:
-        return self.segment(self)
+        return self.split()
 
     @cached_property
     def found(self) -> dict[int, Region]:
@@ -124,11 +125,11 @@ class _View:
 
 
 class Navigator:
-    """Follows one instruction: options -> policy -> decision -> path, kept up as the map grows.
+    """Follows one instruction: options -> policy -> decision -> path, updated as the map grows.
 
     Attributes:
-        stage: which of the instruction's stages it is at.
-        malformed: answers of the policy that could not be read, since reset.
+        stage: index of the instruction's current stage.
+        malformed: number of the policy's answers since reset that could not be parsed.
     """
 
     def __init__(
@@ -145,24 +146,67 @@ class Navigator:
         self.planning = planning or PlanningConfig()
         self.options = options or OptionConfig()
         self._near = NearGround(self.planning.near_radius)
+        self._room_map = RoomMap()
         self.instruction: Instruction | None = None
         self._clear()
 
-    def reset(self, instruction: str) -> None:
+    def _clear(self) -> None:
+        self._near.clear()
+        self._touched = np.empty((0, 2))  # (x, y) m in map
+        self.stage = 0
+        self.malformed = 0
+        self._count = 0
+        self._decision: Decision | None = None
+        self._decided_at = self._planned_at = self._stamp = 0
+        self._final: tuple[str, str] | None = None
+        self._path = _NO_PATH
+        self._turns: list[float] = []  # headings (rad) still to turn to
+        self._opening: tuple[float, float] | None = None  # of the frontier that is the present destination
+        self._arrival: tuple[float, str] = (0.0, "")  # confidence of having arrived, and why
+        self._found = ""  # why the place where it stops is taken to be the target
+        self._thorough = self._squeezes = False
+        self._driven = 0.0
+        self._looked_at = -math.inf  # m driven when it last looked around
+        self._last_xy: tuple[float, float] | None = None
+        self._nearest: tuple[int, float] = (0, math.inf)  # time (ns) and distance (m) of the closest approach so far
+        self._barred: list[tuple[float, float]] = []
+        self._barred_keys: set[int] = set()
+        self._sure: frozenset[int] = frozenset()  # candidates that fitted when the decision was made
+        self._key = -1  # of the candidate that is the present destination
+        self._room_map.clear()
+
+    def reset(self, instruction: str, labels: Collection[str] = ()) -> None:
         """Starts on a new instruction.
 
+        Args:
+            instruction: the sentence.
+            labels: categories in the memory, which are understood even if the vocabulary lacks them.
+
         Raises:
-            InputError: the sentence names nothing.
+            InputError: the sentence names no target, or contains an unknown word.
         """
-        self.instruction = parse_instruction(instruction)
+        self.instruction = parse_instruction(instruction, labels)
+        self._clear()
+
+    def restart(self) -> None:
+        """Restarts the current instruction, when the map is replaced: visited and given-up places are void."""
         self._clear()
 
     def replan(self) -> None:
-        """The map has moved: the path is made anew at the next look, however new it is."""
+        """The map was corrected: the next update plans a new path, however recent the last one is."""
         self._planned_at = _LONG_AGO
 
+    def waited(self, nanoseconds: int) -> None:
+        """The robot was halted for so long, or the clock was set (back, if negative): shifts all timers by it.
+
+        So no place is given up, and nothing decided again, because of the wait.
+        """
+        self._nearest = (self._nearest[0] + nanoseconds, self._nearest[1])
+        self._decided_at += nanoseconds
+        self._planned_at += nanoseconds
+
     def touch(self, points: np.ndarray, T_map_odom: np.ndarray) -> None:
-        """The base was felt to touch something that the map does not show: for this goal, ways lead past it.
+        """The base touched something that the map does not show: it is an obstacle for the rest of this goal.
 
         Args:
             points: Nx2 (x, y) m in odom. T_map_odom: 4x4.
@@ -173,37 +217,62 @@ class Navigator:
 
     @property
     def target(self) -> Target:
-        """The present stage of the instruction."""
-        return self.instruction.stages[self.stage]
+        """The target of the instruction's current stage."""
+        return self._asked.stages[self.stage]
+
+    @property
+    def _decided(self) -> Option:
+        """The option that is being carried out."""
+        assert self._decision is not None
+        return self._decision.option
+
+    @property
+    def _asked(self) -> Instruction:
+        if self.instruction is None:
+            raise RuntimeError("reset() with an instruction comes first")
+        return self.instruction
 
     def update(
-        self, stamp: int, T_map_base: np.ndarray, grid: OccupancyGrid, objects: Sequence[MemoryObject]
+        self,
+        stamp: int,
+        T_map_base: np.ndarray,
+        grid: OccupancyGrid,
+        objects: Sequence[MemoryObject],
+        rooms: Callable[[float, OccupancyGrid], Rooms] | None = None,
     ) -> NavigatorOutput:
-        """One look at the newest map.
+        """One update with the newest map.
 
         Args:
             stamp: ns, of the map.
             T_map_base: 4x4, the robot.
             grid: occupancy with unknown.
             objects: as remembered.
+            rooms: (max_age in s, grid) -> rooms, from the owner of the map (:meth:`SpatialMemory.rooms`), so that both
+                call a room by the same id. None, as in the reasoner node: the grid is segmented here, with own ids.
         """
         if self.instruction is None:
             raise RuntimeError("reset() with an instruction comes first")
         if self._final is not None:
             return NavigatorOutput(None, _NO_PATH, None, *self._final)
+        if self._stamp - stamp > _CLOCK_BACK:
+            self.waited(stamp - self._stamp)
+        self._stamp = stamp
         xy = (float(T_map_base[0, 3]), float(T_map_base[1, 3]))
         planner = self._planner(self._near.fill(grid, xy))
-        view = _View(stamp, planner, xy, yaw_of(T_map_base), tuple(objects), self.target, self._segment)
+        objects = tuple(objects)
+        rooms = rooms or (lambda age, grid: self._room_map.update(grid, objects, age))
+        split = partial(rooms, self.config.rooms_every, replace(planner.grid, stamp=stamp))
+        view = _View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split)
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
         if self._pass_waypoint(view):
             self._decision, view = None, replace(view, target=self.target)
         why = self._needs_decision(view)
         if why == "arrived" and self._is_on_the_way:
-            # As near as it gets to a way point, or to what is not sure to be it.
+            # As near as possible to a way point, or to a doubtful candidate.
             if self._arrival[0] >= SURE:
                 self._next_stage()
-            else:
+            elif self._decision is not None:
                 self._bar(self._decision.option)
             self._decision, view = None, replace(view, target=self.target)
         if why:
@@ -213,48 +282,13 @@ class Navigator:
 
     # -- state -----------------------------------------------------------------------------------------------------
 
-    def _clear(self) -> None:
-        self._near.clear()
-        self._touched = np.empty((0, 2))  # (x, y) m in map
-        self.stage = 0
-        self.malformed = 0
-        self._count = 0
-        self._decision: Decision | None = None
-        self._decided_at = self._planned_at = 0
-        self._final: tuple[str, str] | None = None
-        self._path = _NO_PATH
-        self._turns: list[float] = []  # headings still to be turned to
-        self._opening: tuple[float, float] | None = None  # of the frontier that it is on its way to
-        self._arrival: tuple[float, str] = (0.0, "")  # how sure it is to have arrived, and why
-        self._believed = self._thorough = self._squeezes = False
-        self._driven = 0.0
-        self._looked_at = -math.inf  # m driven when it last looked around
-        self._last_xy: tuple[float, float] | None = None
-        self._nearest: tuple[int, float] = (0, math.inf)  # when it came nearest to its place, and how near
-        self._barred: list[tuple[float, float]] = []
-        self._barred_keys: set[int] = set()
-        self._sure: frozenset[int] = frozenset()  # candidates that fitted when it decided
-        self._key = -1  # of the candidate that it is on its way to
-        self._rooms: Rooms | None = None
-        self._split_at = 0  # when the map was last split into rooms
-
     def _planner(self, grid: OccupancyGrid) -> Planner:
-        """Of a map. Squeezing, it allows for cells: what touches one a little fills it."""
+        """A planner for the map. When squeezing, allows for cells that an obstacle covers only in part."""
         if not self._squeezes:
             return Planner(grid, self.robot, self.planning, self._touched)
         radius = max(self.robot.footprint_radius - 0.5 * grid.resolution, 0.05)
         thin = replace(self.robot, footprint_radius=radius)
         return Planner(grid, thin, replace(self.planning, clearance_margin=0.0), self._touched)
-
-    def _segment(self, view: _View) -> Rooms:
-        """The rooms of the present map; those of a moment ago where the map's window is the same."""
-        grid, rooms = view.planner.grid, self._rooms
-        age = (view.stamp - self._split_at) * 1e-9
-        same = rooms is not None and rooms.labels.shape == grid.data.shape and rooms.origin == grid.origin
-        if not same or age >= self.config.rooms_every:
-            rooms = self._rooms = segment_rooms(grid, rooms, view.objects)
-            self._split_at = view.stamp
-        return rooms
 
     def _bar(self, option: Option) -> None:
         """Gives a place up."""
@@ -267,7 +301,7 @@ class Navigator:
         return frozenset(c.key for c in view.candidates if c.score >= SURE) - self._barred_keys
 
     def _pass_waypoint(self, view: _View) -> bool:
-        """Goes on to the next stage of a route where its way point is passed."""
+        """Advances to the next stage of a route if its way point is passed."""
         if not self._is_on_the_way:
             return False
         sure = [c for c in view.candidates if c.score >= SURE]
@@ -278,18 +312,19 @@ class Navigator:
 
     @property
     def _is_on_the_way(self) -> bool:
-        """Whether the present stage is a way point."""
-        return self.stage < len(self.instruction.stages) - 1
+        """Whether the current stage is a way point."""
+        return self.stage < len(self._asked.stages) - 1
 
     def _next_stage(self) -> None:
         self.stage, self._arrival = self.stage + 1, (0.0, "")
         self._barred_keys.clear()
 
     def _gap(self, c: Candidate, view: _View) -> float:
-        """m from the robot to an object, inf where it is not near; 0 inside a room, inf outside of it."""
+        """m from the robot to an object, inf if it is not near; for a room 0 inside, inf outside."""
         if c.room is not None:
             here = view.rooms.at(view.xy)
             return 0.0 if here is not None and here.id == c.room.id else math.inf
+        assert c.object is not None  # a candidate is a room or an object
         if box_gap(c.object, view.xy) > _NEAR:
             return math.inf
         return Surface(c.object, view.planner, view.objects, _NEAR, self.target.radius).gap(view.xy)
@@ -297,7 +332,7 @@ class Navigator:
     # -- deciding --------------------------------------------------------------------------------------------------
 
     def _needs_decision(self, view: _View) -> str:
-        """Why a new decision is due, "" where none is."""
+        """Why a new decision is due, "" if none is."""
         if self._decision is None:
             return "start"
         option = self._decision.option
@@ -322,7 +357,7 @@ class Navigator:
         if self._turns:
             return ""
         if reached and c.room is not None and not self._is_late(view):
-            # The look around showed that the room lies elsewhere than it seemed.
+            # Looking around showed that the room's extent differs from what was assumed.
             return "moved"
         if reached or self._is_late(view):
             self._bar(option)
@@ -331,6 +366,7 @@ class Navigator:
 
     def _frontier_done(self, view: _View, option: Option) -> str:
         elapsed = (view.stamp - self._decided_at) * 1e-9
+        assert self._opening is not None  # the destination is a frontier
         if elapsed > 0.5 and not is_frontier_near(view.planner.grid, self._opening, 0.5):
             return "seen"
         if self._is_reached(view, self.config.frontier_reached):
@@ -344,23 +380,23 @@ class Navigator:
         return "time" if elapsed > self.config.decide_every else ""
 
     def _is_reached(self, view: _View, distance: float) -> bool:
-        end = self._path[-1] if len(self._path) else self._decision.option.position
+        end = self._path[-1] if len(self._path) else self._decided.position or view.xy
         return math.dist(view.xy, (float(end[0]), float(end[1]))) < distance
 
     def _is_late(self, view: _View) -> bool:
-        """Whether the place has not come nearer for long."""
+        """Whether the robot has not come nearer to its destination for long."""
         left = _remaining(self._path, view.xy)
         if left < self._nearest[1] - 0.1:
             self._nearest = (view.stamp, left)
         return (view.stamp - self._nearest[0]) * 1e-9 > self.config.patience
 
     def _is_at(self, c: Candidate, view: _View, reached: bool) -> bool:
-        """Whether the robot stands where it shall for a candidate and has just seen it; turns to it where not."""
+        """Whether the robot is at a candidate's goal place and has just seen it; if not seen, starts turning to it."""
         if c.room is not None:
             if not reached:
                 return False
             if self._driven - self._looked_at > 2.0 * self.config.reached:
-                # A look at the whole room first: it may be another one than it seemed from the door.
+                # Look at the whole room first: it may be of another kind than it seemed from the door.
                 self._look_around(view)
                 return False
             if not self._is_inside(c, view):
@@ -368,12 +404,13 @@ class Navigator:
             note = f"this is the {c.name}, {c.note}"
         else:
             gap = self._gap(c, view)
-            # At the place itself a gap that is a little too wide must do: nothing nearer can be reached.
+            # At the planned place, accept a slightly larger gap: nothing nearer can be reached.
             if gap > (self.config.last_gap if reached or self._is_late(view) else self._near_enough):
                 return False
+            assert c.object is not None
             if (view.stamp - c.object.last_seen) * 1e-9 > self.config.confirm_age:
-                # Near, but out of sight: behind a wall, unless it shows once the robot turns to it.
-                self._turn_to(c.object.position, view)
+                # Near, but not in view: turn to it; if it does not appear then, it is behind a wall.
+                self._turn_to(c.object.position.tolist(), view)
                 return False
             note = f"the {c.name} is {gap:.1f} m away"
         self._arrival = (c.score, note)
@@ -381,19 +418,19 @@ class Navigator:
 
     @property
     def _near_enough(self) -> float:
-        """m, gap at which it need not get nearer."""
+        """Gap (m) that is near enough."""
         if self._is_on_the_way:
             return self.config.pass_gap
         return self.config.point_gap if self.target.is_point else self.config.stop_gap
 
     def _is_inside(self, c: Candidate, view: _View) -> bool:
-        """Whether the robot stands in a room as it is known now, near what marks it where that matters."""
+        """Whether the robot is inside a room by the newest segmentation, and near its marks if it has any."""
         if self._gap(c, view) > 0.0:
             return False
         return not c.marks or min(math.dist(view.xy, o.position[:2]) for o in c.marks) <= NEAR_MARKS + 0.2
 
     def _turn_to(self, place: Sequence[float], view: _View) -> bool:
-        """Starts turning to a place that the camera does not look at; False where it does."""
+        """Starts turning to a place outside of the camera's view; False if it is in view."""
         bearing = view.bearing(place)
         if abs(bearing) < 0.3 * self.config.field_of_view:
             return False
@@ -401,23 +438,27 @@ class Navigator:
         return True
 
     def _decide(self, view: _View) -> tuple[Decision, _View]:
-        """Asks the policy; returns its decision and the view that it was made on."""
+        """Asks the policy; returns its decision and the view that it was based on."""
         (arrived, note), self._arrival = self._arrival, (0.0, "")
         if self._is_on_the_way:
             arrived, note = 0.0, ""
-        self._believed = arrived > 0.0
+        self._found = note if arrived >= SURE else ""
         options, facts = self._options(view, arrived, note)
-        while not self._believed and all(o.kind == "stop" for o in options) and not self._squeezes:
-            # Nothing is worth a visit any more: look into every gap, also those given up before; then, where not even
-            # that is left, squeeze.
+        while arrived <= 0.0 and all(o.kind == "stop" for o in options) and not self._squeezes:
+            # Nothing is left to explore: offer every small gap, also those given up before; if even these are
+            # exhausted, plan with less clearance.
             self._squeezes, self._thorough = self._thorough, True
             self._barred.clear()
             self._barred_keys.clear()
             if self._squeezes:
                 view = replace(view, planner=self._planner(view.planner.grid))
             options, facts = self._options(view, arrived, note)
+        explored = all(o.kind != "frontier" for o in options)
+        likeliest = likeliest_room(view.candidates) if arrived > 0.0 and explored else None
+        if not self._found and likeliest is not None and self._gap(likeliest, view) == 0.0:
+            self._found = f"all is explored, and of all rooms this is most likely the {self.target.name}"
         context = Context(
-            self.instruction,
+            self._asked,
             self.target,
             options,
             facts,
@@ -442,7 +483,7 @@ class Navigator:
         return Decision(self._count - 1, view.stamp, options, chosen, think, answer, self.policy.name), view
 
     def _is_same_place(self, facts: Facts) -> bool:
-        """Whether a new decision goes on to where the last one went: then patience does not begin anew."""
+        """Whether a new decision has the same destination as the last: then its time-out goes on."""
         if facts.opening is not None and self._opening is not None:
             return math.dist(facts.opening, self._opening) < 0.6
         return facts.key != -1 and facts.key == self._key
@@ -462,13 +503,13 @@ class Navigator:
         return build_options(self.target, view.candidates, view, here, self.options)
 
     def _notes(self) -> tuple[str, ...]:
-        stages = self.instruction.stages
+        stages = self._asked.stages
         if len(stages) == 1:
             return ()
         return (f"Stage {self.stage + 1} of {len(stages)}: {self.target.name}.",)
 
     def _look_gain(self, view: _View) -> float:
-        """Openings (m) near by that the camera does not look at now; 0 where it just looked around."""
+        """Length (m) of nearby openings outside of the camera's view; 0 if the robot has just looked around."""
         if self._driven - self._looked_at < self.config.look_again:
             return 0.0
         if self._count == 0:
@@ -483,11 +524,13 @@ class Navigator:
     # -- acting ----------------------------------------------------------------------------------------------------
 
     def _act(self, decision: Decision, view: _View, why: str) -> NavigatorOutput:
-        """Starts what was decided."""
+        """Starts carrying out a decision."""
         self._decision, self._decided_at, self._turns = decision, view.stamp, []
         option = decision.option
         if option.kind == "stop":
-            self._final = ("stopped" if self._believed else "failed", decision.think)
+            self._final = (
+                ("stopped", self._found) if self._found else ("failed", not_found(self.target, view.candidates))
+            )
             return NavigatorOutput(decision, _NO_PATH, None, *self._final)
         if option.kind == "look_around":
             self._look_around(view)
@@ -496,27 +539,27 @@ class Navigator:
         return self._output(decision, f"{why}: {option.text}")
 
     def _look_around(self, view: _View) -> None:
-        """Starts turning once around."""
+        """Starts a full turn on the spot."""
         self._looked_at = self._driven
         self._turns = [math.remainder(view.yaw + k * 2.0 * math.pi / 3.0, 2.0 * math.pi) for k in (1, 2, 3)]
         self._path = np.array([view.xy])
 
     def _go_on(self, view: _View) -> NavigatorOutput:
-        """Keeps the path up to date."""
+        """Updates the path of the decision in progress."""
         if self._turns:
-            # Between headings it turns on without braking.
+            # Between headings, continue without braking.
             tolerance = 0.6 if len(self._turns) > 1 else 0.15
             if abs(math.remainder(self._turns[0] - view.yaw, 2.0 * math.pi)) < tolerance:
                 self._turns.pop(0)
-        elif self._decision.option.kind != "look_around":
+        elif self._decided.kind != "look_around":
             age = (view.stamp - self._planned_at) * 1e-9
             if age >= self.config.replan_every or len(self._path) < 2 or not view.planner.is_clear(self._path):
                 self._plan(view)
         return self._output(None, self._decision.option.text if self._decision else "")
 
     def _plan(self, view: _View) -> None:
-        """A new path to the decision's place; one that cannot be reached is left to the next decision."""
-        option = self._decision.option
+        """Plans a new path to the decision's place; if it cannot be reached, the next decision deals with that."""
+        option = self._decided
         goal = option.position
         if option.kind == "object":
             c = view.candidate(self._key)

@@ -1,4 +1,4 @@
-"""What the robot may do next: frontiers, remembered objects, a look around, stopping. Knows nothing of policies."""
+"""Builds the options for the next move: frontiers, objects, rooms, look around, stop. Knows nothing of policies."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import numpy as np
 
 from ..config import Config, param
 from ..frames import MemoryObject, OccupancyGrid, Option
-from ..memory.rooms import Rooms
+from ..language import Instruction, Target
 from ..planning import Frontier, Planner, frontiers, hidden_area, path_length
-from .instruction import Instruction, Target
-from .places import Stand, Surface, stand_beside, stand_in_room
+from ..rooms import Region, Rooms, chance_beyond, chance_in
 from .prompt import LETTERS, direction_words
-from .regions import Region, chance_beyond, chance_in
+from .stands import Stand, Surface, stand_beside, stand_in_room
 from .targets import SURE, Candidate, box_gap
 
 
 @dataclass(frozen=True)
 class OptionConfig(Config):
-    """Settings of what is offered."""
+    """Settings of the options offered."""
 
     max_objects: int = param(3, "remembered objects or rooms offered at most", low=1, high=5)
     stand_distance: float = param(0.55, "gap to an object's surface at which to stand", unit="m", low=0.3, high=2.0)
@@ -37,16 +36,16 @@ class OptionConfig(Config):
 
 @dataclass(frozen=True)
 class Facts:
-    """The numbers behind an option, for policies that calculate.
+    """The numbers behind an option, for policies that compute with them.
 
     Attributes:
         cost: m at full speed to get there, longer over tight or unknown ground.
         gain: m^2 of unknown floor behind a frontier; m of hidden openings for ``look_around``.
         affinity: 0 to 1, how likely the room that a frontier is in, or leads to, holds the target.
         match: 0 to 1, how well an object or a room fits the target.
-        arrived: 0 to 1 (``stop``), how sure it is that the robot stands where it shall.
+        arrived: 0 to 1 (``stop``), confidence that the robot is at the target.
         opening: (x, y) m, middle of a frontier.
-        current: whether the robot is on its way there already.
+        current: whether it is the present destination.
         key: of the candidate (``object``), see :class:`Candidate`; else -1.
     """
 
@@ -62,16 +61,16 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """All that a decision may rest on.
+    """Everything that a policy may use for a decision.
 
     Attributes:
-        instruction, target: the sentence and its present stage.
-        options, facts: what to choose among; same length.
-        notes: lines on the state, for the prompt.
+        instruction, target: the sentence and the target of its current stage.
+        options, facts: the options to choose from and their facts; same length.
+        notes: lines describing the state, for the prompt.
         position, heading: of the robot in map, m and rad.
         objects: as remembered.
         grid: the map.
-        seed: differs between decisions, for policies that draw.
+        seed: differs between decisions, for random policies.
     """
 
     instruction: Instruction
@@ -87,7 +86,7 @@ class Context:
 
 
 class World(Protocol):
-    """What is known when options are asked for; rooms may be made only when they are asked for."""
+    """The map as known when options are built; rooms may be segmented lazily."""
 
     @property
     def objects(self) -> Sequence[MemoryObject]:
@@ -95,7 +94,7 @@ class World(Protocol):
 
     @property
     def planner(self) -> Planner:
-        """Of the present map."""
+        """A planner for the present map."""
 
     @property
     def rooms(self) -> Rooms:
@@ -103,21 +102,21 @@ class World(Protocol):
 
     @property
     def found(self) -> Mapping[int, Region]:
-        """What is believed of each room, by its id."""
+        """The estimate of each room's kind, by its id."""
 
 
 @dataclass
 class Surroundings:
-    """What the navigator knows beside the map when it asks for options.
+    """The navigator's state that options depend on, besides the map.
 
     Attributes:
         position, heading: of the robot, m and rad.
-        arrived: 0 to 1, how sure it is to stand at the target; ``arrived_note`` says why.
-        look: m of openings that turning on the spot would show; 0 offers no look around.
-        heading_for: (x, y) m of the frontier that it is on its way to, or None.
-        barred: (x, y) of openings that could not be reached or showed nothing.
+        arrived: 0 to 1, confidence of being at the target; ``arrived_note`` says why.
+        look: m of openings that turning on the spot would reveal; 0 offers no look around.
+        heading_for: (x, y) m of the frontier that is the present destination, or None.
+        barred: (x, y) of openings that could not be reached or revealed nothing.
         barred_keys: keys of candidates that could not be reached.
-        thorough: whether even small gaps are offered as frontiers, since nothing else is left.
+        thorough: whether small gaps are offered as frontiers, too, since nothing else is left.
     """
 
     position: tuple[float, float]
@@ -157,10 +156,11 @@ def build_options(
 def find_stand(
     candidate: Candidate, target: Target, world: World, travel: np.ndarray, config: OptionConfig
 ) -> Stand | None:
-    """Where to stand for a candidate: beside an object, inside a room; None where it cannot be reached."""
+    """The goal place for a candidate: beside an object, inside a room; None if it cannot be reached."""
     if candidate.room is not None:
         room = candidate.room
         return stand_in_room(world.rooms, room, world.planner, travel, config.room_depth, candidate.marks)
+    assert candidate.object is not None  # a candidate is a room or an object
     surface = Surface(candidate.object, world.planner, world.objects, 1.5, target.radius)
     return stand_beside(surface, travel, config.point_distance if target.is_point else config.stand_distance)
 
@@ -196,7 +196,7 @@ def _object_options(
         stand = find_stand(candidate, target, world, travel, config)
         if stand is not None:
             offered.append((candidate, stand))
-    # Sure ones by how near they are; the doubtful after them.
+    # Sure candidates by distance; doubtful ones after them.
     offered.sort(
         key=lambda cs: (
             cs[0].score < SURE,
@@ -206,13 +206,13 @@ def _object_options(
     return offered[: config.max_objects]
 
 
-#: Candidates that fit less are not offered.
+#: Least match score of a candidate to be offered.
 _HOPELESS = 0.25
-#: Clearance (m) up to which a frontier lies in a door.
+#: Clearance (m) up to which a frontier counts as a door.
 _DOOR = 0.58
-#: Unknown floor (m^2) behind it that tells a door from a corner.
+#: Least unknown floor (m^2) behind a frontier that tells a door from a corner.
 _ROOMY = 1.5
-#: Of the chance that the next room holds the target, so much is behind a frontier that shows no door.
+#: Share of the next room's chance to hold the target that a frontier without a visible door gets.
 _DOORLESS = 0.35
 
 
@@ -249,7 +249,7 @@ def _things_near(
 
 
 def _relevance(frontier: Frontier, gain: float, target: Target, world: World, beyond: float) -> float:
-    """How likely the target is behind a frontier: in the rest of its room, or in the room it leads to."""
+    """How likely the target is behind a frontier: in the unseen part of its room, or in the room it leads to."""
     room = world.rooms.at(frontier.middle, 0.4)
     if room is None:
         return beyond
@@ -259,6 +259,6 @@ def _relevance(frontier: Frontier, gain: float, target: Target, world: World, be
     narrow = float(world.planner.map.clearance[cells[:, 0], cells[:, 1]].max()) <= _DOOR
     if narrow and gain >= _ROOMY:
         return max(beyond, 0.5 * own)
-    # A room that was hardly looked into may be any.
+    # A room that was hardly seen may be of any kind.
     rest = region.seen * own + (1.0 - region.seen) * max(own, beyond)
     return max(rest, _DOORLESS * beyond)

@@ -1,7 +1,7 @@
-"""Policies that choose among options: rules, the nearest frontier, chance. Knows no pixels, paths and velocities.
+"""Policies that choose among options: rules, nearest frontier, random. Knows no pixels, paths and velocities.
 
-A policy answers in text, ``<think>...</think><answer>B</answer>``, whatever it is made of; the navigator reads the
-answer with :func:`prompt.parse_answer` and so treats all of them alike.
+Every policy answers in text, ``<think>...</think><answer>B</answer>``; the navigator parses the answer with
+:func:`prompt.parse_answer` and so treats all of them alike.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ..config import Config, param
-from ..errors import InputError
+from ..registry import Registry
+from ..tables import REASONERS
 from .options import Context, Facts
 from .prompt import format_answer
 from .targets import SURE
@@ -25,7 +26,7 @@ class Policy(Protocol):
     name: str
 
     def answer(self, context: Context) -> str:
-        """The answer's text; a malformed one is counted and replaced by the first option."""
+        """The answer as text; if it is malformed, it is counted and the first option is taken."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class RulesConfig(Config):
 
 
 class RulesPolicy:
-    """Goes to the target once it is known, else where it is most likely per metre driven.
+    """Goes to the target once it is known, else to where it is most likely per metre driven.
 
-    A frontier's worth is (base + what the things near it speak for) x (unknown area)^p / (distance + offset).
+    A frontier's worth is (base + affinity of what is near it to the target) x (unknown area)^p / (distance + offset).
     """
 
     name = "rules"
@@ -80,7 +81,7 @@ class RulesPolicy:
 
 
 class FrontierPolicy:
-    """The honest baseline: the nearest frontier until the target is seen; stops like the rules do."""
+    """The baseline: goes to the nearest frontier until the target is seen; stops as the rules do."""
 
     name = "frontier"
 
@@ -99,13 +100,20 @@ class FrontierPolicy:
         return min(frontiers, key=lambda k: (context.facts[k].cost, k)), "The nearest frontier."
 
 
+@dataclass(frozen=True)
+class RandomConfig(Config):
+    """Settings of the random policy."""
+
+    seed: int = param(0, "what the choices are drawn from", low=0, high=2**31 - 1)
+
+
 class RandomPolicy:
-    """Any option with equal chance; the same state and seed give the same choice."""
+    """Any option with equal probability; the same state and seed give the same choice."""
 
     name = "random"
 
-    def __init__(self, seed: int = 0) -> None:
-        self._seed = seed
+    def __init__(self, config: RandomConfig | None = None) -> None:
+        self._seed = (config or RandomConfig()).seed
 
     def answer(self, context: Context) -> str:
         """An option drawn by the decision's number."""
@@ -113,21 +121,20 @@ class RandomPolicy:
         return format_answer("By chance.", draw.choice(context.options).letter)
 
 
-_POLICIES = {"rules": RulesPolicy, "frontier": FrontierPolicy, "random": RandomPolicy}
-
-#: Names that :func:`create` knows.
-NAMES = tuple(_POLICIES)
+#: The table of policies. A new one is a line in ``tables.py``.
+POLICIES: Registry[Policy] = REASONERS
 
 
-def create(name: str) -> Policy:
+def create(name: str, settings: Config | None = None) -> Policy:
     """The policy of a name.
 
+    Args:
+        settings: of the class that :data:`POLICIES` names for it; None takes the defaults.
+
     Raises:
-        InputError: unknown name.
+        InputError: unknown name, or settings of another policy.
     """
-    if name not in _POLICIES:
-        raise InputError(f"unknown reasoner '{name}'; known: {', '.join(NAMES)}")
-    return _POLICIES[name]()
+    return POLICIES.create(name, settings=settings)
 
 
 def _first(context: Context, kind: str) -> int | None:
@@ -135,20 +142,20 @@ def _first(context: Context, kind: str) -> int | None:
 
 
 def _certain(context: Context) -> tuple[int, str] | None:
-    """Stopping at the target, or going to it where it is known."""
+    """Stops at the target, or goes to it if it is known; else None."""
     stop = len(context.options) - 1
     if context.facts[stop].arrived >= SURE:
         return stop, f"I am at the {context.target.name}: {context.options[stop].text}."
     sure = [k for k, o in enumerate(context.options) if o.kind == "object" and context.facts[k].match >= SURE]
     if sure:
-        # Twice as good a match is worth twice the way.
+        # Cost over squared match: a better match outweighs a longer way.
         best = min(sure, key=lambda k: ((context.facts[k].cost + 1.0) / context.facts[k].match ** 2, k))
         return best, f"I remember what I look for: {context.options[best].text}."
     return None
 
 
 def _last_resort(context: Context, doubtful: float) -> tuple[int, str]:
-    """The best doubtful match, else stopping for good."""
+    """The best doubtful match, else STOP."""
     stop = len(context.options) - 1
     if context.facts[stop].arrived >= doubtful:
         return stop, f"Nothing better is left: {context.options[stop].text}."

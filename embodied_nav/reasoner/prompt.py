@@ -1,4 +1,4 @@
-"""Options and answers as text: what every policy reads and writes. Knows nothing of maps and of policies."""
+"""Formats options as a prompt and parses answers, for all policies. Knows nothing of maps and of policies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def direction_words(bearing: float) -> str:
 
 
 def prompt(instruction: str, options: Sequence[Option], facts: Sequence[str] = ()) -> str:
-    """The question put to a policy.
+    """The prompt for a policy.
 
     Args:
         instruction: the sentence to follow.
@@ -47,7 +47,7 @@ def format_answer(think: str, letter: str) -> str:
 def parse_answer(text: str, options: Sequence[Option]) -> tuple[int, str]:
     """Index of the chosen option and the reasoning.
 
-    Only the inside of the last answer tag counts: letters within the reasoning choose nothing.
+    Only the content of the last answer tag counts, not letters within the reasoning.
 
     Raises:
         AnswerError: no answer tag, or not exactly one letter of an option in it.

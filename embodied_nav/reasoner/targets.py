@@ -1,4 +1,4 @@
-"""Which remembered things and which rooms fit a target. Knows nothing of paths and policies."""
+"""Scores remembered objects and rooms as candidates for a target. Knows nothing of paths and policies."""
 
 from __future__ import annotations
 
@@ -7,43 +7,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..frames import MemoryObject
-from ..memory.rooms import Room, Rooms
-from .instruction import SYNONYMS, Target
-from .priors import KINDS, TYPICAL, room_posterior, rooms_of
-from .regions import Region
+from ..language import Target, color_score, label_score
+from ..rooms import Region, Room, Rooms
+from ..rooms.priors import KINDS, room_posterior, rooms_of
 
-#: Colours that cameras and people take for one another.
-_ALIKE = (
-    {"red", "orange"}, {"orange", "brown"}, {"red", "brown"}, {"red", "pink"}, {"pink", "purple"}, {"purple", "blue"},
-    {"blue", "turquoise"}, {"green", "turquoise"}, {"black", "gray"}, {"white", "gray"}, {"yellow", "orange"},
-)  # fmt: skip
-
-#: From this score on a thing counts as what was asked for.
+#: Least score at which an object counts as the target.
 SURE = 0.5
-#: The same for the probability of a room.
+#: Least probability at which a room counts as the target.
 _ROOM_SURE = 0.6
-#: How typical of a room a thing must be to mark it; to mark one that was hardly seen.
+#: Typicality from which a thing marks a room's kind; the same for a room that was hardly seen.
 _TYPICAL, _PROOF = 0.6, 0.85
-#: How much of a room must be seen to go by other marks; how probable one must be that nothing marks.
+#: Share of a room that must be seen to accept weaker marks; least probability of a room without any mark.
 _SEEN, _UNMARKED_SURE = 0.5, 0.8
-#: So much floor (m^2) shows a corridor's shape, even where doors along it are not looked into.
+#: Floor area (m^2) that is enough to tell a corridor by its shape, even if its open doors were not looked into.
 _LARGE = 5.0
+#: Once everything is explored, the best room is accepted from this score and this share of all rooms' odds.
+_PERHAPS, _BY_FAR = 0.3, 0.6
 #: Gap (m) up to which one thing is beside another.
 _BESIDE = 1.0
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What may be the target: a remembered object, or a room.
+    """A possible target: a remembered object, or a room.
 
     Attributes:
         key: the object's id; for a room -2 - its id.
         name: in words.
         score: 0 to 1, how well it fits; at least :data:`SURE` counts as found.
         note: why, in words ("in what seems to be the kitchen").
-        object: as remembered; of a room what marks it best, or None.
+        object: as remembered; for a room the thing that marks it best, or None.
         room: None for an object.
-        marks: things of a room near which to stand, since it is not parted from another room; empty elsewhere.
+        marks: things of a room near which to stop, if it is not separated from another room; else empty.
     """
 
     key: int
@@ -55,38 +50,16 @@ class Candidate:
     marks: tuple[MemoryObject, ...] = ()
 
 
-def label_score(label: str, wanted: str) -> float:
-    """1 for the same category (synonyms resolved), 0 for another, between them for a kind of it.
-
-    "Table" is met by a dining table (0.7). "Chair" is a category of its own, so an office chair is only doubtful (0.4).
-    """
-    label, wanted = SYNONYMS.get(label, label), SYNONYMS.get(wanted, wanted)
-    if label == wanted:
-        return 1.0
-    if label.endswith(" " + wanted):
-        return 0.4 if wanted in TYPICAL else 0.7
-    return 0.4 if wanted.endswith(" " + label) else 0.0
-
-
-def color_score(color: str, wanted: str) -> float:
-    """1 where no colour is asked or it is the same, 0.6 where it is not known, 0.3 for an alike one, else 0."""
-    if not wanted or color == wanted:
-        return 1.0
-    if not color:
-        return 0.6
-    return 0.3 if {color, wanted} in _ALIKE else 0.0
-
-
 def candidates(
     target: Target, objects: Sequence[MemoryObject], found: Mapping[int, Region], rooms: Rooms | None
 ) -> list[Candidate]:
-    """What may be the target, best first.
+    """Candidates for the target, best first.
 
     Args:
-        target: of the present stage.
+        target: of the current stage.
         objects: as remembered.
-        found: what is believed of each room.
-        rooms: of the map; None where no room is asked for.
+        found: the estimate of each room's kind.
+        rooms: of the map; None if the target has nothing to do with rooms.
     """
     present = [o for o in objects if o.status == "present"]
     if target.is_room:
@@ -95,6 +68,29 @@ def candidates(
     else:
         fit = _object_candidates(target, present, found, rooms)
     return sorted(fit, key=lambda c: (-c.score, c.key))
+
+
+def likeliest_room(fit: Sequence[Candidate]) -> Candidate | None:
+    """The room that is by far the likeliest of the wanted kind; None if there is none, or no room is asked for.
+
+    Valid only once everything is explored.
+    """
+    rooms = [c for c in fit if c.room is not None]
+    if not rooms or rooms[0].score < _PERHAPS:
+        return None
+    odds = [c.score / (1.0 - c.score + 1e-6) for c in rooms]
+    return rooms[0] if odds[0] >= _BY_FAR * sum(odds) else None
+
+
+def not_found(target: Target, fit: Sequence[Candidate]) -> str:
+    """Why a search ends, with the best candidate: a doubtful one is named, but never accepted as the target."""
+    if not fit:
+        return f"not found: {target.name}; nothing known comes near it"
+    best = fit[0]
+    if best.room is not None:
+        return f"not found: {target.name}; no room is likely enough to be one (the best: {best.score:.0%})"
+    note = f" ({best.note})" if best.note else ""
+    return f"not found: {target.name}; nearest match: {best.name}{note}"
 
 
 def box_gap(o: MemoryObject, xy: tuple[float, float]) -> float:
@@ -133,7 +129,7 @@ def _object_candidates(
 
 
 def _anchor_factor(target: Target, o: MemoryObject, objects: list[MemoryObject]) -> tuple[float, str]:
-    """How well an object stands in its relation: 1 right beside the anchor, below :data:`SURE` far from any."""
+    """How well an object fulfils the relation to its anchor: 1 right beside it, below :data:`SURE` far from any."""
     gaps = [
         objects_gap(o, a)
         for a in objects
@@ -148,7 +144,7 @@ def _anchor_factor(target: Target, o: MemoryObject, objects: list[MemoryObject])
 
 
 def _room_candidate(region: Region, kind: str) -> Candidate:
-    """A region as the wanted room; what marks it, or its shape, must speak for it before it counts as found."""
+    """A region as a candidate room; it counts as found only with evidence from its marks or its shape."""
     marks = region.marks(kind, _TYPICAL)
     best = max(marks, key=lambda o: (rooms_of(o.label)[kind], -o.id), default=None)
     mixed = region.is_mixed(kind)
@@ -159,14 +155,14 @@ def _room_candidate(region: Region, kind: str) -> Candidate:
     looked = region.seen >= _SEEN or (not marks and region.room.area >= _LARGE)
     sure = p >= _ROOM_SURE and (proven or (looked and (bool(marks) or p >= _UNMARKED_SURE)))
     note = (f"with the {best.name}" if best else "by its shape") if sure else "perhaps"
-    # Rooms are guessed: a bare majority does not make one sure.
+    # Room kinds are estimates: a bare majority is not enough.
     score = p if sure else min(max(p, near), SURE - 0.01)
     by_marks = mixed or (not sure and near > p)
     return Candidate(-2 - region.room.id, kind, score, note, best, region.room, tuple(marks) if by_marks else ())
 
 
 def _around_marks(region: Region, kind: str, marks: Sequence[MemoryObject]) -> float:
-    """Probability of a kind by what stands around its marks: a region may be two rooms."""
+    """Probability of a kind from the things around its marks only, since a region may be two rooms."""
     best = 0.0
     for mark in marks:
         around = [(o.label, math.exp(-objects_gap(mark, o) / 2.0)) for o in region.things if o.id != mark.id]

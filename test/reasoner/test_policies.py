@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from embodied_nav.errors import InputError
 from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN, MemoryObject, OccupancyGrid, Option
-from embodied_nav.memory.rooms import segment_rooms
+from embodied_nav.language import color_score, label_score, parse_instruction
 from embodied_nav.reasoner import (
-    NAMES,
+    POLICIES,
     AnswerError,
     Context,
     Facts,
     create,
     format_answer,
     parse_answer,
-    parse_instruction,
     prompt,
 )
-from embodied_nav.reasoner.priors import KINDS, room_posterior, shape_scores
 from embodied_nav.reasoner.prompt import direction_words
-from embodied_nav.reasoner.regions import chance_beyond, chance_in, regions
-from embodied_nav.reasoner.targets import SURE, candidates, color_score, label_score
+from embodied_nav.reasoner.targets import SURE, candidates
+from embodied_nav.rooms.kinds import chance_beyond, chance_in, regions
+from embodied_nav.rooms.priors import KINDS, room_posterior, shape_scores
+from embodied_nav.rooms.segmentation import segment_rooms
 
 
 def option(letter, kind="frontier", distance=1.0):
@@ -120,7 +120,7 @@ def test_directions(bearing, words):
 def test_unknown_policy_names_the_known_ones():
     with pytest.raises(InputError, match="rules"):
         create("oracle-of-delphi")
-    assert set(NAMES) == {"rules", "frontier", "random"}
+    assert set(POLICIES) == {"rules", "frontier", "random"}
 
 
 def test_labels_and_colours_match_by_category_not_by_letters():

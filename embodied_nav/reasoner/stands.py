@@ -1,7 +1,7 @@
-"""Where to stand for a thing or inside a room, and how near a place is to a thing. Knows nothing of language.
+"""Goal places beside an object or inside a room, and distances from an object's surface. Knows nothing of language.
 
-All that is known of a thing is its box along the map's axes, so its surface is taken to be what is occupied within
-the ellipse in that box: a box holds more than a thing that stands at an angle.
+Only an object's axis-aligned box is known, which is larger than an object at an angle. So its surface is taken to be
+the occupied cells within the ellipse inscribed in the box.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..frames import OCCUPIED, MemoryObject
-from ..memory.rooms import Room, Rooms
 from ..planning import Planner
 from ..planning.geodesic import fast_marching
+from ..rooms import Room, Rooms
 
-#: Things that end below this height (m) are looked over; walls and wardrobes are not.
+#: Objects lower than this (m) do not block the view; walls and wardrobes do.
 _LOW = 1.15
-#: Passages wider than this (m) are no doors: where one room ends is less sure there.
+#: Passages wider than this (m) are not doors: the border between rooms is less certain there.
 _WIDE = 1.2
 #: Clearance (m) beyond the footprint at a place inside a room.
 _AMPLE = 0.1
-#: m, so near to what marks a room one stands in it.
+#: Distance (m) from a room's marks within which a place counts as inside the room.
 NEAR_MARKS = 1.6
 #: Horizontal size (m) up to which a box is taken for the surface itself.
 _SMALL = 0.7
@@ -31,7 +31,7 @@ _SMALL = 0.7
 
 @dataclass(frozen=True, eq=False)
 class Stand:
-    """Where to stand for an object.
+    """A goal place for an object.
 
     Attributes:
         position: (x, y) m.
@@ -50,7 +50,7 @@ class Surface:
     Args:
         thing: the object.
         planner: of the present grid.
-        objects: all that is remembered, to know what is low.
+        objects: all remembered objects, to know which are low.
         reach: m around the object.
         radius: m; a distance also counts as no less than the distance to the object's middle minus this. For goals
             that are points: the middle of a long sofa is far from its ends.
@@ -78,7 +78,7 @@ class Surface:
         rr, cc = np.mgrid[: occupied.shape[0], : occupied.shape[1]]
         centers = self.grid.centers(np.stack([rr + self.corner[0], cc + self.corner[1]], axis=-1))
         inside = _ellipse(centers, thing)
-        # A small thing's box is its surface: of a lamp only the pole stands in the way.
+        # For a small object use the whole ellipse, not occupied cells: of a lamp only the pole is occupied.
         surface = inside <= 1.0 if max(thing.extent[:2]) < _SMALL else (inside <= 1.1) & occupied
         if not surface.any():
             surface = inside <= max(1.0, float(inside.min()))
@@ -92,7 +92,7 @@ class Surface:
             self.gaps = np.maximum(self.gaps, middle.astype(np.float32))
 
     def cut(self, image: np.ndarray) -> np.ndarray:
-        """The part of a HxW image of the grid that :attr:`gaps` covers."""
+        """Crops a HxW image of the grid to the window that :attr:`gaps` covers."""
         return image[self._window]
 
     def gap(self, xy: tuple[float, float]) -> float:
@@ -109,7 +109,7 @@ class Surface:
 
 
 def stand_beside(surface: Surface, travel: np.ndarray, distance: float) -> Stand | None:
-    """The cheapest reachable place within ``distance`` (m) of a surface; failing that the nearest to it.
+    """The cheapest reachable place within ``distance`` (m) of a surface; failing that, the reachable one nearest to it.
 
     Args:
         surface: of the object.
@@ -138,8 +138,8 @@ def stand_in_room(
         room: one of them.
         planner: of the present grid.
         travel: HxW travel field from the robot.
-        depth: m to keep off the floor of other rooms; twice that off a passage wider than a door.
-        near: things of which one must be within a few steps, where the region holds two rooms.
+        depth: least distance (m) from the floor of other rooms; twice that from a passage wider than a door.
+        near: marks, at least one of which must be near, if the region holds two rooms.
     """
     import cv2
 
@@ -168,7 +168,7 @@ def stand_in_room(
 
 
 def _stand(surface: Surface, cost: np.ndarray, value: np.ndarray) -> Stand:
-    row, column = np.unravel_index(int(np.argmin(value)), value.shape)
+    row, column = (int(i) for i in np.unravel_index(int(np.argmin(value)), value.shape))
     return Stand(surface.place(row, column), float(surface.gaps[row, column]), float(cost[row, column]))
 
 

@@ -1,4 +1,4 @@
-"""What kind of room each region of the map is, and what that says of a target. Knows nothing of paths and policies."""
+"""Classifies rooms by kind, and rates how likely they hold a target. Knows nothing of paths and policies."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..frames import MemoryObject
-from ..memory.rooms import Room, Rooms
-from .instruction import Target
+from ..language import Target
 from .priors import KINDS, OFTEN_TWICE, room_posterior, rooms_of, shape_scores
+from .segmentation import Room, Rooms
 
-#: Floor (m^2) from which on a region may have been seen as a whole.
+#: Least floor area (m^2) of a region that counts as fully seen.
 _WHOLE = 6.0
-#: With half of its border open a room counts as not seen at all.
+#: Factor on a region's open border share: with half of its border open a room counts as not seen at all.
 _OPEN = 2.0
-#: What every further thing of a category counts.
+#: Weight of each further thing of the same category.
 _AGAIN = 0.3
-#: From this probability on a seen region's kind counts as found.
+#: Least probability at which the kind of a seen region counts as found.
 _FOUND = 0.7
-#: How typical a thing must be of a kind to prove it, and of another one to be out of place there.
+#: Typicality from which a thing proves a kind, and up to which it is out of place in another kind.
 _PROOF, _FOREIGN = 0.85, 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A room of the map with what is believed of it.
+    """A room of the map with the estimate of its kind.
 
     Attributes:
         room: its geometry.
@@ -49,7 +49,7 @@ class Region:
         return [o for o in self.things if rooms_of(o.label).get(kind, 0.0) >= typical]
 
     def is_mixed(self, kind: str) -> bool:
-        """Whether it holds what proves this kind beside what makes it another one: two rooms, not parted by a door."""
+        """Whether it holds proof of this kind as well as of another: two rooms that segmentation did not separate."""
         other = self.kind
         return other != kind and any(rooms_of(o.label).get(other, 0.0) <= _FOREIGN for o in self.marks(kind, _PROOF))
 
@@ -66,7 +66,7 @@ def regions(rooms: Rooms, objects: Sequence[MemoryObject]) -> dict[int, Region]:
 
 def _region(room: Room, things: Sequence[MemoryObject]) -> Region:
     seen = min(1.0, room.area / _WHOLE) * max(0.0, 1.0 - _OPEN * room.open_share)
-    # The second bookshelf says less than the first: it may be its other half, and things of one kind stand together.
+    # A second bookshelf is weaker evidence than the first: it may be its other half, and like things stand together.
     counts = Counter(o.label for o in things)
     labels = tuple((label, min(1.0 + _AGAIN * (n - 1), 2.0)) for label, n in sorted(counts.items()))
     shape = shape_scores(room.area, room.depth, len(room.doors), seen)
@@ -74,12 +74,12 @@ def _region(room: Room, things: Sequence[MemoryObject]) -> Region:
 
 
 def chance_in(region: Region, target: Target) -> float:
-    """0 to 1, how likely such a region holds the target (or its anchor, where it stands beside something)."""
+    """0 to 1, how likely such a region holds the target (or its anchor, if it has one)."""
     return max(_chance(region.kinds, target.label, target.is_room), _anchor_chance(region.kinds, target))
 
 
 def chance_beyond(found: Mapping[int, Region], target: Target) -> float:
-    """0 to 1, how likely a room that is not known yet holds the target: kinds already found are less likely."""
+    """0 to 1, how likely an undiscovered room holds the target: kinds already found are less likely."""
     known = {r.kind for r in found.values() if r.seen >= 0.5 and max(r.kinds.values()) >= _FOUND}
     weights = {kind: (0.5 if kind in OFTEN_TWICE else 0.2) if kind in known else 1.0 for kind in KINDS}
     total = sum(weights.values())

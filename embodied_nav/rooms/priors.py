@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from ..language import canonical
+
 #: How typical a thing is of a room kind, 0 to 1: 0.95 is nearly proof, 0.3 is weak, missing is almost never.
 TYPICAL: dict[str, dict[str, float]] = {
     "oven": {"kitchen": 0.95},
@@ -38,7 +40,6 @@ TYPICAL: dict[str, dict[str, float]] = {
     "mirror": {"bathroom": 0.4, "bedroom": 0.3, "hallway": 0.45},
     "desk": {"office": 0.9, "library": 0.45, "bedroom": 0.2, "nursery": 0.2},
     "office chair": {"office": 0.9, "library": 0.45, "bedroom": 0.15},
-    "desk chair": {"office": 0.9, "bedroom": 0.15},
     "computer": {"office": 0.9, "library": 0.4, "bedroom": 0.15},
     "monitor": {"office": 0.9},
     "printer": {"office": 0.9},
@@ -69,7 +70,6 @@ TYPICAL: dict[str, dict[str, float]] = {
         "hallway": 0.2,
         "nursery": 0.2,
     },
-    "floor lamp": {"living room": 0.5, "bedroom": 0.2, "office": 0.2},
     "plant": {"living room": 0.3, "office": 0.2, "hallway": 0.25, "dining room": 0.25, "bedroom": 0.2, "library": 0.2},
     "rug": {
         "living room": 0.4,
@@ -86,7 +86,7 @@ TYPICAL: dict[str, dict[str, float]] = {
     "exercise bike": {"gym": 0.9},
 }
 
-#: Kinds of rooms that are weighed against each other.
+#: Kinds of rooms that are compared.
 KINDS = (
     "living room", "kitchen", "bedroom", "bathroom", "office", "dining room", "hallway", "nursery", "library",
     "laundry room",
@@ -95,7 +95,7 @@ KINDS = (
 #: Log odds of kinds that only some homes have, against those that nearly every home has.
 RARE = {"office": -0.5, "dining room": -0.5, "nursery": -0.7, "library": -0.7, "laundry room": -0.7}
 
-#: What such a room has nearly always; a room where none of it was seen is less likely to be one.
+#: Things that such a room nearly always has; a room where none was seen is less likely of this kind.
 DEFINING: dict[str, tuple[str, ...]] = {
     "living room": ("sofa",),
     "kitchen": ("oven", "refrigerator", "kitchen counter", "kitchen island"),
@@ -116,7 +116,8 @@ _WITHOUT_DEFINING = 0.15
 
 
 def rooms_of(label: str) -> dict[str, float]:
-    """How typical a category is of each room kind; by its head noun ("desk lamp" as "lamp") where it is not listed."""
+    """How typical a category is of each room kind; by its head noun ("desk lamp" as "lamp") if it is not listed."""
+    label = canonical(label)
     if label in TYPICAL:
         return TYPICAL[label]
     return TYPICAL.get(label.split()[-1], {}) if label else {}
@@ -133,12 +134,12 @@ def room_posterior(
     Args:
         labels: (category, weight) of things in the room; 1 for one thing.
         kinds: room kinds considered.
-        seen: 0 to 1, how much of the room was seen: what is missing from an unseen room says nothing.
+        seen: 0 to 1, how much of the room was seen: absence from an unseen room is no evidence.
         shape: log likelihood of each kind from elsewhere, see :func:`shape_scores`.
     """
     kinds = tuple(kinds)
     labels = tuple(labels)
-    found = {label for label, _ in labels}
+    found = {canonical(label) for label, _ in labels}
     scores = {kind: RARE.get(kind, 0.0) + (shape or {}).get(kind, 0.0) for kind in kinds}
     for kind in kinds:
         if kind in DEFINING and not found.intersection(DEFINING[kind]):
@@ -161,7 +162,7 @@ def shape_scores(area: float, depth: float, doors: int, seen: float) -> dict[str
         area: m^2 seen so far.
         depth: m, how wide it is at its widest place.
         doors: passages found so far.
-        seen: 0 to 1, how much of it was seen; little of it says little.
+        seen: 0 to 1, how much of it was seen; scales the evidence.
     """
     known = min(1.0, max(area - 1.5, 0.0) / 2.5)
     narrow = min(max(4.0 * (2.25 - depth), -4.0), 1.0)
