@@ -1,6 +1,6 @@
 """``python -m embodied_nav``: the same as the ``embodied-nav`` command."""
 
-from .cli.main import entry
+from .cli import run_command
 
 if __name__ == "__main__":
-    entry()
+    run_command()

@@ -1,6 +1,6 @@
 """Component settings: frozen dataclasses whose fields carry description, unit and range.
 
-One dataclass serves everywhere: YAML and the command line read it here, ``nodes`` declares it as ROS parameters.
+The same dataclass is read from YAML and the command line here, and declared as ROS parameters by ``nodes``.
 Knows nothing of ROS and of the components.
 
     @dataclass(frozen=True)
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,15 +31,21 @@ def param(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    path: bool = False,
 ) -> Any:
-    """A field of a :class:`Config`: a bool, int, float, str, or a tuple of floats or strings."""
+    """A field of a :class:`Config`: a bool, int, float, str, or a tuple of floats or strings.
+
+    Args:
+        path: the string is a path: ``~`` becomes the home folder.
+    """
     metadata = {"description": description, "unit": unit, "low": low, "high": high, "choices": tuple(choices)}
+    metadata["path"] = path
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Base of every component's settings; checks types and ranges when made.
+    """Base of every component's settings; checks types and ranges on construction.
 
     Raises:
         InputError: naming the parameter, the value and the range.
@@ -60,13 +67,23 @@ class Config:
         return cls(**values)
 
     @classmethod
+    def from_parameters(cls: type[C], parameters: Mapping[str, Any], prefix: str = "") -> C:
+        """Settings from parameters with dotted names (``memory.voxel_size``); those of other components are ignored.
+
+        Args:
+            prefix: the part of this component's names before the dot; empty if they have no dot.
+        """
+        names = {f"{prefix}.{f.name}".lstrip("."): f.name for f in dataclasses.fields(cls)}
+        return cls.from_mapping({names[name]: value for name, value in parameters.items() if name in names})
+
+    @classmethod
     def from_yaml(cls: type[C], path: str | Path) -> C:
         """Settings from a YAML file of names and values."""
         return cls.from_mapping(read_yaml(path), where=str(path))
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """One ``--name-with-dashes`` option a field; :meth:`from_arguments` reads them back."""
+        """Adds one ``--name-with-dashes`` option per field; :meth:`from_arguments` reads them back."""
         for field in dataclasses.fields(cls):
             unit = field.metadata["unit"]
             text = f"{field.metadata['description']}{f' [{unit}]' if unit else ''} (default: {field.default})"
@@ -107,11 +124,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return values
 
 
-def _checked(field: dataclasses.Field, value: Any) -> Any:
+def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
     try:
         value = _converted(field.default, value)
     except (TypeError, ValueError):
         raise InputError(f"{field.name} = {value!r}: expected {type(field.default).__name__}") from None
+    if field.metadata.get("path"):
+        value = os.path.expanduser(value)
     low, high, choices = (field.metadata.get(k) for k in ("low", "high", "choices"))
     if choices and value not in choices:
         raise InputError(f"{field.name} = {value!r}: must be one of {', '.join(choices)}")

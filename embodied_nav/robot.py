@@ -35,3 +35,7 @@ class RobotProfile(Config):
         c, s = np.cos(self.camera_pitch), np.sin(self.camera_pitch)
         T = np.array([[c, 0, s, self.camera_forward], [0, 1, 0, 0], [-s, 0, c, self.camera_height], [0, 0, 0, 1.0]])
         return T @ T_LINK_OPTICAL
+
+
+#: (settings class, prefix) that a parameter file may give to every node, though not every node declares them.
+SHARED_SETTINGS: tuple[tuple[type[Config], str], ...] = ((RobotProfile, "robot"),)

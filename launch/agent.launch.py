@@ -3,105 +3,126 @@ the arguments. Sets no DDS profile and no discovery range: RViz on another machi
 """
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.conditions import IfCondition
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-from embodied_nav import bringup
-from embodied_nav.errors import InputError
-
-SHARE = FindPackageShare("embodied_nav")
-
-ARGUMENTS = (
-    ("namespace", "", "Namespace of all nodes and topics; TF stays on /tf."),
-    ("params_file", PathJoinSubstitution([SHARE, "config", "agent.yaml"]), "Parameters of the nodes."),
-    ("robot_file", PathJoinSubstitution([SHARE, "config", "robot.yaml"]), "The robot profile: shape, limits, frames."),
-    ("use_sim_time", "false", "Take time from /clock."),
-    ("reasoner", "", "Who decides: rules, frontier, random; empty: as params_file says."),
-    ("perception", "", "Perception back end: geometric, simulator; empty: as params_file says."),
-    (
-        "slam",
-        "external",
-        "Who publishes map->odom: own (the slam node), external (yours), none (odometry is believed: identity).",
-    ),
-    (
-        "memory_file",
-        "",
-        "File that the memory is loaded from and kept in; with slam:=own the robot finds itself in it. Empty: as "
-        "params_file says.",
-    ),
-    ("rviz", "false", "Start RViz with the package's view."),
-    ("log_level", "info", "Logging of the nodes: debug, info, warn, error."),
+from embodied_nav import perception, reasoner
+from embodied_nav.bringup import launching, parameter_files
+from embodied_nav.bringup.agent_graph import (
+    ABSOLUTE_CLOCK,
+    ABSOLUTE_TF,
+    LOG_LEVELS,
+    SLAM,
+    AgentOptions,
 )
 
-#: Node -> the launch argument that, where it is not empty, sets one of its parameters, and that parameter.
-OVERRIDES = {"reasoner": ("reasoner", "policy"), "perception": ("perception", "backend")}
+SHARE = FindPackageShare("embodied_nav")
+FLAG = "true or false"
+
+ARGUMENTS = [
+    DeclareLaunchArgument("namespace", default_value="", description="Of all nodes and topics; for TF see the next."),
+    DeclareLaunchArgument(
+        "tf_in_namespace",
+        default_value="false",
+        description=f"TF on tf and tf_static below the namespace, as Nav2 has it, not on /tf ({FLAG}).",
+    ),
+    DeclareLaunchArgument(
+        "clock_in_namespace",
+        default_value="false",
+        description=f"Simulated time from clock below the namespace instead of /clock ({FLAG}).",
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=PathJoinSubstitution([SHARE, "config", "agent.yaml"]),
+        description="Parameters of the nodes (YAML). A name without a namespace (control:) means the node of that name "
+        "in the namespace of this launch.",
+    ),
+    DeclareLaunchArgument(
+        "robot_file",
+        default_value=PathJoinSubstitution([SHARE, "config", "robot.yaml"]),
+        description="The robot profile (YAML): shape, limits, names of frames. params_file wins over it.",
+    ),
+    DeclareLaunchArgument("use_sim_time", default_value="false", description=f"Take time from /clock ({FLAG})."),
+    DeclareLaunchArgument(
+        "reasoner",
+        default_value="",
+        choices=["", *reasoner.POLICIES],
+        description=f"Who decides: {reasoner.POLICIES.describe()}; empty: as params_file says.",
+    ),
+    DeclareLaunchArgument(
+        "perception",
+        default_value="",
+        choices=["", *perception.BACKENDS],
+        description=f"Perception back end: {perception.BACKENDS.describe()}; empty: as params_file says.",
+    ),
+    DeclareLaunchArgument(
+        "slam",
+        default_value="external",
+        choices=SLAM,
+        description="Who publishes map->odom: own (the slam node), external (yours), none (odometry is believed: "
+        "identity).",
+    ),
+    DeclareLaunchArgument(
+        "memory_file",
+        default_value="",
+        description="File that the memory is loaded from and kept in, one for each robot; with slam:=own the robot "
+        "finds itself in it. Empty: as params_file says.",
+    ),
+    DeclareLaunchArgument(
+        "composed",
+        default_value="false",
+        description=f"slam, keyframe, perception and memory in one process: less work a frame ({FLAG}).",
+    ),
+    DeclareLaunchArgument("rviz", default_value="false", description=f"Start RViz with the package's view ({FLAG})."),
+    DeclareLaunchArgument("log_level", default_value="info", choices=LOG_LEVELS, description="Logging of the nodes."),
+]
 
 
-def nodes(context: LaunchContext) -> list[Node]:
-    """One action a node of the table; the parameter files are checked before any is started."""
-    for name in ("robot_file", "params_file"):
-        bringup.check_params_file(LaunchConfiguration(name).perform(context))
-    slam = LaunchConfiguration("slam").perform(context)
-    if slam not in ("own", "external", "none"):
-        raise InputError(f"slam:={slam}: unknown; give own, external or none")
-    found = [_node(spec, context) for spec in bringup.AGENT_NODES]
-    if slam == "own":
-        found.append(_node(bringup.SLAM_NODE, context))
-    return [*found, _identity(context)] if slam == "none" else found
+def agent(context: LaunchContext) -> list:
+    """All actions of the launch, once every argument, file and executable has been looked at."""
+
+    def flag(name: str) -> bool:
+        return launching.flag(context, name)
+
+    topics = (ABSOLUTE_TF if flag("tf_in_namespace") else ()) + (ABSOLUTE_CLOCK if flag("clock_in_namespace") else ())
+    options = launching.agent_options(context, topics)
+    processes = launching.processes(context, options)
+    launching.check_nodes(processes)
+    launching.check_others(options.slam, flag("rviz"))
+    hints = parameter_files.foreign_sections(options.namespace, options.params_files)
+    found = [*launching.misspelt(context, ARGUMENTS), *(LogInfo(msg=hint) for hint in hints)]
+    for process in processes:
+        found += launching.actions(process, launching.value(context, "log_level"))
+    found += [_identity(options)] if options.slam == "none" else []
+    return found + ([_rviz(options)] if flag("rviz") else [])
 
 
-def _node(spec: bringup.NodeSpec, context: LaunchContext) -> Node:
-    parameters = [
-        LaunchConfiguration("robot_file"),
-        LaunchConfiguration("params_file"),
-        {"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)},
-    ]
-    argument, parameter = OVERRIDES.get(spec.name, ("", ""))
-    value = LaunchConfiguration(argument).perform(context) if argument else ""
-    if value:
-        parameters.append({parameter: value})
-    file, slam = (LaunchConfiguration(name).perform(context) for name in ("memory_file", "slam"))
-    kept = bringup.memory_parameters(file, slam == "own") if file else {}
-    if spec.name in kept:
-        parameters.append(kept[spec.name])
-    return Node(
-        package="embodied_nav",
-        executable=spec.name,
-        name=spec.name,
-        namespace=LaunchConfiguration("namespace"),
-        parameters=parameters,
-        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
-        output="screen",
-        respawn=True,
-        respawn_delay=1.0,
-    )
-
-
-def _identity(context: LaunchContext) -> Node:
+def _identity(options: AgentOptions) -> Node:
     """map->odom where nobody corrects odometry; the frames' names as the robot profile has them."""
-    robot = bringup.robot_profile(LaunchConfiguration("robot_file").perform(context))
+    robot = parameter_files.robot_profile(options.params_files, options.namespace)
     return Node(
         package="tf2_ros",
         executable="static_transform_publisher",
         name="map_is_odom",
-        namespace=LaunchConfiguration("namespace"),
+        namespace=options.namespace or "/",
+        remappings=list(options.remappings.items()),
         arguments=["--frame-id", robot.map_frame, "--child-frame-id", robot.odom_frame],
+    )
+
+
+def _rviz(options: AgentOptions) -> Node:
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=options.namespace or "/",
+        remappings=list(options.remappings.items()),
+        arguments=["-d", PathJoinSubstitution([SHARE, "rviz", "agent.rviz"])],
+        parameters=[{"use_sim_time": options.use_sim_time}],
     )
 
 
 def generate_launch_description() -> LaunchDescription:
     """The launch description."""
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        namespace=LaunchConfiguration("namespace"),
-        arguments=["-d", PathJoinSubstitution([SHARE, "rviz", "agent.rviz"])],
-        parameters=[{"use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool)}],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
-    declared = [DeclareLaunchArgument(n, default_value=d, description=text) for n, d, text in ARGUMENTS]
-    return LaunchDescription([*declared, OpaqueFunction(function=nodes), rviz])
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=agent)])

@@ -3,66 +3,154 @@
 ros2 action send_goal -f /navigate embodied_nav/action/Navigate "{instruction: 'find the red sofa'}"
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
-from launch.conditions import IfCondition
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
+from launch.substitutions import PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
-SHARE = FindPackageShare("embodied_nav")
+from embodied_nav import perception, reasoner
+from embodied_nav.bringup import launching
+from embodied_nav.bringup.agent_graph import (
+    ABSOLUTE_CLOCK,
+    ABSOLUTE_TF,
+    LOG_LEVELS,
+    SLAM,
+    sim_localization,
+    sim_process,
+)
 
-#: Arguments that the sim node takes as parameters: (name, default, type, description).
-SIM_ARGUMENTS = (
-    ("scene", "1000", int, "The apartment's seed."),
-    ("kind", "object", str, "Kind of episode: object, relation, room, route; it says where the robot starts."),
-    ("index", "0", int, "Which episode of this kind."),
-    (
-        "localization",
-        "truth",
-        str,
-        "map->odom: truth (the simulator's), odom (identity: the drift stays in), slam (not the simulator's business; "
-        "set slam:=own).",
+SHARE = FindPackageShare("embodied_nav")
+AGENT = PathJoinSubstitution([SHARE, "launch", "agent.launch.py"])
+FLAG = "true or false"
+
+#: Of the sim node: its parameters of these names.
+SIM_ARGUMENTS = [
+    DeclareLaunchArgument("scene", default_value="1000", description="The apartment's seed."),
+    DeclareLaunchArgument(
+        "kind",
+        default_value="object",
+        choices=["object", "relation", "room", "route"],
+        description="Kind of episode; it says where the robot starts.",
     ),
-    ("map_origin", "start", str, "Where the true map begins: start; or scene, the same in all sessions over one file."),
-    ("rate", "1.0", float, "Simulated seconds a second."),
-    ("publish_clock", "true", bool, "Publish /clock; set use_sim_time alike."),
-)
-#: Arguments that are handed on to agent.launch.py: (name, default, description).
-AGENT_ARGUMENTS = (
-    ("namespace", "", "Namespace of all nodes and topics."),
-    ("params_file", PathJoinSubstitution([SHARE, "config", "agent.yaml"]), "Parameters of the agent's nodes."),
-    ("robot_file", PathJoinSubstitution([SHARE, "config", "robot.yaml"]), "The robot profile."),
-    ("use_sim_time", "true", "Take time from /clock."),
-    ("reasoner", "rules", "Who decides: rules, frontier, random."),
-    ("perception", "simulator", "Perception back end: simulator (knows the truth), geometric."),
-    ("slam", "external", "own: start the slam node (with localization:=slam); external: the simulator or yours."),
-    ("memory_file", "", "File that the memory is loaded from and kept in; empty: none."),
-    ("rviz", "false", "Start RViz with the package's view."),
-    ("log_level", "info", "Logging of the nodes: debug, info, warn, error."),
-)
+    DeclareLaunchArgument("index", default_value="0", description="Which episode of this kind."),
+    DeclareLaunchArgument(
+        "localization",
+        default_value="",
+        choices=["", "truth", "odom", "slam"],
+        description="map->odom of the simulator: truth, odom (identity: the drift stays in), slam (none: it is "
+        "somebody else's business). Empty: truth with slam:=external, else slam.",
+    ),
+    DeclareLaunchArgument(
+        "map_origin",
+        default_value="start",
+        choices=["start", "scene"],
+        description="Where the true map begins: start; or scene, the same in all sessions over one file.",
+    ),
+    DeclareLaunchArgument("rate", default_value="1.0", description="Simulated seconds a second."),
+    DeclareLaunchArgument(
+        "publish_clock", default_value="true", description=f"Publish /clock; set use_sim_time alike ({FLAG})."
+    ),
+]
+#: Handed on to agent.launch.py under the same names.
+AGENT_ARGUMENTS = [
+    DeclareLaunchArgument(
+        "namespace",
+        default_value="",
+        description="Of all nodes and topics. Robots in different namespaces share nothing, TF and clock included.",
+    ),
+    DeclareLaunchArgument(
+        "tf_in_namespace",
+        default_value="auto",
+        choices=["auto", "true", "false"],
+        description="TF on tf and tf_static below the namespace; auto: where there is a namespace.",
+    ),
+    DeclareLaunchArgument(
+        "clock_in_namespace",
+        default_value="auto",
+        choices=["auto", "true", "false"],
+        description="Simulated time on clock below the namespace; auto: where there is a namespace.",
+    ),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=PathJoinSubstitution([SHARE, "config", "agent.yaml"]),
+        description="Parameters of the nodes, sim included (YAML).",
+    ),
+    DeclareLaunchArgument(
+        "robot_file",
+        default_value=PathJoinSubstitution([SHARE, "config", "robot.yaml"]),
+        description="The robot profile (YAML). params_file wins over it.",
+    ),
+    DeclareLaunchArgument("use_sim_time", default_value="true", description=f"Take time from /clock ({FLAG})."),
+    DeclareLaunchArgument(
+        "reasoner",
+        default_value="rules",
+        choices=["", *reasoner.POLICIES],
+        description=f"Who decides: {reasoner.POLICIES.describe()}.",
+    ),
+    DeclareLaunchArgument(
+        "perception",
+        default_value="simulator",
+        choices=["", *perception.BACKENDS],
+        description=f"Perception back end: {perception.BACKENDS.describe()}.",
+    ),
+    DeclareLaunchArgument(
+        "slam",
+        default_value="external",
+        choices=SLAM,
+        description="Who publishes map->odom: external (the simulator, see localization, or your SLAM), own (the slam "
+        "node), none (identity).",
+    ),
+    DeclareLaunchArgument(
+        "memory_file",
+        default_value="",
+        description="File that the memory is loaded from and kept in, one for each robot; empty: none.",
+    ),
+    DeclareLaunchArgument(
+        "composed",
+        default_value="false",
+        description=f"slam, keyframe, perception and memory in one process: less work a frame ({FLAG}).",
+    ),
+    DeclareLaunchArgument("rviz", default_value="false", description=f"Start RViz with the package's view ({FLAG})."),
+    DeclareLaunchArgument("log_level", default_value="info", choices=LOG_LEVELS, description="Logging of the nodes."),
+]
+ARGUMENTS = [
+    *SIM_ARGUMENTS,
+    *AGENT_ARGUMENTS,
+    DeclareLaunchArgument("agent", default_value="true", description=f"Start the agent's nodes, too ({FLAG})."),
+]
+
+
+def simulation(context: LaunchContext) -> list:
+    """All actions of the launch, once every argument, file and executable has been looked at."""
+
+    def text(name: str) -> str:
+        return launching.value(context, name)
+
+    def flag(name: str) -> bool:
+        return launching.flag(context, name)
+
+    below = {
+        name: launching.namespace(context) != "" if text(name) == "auto" else flag(name)
+        for name in ("tf_in_namespace", "clock_in_namespace")
+    }
+    topics = (ABSOLUTE_TF if below["tf_in_namespace"] else ()) + (ABSOLUTE_CLOCK if below["clock_in_namespace"] else ())
+    options = launching.agent_options(context, topics)
+    given = {argument.name: text(argument.name) for argument in SIM_ARGUMENTS}
+    given["localization"] = sim_localization(given["localization"], options.slam)
+    given["publish_clock"] = flag("publish_clock")
+    sim = sim_process(options, given)
+    processes = [sim, *(launching.processes(context, options) if flag("agent") else ())]
+    launching.check_nodes(processes)
+    launching.check_others(options.slam if flag("agent") else "external", flag("rviz") and flag("agent"))
+    found = [*launching.misspelt(context, ARGUMENTS), *launching.actions(sim, text("log_level"))]
+    if not flag("agent"):
+        return found
+    handed_on = {argument.name: text(argument.name) for argument in AGENT_ARGUMENTS}
+    handed_on |= {name: str(value).lower() for name, value in below.items()}
+    return [*found, IncludeLaunchDescription(PythonLaunchDescriptionSource(AGENT), launch_arguments=handed_on.items())]
 
 
 def generate_launch_description() -> LaunchDescription:
     """The launch description."""
-    declared = [DeclareLaunchArgument(n, default_value=d, description=text) for n, d, _, text in SIM_ARGUMENTS]
-    declared += [DeclareLaunchArgument(n, default_value=d, description=text) for n, d, text in AGENT_ARGUMENTS]
-    declared.append(DeclareLaunchArgument("agent", default_value="true", description="Start the agent's nodes, too."))
-    values = {n: ParameterValue(LaunchConfiguration(n), value_type=kind) for n, _, kind, _ in SIM_ARGUMENTS}
-    sim = Node(
-        package="embodied_nav",
-        executable="sim",
-        name="sim",
-        namespace=LaunchConfiguration("namespace"),
-        parameters=[LaunchConfiguration("robot_file"), values],
-        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
-        output="screen",
-    )
-    agent = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(PathJoinSubstitution([SHARE, "launch", "agent.launch.py"])),
-        launch_arguments={n: LaunchConfiguration(n) for n, _, _ in AGENT_ARGUMENTS}.items(),
-        condition=IfCondition(LaunchConfiguration("agent")),
-    )
-    return LaunchDescription([*declared, sim, agent])
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=simulation)])

@@ -1,7 +1,7 @@
-"""``embodied-nav doctor --live``: examines a running system by listening. Publishes nothing, changes nothing.
+"""``embodied-nav doctor --live``: examines a running system by subscribing only. Publishes and changes nothing.
 
-Topics, rates, stamps, encodings, QoS that does not match, TF, diagnostics, who commands the base, and whether depth
-lies on colour. Imports no component of the agent.
+Checks topics, rates, stamps, encodings, incompatible QoS, TF, diagnostics, who publishes cmd_vel, whether depth is
+aligned with colour, and whether the floor in depth agrees with TF. Imports no agent component but the mount check.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,37 +23,40 @@ from rclpy.exceptions import InvalidNamespaceException
 from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
-    QoSCompatibility,
     QoSProfile,
     ReliabilityPolicy,
-    qos_check_compatible,
 )
 from rclpy.time import Time
 from rclpy.validate_namespace import validate_namespace
 
-from ..bringup import AGENT_NODES
 from ..errors import InputError
 from ..findings import MISSING, OK, OPTIONAL, WARNING, Finding, exit_code, report
 from ..geometry.alignment import Alignment, alignment, edge_distance, edge_picture
+from ..geometry.lens import Lens, named_rectified
 from ..geometry.registration import Registration
+from ..node_table import AGENT_NODES, SLAM_NODE
+from ..recordings import pixels
 from ..robot import RobotProfile
-from .camera_input import COLOR, DEPTH, DEPTH_INFO, INFO, color_pixels, depth_metres
-from .conversions import BadMessage, camera_from_msg, matrix_from_transform, stamp_ns
+from .ros.camera_stream import DEPTH_INFO
+from .ros.conversions import BadMessage, matrix_from_transform, stamp_ns
+from .ros.doctor_odometry import mismatch, odometry_findings
+from .ros.optics import COLOR, DEPTH, INFO, Optics, TransportConfig, color_pixels, depth_metres
+from .ros.shared import nodes_behind
 
-#: What may come instead of a topic, and the parameter that says so.
+#: Compressed topic that may replace a raw one, and the parameter that selects it.
 COMPRESSED = {
     COLOR: (f"{COLOR}/compressed", "camera.color_transport: compressed"),
     DEPTH: (f"{DEPTH}/compressedDepth", "camera.depth_transport: compressedDepth"),
 }
-#: Frames that the comparison of depth and colour looks at.
+#: Number of frames used to compare depth with colour.
 _FRAMES = 8
-#: Depth that lies off by more than this (px) is worth a word; finding it must have gained this much.
+#: Misalignment (px) from which depth is reported as off, and the gain of the edge match that makes it certain.
 _OFF, _SURE = 3.0, 1.3
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic that the agent needs or makes: lowest good rate in Hz (0: any), and whether it can do without."""
+    """A topic that the agent needs or publishes: lowest good rate in Hz (0: any), and whether it is optional."""
 
     name: str
     types: tuple[str, ...]
@@ -69,6 +72,9 @@ INPUTS = (
     Topic("odom", ("nav_msgs/msg/Odometry",), 10.0),
     Topic("/tf", ("tf2_msgs/msg/TFMessage",), 10.0),
     Topic("/tf_static", ("tf2_msgs/msg/TFMessage",), needed=False),
+    Topic("e_stop", ("std_msgs/msg/Bool",), needed=False),
+    Topic("enable", ("std_msgs/msg/Bool",), needed=False),
+    Topic("cmd_vel_nav", ("geometry_msgs/msg/Twist",), needed=False),
     Topic("scan", ("sensor_msgs/msg/LaserScan",), needed=False),
     Topic("slam/path", ("nav_msgs/msg/Path",), needed=False),
 )
@@ -85,7 +91,7 @@ OUTPUTS = (
 
 @dataclass
 class Heard:
-    """What came on one topic."""
+    """What was received on one topic."""
 
     arrivals: list[float] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
@@ -103,14 +109,14 @@ def examine(seconds: float = 5.0, namespace: str = "", picture: str | None = Non
 
     Args:
         seconds: how long to listen, after a second for discovery.
-        namespace: of the agent.
+        namespace: namespace of the agent.
         picture: file for the picture of depth edges over colour; None: in the folder for temporary files.
 
     Returns:
-        1 when something that the agent needs is missing, else 0.
+        1 if something that the agent needs is missing, else 0.
 
     Raises:
-        InputError: no positive time, a namespace that is none, a picture that cannot be written.
+        InputError: the time is not positive, the namespace is invalid, or the picture cannot be written.
     """
     if not seconds > 0:
         raise InputError(f"--seconds {seconds}: give a positive number of seconds")
@@ -138,7 +144,7 @@ def _check_namespace(namespace: str) -> None:
 
 
 class Examiner(Node):
-    """Listens to everything that is the agent's, with QoS that matches whatever is offered."""
+    """Subscribes to all of the agent's topics, with QoS that matches whatever the publishers offer."""
 
     def __init__(self, namespace: str = "") -> None:
         super().__init__("embodied_nav_doctor", namespace=namespace)
@@ -150,7 +156,7 @@ class Examiner(Node):
         self._listener = tf2_ros.TransformListener(self._tf, self)
 
     def listen(self, seconds: float) -> None:
-        """Waits a second for discovery, then listens; topics that appear meanwhile are taken too."""
+        """Waits a second for discovery, then listens; topics that appear meanwhile are subscribed too."""
         start = time.monotonic()
         end = start + 1.0 + seconds
         subscribed = 0.0
@@ -161,15 +167,19 @@ class Examiner(Node):
             rclpy.spin_once(self, timeout_sec=0.1)
 
     def findings(self, picture: str | None = None) -> Iterator[Finding]:
-        """All that there is to say."""
+        """All findings, in the order of the report."""
         yield from self._nodes()
         for section, topics in (("inputs", INPUTS), ("outputs", OUTPUTS)):
             for topic in topics:
                 yield self._topic(section, topic)
         yield from self._camera()
+        yield from self._mount()
         yield from self._command()
         yield from self._qos()
         yield from self._transforms()
+        odom = self._last("odom")
+        if odom is not None:
+            yield from odometry_findings(odom, self._tf)
         yield from self._diagnostics()
         yield from self._alignment(picture)
 
@@ -193,7 +203,7 @@ class Examiner(Node):
             )
 
     def _matching_qos(self, name: str) -> QoSProfile:
-        """The most that all publishers of a topic offer."""
+        """The strictest QoS that all publishers of a topic offer."""
         offered = [info.qos_profile for info in self.get_publishers_info_by_topic(name)]
         qos = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
         if all(q.reliability == ReliabilityPolicy.RELIABLE for q in offered):
@@ -217,7 +227,7 @@ class Examiner(Node):
             self._pair(message)
 
     def _source(self, topic: str) -> str:
-        """The image's topic, or the compressed one where nobody publishes the raw one."""
+        """The raw image topic, or the compressed one where nobody publishes the raw one."""
         other = COMPRESSED[topic][0]
         return other if self._full(topic) not in self.heard and self._full(other) in self.heard else topic
 
@@ -226,7 +236,7 @@ class Examiner(Node):
             self.diagnostics[status.name] = status
 
     def _pair(self, depth) -> None:
-        """Keeps a depth image with the colour image next to it in time, at most one pair in half a second."""
+        """Keeps a depth image with the colour image nearest in time, at most one pair every half second."""
         stamp = stamp_ns(depth.header.stamp)
         if not self._colors or (self._frames and abs(stamp - self._frames[-1][0]) < 5e8):
             return
@@ -283,7 +293,7 @@ class Examiner(Node):
 
     def _camera(self) -> Iterator[Finding]:
         color, depth, info = self._last(COLOR), self._last(DEPTH), self._last(INFO)
-        for name, message, known in ((COLOR, color, ("rgb8", "bgr8")), (DEPTH, depth, ("32FC1", "16UC1"))):
+        for name, message, known in ((COLOR, color, pixels.COLOR), (DEPTH, depth, pixels.DEPTH)):
             if message is None:  # or compressed
                 continue
             good = message.encoding in known
@@ -291,14 +301,43 @@ class Examiner(Node):
             yield Finding("camera", name, OK if good and message.header.frame_id else WARNING, detail,
                           "" if good else f"expected {' or '.join(known)}: set the driver")  # fmt: skip
         if color is not None and info is not None:
-            same = (color.width, color.height) == (info.width, info.height)
-            focal = info.k[0] > 0
-            yield Finding("camera", INFO, OK if same and focal else WARNING,
-                          f"{info.width}x{info.height}, fx {info.k[0]:.1f}",
-                          "" if same and focal else "calibrate the camera for the size that it publishes")  # fmt: skip
-            if info.distortion_model == "plumb_bob" and any(abs(d) > 0.02 for d in info.d) and info.p[0] == 0:
-                yield Finding("camera", "rectified", WARNING, f"distortion {[round(d, 3) for d in info.d]}",
-                              "use the rectified image (image_proc): the agent assumes a pinhole")  # fmt: skip
+            rectified, lens = named_rectified(self._full(self._source(COLOR))), Lens.of(info)
+            try:
+                camera = lens.view((color.width, color.height), rectified).camera
+            except InputError as error:
+                yield Finding("camera", INFO, WARNING, f"{info.width}x{info.height}, fx {info.k[0]:.1f}", str(error))
+            else:
+                undone = ", its distortion is taken out" * (lens.distorted and not rectified)
+                yield Finding("camera", INFO, OK, f"{info.width}x{info.height}, fx {camera.fx:.1f}{undone}")
+
+    def _mount(self) -> Iterator[Finding]:
+        """Whether the floor seen in depth agrees with the camera's mount as TF gives it."""
+        depth = self._last(self._source(DEPTH))
+        if depth is None:
+            return
+        from ..planning.mount import GOOD, judge
+
+        robot = RobotProfile()
+        frame = depth.header.frame_id or robot.camera_frame
+        name = f"{robot.base_frame} -> {frame}"
+        info, own = self._last(INFO), self._last(DEPTH_INFO)
+        if own is not None and own.header.frame_id and own.header.frame_id != frame:
+            own = None
+        if info is None:
+            return
+        try:
+            T = matrix_from_transform(self._tf.lookup_transform(robot.base_frame, frame, Time()).transform)
+            optics = Optics(self, TransportConfig(), Registration(), Counter())
+            metres, camera, _ = optics.depth(depth, info, own)
+            found = judge(metres, camera, T)
+        except (tf2_ros.TransformException, BadMessage, InputError):
+            return  # reported by another check
+        if found.found:
+            yield Finding("camera", name, WARNING, f"{found.found}: the agent will not drive", found.mend)
+        elif found.verdict == GOOD:
+            yield Finding("camera", name, OK, f"floor found at {found.height:+.2f} m, where TF says")
+        else:
+            yield Finding("camera", name, OPTIONAL, "no floor in view to check it by: point the camera at open floor")
 
     def _command(self) -> Iterator[Finding]:
         name = self._full("cmd_vel")
@@ -315,20 +354,23 @@ class Examiner(Node):
             yield Finding("base", "cmd_vel to", OK, ", ".join(sinks))
 
     def _qos(self) -> Iterator[Finding]:
-        """Pairs of publisher and subscriber that never meet; DDS says nothing about them."""
-        ours = {self._full(t.name) for t in (*INPUTS, *OUTPUTS)}
+        """Publisher-subscriber pairs with incompatible QoS; DDS does not report them."""
+        names = {self._full(t.name) for t in (*INPUTS, *OUTPUTS)}
+        ours = {spec.name for spec in (*AGENT_NODES, SLAM_NODE)}
         mismatches = 0
-        for name in sorted(ours):
+        for name in sorted(names):
             for publisher in self.get_publishers_info_by_topic(name):
+                asked: dict[str, list[QoSProfile]] = {}
                 for subscriber in self.get_subscriptions_info_by_topic(name):
-                    if subscriber.node_name == self.get_name() or publisher.topic_type != subscriber.topic_type:
-                        continue
-                    verdict, reason = qos_check_compatible(publisher.qos_profile, subscriber.qos_profile)
-                    if verdict == QoSCompatibility.ERROR:
+                    if subscriber.node_name != self.get_name() and publisher.topic_type == subscriber.topic_type:
+                        node = nodes_behind(subscriber.node_name)[0]
+                        asked.setdefault(node, []).append(subscriber.qos_profile)
+                for node, profiles in asked.items():
+                    offer = (publisher.node_name, node, node in ours)
+                    found = [mismatch(name, publisher.qos_profile, profile, *offer) for profile in profiles]
+                    if all(found):  # of a node's several subscriptions one match is enough
                         mismatches += 1
-                        yield Finding("QoS", name, WARNING,
-                                      f"{publisher.node_name} -> {subscriber.node_name}: {reason.strip()}",
-                                      f"set qos_overrides.{name}.subscription.* of {subscriber.node_name}")  # fmt: skip
+                        yield found[0]
         if not mismatches:
             yield Finding("QoS", "publishers and subscribers", OK, "match on all topics of the agent")
 
@@ -363,10 +405,10 @@ class Examiner(Node):
 
     def _alignment(self, picture: str | None) -> Iterator[Finding]:
         frames, why = [], "no colour and depth image came together"
+        optics = Optics(self, TransportConfig(), Registration(), Counter())
         for _, color, depth in self._frames:
             try:
-                pair = (color_pixels(color), depth_metres(depth))
-                pair = (pair[0], self._as_used(color, depth, *pair))
+                pair = self._as_used(optics, color, depth)
             except (BadMessage, InputError) as error:
                 why = str(error)
                 continue
@@ -381,18 +423,20 @@ class Examiner(Node):
         if picture is not None:
             yield _written(picture, edge_picture(*frames[-1]))
 
-    def _as_used(self, color, depth, pixels: np.ndarray, metres: np.ndarray) -> np.ndarray:
-        """Depth as the agent lays it on colour: brought there where it is that of another camera."""
+    def _as_used(self, optics: Optics, color, depth) -> tuple[np.ndarray, np.ndarray]:
+        """Colour, and depth as the agent uses it: registered to colour if it is from another camera."""
         info, own = self._last(INFO), self._last(DEPTH_INFO)
         if info is None:
-            return metres
-        camera, frames = camera_from_msg(info), (color.header.frame_id, depth.header.frame_id)
+            return color_pixels(color), depth_metres(depth)
+        frames = (color.header.frame_id, depth.header.frame_id)
         same_frame = not all(frames) or frames[0] == frames[1]
         if own is not None and own.header.frame_id and own.header.frame_id != frames[1]:
             own = None
-        own_camera = None if own is None else camera_from_msg(own)
+        image, camera, _ = optics.color(color, info)
+        metres, depth_camera, own_told = optics.depth(depth, info, own)
+        own_camera = depth_camera if own_told else None
         if not Registration().needed(camera, own_camera, metres.shape, same_frame):
-            return metres
+            return image, metres
         if own_camera is None:
             raise InputError(f"depth is of another camera than colour, and {DEPTH_INFO} tells nothing of it")
         T = np.eye(4)
@@ -401,11 +445,11 @@ class Examiner(Node):
                 T = matrix_from_transform(self._tf.lookup_transform(*frames, Time()).transform)
             except tf2_ros.TransformException:
                 raise InputError(f"TF does not connect {frames[0]} and {frames[1]}") from None
-        return Registration().apply(metres, camera, own_camera, T)
+        return image, Registration().apply(metres, camera, own_camera, T)
 
 
 def _message_class(kind: str) -> type:
-    """The class of "sensor_msgs/msg/Image"."""
+    """The message class of a type name such as "sensor_msgs/msg/Image"."""
     package, module, name = kind.split("/")
     return getattr(importlib.import_module(f"{package}.{module}"), name)
 

@@ -1,7 +1,7 @@
-"""The keyframe node: camera topics in, the frames worth keeping out. Knows nothing of how they are chosen.
+"""The keyframe node: camera topics in, keyframes out. Knows nothing of how they are chosen.
 
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static.
-Publishes keyframes (embodied_nav/Keyframe; the newest once more when somebody new listens), progress, /diagnostics.
+Publishes keyframes (embodied_nav/Keyframe; the newest again for each new subscriber), progress, /diagnostics.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from embodied_nav.msg import Keyframe as KeyframeMsg
 
 from ..frames import RGBDFrame
 from ..keyframes import KeyframeConfig, KeyframeGate
-from . import params, warm_up
-from .camera_input import CameraInput
-from .conversions import keyframe_msg
-from .lifecycle import AgentNode, run
-from .transforms import Transforms
+from ..keyframes.warm_up import warm_up
+from .ros import params
+from .ros.camera_input import CameraInput
+from .ros.conversions import keyframe_msg
+from .ros.lifecycle import AgentNode, run
+from .ros.slam_tracking import TrackingWatch
+from .ros.tf_lookup import Transforms
 
 
 class KeyframeNode(AgentNode):
@@ -31,9 +33,7 @@ class KeyframeNode(AgentNode):
     def configure(self) -> None:
         """Makes the gate and the topics."""
         config = params.declare(self, KeyframeConfig)
-        trial = KeyframeGate(config)
-        for frame in warm_up.frames(self.robot):
-            trial.process(frame)
+        warm_up(self.robot, config)
         self._gate = KeyframeGate(config)
         self._newest: KeyframeMsg | None = None
         self._telling = threading.Lock()
@@ -41,7 +41,7 @@ class KeyframeNode(AgentNode):
         self._publisher = self.create_lifecycle_publisher(
             KeyframeMsg, "keyframes", self.handover(), event_callbacks=events
         )
-        self._camera = CameraInput(self, Transforms(self), self._process, self._refused)
+        self._camera = CameraInput(self, Transforms(self), self._process, self._refused, TrackingWatch(self))
 
     def cleanup(self) -> None:
         """Ends the worker."""
@@ -58,9 +58,9 @@ class KeyframeNode(AgentNode):
         self.report_progress("frame", frame.stamp, keyframe is not None)
 
     def _matched(self, info: QoSPublisherMatchedInfo) -> None:
-        """A memory that starts late, or again, needs the keyframe that holds now: there is no other while all stands.
+        """Repeats the newest keyframe for a new subscriber, such as a memory that starts late or restarts.
 
-        In lock-step the topic is latched.
+        A robot at rest produces no further keyframe for it. In lock-step the topic is latched instead.
         """
         if info.current_count_change <= 0 or self.settings.lockstep:
             return

@@ -1,4 +1,4 @@
-"""The memory node: frames, keyframes, semantic deltas in; map, objects, answers out. Knows not how they are kept.
+"""The memory node: frames, keyframes, semantic deltas in; map, objects, answers out. Knows nothing of their storage.
 
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static, keyframes,
 semantic_delta; slam/path (nav_msgs/Path, corrected poses of base_link in the past: keyframes move with it); slam/map
@@ -7,7 +7,7 @@ grid; in lock-step also progress. Publishes memory/object_list
 (embodied_nav/ObjectArray), memory/occupancy, memory/voxels (whole map), memory/voxels_by_label (the same, coloured by
 label), memory/voxel_changes (changed blocks), memory/corrections (std_msgs/UInt32, how often keyframes were moved),
 memory/objects and memory/rooms (markers), progress, /diagnostics. Serves memory/query, memory/save, memory/load,
-memory/clear.
+memory/clear, and ask (embodied_nav/Ask: a question in words, an answer in a sentence).
 """
 
 from __future__ import annotations
@@ -30,21 +30,24 @@ from visualization_msgs.msg import MarkerArray
 from embodied_nav.msg import Keyframe as KeyframeMsg
 from embodied_nav.msg import MapIdentity, ObjectArray, Progress
 from embodied_nav.msg import SemanticDelta as DeltaMsg
-from embodied_nav.srv import ClearMemory, LoadMemory, QueryMemory, SaveMemory
+from embodied_nav.srv import Ask, ClearMemory, LoadMemory, QueryMemory, SaveMemory
 
-from ..bringup import RESTARTS
+from .. import trial
 from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, RGBDFrame, SemanticDelta
-from ..memory import MemoryConfig, SpatialMemory
-from ..memory.correction import Correction
-from ..memory.writer import MemoryWriter
+from ..language import meaning
+from ..memory import MemoryConfig, SpatialMemory, warm_up
+from ..memory.file.writer import MemoryWriter
+from ..memory.submaps.correction import Correction
+from ..places import unwritable
 from ..planning.scan_layer import ScanLayer, ScanLayerConfig
-from ..reasoner.room_names import room_names
 from ..slam.looks import look_of
-from . import map_identity, markers, params, qos, questions, warm_up
-from .camera_input import CameraInput
-from .conversions import (
+from ..start_up import RESTARTS
+from .lockstep.fusion_order import FusionOrder
+from .ros import map_identity, markers, params, qos, query_messages
+from .ros.camera_input import CameraInput
+from .ros.conversions import (
     BadMessage,
     cloud_msg,
     delta_from_msg,
@@ -55,20 +58,20 @@ from .conversions import (
     scan_beams,
     stamp_ns,
 )
-from .keyframe_ids import KeyframeIds, first_of_run
-from .lifecycle import AgentNode, run
-from .lockstep import FusionOrder
-from .map_identity import Identity, identity_from_msg
-from .mounts import Mounts
-from .slam_path import moved_keyframes, path_poses
-from .transforms import Transforms
-from .worker import Worker
+from .ros.keyframe_ids import KeyframeIds, first_of_run
+from .ros.lifecycle import AgentNode, run
+from .ros.map_identity import Identity, identity_from_msg
+from .ros.mounts import Mounts
+from .ros.slam_path import moved_keyframes, path_poses
+from .ros.slam_tracking import TrackingWatch
+from .ros.tf_lookup import CLOCK_BACK, Transforms
+from .ros.worker import Worker
 
-#: A file that was written so short a time ago, and not closed, is of this run (s).
+#: A file not closed properly whose last write is at most this old (s) belongs to this run (the node was restarted).
 _SAME_RUN = 60.0
-#: How long frames wait at most while two maps become one (s), and how often that is begun anew.
+#: Longest time (s) that frames wait while two maps are merged, and how often a failed merge is retried.
 _JOINING, _TRIES = 30.0, 3
-#: SLAM may have begun this long before what the memory took in last, and still mean that it begins now (ns).
+#: A SLAM start up to this long (ns) before the memory's last frame still counts as a start now.
 _JUST_NOW = 2_000_000_000
 
 
@@ -76,13 +79,18 @@ _JUST_NOW = 2_000_000_000
 class MemoryNodeConfig(Config):
     """Settings of the memory node."""
 
-    file: str = param("", "file that the memory lives in: loaded at start, written all the time; empty: none")
+    file: str = param(
+        "", "file that the memory lives in: loaded at start, written all the time; empty: none", path=True
+    )
     save_period: float = param(0.3, "what came is written so often", unit="s", low=0.1, high=60.0)
     new_map: bool = param(
         False, "begin a new map in the file: for a robot that does not know where it is in the one that is there"
     )
     map: str = param("", "UUID of the map of the file to go on in; empty: the one that was written last")
     looks: bool = param(True, "keep what keyframes look like, by which SLAM finds itself in a later session")
+    language_model: str = param(
+        "auto", "finds things by meaning: auto (the extra 'language', if installed), none, or its folder", path=True
+    )
     map_rate: float = param(5.0, "occupancy and object list, at most", unit="Hz", low=0.1, high=30.0)
     voxel_rate: float = param(2.0, "changed voxels, at most", unit="Hz", low=0.1, high=30.0)
     scan: bool = param(False, "lay what a laser scan on 'scan' says over the occupancy")
@@ -102,12 +110,16 @@ class MemoryNode(AgentNode):
         """Makes the memory (from its file where there is one) and the topics."""
         self._config = params.declare(self, MemoryNodeConfig)
         self._memory_config = params.declare(self, MemoryConfig, "memory")
+        if self._config.file and (trouble := unwritable(self._config.file)):
+            raise InputError(f"file = {self._config.file}: {trouble}; give another place")
+        self._meaning = meaning.choose(self._config.language_model)
+        warm_up(self._memory_config)
         self._try(SpatialMemory(self._memory_config))
         self._lock = threading.Lock()
         #: Stamps of the newest frame, and of the first one in the running map; the first keyframe of a crashed run.
         self._stamp, self._first_stamp, self._resumed = 0, None, None
         self._memory, self._writer = self._open()
-        #: How often two maps are still to become one: frames wait for that.
+        #: Number of map merges still pending; frames wait until it is 0.
         self._joins, self._settled = 0, threading.Condition()
         scan_layer = params.declare(self, ScanLayerConfig, "scan_layer")
         self._scan_layer = ScanLayer(self._memory_config.voxel_size, scan_layer)
@@ -126,13 +138,13 @@ class MemoryNode(AgentNode):
         self.create_timer(self._config.rooms_period, self._publish_rooms, clock=steady)
 
     def activate(self) -> None:
-        """Tells late listeners what is remembered already."""
+        """Publishes what is already remembered."""
         if len(self._memory):
             self._published_map = -1
             self._publish_map()
 
     def cleanup(self) -> None:
-        """Ends the workers, then writes the rest."""
+        """Ends the workers, then writes what is not yet in the file."""
         self._camera.worker.drain(0.5)
         self._camera.close()
         self._worker.drain(0.5)
@@ -146,16 +158,16 @@ class MemoryNode(AgentNode):
     # -- set-up --------------------------------------------------------------------------------------------------------
 
     def _try(self, memory: SpatialMemory) -> None:
-        """Takes frames of nowhere into a memory that is then forgotten."""
-        for keyframe in warm_up.keyframes(self.robot):
+        """JIT warm-up: fuses synthetic frames into a memory that is then discarded."""
+        for keyframe in trial.keyframes(self.robot):
             memory.integrate(keyframe.frame)
             memory.add_keyframe(keyframe)
-            memory.add_delta(warm_up.delta(keyframe))
+            memory.add_delta(trial.delta(keyframe))
             memory.objects()
             memory.occupancy(robot_height=self.robot.height)
 
     def _open(self) -> tuple[SpatialMemory, MemoryWriter | None]:
-        """The memory of the file, or a new one that is in the file from now on."""
+        """Loads the memory from the file, or makes a new one that is saved to the file from now on."""
         path = self._config.file
         found = bool(path) and Path(path).exists()
         memory = SpatialMemory.load(path, self._memory_config) if found else SpatialMemory(self._memory_config)
@@ -164,7 +176,7 @@ class MemoryNode(AgentNode):
         if found and self._config.map not in ("", memory.uuid):
             memory = SpatialMemory.load(path, self._memory_config, self._config.map)
         elif memory.keyframes and memory.interrupted <= _SAME_RUN and os.environ.get(RESTARTS) != "0":
-            # A node that was killed a moment ago goes on in the map in which it was.
+            # Restarted shortly after it was killed: continue in the same map.
             self._stamp = self._first_stamp = memory.stamp
             self._resumed = first_of_run(memory)
         writer = MemoryWriter(memory, path, self._config.save_period)
@@ -173,7 +185,7 @@ class MemoryNode(AgentNode):
         return memory, writer
 
     def _write(self) -> None:
-        """What came since is written although no frame comes; says what is wrong with the file."""
+        """Writes pending changes even if no frame arrives; reports errors of the file."""
         if self._writer is None:
             return
         with self._lock:
@@ -203,25 +215,25 @@ class MemoryNode(AgentNode):
 
     def _make_inputs(self) -> None:
         self._transforms = Transforms(self)
-        self._camera = CameraInput(self, self._transforms, self._frame, self._refused)
+        self._camera = CameraInput(self, self._transforms, self._frame, self._refused, TrackingWatch(self))
         self._worker = Worker(self._work, 1000, self.handle_error, name="semantics")
         self._corrector = Worker(self._correct, 1, self.handle_error, name="correction")
         self._mounts = Mounts(self._transforms, self.robot, self.settings.tf_timeout)
         self._newest_path = (np.zeros(0, np.int64), np.zeros((0, 4, 4)), 0)
         self.diagnostics.counts["corrections"] += 0
         self.create_subscription(PathMsg, "slam/path", self._take, qos.latched())
-        self.create_subscription(MapIdentity, map_identity.TOPIC, self._take_identity, map_identity.profile())
+        identified = self.shared.listen(map_identity.TOPIC, self, self._take_identity)
+        self.create_subscription(MapIdentity, map_identity.TOPIC, identified, map_identity.profile())
         self.create_subscription(KeyframeMsg, "keyframes", self._take, self.handover())
         self.create_subscription(DeltaMsg, "semantic_delta", self._take, self.handover())
         if self._config.scan:
-            self.create_subscription(
-                LaserScan, "scan", self._take, qos.sensor(), qos_overriding_options=qos.overridable()
-            )
+            self.create_subscription(LaserScan, "scan", self._take, qos.sensor())
         if self._order is not None:
             self.create_subscription(Progress, "progress", self._take, self.handover(100))
 
     def _make_services(self) -> None:
         self.create_service(QueryMemory, "memory/query", self._query)
+        self.create_service(Ask, "ask", self._ask)
         self.create_service(SaveMemory, "memory/save", self._save)
         self.create_service(LoadMemory, "memory/load", self._load)
         self.create_service(ClearMemory, "memory/clear", self._clear)
@@ -233,7 +245,7 @@ class MemoryNode(AgentNode):
             self._worker.put(message)
 
     def _take_identity(self, message: MapIdentity) -> None:
-        """Active or not: it is said only once. Frames wait from here on until the maps have become one."""
+        """Also taken while inactive, since it is published only once. Frames wait until the maps are merged."""
         with self._settled:
             self._joins += message.joined
         self._worker.put(message)
@@ -263,7 +275,7 @@ class MemoryNode(AgentNode):
                 self._identify(message)
             elif isinstance(message, KeyframeMsg):
                 if self._ids.newest == stamp_ns(message.header.stamp):
-                    return  # told again, to somebody else who listens since now
+                    return  # a repetition for another, new subscriber
                 self._mounts.note(message)
                 keyframe = self._ids.renumbered(keyframe_from_msg(message), self._memory)
                 if self._order is not None:
@@ -274,7 +286,7 @@ class MemoryNode(AgentNode):
             else:
                 delta = delta_from_msg(message)
                 if self._order is not None:
-                    self._order.delta(delta)  # it may come ahead of its keyframe: they are matched when both are there
+                    self._order.delta(delta)  # it may arrive before its keyframe; they are matched once both are here
                 else:
                     self._fuse(None, None, self._ids.matched(delta))
         except BadMessage as error:
@@ -283,8 +295,7 @@ class MemoryNode(AgentNode):
             self.diagnostics.refuse("semantics", str(error))
 
     def _scan(self, message: LaserScan) -> None:
-        stamp, wait = stamp_ns(message.header.stamp), self.settings.tf_timeout
-        T = self._transforms.at(self.robot.map_frame, message.header.frame_id, stamp, wait)
+        T = self._transforms.in_map(message.header.frame_id, stamp_ns(message.header.stamp))
         if not np.isfinite(T).all():
             raise BadMessage("nan_pose", "the laser's pose is not finite")
         ranges, angles = scan_beams(message)
@@ -292,7 +303,7 @@ class MemoryNode(AgentNode):
             self._scan_layer.add(ranges, angles, T)
 
     def _identify(self, message: MapIdentity) -> None:
-        """Goes on in the map that SLAM stands in: begins a new one, or makes one of two."""
+        """Continues in the map that SLAM is localised in: begins a new map, or merges two."""
         try:
             identity = identity_from_msg(message)
             if identity.T is not None:
@@ -311,7 +322,7 @@ class MemoryNode(AgentNode):
                 self._settled.notify_all()
 
     def _begin_map(self, stamp: int) -> None:
-        """SLAM began at a stamp (ns) without knowing where it is."""
+        """Begins a new map: SLAM started at this stamp (ns) without being localised in a known map."""
         with self._lock:
             memory = self._memory
             first = self._first_stamp
@@ -324,17 +335,17 @@ class MemoryNode(AgentNode):
         self.get_logger().warning("SLAM does not know where it is: the memory begins a new map")
 
     def _join(self, identity: Identity) -> None:
-        """Makes one map of the running one and one of the file, beside what answers meanwhile."""
+        """Merges the running map with one from the file, beside the present memory, which keeps answering meanwhile."""
         memory, uuid = self._memory, identity.map_id if identity.moves else identity.joined_map_id
         if memory.uuid == identity.map_id and (identity.moves or uuid not in _alive(memory)):
-            return  # it was done before a restart
+            return  # already merged before a restart
         if memory.uuid != identity.map_id and not identity.moves:
             raise InputError(f"SLAM stands in map {identity.map_id}, the memory in {memory.uuid}")
         if memory.file is None:
             raise InputError(f"SLAM stands in map {uuid} of a file, the memory in none: set its parameter 'file', too")
         self._corrector.drain(_JOINING)
         start, other = time.monotonic(), SpatialMemory.load(memory.file, self._memory_config, uuid)
-        # Of a memory that came late all frames stand there already.
+        # A memory that started late holds only frames whose poses are in the joint map already.
         there = identity.moves and self._first_stamp is not None and self._first_stamp >= identity.stamp
         T = np.eye(4) if there else identity.T
         for left in reversed(range(_TRIES)):
@@ -353,7 +364,7 @@ class MemoryNode(AgentNode):
         self.get_logger().info(f"map {uuid} and the running one are one: {len(memory.keyframes)} keyframes")
 
     def _moved_house(self, identity: Identity) -> None:
-        """What else hangs on coordinates."""
+        """Resets whatever else depends on the map's coordinates."""
         self._fused += 1
         if identity.moves:
             self._newest_path = (np.zeros(0, np.int64), np.zeros((0, 4, 4)), 0)
@@ -362,18 +373,18 @@ class MemoryNode(AgentNode):
         self._change_token = 0
 
     def _path(self, message: PathMsg) -> None:
-        """Begins to move the keyframes that SLAM has moved; frames go on meanwhile."""
+        """Starts correcting the keyframes that SLAM has moved; frames are fused meanwhile."""
         self._newest_path = (*path_poses(message, self.robot.map_frame), stamp_ns(message.header.stamp))
         self._follow_path(None)
 
     def _follow_path(self, stamp: int | None) -> None:
-        """Moves keyframes as the newest path says: the one of a stamp, which the path has overtaken, or all."""
+        """Corrects keyframes by the newest path: the one of a stamp, if it arrived after the path, or all (None)."""
         stamps, poses, since = self._newest_path
         self._mounts.ask_again()
         with self._lock:
             memory = self._memory
             first = memory.sessions[-1]["first_keyframe"] if self._resumed is None else self._resumed
-            # Stamps of other sessions may be the same: simulated time begins anew.
+            # Other sessions may have equal stamps, since simulated time restarts at 0; only this session's keyframes.
             known = {i: (k.stamp, memory.expected_pose(i)) for i, k in memory.keyframes.items()
                      if i >= first and stamp in (None, k.stamp)}  # fmt: skip
             if self._mounts.newest is None or not known:
@@ -390,12 +401,12 @@ class MemoryNode(AgentNode):
             self._corrector.put((memory, correction))
 
     def _correct(self, item: tuple[SpatialMemory, Correction]) -> None:
-        """Makes the corrected map beside the present one, then exchanges them."""
+        """Builds the corrected map beside the present one, then swaps them."""
         memory, correction = item
         start = time.monotonic()
         correction.run()
         with self._lock:
-            # Meanwhile another map may have been loaded, or SLAM has moved more: that correction follows.
+            # Meanwhile another map may have been loaded, or a newer correction by SLAM supersedes this one.
             if memory is not self._memory or not memory.is_pending(correction):
                 return
             memory.apply(correction)
@@ -407,7 +418,7 @@ class MemoryNode(AgentNode):
         self.get_logger().info(f"{len(correction.poses)} keyframes moved")
 
     def _fuse_in_order(self, frame: RGBDFrame, keyframe: Keyframe | None, delta: SemanticDelta | None) -> None:
-        """In lock-step; says in any case that it is through with the frame."""
+        """As :meth:`_fuse`, in lock-step: always reports the frame as done, even after an error."""
         try:
             self._fuse(frame, keyframe, None if delta is None else self._ids.matched(delta))
         except Exception:
@@ -415,7 +426,7 @@ class MemoryNode(AgentNode):
             raise
 
     def _fuse(self, frame: RGBDFrame | None, keyframe: Keyframe | None, delta: SemanticDelta | None) -> None:
-        """Takes in what is given, in this order: frame, keyframe, delta."""
+        """Fuses what is given, in this order: frame, keyframe, delta."""
         look = look_of(keyframe.frame) if keyframe is not None and self._config.looks else {}
         start = time.monotonic()
         with self._lock:
@@ -429,6 +440,8 @@ class MemoryNode(AgentNode):
                 self._memory.add_delta(delta)
             if self._first_stamp is None and (frame is not None or keyframe is not None):
                 self._first_stamp = (frame or keyframe.frame).stamp
+            if frame is not None and frame.stamp < self._stamp - CLOCK_BACK:
+                self._stamp = frame.stamp  # the clock was set back: there is no TF at the later, old stamps
             self._stamp = max(self._stamp, *(x.stamp for x in (frame, delta) if x is not None), 0)
             self._fused += 1
         if frame is not None:
@@ -442,7 +455,7 @@ class MemoryNode(AgentNode):
     # -- publishing ----------------------------------------------------------------------------------------------------
 
     def _publish_map(self) -> None:
-        """Object list, then the occupancy that the reasoner waits for, both stamped with the newest frame."""
+        """Publishes the object list, then the occupancy that the reasoner waits for; both carry the newest stamp."""
         if self._published_map == self._fused and not self.settings.lockstep:
             return
         start = time.monotonic()
@@ -459,7 +472,7 @@ class MemoryNode(AgentNode):
         self.diagnostics.latency("map").add(time.monotonic() - start)
 
     def _publish_changes(self) -> None:
-        """Changed blocks, while anybody looks."""
+        """Publishes changed blocks, while there are subscribers."""
         if not self._changes.get_subscription_count():
             self._change_token = 0
             return
@@ -470,7 +483,7 @@ class MemoryNode(AgentNode):
             self._changes.publish(self._cloud(changed.voxels, stamp))
 
     def _publish_whole(self) -> None:
-        """The whole map, latched: for a new viewer at once, for those who look on every few seconds."""
+        """Publishes the whole map, latched: at once for a new subscriber, every few seconds for the others."""
         for publisher, by_label in ((self._voxels, False), (self._labels, True)):
             seen, at, fused = self._published_whole[publisher]
             viewers = publisher.get_subscription_count()
@@ -483,12 +496,11 @@ class MemoryNode(AgentNode):
                 publisher.publish(self._cloud(voxels, stamp, by_label))
 
     def _publish_rooms(self) -> None:
-        """The rooms, while anybody looks."""
+        """Publishes the rooms, while there are subscribers."""
         if not self._rooms.get_subscription_count():
             return
         with self._lock:
-            rooms, objects, stamp = self._memory.rooms(), self._memory.objects(), self._stamp
-        names = room_names(rooms, objects)
+            rooms, names, stamp = self._memory.rooms(), self._memory.room_names(), self._stamp
         self._rooms.publish(markers.rooms(rooms, names, header(stamp, self.robot.map_frame)))
 
     def _cloud(self, voxels, stamp: int, by_label: bool = False) -> PointCloud2:
@@ -498,25 +510,23 @@ class MemoryNode(AgentNode):
     # -- services ------------------------------------------------------------------------------------------------------
 
     def _query(self, request: QueryMemory.Request, response: QueryMemory.Response) -> QueryMemory.Response:
-        try:
-            query = questions.query_from_msg(request, self._stamp)
-            with self._lock:
-                memory, stamp, map_id = self._memory, self._stamp, self._memory.uuid
-                names = room_names(memory.rooms(), memory.objects())
-                found = memory.ask(query, names)
-                voxels = memory.voxels(query.box) if request.include_voxels else None
-        except (InputError, BadMessage) as error:
-            response.success, response.message = False, str(error)
-            return response
-        response.header, response.map_id = header(stamp, self.robot.map_frame), map_id
-        questions.fill(response, found, names)
+        query_messages.prepare(self._meaning, request.text, self._memory, self._lock)
+        with self._lock:
+            response.header = header(stamp := self._stamp, self.robot.map_frame)
+            box = query_messages.find(self._memory, request, stamp, response)
+            voxels = self._memory.voxels(box) if response.success and request.include_voxels else None
         if voxels is not None:
             response.voxels = self._cloud(voxels, stamp)
-        response.success, response.message = True, f"{len(found)} objects"
         return response
 
+    def _ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
+        query_messages.prepare(self._meaning, request.text, self._memory, self._lock)
+        with self._lock:
+            response.header = header(self._memory.stamp, self.robot.map_frame)
+            return query_messages.answer(self._memory, request, response)
+
     def _save(self, request: SaveMemory.Request, response: SaveMemory.Response) -> SaveMemory.Response:
-        path = request.file_name or self._config.file
+        path = os.path.expanduser(request.file_name) or self._config.file
         try:
             if not path:
                 raise InputError("no file name given, and the parameter 'file' is empty")
@@ -534,7 +544,7 @@ class MemoryNode(AgentNode):
         return response
 
     def _load(self, request: LoadMemory.Request, response: LoadMemory.Response) -> LoadMemory.Response:
-        path = request.file_name or self._config.file
+        path = os.path.expanduser(request.file_name) or self._config.file
         try:
             if not path:
                 raise InputError("no file name given, and the parameter 'file' is empty")
@@ -555,7 +565,7 @@ class MemoryNode(AgentNode):
         return response
 
     def _replace(self, memory: SpatialMemory) -> None:
-        """Another memory instead of this one, in the node's file too."""
+        """Replaces the memory by another one, in the node's file too."""
         with self._lock:
             if self._writer is not None:
                 self._writer.close()
@@ -572,7 +582,7 @@ class MemoryNode(AgentNode):
 
 
 def _alive(memory: SpatialMemory) -> set[str]:
-    """The maps of its file that are part of no other."""
+    """Ids of the file's maps that have not been merged into another."""
     return {m.uuid for m in memory.maps if not m.merged_into}
 
 

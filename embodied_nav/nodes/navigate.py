@@ -1,7 +1,7 @@
-"""A client of the navigate action that notices when its server dies; as a node it sends one goal and waits for its end.
+"""A client of the navigate action that detects a dead server; as a node it sends one goal. Knows nothing of decisions.
 
-Calls the action navigate; in simulation sim/finish when the goal is over, and memory/save before it ends. Prints one
-line for every decision. The server gives feedback several times a second: silence means that it is gone.
+Calls the action navigate; in simulation sim/finish when the goal has ended; memory/save before it exits. Prints one
+line per decision. The server sends feedback several times a second as its heartbeat: silence means that it is gone.
 """
 
 from __future__ import annotations
@@ -25,15 +25,23 @@ from embodied_nav.msg import MapIdentity
 from embodied_nav.srv import SaveMemory
 
 from ..config import Config, param
-from . import map_identity, params, qos
-from .asking import ask
-from .lifecycle import run
+from .ros import map_identity, params, qos
+from .ros.lifecycle import run
+from .ros.living import Living
+from .ros.service_calls import ask
 
-#: Feedback that fails to come for so long means that the server is gone (s): reported within 2 s.
+#: Time-out of the feedback (s) after which the server counts as gone: reported within 2 s.
 SERVER_GONE = 1.5
-#: How often that is looked at (s).
+#: Period of that check (s).
 _WATCH = 0.1
-#: The server answers a goal before it gives feedback: this long after that the answer is lost (s).
+#: Extra time (s) for a server whose process is alive: a busy machine may delay it.
+_LIVING = 60.0
+#: Time-outs (s) of memory/save and sim/finish. The command must exit within 5 s of the goal's end, whatever the memory
+#: is doing; what it has not saved by then is less than the last second. The scores are worth a longer wait.
+_SAVING, _SCORING = 2.0, 60.0
+#: Period (s) of the line that says what is waited for.
+_TELL = 10.0
+#: The server answers a goal request before its first feedback; this long (s) after that the answer counts as lost.
 _ANSWER = 1.0
 
 Done = Callable[[bool, str, Navigate.Result], None]
@@ -46,7 +54,8 @@ class NavigateClient:
         node: on which the client lives.
         feedback: called with each feedback.
         done: called once with success, the reason and the result (empty where the server died or refused).
-        patience: seconds without feedback after which the server is taken for dead.
+        patience: seconds without feedback after which the server counts as dead, unless its process is alive.
+        server: name of its node.
     """
 
     def __init__(
@@ -55,7 +64,9 @@ class NavigateClient:
         feedback: Callable[[Navigate.Feedback], None],
         done: Done,
         patience: float = SERVER_GONE,
+        server: str = "reasoner",
     ) -> None:
+        self._living, self._server, self._process = Living(node), server, ""
         self._node, self._feedback, self._done, self._patience = node, feedback, done, patience
         self._client = ActionClient(node, Navigate, "navigate")
         self._silence, self._watched = 0.0, 0.0
@@ -74,6 +85,7 @@ class NavigateClient:
         """Sends the goal."""
         self._instruction, self._silence = instruction, 0.0
         self._heard, self._unanswered = False, 0.0
+        self._process = self._living.process(self._server)
         self._sent = self._client.send_goal_async(Navigate.Goal(instruction=instruction), self._on_feedback)
         self._sent.add_done_callback(self._on_answer)
 
@@ -84,7 +96,7 @@ class NavigateClient:
 
     def _on_answer(self, future) -> None:
         if future is not self._sent:
-            return  # late, and of a goal that a newer one has replaced
+            return  # a late answer to a goal that a newer one has replaced
         self._handle = future.result()
         if not self._handle.accepted:
             self._end(False, "the goal was refused", Navigate.Result())
@@ -98,28 +110,33 @@ class NavigateClient:
     def _on_feedback(self, message) -> None:
         self._silence, self._asked_again = 0.0, False
         self._heard = True
+        self._process = self._process or self._living.process(self._server)
         self._feedback(message.feedback)
 
     def _on_result(self, future) -> None:
         answer = future.result()
+        if answer.status == GoalStatus.STATUS_UNKNOWN:  # the server does not know this goal (asked for once more)
+            self._end(False, "aborted: the reasoner was started again", Navigate.Result())
+            return
         self._end(answer.status == GoalStatus.STATUS_SUCCEEDED, answer.result.reason, answer.result)
 
     def _watch(self) -> None:
-        """Counts silence, but only while this process runs itself: what came while it was held up is not read yet."""
+        """Watchdog on feedback. Time in which this process itself was stalled does not count: messages are unread."""
         now = time.monotonic()
         passed, self._watched = min(now - self._watched, 2 * _WATCH), now
         self._silence += passed
         if self._sent is None or self._over:
             return
-        if self._silence > self._patience:
+        lives = bool(self._process) and self._living.lives(self._server, self._process)
+        if self._silence > self._patience + _LIVING * lives:
             self._end(False, "aborted: the reasoner does not answer", Navigate.Result())
         elif self._handle is None and self._heard:
             self._unanswered += passed
             if self._unanswered > _ANSWER:
-                self.send(self._instruction)  # it takes the place of the first, whose result nobody could ask for
+                self.send(self._instruction)  # replaces the first goal, whose handle was lost with the answer
         elif self._handle is not None and self._silence > 0.5 * self._patience and not self._asked_again:
             self._asked_again = True
-            self._ask_result()  # a goal that was over at once has its result, which may have been lost
+            self._ask_result()  # a goal that ended at once has a result, and its message may have been lost
 
     def _end(self, success: bool, reason: str, result: Navigate.Result) -> None:
         if not self._over:
@@ -129,7 +146,7 @@ class NavigateClient:
 
 @dataclass(frozen=True)
 class NavigateNodeConfig(Config):
-    """What is asked for."""
+    """The instruction and what to do after it."""
 
     instruction: str = param("", "the sentence")
     time_limit: float = param(180.0, "ROS time after which the goal is cancelled", unit="s", low=1.0, high=36000.0)
@@ -137,10 +154,10 @@ class NavigateNodeConfig(Config):
         SERVER_GONE, "without feedback for so long the reasoner is taken for dead", unit="s", low=0.5, high=600.0
     )
     simulated: bool = param(True, "tell sim/finish when the goal is over")
-    result: str = param("", "JSON file for the outcome; empty: none")
+    result: str = param("", "JSON file for the outcome; empty: none", path=True)
 
 
-class NavigateNode(Node):
+class NavigateNode(qos.Overridable, Node):
     """Sends one goal when the graph is ready; ends when the goal is over and the memory is saved."""
 
     def __init__(self) -> None:
@@ -149,7 +166,7 @@ class NavigateNode(Node):
         params.refuse_unknown(self)
         self.finished, self.exit_code = False, 0
         self._client = NavigateClient(self, self._on_feedback, self._on_done, self._config.patience)
-        self._begun, self._told_to_wait = time.monotonic(), False
+        self._told_to_wait = time.monotonic()
         self._sent_at: int | None = None
         self._told: tuple[int, int, int] | None = None
         self._outcome: dict = {}
@@ -165,19 +182,28 @@ class NavigateNode(Node):
     def _begin(self) -> None:
         now = self.get_clock().now().nanoseconds
         if self._sent_at is None:
-            simulator_ready = self._finish.service_is_ready() or not self._config.simulated
-            if self._client.ready() and self._save.service_is_ready() and simulator_ready:
+            missing = self._missing()
+            if not missing:
                 self._sent_at = now
                 self._client.send(self._config.instruction)
-            elif not self._told_to_wait and time.monotonic() - self._begun > 10.0:
-                self._told_to_wait = True
-                print("waiting for the nodes; on a new machine they compile their kernels, once", flush=True)
+            elif time.monotonic() - self._told_to_wait > _TELL:
+                self._told_to_wait = time.monotonic()
+                print(f"         waiting for {', '.join(missing)} to be ready", flush=True)
         elif self._outcome == {} and (now - self._sent_at) * 1e-9 > self._config.time_limit:
             self._client.cancel()
 
+    def _missing(self) -> list[str]:
+        """The nodes that have not started yet."""
+        ready = {"reasoner": self._client.ready(), "memory": self._save.service_is_ready()}
+        if self._config.simulated:
+            ready["sim"] = self._finish.service_is_ready()
+        clock = self.get_clock()
+        ready["simulated time"] = not clock.ros_time_is_active or clock.now().nanoseconds > 0
+        return [name for name, there in ready.items() if not there]
+
     def _on_feedback(self, feedback: Navigate.Feedback) -> None:
         decision = feedback.decision
-        # Ids begin anew where the memory goes on in another map.
+        # Decision ids restart at 0 when the memory switches to another map.
         name = (decision.id, decision.header.stamp.sec, decision.header.stamp.nanosec)
         if not decision.options or name == self._told:
             return
@@ -188,7 +214,7 @@ class NavigateNode(Node):
         print(f"{seconds:6.1f} s  {feedback.path_length:5.1f} m  {option.letter}: {option.text}{think}", flush=True)
 
     def _on_map(self, message: MapIdentity) -> None:
-        """SLAM has found itself in a map of an earlier session."""
+        """SLAM has relocalised in a map of an earlier session."""
         if message.joined:
             stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
             self._joined.append((stamp, message.joined_map_id or message.map_id))
@@ -204,21 +230,26 @@ class NavigateNode(Node):
             "decisions": result.decisions,
             "stages": self._stages,
             "facts": self._facts,
-            # Which maps of earlier sessions were recognised, and when in this one.
+            # Maps of earlier sessions that were recognised, and at what time of this session.
             "recognised": [
                 {"map": uuid, "after_s": round((stamp - self._sent_at) * 1e-9, 3)} for stamp, uuid in self._joined
             ],
         }
         if self._config.simulated and self._finish.service_is_ready():
-            ask(self, self._finish, Trigger.Request(), lambda _: self._save_memory())
+            ask(self, self._finish, Trigger.Request(), lambda _: self._save_memory(), 1.0, _SCORING)
         else:
             self._save_memory()
 
     def _save_memory(self) -> None:
         if self._save.service_is_ready():
-            ask(self, self._save, SaveMemory.Request(), lambda _: self._end())
+            ask(self, self._save, SaveMemory.Request(), self._saved, _SAVING, 0.9 * _SAVING)
         else:
             self._end()
+
+    def _saved(self, answer: SaveMemory.Response | None) -> None:
+        if answer is None:
+            print(f"         the memory is busy: its file is that of a moment ago ({_SAVING:.0f} s waited)", flush=True)
+        self._end()
 
     def _end(self) -> None:
         if self._config.result:
@@ -226,7 +257,7 @@ class NavigateNode(Node):
         self.finished = True
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        """Keeps what the nodes say of their stages: "fusion p50" = "3.1 ms"."""
+        """Keeps the latencies of the nodes' stages from /diagnostics, such as "fusion p50" = "3.1 ms"."""
         for status in message.status:
             for pair in status.values:
                 stage, _, quantile = pair.key.rpartition(" ")

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
@@ -23,11 +24,12 @@ from embodied_nav.msg import SemanticDelta as DeltaMsg
 from .. import perception
 from ..config import Config, param
 from ..frames import Keyframe, SemanticDelta
-from ..perception import BACKENDS, PerceptionConfig, ResilientPerception
-from . import params, qos, warm_up
-from .conversions import BadMessage, delta_msg, image_array, keyframe_from_msg, stamp_ns
-from .lifecycle import AgentNode, run
-from .worker import Worker
+from ..perception import BACKENDS, BackgroundPerception, CountsUsage, KnowsInstances, ResilienceConfig
+from ..perception.warm_up import warm_up
+from .ros import params, qos
+from .ros.conversions import BadMessage, delta_msg, image_array, keyframe_from_msg, serialized_stamp, stamp_ns
+from .ros.lifecycle import AgentNode, run
+from .ros.worker import Worker
 
 #: Longest wait for the back end in lock-step (s).
 _LOCKSTEP_TIMEOUT = 50.0
@@ -37,12 +39,12 @@ _LOCKSTEP_TIMEOUT = 50.0
 class PerceptionNodeConfig(Config):
     """Settings of the perception node."""
 
-    backend: str = param("geometric", "perception back end", choices=BACKENDS)
+    backend: str = param("geometric", "perception back end", choices=BACKENDS.names)
     queue: int = param(4, "keyframes that wait at most; beyond it the oldest is dropped", low=1, high=1000)
 
 
 class PerceptionNode(AgentNode):
-    """Asks the back end about every keyframe, in a worker thread."""
+    """Asks the back end about every keyframe, in a worker thread; a slow one in another, while geometry goes on."""
 
     def __init__(self) -> None:
         super().__init__("perception")
@@ -50,18 +52,29 @@ class PerceptionNode(AgentNode):
     def configure(self) -> None:
         """Makes the back end and the topics."""
         config = params.declare(self, PerceptionNodeConfig)
-        settings = params.declare(self, PerceptionConfig, "perception")
-        for name in {config.backend, "geometric"}:
-            self._try(perception.create(name, settings))
-        self._asked = perception.create(config.backend, settings)
-        # In lock-step nobody waits in vain, and no answer may hang on how busy the machine is.
+        resilience = params.declare(self, ResilienceConfig, "perception")
+        settings = params.declare_table(self, BACKENDS)
+        # In lock-step everybody waits for the answer, and results must not depend on the machine's load.
         timeout = _LOCKSTEP_TIMEOUT if self.settings.lockstep else None
-        self._backend = ResilientPerception(self._asked, timeout, config=settings)
+        fallback = perception.create("geometric", settings["geometric"])
+        self._asked = perception.make_resilient(
+            config.backend,
+            settings.get(config.backend),
+            resilience,
+            fallback=fallback,
+            timeout=timeout,
+            tell=self.get_logger().error,
+        )
+        missing = isinstance(self._asked.backend, perception.UnavailablePerception)
+        warm_up(self.robot, {"geometric"} if missing else {config.backend, "geometric"}, settings)
+        self._background: BackgroundPerception | None = None
+        if BACKENDS[config.backend].slow and not self.settings.lockstep:
+            self._background = BackgroundPerception(self._asked, self._answered)
         self._instruction = ""
         self._previous: Keyframe | None = None
         self._newest = -1
         self._calls = 0
-        self.diagnostics.facts.update(backend=self._backend.name, model=self._backend.name)
+        self.diagnostics.facts.update(backend=self._asked.name, model=self._asked.name)
         self.diagnostics.counts["dropped_keyframes"] += 0
         capacity = 1000 if self.settings.lockstep else config.queue
         self._worker = Worker(self._work, capacity, self.handle_error, self._dropped, name="perception")
@@ -72,29 +85,24 @@ class PerceptionNode(AgentNode):
         if self._ids is not None:
             self.create_subscription(ObjectArray, "sim/instances", self._instances, qos.latched())
 
-    def _try(self, backend: perception.PerceptionBackend) -> None:
-        """Lets a back end of its own look at two frames of nowhere."""
-        if hasattr(backend, "set_instances"):
-            backend.set_instances({1: ("box", "red")})
-        previous = None
-        for keyframe in warm_up.keyframes(self.robot):
-            backend.perceive(previous, keyframe, "find the red box")
-            previous = keyframe
-
     def cleanup(self) -> None:
         """Ends the worker."""
         self._worker.close()
+        if self._background is not None:
+            self._background.close()
 
     def _instructed(self, message: String) -> None:
         self._instruction = message.data
 
     def _instances(self, message: ObjectArray) -> None:
-        self._asked.set_instances({o.id: (o.label, o.color) for o in message.objects})
-        self._ids.described.set()
+        backend = self._asked.backend
+        if isinstance(backend, KnowsInstances) and self._ids is not None:
+            backend.set_instances({o.id: (o.label, o.color) for o in message.objects})
+            self._ids.described.set()
 
     def _keyframe(self, message: KeyframeMsg) -> None:
         self.diagnostics.input("keyframes", required=False).arrived()
-        told_again = stamp_ns(message.header.stamp) == self._newest  # to somebody else who listens since now
+        told_again = stamp_ns(message.header.stamp) == self._newest  # a repetition for another, new subscriber
         if self.active and not told_again:
             self._newest = stamp_ns(message.header.stamp)
             self._worker.put((time.monotonic(), message))
@@ -123,35 +131,53 @@ class PerceptionNode(AgentNode):
         self.report_progress("keyframe", stamp, True)
 
     def _perceive(self, current: Keyframe) -> SemanticDelta:
-        """The back end's delta, or the geometry's marked stale where it failed."""
+        """The back end's delta; where it failed, or its own comes later, the geometric one, marked stale."""
         self._calls += 1
-        self.diagnostics.facts["calls"] = self._calls
-        delta = self._backend.perceive(self._previous, current, self._instruction)
-        if delta.stale:
-            self.diagnostics.counts["backend_failures"] += 1
-            self.diagnostics.errors["backend"] = f"{self._backend.name}: {self._backend.last_error}"
+        backend = self._background or self._asked
+        delta = backend.perceive(self._previous, current, self._instruction)
+        self._tell(current.frame.stamp)
+        return delta
+
+    def _answered(self, delta: SemanticDelta) -> None:
+        """Publishes what a slow back end says of a keyframe that was published as stale before."""
+        try:
+            self._publisher.publish(delta_msg(delta, self.robot.map_frame))
+            self.diagnostics.latency("answer").add(self.stamp_age(delta.stamp))
+            self._tell(delta.stamp)
+        except Exception as error:  # the back end's thread must not end by it
+            self.handle_error(error)
+
+    def _tell(self, stamp: int) -> None:
+        """Diagnostics after a keyframe of this stamp (ns)."""
+        asked, facts, counts = self._asked, self.diagnostics.facts, self.diagnostics.counts
+        facts.update(calls=self._calls, described=asked.counts["good"])
+        counts["backend_failures"] = sum(asked.counts[kind] for kind in ("error", "late", "nonsense"))
+        if self._background is not None:
+            facts["described up to"] = f"{self._background.behind(stamp):.1f} s ago"
+        if isinstance(asked.backend, CountsUsage):
+            usage = asked.backend.usage
+            facts.update(requests=usage.calls, tokens=usage.tokens, cost=f"{usage.cost:.4f}")
+        if asked.failures:
+            self.diagnostics.errors["backend"] = f"{asked.name}: {asked.last_error}"
         else:
             self.diagnostics.errors.pop("backend", None)
-        return delta
 
 
 class InstanceIds:
-    """The simulator's instance images of the last seconds, by stamp."""
+    """The simulator's instance images of the last seconds, by stamp; only those of keyframes are decoded."""
 
     def __init__(self, node: AgentNode, lockstep: bool) -> None:
         profile = qos.latched(5) if lockstep else qos.sensor()
         self.described = threading.Event()
-        self._images: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._images: OrderedDict[int, bytes] = OrderedDict()
         self._news = threading.Condition()
-        node.create_subscription(
-            Image, "sim/instance_ids", self._arrived, profile, qos_overriding_options=qos.overridable()
-        )
+        node.create_subscription(Image, "sim/instance_ids", self._arrived, profile, raw=True)
 
     def at(self, stamp: int, timeout: float) -> np.ndarray:
         """HxW int32 of a stamp (ns); waits for it, and for the table of instances.
 
         Raises:
-            BadMessage: ``no_instance_ids`` within the timeout (s).
+            BadMessage: ``no_instance_ids`` if none came within the timeout (s); or the image cannot be read.
         """
         end = time.monotonic() + timeout
         with self._news:
@@ -163,12 +189,11 @@ class InstanceIds:
             image = self._images[stamp]
         if not self.described.wait(max(0.0, end - time.monotonic())):
             raise BadMessage("no_instances", "no sim/instances: is the simulator running?")
-        return image
+        return image_array(deserialize_message(image, Image))
 
-    def _arrived(self, message: Image) -> None:
-        image = image_array(message)
+    def _arrived(self, serialized: bytes) -> None:
         with self._news:
-            self._images[stamp_ns(message.header.stamp)] = image
+            self._images[serialized_stamp(serialized)] = serialized
             while len(self._images) > 60:
                 self._images.popitem(last=False)
             self._news.notify_all()

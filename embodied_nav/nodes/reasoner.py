@@ -1,11 +1,13 @@
-"""The reasoner node: the map in, decisions and a plan out. Knows nothing of how it is decided.
+"""The reasoner node: the map in, decisions and a plan out. Knows nothing of how decisions are made.
 
-Subscribes memory/occupancy, memory/object_list, memory/corrections (the plan is made anew), slam/map (nothing is
-decided between SLAM's and the memory's change to another map), odom, touched (nav_msgs/GridCells in odom: for the rest
-of the goal ways lead past it), /tf, /tf_static, progress (only to count keyframes for feedback).
-Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose is "turn there", none is "stand"),
-instruction (std_msgs/String, latched), options (markers of the choices, the decision as text), progress, /diagnostics.
-Serves the action navigate. The plan is repeated at least twice a second: when this node dies, control stands.
+Subscribes memory/occupancy, memory/object_list, memory/corrections (triggers replanning), slam/map (no decision is made
+between SLAM's switch to another map and the memory's), odom, touched (nav_msgs/GridCells in odom: obstacles for the
+rest of the goal), control/state (while control halts the robot, nothing is decided and no place is given up), /tf,
+/tf_static, progress (to count keyframes, and to see whether the memory works).
+Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose means "turn to it", an empty path
+"stop"), instruction (std_msgs/String, latched), options (markers of the choices, the decision as text), progress,
+/diagnostics. Serves the action navigate. The plan is repeated at least twice a second as a heartbeat: when this node
+dies, control stops the robot.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import GridCells, Odometry, Path
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from rclpy._rclpy_pybind11 import GoalEvent
@@ -35,9 +38,10 @@ from ..config import Config, param
 from ..errors import InputError
 from ..frames import MemoryObject, OccupancyGrid
 from ..planning import PlanningConfig, path_length
-from ..reasoner import NAMES, Navigator, NavigatorConfig, NavigatorOutput, OptionConfig
-from . import map_identity, markers, params, qos
-from .conversions import (
+from ..planning.warm_up import warm_up_planner
+from ..reasoner import POLICIES, Navigator, NavigatorConfig, NavigatorOutput, OptionConfig
+from .ros import map_identity, markers, params, qos, standing
+from .ros.conversions import (
     BadMessage,
     cells_array,
     decision_msg,
@@ -48,13 +52,15 @@ from .conversions import (
     path_msg,
     stamp_ns,
 )
-from .lifecycle import AgentNode, run
-from .transforms import Transforms
-from .worker import Worker
+from .ros.goal_progress import GoalProgress
+from .ros.lifecycle import AgentNode, run
+from .ros.living import Living
+from .ros.tf_lookup import Transforms
+from .ros.worker import Worker
 
-#: Without a map for so long the robot is told to stand (s).
+#: Time-out (s) of the map, after which the robot is stopped.
 _MAP_STALE = 1.0
-#: So much longer a goal waits while the memory makes one map of two.
+#: Extra patience (s) of a goal while the memory merges two maps, or is alive but overloaded.
 _JOINING = 60.0
 
 
@@ -62,21 +68,26 @@ _JOINING = 60.0
 class ReasonerNodeConfig(Config):
     """Settings of the reasoner node."""
 
-    policy: str = param("rules", "who decides", choices=NAMES)
+    policy: str = param("rules", "who decides", choices=POLICIES.names)
     map_patience: float = param(
-        15.0, "a goal is aborted after so long without a map (the memory is started again meanwhile)",
+        15.0, "a goal is aborted after so long without a map (the memory is started again meanwhile); a minute more is "
+        "waited for a memory whose process lives",
         unit="s", low=1.0, high=600.0,
+    )  # fmt: skip
+    standing_patience: float = param(
+        120.0, "a goal is aborted, with the reason, when the robot does not get on for so long (ROS time)",
+        unit="s", low=5.0, high=3600.0,
     )  # fmt: skip
     feedback_rate: float = param(4.0, "feedback and repeated plans, at least", unit="Hz", low=2.0, high=20.0)
 
 
 @dataclass
 class Goal:
-    """The goal in hand. ``outcome``: (success, reason) once it is over."""
+    """The current goal. ``outcome``: (success, reason) once it has ended."""
 
     handle: ServerGoalHandle
     instruction: str
-    accepted_at: float
+    accepted_at: float  # s, by the :class:`SilenceClock`
     decisions: int = 0
     keyframes: int = 0
     driven: float = 0.0
@@ -92,29 +103,33 @@ class ReasonerNode(AgentNode):
     def configure(self) -> None:
         """Makes policy, navigator and topics."""
         self._config = params.declare(self, ReasonerNodeConfig)
-        policy = reasoner.create(self._config.policy)
+        own = params.declare_table(self, POLICIES).get(self._config.policy)
+        policy = reasoner.create(self._config.policy, own)
         settings = params.declare(self, NavigatorConfig, "navigator")
         planning = params.declare(self, PlanningConfig, "planning")
         options = params.declare(self, OptionConfig, "options")
-        self._try(Navigator(settings, self.robot, reasoner.create(self._config.policy), planning, options))
+        warm_up_planner(self.robot)
+        self._try(Navigator(settings, self.robot, reasoner.create(self._config.policy, own), planning, options))
         self._navigator = Navigator(settings, self.robot, policy, planning, options)
         self._navigating = threading.Lock()
         self.diagnostics.facts.update(reasoner=policy.name, model=policy.name)
         self._goal: Goal | None = None
         self._objects, self._held_map = ObjectArray(), None
-        self._map_at = -1e9
-        #: The map that SLAM stands in where it says so, and that of the newest decisions.
+        self._living = Living(self)
+        self._map_at = self._memory_at = -1e9
+        #: Id of the map that SLAM is localised in ("": not announced), and of the map of the newest decisions.
         self._expected_map = self._map_id = ""
         self._plan, self._plan_at, self._plan_length = Path(), 0.0, 0.0
         self._decision = DecisionMsg()
         self._last_xy: np.ndarray | None = None
-        self._touched: deque[np.ndarray] = deque(maxlen=100)  # in odom, until the navigator knows
+        self._getting_on = GoalProgress()
+        self._touched: deque[np.ndarray] = deque(maxlen=100)  # in odom, until handed to the navigator
         self._transforms = Transforms(self)
         self._worker = Worker(self._tick, 1, self.handle_error, name="navigator")
         self._make_topics()
 
     def deactivate(self) -> None:
-        """Ends the goal and lets the robot stand."""
+        """Ends the goal and stops the robot."""
         if self._goal is not None:
             self._goal.outcome = (False, "the reasoner was deactivated")
             self._conclude()
@@ -124,7 +139,7 @@ class ReasonerNode(AgentNode):
         self._worker.close()
 
     def _try(self, navigator: Navigator) -> None:
-        """Decides once in nowhere."""
+        """JIT warm-up: one decision on a synthetic map."""
         data = np.full((80, 80), -1, np.int8)
         data[20:60, 20:60] = 0
         data[30:34, 40] = 100
@@ -141,8 +156,9 @@ class ReasonerNode(AgentNode):
         self._options_out = make(MarkerArray, "options", qos.latched())
         self.create_subscription(OccupancyGridMsg, "memory/occupancy", self._map, qos.latched())
         self.create_subscription(ObjectArray, "memory/object_list", self._objects_in, qos.latched())
-        self.create_subscription(Odometry, "odom", self._odometry, qos.reliable())
+        self.create_subscription(Odometry, "odom", self._odometry, qos.camera(self.settings.lockstep, 10))
         self.create_subscription(GridCells, "touched", self._touch, qos.reliable())
+        self.create_subscription(DiagnosticStatus, standing.TOPIC, self._stands, qos.latched())
         self.create_subscription(Progress, "progress", self._progressed, qos.reliable(100))
         self.create_subscription(MapIdentity, map_identity.TOPIC, self._identified, map_identity.profile())
         self.create_subscription(UInt32, "memory/corrections", self._corrected, qos.latched())
@@ -162,20 +178,25 @@ class ReasonerNode(AgentNode):
     # -- goals (executor's thread) -------------------------------------------------------------------------------------
 
     def _accepted(self, handle: ServerGoalHandle) -> None:
-        """A new goal takes the place of the one in hand."""
+        """A new goal preempts the current one."""
         if self._goal is not None:
             self._goal.outcome = self._goal.outcome or (False, "replaced by a newer goal")
             self._conclude()
-        # handle.execute() would want the result at once, and a coroutine that waits keeps rclpy's executor busy.
+        # Not handle.execute(): its callback must return the result, and a waiting coroutine keeps the executor busy.
         handle._update_state(GoalEvent.EXECUTE)
-        goal = Goal(handle, handle.request.instruction.strip(), time.monotonic())
+        goal = Goal(handle, handle.request.instruction.strip(), self.diagnostics.silence.now())
         self._goal, self._decision = goal, DecisionMsg()
+        self._getting_on.begin()
         try:
             if not self.active:
                 raise InputError("the reasoner is not active")
+            if handle.request.image.data or handle.request.image.width:
+                raise InputError(
+                    "the goal has an image, and nobody here can search by picture; give the sentence alone"
+                )
             with self._navigating:
                 self._touched.clear()
-                self._navigator.reset(goal.instruction)
+                self._navigator.reset(goal.instruction, {o.label for o in self._objects.objects})
         except InputError as error:
             goal.outcome = (False, str(error))
             return
@@ -183,7 +204,7 @@ class ReasonerNode(AgentNode):
         self.get_logger().info(f"goal: {goal.instruction}")
 
     def _conclude(self) -> None:
-        """Gives the result of a goal that is over, and lets the robot stand."""
+        """Sends the result of a goal that has ended, and stops the robot."""
         goal = self._goal
         if goal is None:
             return
@@ -196,7 +217,8 @@ class ReasonerNode(AgentNode):
         self._server.notify_execute(goal.handle, lambda handle: self._result_of(handle, goal))
 
     def _result_of(self, handle: ServerGoalHandle, goal: Goal | None = None) -> Navigate.Result:
-        success, reason = goal.outcome if goal is not None else (False, "the goal is not in hand")
+        outcome = goal.outcome if goal is not None else None
+        success, reason = outcome or (False, "the goal is not in hand")
         if success:
             handle.succeed()
         elif handle.is_cancel_requested:
@@ -209,20 +231,27 @@ class ReasonerNode(AgentNode):
         return result
 
     def _heartbeat(self) -> None:
-        """Feedback, the plan once more, and what is to be done when no map comes."""
+        """Sends feedback, repeats the plan, and handles a missing map."""
         goal = self._goal
         if goal is None or not self.active:
             return
-        silent = time.monotonic() - max(self._map_at, goal.accepted_at)
+        goal.outcome = goal.outcome or self._hopeless()
+        if goal.outcome is not None:
+            return
+        silent = self.diagnostics.silence.now() - max(self._map_at, goal.accepted_at)
         if self.settings.lockstep:
             silent = 0.0
-        joining = not self._is_of_here(self._objects)
-        if silent > self._config.map_patience + _JOINING * joining:
-            there = f" of map {self._expected_map}" * joining
-            goal.outcome = (False, f"no memory/occupancy{there} for {silent:.0f} s: is the memory node running?")
+        joining, lives = not self._is_of_here(self._objects), self._living.lives("memory")
+        # A memory that reports progress on frames is not overloaded: it gets no frame that it could fuse.
+        busy = lives and self.diagnostics.silence.now() - self._memory_at > _MAP_STALE
+        there = f" of map {self._expected_map}" * joining
+        if silent > self._config.map_patience + _JOINING * (joining or busy):
+            why = "the memory node lives, see what it says on /diagnostics" if lives else "is the memory node running?"
+            goal.outcome = (False, f"no memory/occupancy{there} for {silent:.0f} s: {why}")
             return
         if silent > _MAP_STALE:
-            self.diagnostics.errors["map"] = f"no memory/occupancy for {silent:.1f} s: standing"
+            who = "waiting for the memory node, which lives" if lives else "the memory node does not live"
+            self.diagnostics.errors["map"] = f"no memory/occupancy{there} for {silent:.1f} s: standing, {who}"
             self._stand()
         else:
             self.diagnostics.errors.pop("map", None)
@@ -231,6 +260,22 @@ class ReasonerNode(AgentNode):
         feedback = Navigate.Feedback(decision=self._decision, distance=self._plan_length, path_length=goal.driven)
         feedback.keyframes = goal.keyframes
         goal.handle.publish_feedback(feedback)
+
+    def _hopeless(self) -> tuple[bool, str] | None:
+        """The outcome of a goal without progress (the base is dead, or the robot is held for too long), else None."""
+        seconds = self._getting_on.waits(self.get_clock().now().nanoseconds, self._last_xy)
+        state = self._getting_on.state
+        if state.dead:
+            return (False, state.dead)
+        if seconds <= self._config.standing_patience:
+            return None
+        return (False, f"the robot has not got on for {seconds:.0f} s: {state.why or 'control does not say why'}")
+
+    def _stands(self, message: DiagnosticStatus) -> None:
+        waited = self._getting_on.hear(standing.state_of(message), self.get_clock().now().nanoseconds)
+        if waited:
+            with self._navigating:
+                self._navigator.waited(waited)
 
     def _stand(self) -> None:
         self._plan_length = 0.0
@@ -255,16 +300,20 @@ class ReasonerNode(AgentNode):
             self.diagnostics.refuse(error.fault, str(error))
 
     def _corrected(self, _: UInt32) -> None:
-        """Keyframes were moved: a plan on the map of before is made anew on the next one."""
+        """Keyframes were moved: replan on the next map, since the plan is based on the uncorrected one."""
         with self._navigating:
             self._navigator.replan()
 
     def _identified(self, message: MapIdentity) -> None:
-        """SLAM stands in another map: until the memory does, its map and the robot's pose do not belong together."""
-        if message.joined:
-            self._expected_map = message.map_id
+        """SLAM has switched to another map: until the memory follows, its map and the robot's pose do not match.
+
+        A new map that a restarted SLAM begins has no id yet: the memory gives it one.
+        """
+        self._expected_map = message.map_id
 
     def _progressed(self, message: Progress) -> None:
+        if (message.node, message.stage) == ("memory", "frame"):
+            self._memory_at = self.diagnostics.silence.now()
         if self._goal is not None and (message.node, message.stage) == ("keyframe", "frame"):
             self._goal.keyframes += message.taken
 
@@ -274,17 +323,17 @@ class ReasonerNode(AgentNode):
 
     def _map(self, message: OccupancyGridMsg) -> None:
         if self._is_of_here(self._objects):
-            self._map_at = time.monotonic()
+            self._map_at = self.diagnostics.silence.now()
         self.diagnostics.input("memory/occupancy").arrived(self.message_age(message))
         self._held_map = message
         self._match()
 
     def _is_of_here(self, objects: ObjectArray) -> bool:
-        """Whether what is remembered is of the map that SLAM stands in."""
+        """Whether the remembered objects belong to the map that SLAM is localised in."""
         return self._expected_map in ("", objects.map_id)
 
     def _match(self) -> None:
-        """Hands the map on; in lock-step only together with the object list of the same stamp."""
+        """Passes the map to the worker; in lock-step only together with the object list of the same stamp."""
         held = self._held_map
         if held is None or not self.active or not self._is_of_here(self._objects):
             return
@@ -299,7 +348,9 @@ class ReasonerNode(AgentNode):
         grid_message, objects, goal = item
         stamp = stamp_ns(grid_message.header.stamp)
         try:
-            if goal is not None and goal is self._goal and goal.outcome is None:
+            halted = self._getting_on.halted and not self.settings.lockstep
+            empty = not grid_message.data  # a new map without a frame: no options yet
+            if goal is not None and goal is self._goal and goal.outcome is None and not (halted or empty):
                 self._advance(goal, stamp, grid_message, objects)
         except BadMessage as error:
             self.diagnostics.refuse(error.fault, str(error))
@@ -310,17 +361,17 @@ class ReasonerNode(AgentNode):
 
     def _advance(self, goal: Goal, stamp: int, grid_message: OccupancyGridMsg, objects: ObjectArray) -> None:
         robot = self.robot
-        T = self._transforms.at(robot.map_frame, robot.base_frame, stamp, self.settings.tf_timeout)
+        T = self._transforms.in_map(robot.base_frame, stamp)
         if not np.isfinite(T).all():
             raise BadMessage("nan_pose", "the robot's pose is not finite")
         start = time.monotonic()
         with self._navigating:
             if goal is not self._goal or goal.outcome is not None:
-                return  # another one came while TF was waited for
+                return  # another goal came while waiting for TF
             if objects.map_id != self._map_id:
-                # Places that it has been to or given up are of the other map.
+                # Visited places and those given up are in coordinates of the other map.
                 self._map_id = objects.map_id
-                self._navigator.reset(goal.instruction)
+                self._navigator.restart()
             self._hand_on_touched(stamp)
             out = self._navigator.update(stamp, T, grid_from_msg(grid_message), objects_from_msg(objects))
         seconds = time.monotonic() - start
@@ -332,17 +383,20 @@ class ReasonerNode(AgentNode):
         self._plan_length = path_length(out.path) if len(out.path) > 1 else 0.0
         self._publish_plan(_plan_msg(out, stamp, robot.map_frame))
         if out.status != "running":
-            goal.outcome = (out.status == "stopped", out.reason)
+            # If the base never moved, report that: it is why nothing was found.
+            unmoved = self._getting_on.state.unmoved if out.status == "failed" else ""
+            goal.outcome = (out.status == "stopped", unmoved or out.reason)
 
     def _hand_on_touched(self, stamp: int) -> None:
-        """Tells the navigator what the base felt since the last map, placed as odom lies in the present one."""
+        """Passes places touched since the last map to the navigator, with map->odom at the present map's stamp."""
         touched = [self._touched.popleft() for _ in range(len(self._touched))]
         if touched:
             robot = self.robot
-            T = self._transforms.at(robot.map_frame, robot.odom_frame, stamp, self.settings.tf_timeout)
+            T = self._transforms.in_map(robot.odom_frame, stamp)
             self._navigator.touch(np.vstack(touched), T)
 
     def _tell_decision(self, goal: Goal, out: NavigatorOutput, seconds: float, T: np.ndarray) -> None:
+        assert out.decision is not None
         self._decision = decision_msg(out.decision, goal.instruction, seconds, self.robot.map_frame)
         goal.decisions += 1
         self._decision_out.publish(self._decision)

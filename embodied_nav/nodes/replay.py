@@ -1,9 +1,10 @@
-"""The replay node: a recorded RGB-D sequence as camera topics, TF and /clock. Knows nothing of who listens.
+"""The replay node: a recorded RGB-D sequence as camera topics, TF and /clock. Knows nothing of who subscribes.
 
-Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (16UC1, 32FC1), camera/color/camera_info, for depth of a
-camera of its own camera/depth/camera_info, camera/pose (exact), odom (where wheels were recorded and poses are not
-given), /tf, /tf_static, /clock; all reliably. Subscribes progress: to start when the graph is ready, to wait for it in
-lock-step (rate 0), to drain it at the end, and to measure. Ends by itself, writing what it counted to ``result``.
+Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (16UC1, 32FC1), camera/color/camera_info,
+camera/depth/camera_info (if depth has a camera of its own), camera/pose (exact), odom (if wheel odometry was recorded
+and poses are not given), /tf, /tf_static, /clock; all reliable. Subscribes progress: to start when the graph is ready,
+to wait for it in lock-step (rate 0), to drain it at the end, and to measure latency. Exits by itself after writing its
+counts to ``result``.
 """
 
 from __future__ import annotations
@@ -29,23 +30,37 @@ from embodied_nav.srv import SaveMemory
 
 from ..config import Config, param
 from ..errors import InputError
-from ..recordings import FORMATS, Calibration, RecordedFrame, Recording, Topics, open_recording
+from ..recordings import (
+    FORMATS,
+    Calibration,
+    Reading,
+    RecordedFrame,
+    Recording,
+    Topics,
+    UnusableFrame,
+    open_recording,
+)
 from ..robot import RobotProfile
-from . import params, qos
-from .asking import ask
-from .camera_input import COLOR, DEPTH, DEPTH_INFO, INFO, POSE
-from .conversions import camera_info_msg, header, image_msg, pose_msg, time_msg, transform_msg
-from .ledger import Ledger
-from .lifecycle import run
-from .watchers import missing_watchers
+from .lockstep.frames_in_flight import FramesInFlight
+from .ros import params, qos
+from .ros.camera_stream import DEPTH_INFO, POSE
+from .ros.conversions import camera_info_msg, header, image_msg, pose_msg, time_msg, transform_msg
+from .ros.lifecycle import run
+from .ros.optics import COLOR, DEPTH, INFO
+from .ros.service_calls import ask
+from .ros.watchers import missing_watchers
 
 #: Frames decoded ahead of time, and threads that do it.
 _AHEAD, _DECODERS = 8, 2
-#: Seconds without any progress after which waiting ends.
+#: Time-out (s) without any progress message.
 _SILENCE = 60.0
-#: Seconds that the first frame may take: on a new machine the nodes compile their kernels.
+#: Time-out (s) of the first frame: on a new machine the nodes still compile their kernels.
 _FIRST = 300.0
-#: Frame of a depth camera of its own.
+#: Longer pauses in a recording are shortened to this (s).
+_LONGEST_PAUSE = 3.0
+#: Time-out (s) without progress after the last frame: longer than a TF look-up waits for a missing transform.
+_QUIET = 6.0
+#: TF frame of a separate depth camera.
 _DEPTH_FRAME = "camera_depth_optical_frame"
 
 
@@ -53,21 +68,25 @@ _DEPTH_FRAME = "camera_depth_optical_frame"
 class ReplayConfig(Config):
     """What is replayed and how."""
 
-    folder: str = param("", "folder with the recording")
+    folder: str = param("", "folder with the recording", path=True)
     format: str = param("", "its format; empty: found by looking", choices=("", *FORMATS))
-    calibration: str = param("", "fx,fy,cx,cy of the images, or a YAML file; empty: what the recording says")
+    calibration: str = param("", "fx,fy,cx,cy of the images, or a YAML file; empty: what the recording says", path=True)
     color_topic: str = param("", "of a rosbag2; empty: found by name and type")
     depth_topic: str = param("", "of a rosbag2; empty: found by name and type")
     info_topic: str = param("", "of a rosbag2; empty: found by name and type")
     rate: float = param(1.0, "speed; 0 waits for every frame to be through", low=0.0, high=100.0)
     max_frames: int = param(0, "frames at most; 0 is all", low=0)
-    result: str = param("", "JSON file for the counts; empty: none")
+    result: str = param("", "JSON file for the counts; empty: none", path=True)
     poses: bool = param(True, "publish the recorded poses; else a SLAM has to find them")
     nodes: tuple = param(("keyframe", "memory"), "nodes whose progress on frames is waited for")
+    sync_slop: float = param(0.02, "colour and depth this near in time are one frame", unit="s", low=0.0, high=0.5)
+    depth_scale: float = param(0.0, "what depth is multiplied with; 0: by 1, if it can be metres", low=0.0, high=1e6)
+    map_frame: str = param("", "of a bag's TF; empty: found by name")
+    odom_frame: str = param("", "of a bag's TF; empty: found by name")
 
 
-class ReplayNode(Node):
-    """Publishes the recording from a thread of its own; the executor hears the progress."""
+class ReplayNode(qos.Overridable, Node):
+    """Publishes the recording from a thread of its own; the executor takes in progress messages."""
 
     def __init__(self) -> None:
         super().__init__("replay")
@@ -78,24 +97,25 @@ class ReplayNode(Node):
         self.exit_code = 0
         self.error: InputError | None = None
         self._stopping = threading.Event()
-        self._ledger = Ledger(self._config.nodes)
+        self._in_flight = FramesInFlight(self._config.nodes)
         self._color = self.create_publisher(Image, COLOR, qos.reliable(10))
         self._depth = self.create_publisher(Image, DEPTH, qos.reliable(10))
         self._info = self.create_publisher(CameraInfo, INFO, qos.reliable(10))
         self._depth_info = self.create_publisher(CameraInfo, DEPTH_INFO, qos.reliable(10))
         self._odom = self.create_publisher(Odometry, "odom", qos.reliable(10))
         self._pose = self.create_publisher(CameraPose, POSE, qos.reliable(10))
-        self._clock = self.create_publisher(Clock, "/clock", qos.reliable(10))
+        self._clock_out = self.create_publisher(Clock, "/clock", qos.reliable(10))
         self._tf = tf2_ros.TransformBroadcaster(self)
         self._static = tf2_ros.StaticTransformBroadcaster(self)
         profile = qos.handover(self._config.rate == 0.0, 1000)
-        self.create_subscription(Progress, "progress", self._ledger.progress, profile)
+        self.create_subscription(Progress, "progress", self._in_flight.progress, profile)
         self._save = self.create_client(SaveMemory, "memory/save")
         self._told = 0.0
+        self._first = self._published = 0
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
 
     def start(self) -> None:
-        """Begins to publish."""
+        """Starts publishing."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -119,35 +139,47 @@ class ReplayNode(Node):
         self._publish_static()
         if not self._wait_for_listeners():
             return
-        started = time.monotonic()
         prefetch = Prefetch(self._recording)
+        self._origin = time.monotonic()  # the steady time at which the first stamp is due
+        last: int | None = None
         try:
-            for index, frame in enumerate(prefetch):
+            for index, frame in prefetch:
                 if self._stopping.is_set():
                     return
-                self._publish_paced(index, frame, started)
-                if index == 0:
+                if frame is None:
+                    continue
+                self._publish_paced(last, frame)
+                if last is None:
                     # The first frame waits for the graph to be warm (compiled kernels, matched topics).
                     self._wait_for_nodes(frame.stamp, _FIRST)
-                    started = time.monotonic()
+                    started = self._origin = time.monotonic()
+                    self._first = frame.stamp
                 elif self._config.rate == 0.0:
                     self._wait_for_nodes(frame.stamp, _SILENCE)
+                last = frame.stamp
+                self._published += 1
                 self._tell(index + 1)
         finally:
             prefetch.close()
-        self._ledger.wait_all(2.0)
-        seconds = self._ledger.last_progress - started
+        if last is None:
+            return
+        self._in_flight.wait_all(_QUIET)
+        seconds = self._in_flight.last_progress - started
         self._save_memory()
         self._write_result(seconds)
 
-    def _publish_paced(self, index: int, frame: RecordedFrame, started: float) -> None:
-        first = self._recording.stamps[0]
+    def _publish_paced(self, last: int | None, frame: RecordedFrame) -> None:
         messages = self._messages(frame)
-        if index and self._config.rate:
-            due = started + (frame.stamp - first) * 1e-9 / self._config.rate
+        if last is not None and self._config.rate:
+            pause = (frame.stamp - last) * 1e-9 - _LONGEST_PAUSE
+            if pause > 0:
+                print(f"a pause of {pause + _LONGEST_PAUSE:.0f} s in the recording is played as {_LONGEST_PAUSE:.0f} s",
+                      flush=True)  # fmt: skip
+                self._origin -= pause / self._config.rate
+            due = self._origin + (frame.stamp - self._first) * 1e-9 / self._config.rate
             self._sleep_with_clock(frame.stamp, due)
-        self._clock.publish(Clock(clock=time_msg(frame.stamp)))
-        self._ledger.published(frame.stamp)
+        self._clock_out.publish(Clock(clock=time_msg(frame.stamp)))
+        self._in_flight.published(frame.stamp)
         if self._config.poses:
             self._publish_pose(frame)
         elif frame.T_odom_camera is not None:
@@ -168,7 +200,7 @@ class ReplayNode(Node):
         )
 
     def _publish_odometry(self, frame: RecordedFrame) -> None:
-        """Wheel odometry of the camera, which is its own base here."""
+        """Publishes wheel odometry of the camera, which here coincides with base_link."""
         robot, T = self._robot, frame.T_odom_camera
         self._tf.sendTransform(transform_msg(T, frame.stamp, robot.odom_frame, robot.base_frame))
         message = Odometry(header=header(frame.stamp, robot.odom_frame), child_frame_id=robot.base_frame)
@@ -188,15 +220,15 @@ class ReplayNode(Node):
         )
 
     def _sleep_with_clock(self, next_stamp: int, due: float) -> None:
-        """Sleeps until ``due`` (steady s); /clock goes on at 100 Hz meanwhile."""
+        """Sleeps until ``due`` (steady s) while publishing /clock at 100 Hz."""
         while (left := due - time.monotonic()) > 0 and not self._stopping.is_set():
             if left > 0.012:
                 now = next_stamp - int(left * self._config.rate * 1e9)
-                self._clock.publish(Clock(clock=time_msg(max(0, now))))
+                self._clock_out.publish(Clock(clock=time_msg(max(0, now))))
             time.sleep(min(left, 0.01))
 
     def _publish_static(self) -> None:
-        """The camera at base_link, for a hand-held camera is its own base; with recorded poses also map = odom."""
+        """Publishes base_link = camera (the camera is hand-held); with recorded poses also map = odom."""
         robot = self._robot
         self._T_base_camera = np.eye(4)
         transforms = [transform_msg(self._T_base_camera, 0, robot.base_frame, robot.camera_frame)]
@@ -207,7 +239,7 @@ class ReplayNode(Node):
         self._static.sendTransform(transforms)
 
     def _wait_for_listeners(self) -> bool:
-        """Waits until the nodes that are named listen to every topic."""
+        """Waits until the named nodes have subscribed to every topic."""
         topics = (COLOR, DEPTH, INFO, DEPTH_INFO, "/tf", *((POSE,) if self._config.poses else ()))
         wanted, told = dict.fromkeys(topics, self._config.nodes), False
         begun = time.monotonic()
@@ -224,13 +256,13 @@ class ReplayNode(Node):
         return False
 
     def _tell(self, done: int) -> None:
-        """A line for the terminal, every 2 s and at the end."""
+        """Prints a status line every 2 s and at the end."""
         if done == len(self._recording) or time.monotonic() - self._told > 2.0:
             self._told = time.monotonic()
-            print(f"frame {done} of {len(self._recording)}, {self._ledger.keyframes} keyframes", flush=True)
+            print(f"frame {done} of {len(self._recording)}, {self._in_flight.keyframes} keyframes", flush=True)
 
     def _save_memory(self) -> None:
-        """Asks the memory to save where it is configured to, however long that takes."""
+        """Calls memory/save to the configured file and waits, however long it takes."""
         if not self._save.service_is_ready():
             return
         done = threading.Event()
@@ -239,9 +271,9 @@ class ReplayNode(Node):
             pass
 
     def _wait_for_nodes(self, stamp: int, seconds: float) -> None:
-        """Until all are through with a frame."""
-        if not self._ledger.wait_frame(stamp, seconds):
-            late = ", ".join(self._ledger.waiting_for(stamp))
+        """Waits until all nodes have finished a frame."""
+        if not self._in_flight.wait_frame(stamp, seconds):
+            late = ", ".join(self._in_flight.waiting_for(stamp))
             self._must(False, f"nothing from {late} for {seconds:.0f} s about the frame of {stamp * 1e-9:.3f} s")
 
     def _must(self, condition: bool, text: str) -> None:
@@ -251,14 +283,15 @@ class ReplayNode(Node):
     def _write_result(self, seconds: float) -> None:
         if not self._config.result:
             return
-        ledger, total = self._ledger, len(self._recording)
+        in_flight, total = self._in_flight, self._published
         result = {
             "frames": total,
-            "keyframes": ledger.keyframes,
-            "dropped": total - ledger.frames["keyframe"],
-            "dropped_by_memory": total - ledger.frames["memory"],
+            "keyframes": in_flight.keyframes,
+            "dropped": total - in_flight.frames["keyframe"],
+            "dropped_by_memory": total - in_flight.frames["memory"],
+            "left_out": dict(self._recording.losses.counts),
             "wall_time_s": round(seconds, 3),
-            "latency_ms": ledger.latencies_ms(),
+            "latency_ms": in_flight.latencies_ms(),
         }
         Path(self._config.result).write_text(json.dumps(result), encoding="utf-8")
 
@@ -266,17 +299,25 @@ class ReplayNode(Node):
 def _opened(config: ReplayConfig) -> Recording:
     calibration = Calibration.read(config.calibration) if config.calibration else None
     topics = Topics(config.color_topic, config.depth_topic, config.info_topic)
-    recording = open_recording(config.folder, config.format, config.max_frames or None, calibration, topics)
+    scale = config.depth_scale or None
+    reading = Reading(config.sync_slop, scale, config.map_frame, config.odom_frame)
+    recording = open_recording(config.folder, config.format, config.max_frames or None, calibration, topics, reading)
     if config.poses and recording.poses is None:
-        raise InputError(f"{config.folder}: tells no poses in a map; let a SLAM find them")
+        raise InputError(f"{config.folder}: {recording.why_no_poses}; let a SLAM find them")
     return recording
 
 
 class Prefetch:
-    """The frames of a recording in order, decoded ahead of time by a few threads."""
+    """(index, frame) of a recording in order, decoded ahead of time by a few threads; the frame is None where it cannot
+    be read, which is counted among the recording's losses.
 
-    def __init__(self, recording) -> None:
+    Raises:
+        InputError: too many frames cannot be read.
+    """
+
+    def __init__(self, recording: Recording) -> None:
         self._recording = recording
+        self._frames = len(recording) + recording.skipped
         self._pool = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
         self._futures: deque[Future] = deque()
         self._next = 0
@@ -284,16 +325,22 @@ class Prefetch:
     def __iter__(self) -> Prefetch:
         return self
 
-    def __next__(self) -> RecordedFrame:
+    def __next__(self) -> tuple[int, RecordedFrame | None]:
         while self._next < len(self._recording) and len(self._futures) < _AHEAD:
             self._futures.append(self._pool.submit(self._recording.read, self._next))
             self._next += 1
         if not self._futures:
             raise StopIteration
-        return self._futures.popleft().result()
+        index = self._next - len(self._futures)
+        try:
+            return index, self._futures.popleft().result()
+        except UnusableFrame as error:
+            self._recording.losses.damaged("damaged images", str(error))
+            self._recording.losses.check(self._frames)
+            return index, None
 
     def close(self) -> None:
-        """Ends the threads; frames not asked for are forgotten."""
+        """Ends the threads and drops the frames decoded so far."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -2,8 +2,8 @@
 
 Subscribes cmd_vel (Twist, or TwistStamped by enable_stamped_cmd_vel); in lock-step also progress and instruction.
 Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (32FC1), camera/color/camera_info, odom, /tf,
-/tf_static, /clock (publish_clock), sim/instance_ids (32SC1), sim/instances (latched); for people and reports sim/pose
-(the true pose in map) and sim/metrics. Serves sim/finish (std_srvs/Trigger): STOP was called, count the scores.
+/tf_static, /clock (publish_clock), sim/instance_ids (32SC1), sim/instances (latched); for display and reports sim/pose
+(the true pose in map) and sim/metrics. Serves sim/finish (std_srvs/Trigger): STOP was called, compute the scores.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import json
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from std_srvs.srv import Trigger
 
 from embodied_nav.msg import Object, ObjectArray, Progress
 
+from .. import kernels
 from ..config import Config, param
 from ..errors import InputError
 from ..frames import Episode, Velocity
@@ -37,9 +40,10 @@ from ..sim.embedded import EmbeddedSimulator, SimulatorConfig, warm_up
 from ..sim.episodes import load_episodes, make_episode
 from ..sim.interface import Observation, StepResult
 from ..sim.metrics import EpisodeMetrics
-from . import params, qos
-from .camera_input import COLOR, DEPTH, INFO
-from .conversions import (
+from .lockstep.frames_in_flight import FramesInFlight
+from .lockstep.pace import Pace
+from .ros import params, qos
+from .ros.conversions import (
     BadMessage,
     camera_info_msg,
     header,
@@ -49,15 +53,20 @@ from .conversions import (
     transform_msg,
     velocity_from_twist,
 )
-from .ledger import Ledger
-from .lifecycle import run
-from .watchers import missing_watchers
+from .ros.lifecycle import run
+from .ros.living import Living
+from .ros.optics import COLOR, DEPTH, INFO
+from .ros.watchers import missing_watchers
 
-#: Longest wait in lock-step for the agent to be through with a frame or tick (s).
+#: Time-out (s) in lock-step for the agent to finish a frame or tick; ten times that while its processes are alive.
 _STUCK = 60.0
-#: While it waits, clock and TF are published again this often (s): their listeners keep nothing for latecomers.
+#: However slowly simulated time runs, a command expires after this many times its time-out in steady time.
+_STEADY_SHARE = 4.0
+#: Period (s) of the warning that simulated time runs slowly, and the real-time factor below which it is given.
+_TELL_PACE, _SLOW = 10.0, 0.5
+#: While waiting, clock and TF are republished with this period (s): these topics are not latched for late subscribers.
 _AGAIN = 1.0
-#: Who must have found a topic before lock-step begins.
+#: Topic -> nodes that must have discovered it before lock-step begins.
 _WATCHERS = {
     COLOR: {"keyframe", "memory"},
     DEPTH: {"keyframe", "memory", "control"},
@@ -69,12 +78,12 @@ _WATCHERS = {
 
 @dataclass(frozen=True)
 class SimNodeConfig(Config):
-    """What is simulated and how it is paced."""
+    """Which scene is simulated, and how time is paced."""
 
     scene: int = param(1000, "apartment's seed", low=0)
     kind: str = param("object", "kind of episode", choices=("object", "relation", "room", "route"))
     index: int = param(0, "which episode of this kind", low=0)
-    episode_file: str = param("", "Habitat episode file (.json.gz) whose first episode is run instead")
+    episode_file: str = param("", "Habitat episode file (.json.gz) whose first episode is run instead", path=True)
     seed: int = param(0, "seed of all noise", low=0)
     localization: str = param(
         "truth",
@@ -88,7 +97,11 @@ class SimNodeConfig(Config):
     )
     frame_rate: float = param(15.0, "camera frames a simulated second", unit="Hz", low=0.5, high=60.0)
     steps_per_frame: int = param(2, "motion steps (and odometry messages) a camera frame", low=1, high=100)
-    rate: float = param(1.0, "simulated seconds a second, where the machine keeps up", low=0.05, high=20.0)
+    rate: float = param(1.0, "simulated seconds a second, where the machine and the nodes keep up", low=0.05, high=20.0)
+    follow: bool = param(True, "simulated time waits for nodes that are behind; only with publish_clock")
+    wait_for: str = param(
+        "", "nodes, with commas between, that must have found the camera before simulated time begins"
+    )
     lockstep: bool = param(False, "wait for the agent after every frame and motion step")
     start_time: float = param(
         0.0, "simulated time at the start: later than what a memory that goes on has seen", unit="s", low=0.0, high=1e9
@@ -96,10 +109,10 @@ class SimNodeConfig(Config):
     publish_clock: bool = param(True, "publish /clock and stamp by simulated time; else by the system's clock")
     cmd_vel_timeout: float = param(0.5, "without a command for so long the base stands", unit="s", low=0.05, high=10.0)
     enable_stamped_cmd_vel: bool = param(False, "cmd_vel is TwistStamped")
-    result: str = param("", "JSON file for scores, latencies and the way driven; empty: none")
+    result: str = param("", "JSON file for scores, latencies and the way driven; empty: none", path=True)
 
 
-class SimNode(Node):
+class SimNode(qos.Overridable, Node):
     """Steps the simulator in a thread of its own; the executor takes commands."""
 
     def __init__(self) -> None:
@@ -120,20 +133,26 @@ class SimNode(Node):
         #: Added to simulated stamps.
         self._offset = round(self.config.start_time * 1e9)
         self._lock = threading.Lock()
-        self._command, self._commanded_at = Velocity(), 0.0
+        self._command, self._commanded_at, self._commanded_in = Velocity(), 0.0, 0
+        self._newest_stamp = self._first.stamp
         self._commands = threading.Semaphore(0)
         self._instructed = threading.Event()
         self._stopping = threading.Event()
         self._finished = threading.Event()
         self._step_lock = threading.Lock()
         self.finished, self.exit_code = False, 0
-        self._ledger = Ledger(("keyframe", "memory", "control"))
+        self._in_flight = FramesInFlight(("keyframe", "memory", "control"))
+        self._living = Living(self)
+        self._pace = Pace(self._living.lives)
+        self._factor = RealTimeFactor()
+        self._begun: tuple[float, int] | None = None
         self._plans = Plans()
         self._make_topics()
+        self._ready_kernels = kernels.count()
         self._thread = threading.Thread(target=self._run, name="simulation", daemon=True)
 
     def start(self) -> None:
-        """Begins to simulate."""
+        """Starts the simulation thread."""
         self._publish_static()
         self._thread.start()
 
@@ -170,16 +189,16 @@ class SimNode(Node):
         self._odom = make(Odometry, "odom", qos.reliable(10))
         self._pose = make(PoseStamped, "sim/pose", qos.reliable(10))
         self._scores = make(DiagnosticStatus, "sim/metrics", qos.latched())
-        self._clock = make(Clock, "/clock", qos.reliable(10))
+        self._clock_out = make(Clock, "/clock", qos.reliable(10))
         self._tf = tf2_ros.TransformBroadcaster(self)
         self._static = tf2_ros.StaticTransformBroadcaster(self)
         kind = TwistStamped if self.config.enable_stamped_cmd_vel else Twist
         self.create_subscription(kind, "cmd_vel", self._commanded, qos.handover(self.config.lockstep))
         self.create_subscription(Progress, "progress", self._progressed, qos.handover(self.config.lockstep, 1000))
-        self.create_subscription(String, "instruction", lambda m: m.data and self._instructed.set(), qos.latched())
+        self.create_subscription(String, "instruction", self._instruct, qos.latched())
         self.create_service(Trigger, "sim/finish", self._finish)
 
-    # -- what comes in (executor's thread) -----------------------------------------------------------------------------
+    # -- inputs (executor's thread) ------------------------------------------------------------------------------------
 
     def _commanded(self, message: Twist | TwistStamped) -> None:
         try:
@@ -188,17 +207,23 @@ class SimNode(Node):
             self.get_logger().warning(str(error), throttle_duration_sec=5.0)
             velocity = Velocity()
         with self._lock:
-            self._command, self._commanded_at = velocity, time.monotonic()
+            self._command, self._commanded_at, self._commanded_in = velocity, time.monotonic(), self._newest_stamp
         self._commands.release()
 
+    def _instruct(self, message: String) -> None:
+        if message.data:
+            self._begun = self._begun or (time.monotonic(), self._newest_stamp)
+            self._instructed.set()
+
     def _progressed(self, message: Progress) -> None:
-        self._ledger.progress(message)
+        self._in_flight.progress(message)
+        self._pace.progress(message)
         refused = (message.node, message.stage, message.taken) == ("memory", "frame", False)
-        if (message.node, message.stage) == ("control", "plan") or refused:  # without a map there is no plan
+        if (message.node, message.stage) == ("control", "plan") or refused:  # a refused frame gives no map and no plan
             self._plans.done(message)
 
     def _finish(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """STOP: the scores are taken here and now, once."""
+        """STOP: computes the scores at this instant, once."""
         with self._step_lock:
             if not self._finished.is_set():
                 scores = self._metrics.result(stopped=True).to_mapping()
@@ -221,14 +246,18 @@ class SimNode(Node):
             self.finished = True
 
     def _simulate(self) -> None:
-        """Real time; where the machine does not keep up, simulated time runs slower instead of skipping."""
+        """Runs in real time; if the machine or a node cannot keep up, simulated time slows down and skips nothing."""
         config = self.config
         dt = 1.0 / (config.frame_rate * config.steps_per_frame)
+        names = set(filter(None, self.config.wait_for.replace(" ", "").split(",")))
+        if not self._wait_for_watchers({DEPTH: names, "/tf": names}, instructed=False):
+            return
         self._set_offset(self._first.stamp)
         self._publish_motion(self._first.stamp, self._first.T_odom_base, Velocity())
         self._publish_frame(self._first)
         due, step = time.monotonic(), 0
         while not self._stopping.is_set():
+            self._follow()
             due += dt / config.rate
             left = due - time.monotonic()
             if left > 0:
@@ -241,11 +270,25 @@ class SimNode(Node):
             if step % config.steps_per_frame == 0:
                 self._publish_frame(self._simulator.observe())
 
+    def _follow(self) -> None:
+        """Waits for nodes that lag; logs from time to time which ones slow simulated time down."""
+        if not (self.config.follow and self.config.publish_clock):
+            return
+        while (late := self._pace.wait(0.5)) and not self._stopping.is_set():
+            self._factor.waited(late)
+            self._tell_pace()
+        self._tell_pace()
+
+    def _tell_pace(self) -> None:
+        line = self._factor.line(self._newest_stamp)
+        if line and self._begun is not None:
+            print(line, flush=True)
+
     def _simulate_in_lockstep(self) -> None:
-        """One frame, then its plan, then as many motion steps with one command each; no clock but the simulated."""
+        """Per frame: wait for its plan, then a fixed number of motion steps, one command each. No real-time clock."""
         config = self.config
         dt = 1.0 / (config.frame_rate * config.steps_per_frame)
-        if not self._wait_for_watchers():
+        if not self._wait_for_watchers(_WATCHERS):
             return
         observation, T_odom_base, velocity = self._first, self._first.T_odom_base, Velocity()
         while not self._stopping.is_set():
@@ -255,9 +298,9 @@ class SimNode(Node):
             self._wait_for_agent(stamp, T_odom_base)
             for _ in range(config.steps_per_frame):
                 while self._commands.acquire(blocking=False):
-                    pass  # a command that nobody waited for: of an emergency stop
+                    pass  # discard an unexpected command, from an emergency stop
                 self._publish_odometry(stamp, T_odom_base, velocity)
-                self._must(self._commands.acquire(timeout=_STUCK), "no command", stamp)
+                self._wait_for_command(stamp)
                 result = self._step(self._command, dt, publish=False)
                 stamp, T_odom_base = result.stamp, result.T_odom_base
                 velocity = Velocity(result.linear, result.angular)
@@ -265,44 +308,63 @@ class SimNode(Node):
                     return
             observation = self._simulator.observe()
 
-    def _wait_for_watchers(self) -> bool:
-        """Waits for an instruction and for the agent's nodes to find the sensors; False where told to stop."""
-        begun, told = time.monotonic(), False
+    def _wait_for_watchers(self, wanted: Mapping[str, set[str]], instructed: bool = True) -> bool:
+        """Waits until the nodes have discovered the sensors, and for an instruction; False if stopped meanwhile."""
+        told = time.monotonic()
         while not self._stopping.is_set():
-            missing = missing_watchers(self, _WATCHERS)
-            if not missing and self._instructed.wait(0.05):
+            if instructed and self.config.publish_clock:
+                # The sender of the instruction waits for simulated time to start, which waits for the instruction:
+                # publish the first clock.
+                self._clock_out.publish(Clock(clock=time_msg(self._first.stamp)))
+            missing = missing_watchers(self, wanted)
+            if not missing and (not instructed or self._instructed.wait(0.05)):
                 return True
-            if missing and not told and time.monotonic() - begun > 10.0:
-                told = True
-                self.get_logger().warning(f"lock-step waits for {'; '.join(missing)}")
+            if missing and time.monotonic() - told > _TELL_PACE:
+                told = time.monotonic()
+                print(f"         simulated time waits for {'; '.join(missing)}", flush=True)
             self._stopping.wait(0.05)
         return False
 
+    def _wait_for_command(self, stamp: int) -> None:
+        begun = time.monotonic()
+        while not self._commands.acquire(timeout=_AGAIN) and not self._stopping.is_set():
+            self._must(not self._is_stuck(begun, ("control",)), "no command", stamp)
+
+    def _is_stuck(self, begun: float, names: tuple[str, ...]) -> bool:
+        """Whether the wait since ``begun`` (steady s) for these nodes has timed out."""
+        living = all(self._living.lives(name) for name in names)
+        return time.monotonic() - begun > (10.0 * _STUCK if living else _STUCK)
+
     def _wait_for_agent(self, stamp: int, T_odom_base: np.ndarray) -> None:
-        """Waits until all are through with a frame and control has a plan made from it."""
+        """Waits until all nodes have finished a frame and control has the plan made from it."""
         ns = stamp + self._offset
-        end = time.monotonic() + _STUCK
-        while not (self._ledger.wait_frame(ns, _AGAIN) and self._plans.wait(ns, _AGAIN)):
+        begun = time.monotonic()
+        while not (self._in_flight.wait_frame(ns, _AGAIN) and self._plans.wait(ns, _AGAIN)):
             if self._stopping.is_set():
                 return
-            waited_for = self._ledger.waiting_for(ns) or ("reasoner or control",)
-            self._must(time.monotonic() < end, f"nothing from {', '.join(waited_for)}", stamp)
+            late = self._in_flight.waiting_for(ns) or ("reasoner", "control")
+            self._must(not self._is_stuck(begun, late), f"nothing from {', '.join(late)}", stamp)
             self._publish_tf(ns, T_odom_base)
 
     def _must(self, done: bool, what: str, stamp: int) -> None:
         if not done and not self._stopping.is_set():
-            raise RuntimeError(f"lock-step: {what} at {stamp * 1e-9:.3f} s for {_STUCK:.0f} s")
+            raise RuntimeError(f"lock-step: {what} at {stamp * 1e-9:.3f} s for {_STUCK:.0f} s or more")
 
     def _current_command(self) -> Velocity:
-        """The last command, or standing where it is too old."""
+        """The last command, or zero if it has expired: by simulated time, which slows down on a busy machine."""
+        limit = self.config.cmd_vel_timeout
         with self._lock:
-            fresh = time.monotonic() - self._commanded_at <= self.config.cmd_vel_timeout
-            return self._command if fresh else Velocity()
+            age = (self._newest_stamp - self._commanded_in) * 1e-9
+            silent = time.monotonic() - self._commanded_at
+            if not self.config.publish_clock:
+                age = silent
+            return self._command if age <= limit and silent <= _STEADY_SHARE * limit else Velocity()
 
     def _step(self, command: Velocity, dt: float, publish: bool = True) -> StepResult:
         with self._step_lock:
             result, truth = self._simulator.step(command.linear, command.angular, dt), self._truth
             self._metrics.update(truth.pose()[:2], truth.geodesic(), truth.goal_reached(), result.collided)
+        self._newest_stamp = result.stamp
         if publish:
             self._publish_motion(result.stamp, result.T_odom_base, Velocity(result.linear, result.angular))
         return result
@@ -312,19 +374,27 @@ class SimNode(Node):
         path = Path(self.config.result)
         result = {
             "scores": {k: v for k, v in scores.items() if v == v},
-            "latency_ms": self._ledger.latencies_ms(),
-            "keyframes": self._ledger.keyframes,
-            "frames": self._ledger.frames["memory"],
+            "latency_ms": self._in_flight.latencies_ms(),
+            "keyframes": self._in_flight.keyframes,
+            "frames": self._in_flight.frames["memory"],
+            "real_time_factor": self._real_time_factor(),
+            "late_kernels": kernels.count() - self._ready_kernels,
             "trajectory": self._trajectory,  # x, y, yaw in the true map, and ns
             "goals": goals,
         }
         np.save(path.with_suffix(".npy"), self._last_color)
         path.write_text(json.dumps(result), encoding="utf-8")
 
-    # -- what goes out -------------------------------------------------------------------------------------------------
+    def _real_time_factor(self) -> float | None:
+        """Simulated seconds per real second since the instruction."""
+        if self._begun is None:
+            return None
+        return round((self._newest_stamp - self._begun[1]) * 1e-9 / max(time.monotonic() - self._begun[0], 1e-3), 3)
+
+    # -- outputs -------------------------------------------------------------------------------------------------------
 
     def _set_offset(self, stamp: int) -> None:
-        """With the system's clock simulated stamps follow that."""
+        """Aligns simulated stamps with the system clock, where /clock is not published."""
         if not self.config.publish_clock:
             self._offset = time.time_ns() - stamp
 
@@ -335,7 +405,7 @@ class SimNode(Node):
         self._instances.publish(ObjectArray(header=header(0, robot.map_frame), objects=things))
 
     def _publish_motion(self, stamp: int, T_odom_base: np.ndarray, velocity: Velocity, tick: bool = True) -> None:
-        """Clock, TF, truth and (``tick``) odometry; stamps are simulated ones."""
+        """Publishes clock, TF, the true pose and (``tick``) odometry; ``stamp``: simulated ns."""
         ns = stamp + self._offset
         self._publish_tf(ns, T_odom_base)
         T_map_base = self._T_map_scene @ pose2d(*self._truth.pose())
@@ -345,10 +415,10 @@ class SimNode(Node):
             self._publish_odometry(stamp, T_odom_base, velocity)
 
     def _publish_tf(self, ns: int, T_odom_base: np.ndarray) -> None:
-        """Clock and TF; ``ns``: the published stamp."""
+        """Publishes clock and TF; ``ns``: the stamp to publish."""
         robot = self.robot
         if self.config.publish_clock:
-            self._clock.publish(Clock(clock=time_msg(ns)))
+            self._clock_out.publish(Clock(clock=time_msg(ns)))
         transforms = [transform_msg(T_odom_base, ns, robot.odom_frame, robot.base_frame)]
         if self.config.localization != "slam":
             T_map_odom = np.eye(4)
@@ -376,7 +446,8 @@ class SimNode(Node):
             (self._color, image_msg(observation.color, "rgb8", head)),
         )
         self._last_color = observation.color
-        self._ledger.published(ns)
+        self._in_flight.published(ns)
+        self._pace.published(ns)
         for publisher, message in messages:
             publisher.publish(message)
 
@@ -386,15 +457,41 @@ class SimNode(Node):
         self._scores.publish(status)
 
 
+class RealTimeFactor:
+    """Measures the real-time factor; if it is low, gives a line from time to time with the slowest node."""
+
+    def __init__(self) -> None:
+        self._since: tuple[float, int] | None = None
+        self._late: Counter[str] = Counter()
+
+    def waited(self, name: str) -> None:
+        """Records that simulated time was held for a node."""
+        self._late[name] += 1
+
+    def line(self, stamp: int) -> str:
+        """The line to log, or ""; ``stamp``: simulated ns."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now, stamp
+        seconds = now - self._since[0]
+        if seconds < _TELL_PACE:
+            return ""
+        factor = (stamp - self._since[1]) * 1e-9 / seconds
+        names = [name for name, _ in self._late.most_common(1)]
+        self._since, self._late = (now, stamp), Counter()
+        who = f"waits for {names[0]}" if names else "the simulation itself needs longer"
+        return f"         simulated time runs at {factor:.2f} of real time: {who}" if factor < _SLOW else ""
+
+
 class Plans:
-    """Which plans control has taken, by stamp."""
+    """Tracks which plans control has received, by stamp."""
 
     def __init__(self) -> None:
         self._news = threading.Condition()
         self._newest = -1
 
     def done(self, message: Progress) -> None:
-        """Control has taken the plan of this stamp."""
+        """Records that control has received the plan of this stamp."""
         with self._news:
             self._newest = max(self._newest, message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
             self._news.notify_all()

@@ -1,10 +1,13 @@
-"""The slam node: camera and wheel odometry in, map->odom out. Knows nothing of how poses are found.
+"""The slam node: camera and wheel odometry in, map->odom out. Knows nothing of how poses are estimated.
 
-Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static (odom->base_link of
-the wheels; base_link->camera). Publishes /tf map->odom at the stamp of every image, slam/path (nav_msgs/Path: base_link
-in map at past stamps, anew after every correction), slam/map (embodied_nav/MapIdentity: which map of memory_file that
-is), slam/graph (markers), progress, /diagnostics. With publish_odom, for a camera without wheels, also odom and /tf
-odom->base_link. Subscribes initialpose (PoseWithCovarianceStamped: base_link in a map of memory_file), too.
+A frame on which tracking failed gets no transform; slam/tracking (diagnostic_msgs/DiagnosticArray) gives the reason.
+
+Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static (odom->base_link
+from wheel odometry; base_link->camera), initialpose (PoseWithCovarianceStamped: base_link in a map of memory_file).
+Publishes /tf map->odom at the stamp of every image, slam/path (nav_msgs/Path: base_link in map at past stamps,
+republished after every correction), slam/map (embodied_nav/MapIdentity: which map of memory_file it is localised in),
+slam/graph (markers), progress, /diagnostics. With publish_odom, for a camera without wheels, also odom and /tf
+odom->base_link.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import tf2_ros
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.clock import Clock, ClockType
@@ -23,24 +27,24 @@ from visualization_msgs.msg import MarkerArray
 
 from embodied_nav.msg import MapIdentity
 
+from .. import trial
 from ..config import Config, param
 from ..errors import InputError
-from ..frames import RGBDFrame
+from ..frames import RGBDFrame, Tracking
 from ..geometry import invert, is_rigid, rotation_angle
 from ..slam import Landmark, OdometryConfig, Slam, SlamConfig, SlamUpdate, landmarks_of
 from ..slam.metrics import write_trajectory
-from . import map_identity, markers, params, qos, warm_up
-from .camera_input import CameraInput
-from .conversions import header, matrix_from_pose, pose_msg, transform_msg, vector_msg
-from .lifecycle import AgentNode, run
-from .map_identity import Identity, identity_msg
-from .transforms import Transforms
+from ..slam.warm_up import warm_up
+from .ros import map_identity, markers, params, qos, slam_tracking
+from .ros.camera_input import CameraInput
+from .ros.conversions import header, matrix_from_pose, pose_msg, transform_msg, vector_msg
+from .ros.lifecycle import AgentNode, run
+from .ros.map_identity import Identity, identity_msg
+from .ros.tf_lookup import Transforms
 
-#: slam/path holds a pose every so far (m, rad), and after so long without motion (s).
+#: Spacing of the poses on slam/path: after so much motion (m, rad), or so long (s) without motion.
 _PATH_STEP, _PATH_TURN, _PATH_PAUSE = 0.02, 0.05, 1.0
-#: Frames in a row that neither depth nor features could place, after which tracking is lost.
-_LOST = 5
-#: Poses in other coordinates than before are told so long (s) after slam/map said whose they are, not at once.
+#: After a change of map, poses in the new coordinates are published only this long (s) after slam/map announced it.
 _AFTER_JOIN = 0.5
 
 
@@ -52,16 +56,19 @@ class SlamNodeConfig(Config):
         False, "publish odom and TF odom->base_link, too: for a camera without wheel odometry, which is then not read"
     )
     trajectory_file: str = param(
-        "", "file for the camera's poses in map, written at the end, as TUM writes them; empty: none"
+        "", "file for the camera's poses in map, written at the end, as TUM writes them; empty: none", path=True
     )
+    report_file: str = param("", "JSON file for when SLAM was not tracking, and why; empty: none")
     memory_file: str = param(
-        "", "the memory's file: SLAM finds itself among the keyframes of earlier sessions in it; empty: it begins anew"
+        "",
+        "the memory's file: SLAM finds itself among the keyframes of earlier sessions in it; empty: it begins anew",
+        path=True,
     )
     path_period: float = param(1.0, "slam/path without a correction, at most this often", unit="s", low=0.1, high=600.0)
 
 
 class SlamNode(AgentNode):
-    """Runs SLAM on every frame, in the camera's worker thread; a lock keeps the timers apart from it."""
+    """Runs SLAM on every frame, in the camera's worker thread; a lock guards it against the timers."""
 
     def __init__(self) -> None:
         super().__init__("slam")
@@ -86,10 +93,15 @@ class SlamNode(AgentNode):
         self._path_out = self.create_lifecycle_publisher(Path, "slam/path", qos.latched())
         self._graph_out = self.create_lifecycle_publisher(MarkerArray, "slam/graph", qos.latched())
         self._odom_out = self.create_lifecycle_publisher(Odometry, "odom", qos.reliable())
+        self._tracking_out = self.create_lifecycle_publisher(
+            DiagnosticArray, slam_tracking.TOPIC, slam_tracking.profile()
+        )
+        self._placed: bool | None = None
         self._map_out = self.create_lifecycle_publisher(MapIdentity, map_identity.TOPIC, map_identity.profile())
         self.create_subscription(PoseWithCovarianceStamped, "initialpose", self._take_pose, qos.reliable())
         self._transforms = WheelPoses(self, self._config.publish_odom)
         self.diagnostics.counts["corrections"] += 0
+        self.diagnostics.counts["frames_not_placed"] += 0
         self.diagnostics.facts.update(tracking="nothing yet", keyframes=0, loops=0)
         self._camera = CameraInput(self, self._transforms, self._process, self._refused)
         self.create_timer(self._config.path_period, self._tell, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -101,14 +113,16 @@ class SlamNode(AgentNode):
         if self._slam is not None and self._config.trajectory_file:
             with self._lock:
                 write_trajectory(self._config.trajectory_file, *self._slam.trajectory())
+        self._write_report()
 
     def _try(self, slam: SlamConfig, odometry: OdometryConfig) -> None:
-        """Places frames of nowhere: kernels compile, and without GTSAM the node says so at once."""
-        trial = Slam(slam, odometry)
-        for frame in warm_up.frames(self.robot) * 2:
-            trial.process(frame.stamp, frame.depth, frame.camera, frame.color, frame.T_map_camera)
+        """JIT warm-up on synthetic frames; a missing GTSAM is reported here, before real data arrives."""
+        warm_up(self.robot)
+        attempt = Slam(slam, odometry)
+        for frame in trial.frames(self.robot) * 2:
+            attempt.process(frame.stamp, frame.depth, frame.camera, frame.color, frame.T_map_camera)
 
-    # -- placing (worker's thread) -------------------------------------------------------------------------------------
+    # -- localisation (worker's thread) --------------------------------------------------------------------------------
 
     def _process(self, frame: RGBDFrame) -> None:
         if frame.depth is None:
@@ -123,8 +137,10 @@ class SlamNode(AgentNode):
             self._T_base_camera = T_base_camera
             self._believe_given()
             update = self._slam.process(frame.stamp, frame.depth, frame.camera, frame.color, wheels)
-            self._path.add(frame.stamp, update.T_map_camera)
+            if update.tracking.placed:
+                self._path.add(frame.stamp, update.T_map_camera)
         self.diagnostics.latency("slam").add(time.monotonic() - start)
+        self._tell_tracking(frame.stamp, update.tracking)
         T_odom_camera = update.T_odom_camera if wheels is None else wheels
         if update.joined is not None:
             self._tell_joined(frame.stamp, update, T_odom_camera)
@@ -132,17 +148,24 @@ class SlamNode(AgentNode):
         if update.corrected:
             self.diagnostics.counts["corrections"] += 1
             self._publish_path()
-        self._publish_transforms(frame.stamp, update, wheels, T_base_camera)
+        if update.tracking.placed:
+            self._publish_transforms(frame.stamp, update, wheels, T_base_camera)
         self._report(update)
         self.report_progress("frame", frame.stamp, bool(update.loops))
 
     def _begin(self, stamp: int, T_base_camera: np.ndarray) -> None:
-        """The first frame: coordinates are of no map that anybody knows."""
+        """First frame: announces new map coordinates that belong to no known map."""
         self._slam = Slam(*self._settings, T_map_start=T_base_camera, landmarks=self._landmarks)
-        self._map_out.publish(identity_msg(Identity(stamp), self.robot.map_frame))
+        self._tell_map(Identity(stamp))
+
+    def _tell_map(self, identity: Identity) -> None:
+        """Publishes the map's identity before any transform in it; nodes of this process get it directly."""
+        message = identity_msg(identity, self.robot.map_frame)
+        self.shared.tell(map_identity.TOPIC, message)
+        self._map_out.publish(message)
 
     def _believe_given(self) -> None:
-        """Hands on a pose that somebody gave, in the map with the most keyframes."""
+        """Passes a pose from initialpose to SLAM, taken to be in the map with the most keyframes."""
         if self._given is None:
             return
         T_map_base, self._given = self._given, None
@@ -161,16 +184,36 @@ class SlamNode(AgentNode):
             self._given = T
 
     def _tell_joined(self, stamp: int, update: SlamUpdate, T_odom_camera: np.ndarray) -> None:
-        """Two maps are one from this frame on."""
+        """Announces that two maps are merged from this frame on."""
         joined, T = update.joined, update.joined.T
         if not joined.joined_map_id and self._T_map_odom is not None:
-            # What has been mapped so far is moved so that this frame stays where it was seen from; what drifted
-            # before it, the path corrects.
+            # The running map is moved rigidly so that this frame's camera pose agrees in both maps; drift before
+            # this frame is corrected by slam/path.
             T = update.T_map_camera @ invert(self._T_map_odom @ T_odom_camera)
-        identity = Identity(stamp, joined.map_id, joined.joined_map_id, T)
-        self._map_out.publish(identity_msg(identity, self.robot.map_frame))
+        self._tell_map(Identity(stamp, joined.map_id, joined.joined_map_id, T))
         self._quiet_until = time.monotonic() + _AFTER_JOIN
         self.get_logger().info(f"found itself in map {joined.map_id}")
+
+    def _tell_tracking(self, stamp: int, tracking: Tracking) -> None:
+        """Publishes the tracking state before any transform: a frame without a trusted pose must not be mapped."""
+        found, self._placed = self._placed is False and tracking.placed, tracking.placed
+        if found or not tracking.placed or self._slam.keyframes <= 1:
+            message = slam_tracking.tracking_msg(stamp, tracking, self.robot.map_frame)
+            self.shared.tell(slam_tracking.TOPIC, message)
+            self._tracking_out.publish(message)
+        if found:
+            self.get_logger().info("SLAM knows where the camera is again")
+            self._write_report()
+        elif not tracking.placed:
+            self.diagnostics.counts["frames_not_placed"] += 1
+            if tracking.lost:
+                self.get_logger().warning(f"SLAM is {tracking}", throttle_duration_sec=5.0)
+
+    def _write_report(self) -> None:
+        if self._config.report_file and self._slam is not None:
+            with self._lock:
+                summary = self._slam.lost_summary()
+            slam_tracking.write_summary(self._config.report_file, summary)
 
     def _refused(self, stamp: int) -> None:
         self.report_progress("frame", stamp, False)
@@ -185,10 +228,11 @@ class SlamNode(AgentNode):
             T_odom_base = T_odom_camera @ T_camera_base
             found.append(transform_msg(T_odom_base, stamp, robot.odom_frame, robot.base_frame))
             self._publish_odom(stamp, T_odom_base)
+        self._transforms.take(found)
         self._broadcaster.sendTransform(found)
 
     def _publish_odom(self, stamp: int, T: np.ndarray) -> None:
-        """Pose and, from the last frame to this, velocity."""
+        """Publishes the pose, and the velocity between the last frame and this one."""
         message = Odometry(header=header(stamp, self.robot.odom_frame), child_frame_id=self.robot.base_frame)
         message.pose.pose = pose_msg(T)
         if self._last_odom is not None and stamp > self._last_odom[0]:
@@ -201,20 +245,24 @@ class SlamNode(AgentNode):
 
     def _report(self, update: SlamUpdate) -> None:
         slam, diagnostics = self._slam, self.diagnostics
-        lost = slam.lost >= _LOST
-        words = {"prior": "wheels only" if not self._config.publish_odom else "nothing but the last motion"}
-        diagnostics.facts["tracking"] = "lost" if lost else words.get(update.source, update.source)
+        tracking = update.tracking
+        diagnostics.facts["tracking"] = update.source if tracking.placed else str(tracking)
         diagnostics.facts.update(keyframes=slam.keyframes, loops=len(slam.loops))
         diagnostics.facts["map"] = slam.map_id or ("its own" if slam.located else "its own, not found in the file yet")
-        if lost and self._config.publish_odom:
-            diagnostics.errors["tracking"] = f"lost for {slam.lost} frames: turn the camera to where it has been"
+        diagnostics.facts["moved by wheels, by the camera"] = "{:.3f}, {:.3f} m".format(*update.moved)
+        if tracking.lost:
+            diagnostics.errors["tracking"] = f"{tracking}; turn the camera to where it has been"
         else:
             diagnostics.errors.pop("tracking", None)
+        if not (tracking.placed or tracking.lost):
+            diagnostics.warnings["tracking"] = str(tracking)
+        else:
+            diagnostics.warnings.pop("tracking", None)
 
-    # -- telling -------------------------------------------------------------------------------------------------------
+    # -- publishing ----------------------------------------------------------------------------------------------------
 
     def _tell(self) -> None:
-        """Path and graph, where somebody looks and something is new."""
+        """Publishes path and graph, if there are subscribers and changes."""
         if self._slam is None or not self.active:
             return
         if self._path_out.get_subscription_count() and self._path.newest != self._published:
@@ -227,10 +275,12 @@ class SlamNode(AgentNode):
 
     def _publish_path(self) -> None:
         if time.monotonic() < self._quiet_until:
-            return  # the timer tells it
+            return  # the timer publishes it
         with self._lock:
             stamps, poses = self._slam.trajectory()
-            kept = self._path.indices(len(stamps))
+            if not len(stamps):
+                return
+            kept = self._path.indices(stamps)
             T_camera_base = invert(self._T_base_camera)
             self._published = int(stamps[-1])
         map_frame = self.robot.map_frame
@@ -242,14 +292,16 @@ class SlamNode(AgentNode):
 
 
 class WheelPoses(Transforms):
-    """TF as SLAM sees it: nobody says yet where the camera stands in map, so its pose in odom is given instead.
+    """TF for SLAM's input: the camera's pose in map is what SLAM is to estimate, so the pose in odom is given instead.
 
     Args:
-        blind: there are no wheels; the camera then stands where the robot's mount puts it.
+        blind: there is no wheel odometry; the pose is then that of the mount in the robot profile.
 
     Attributes:
-        T_base_camera: 4x4, of the last frame asked for.
+        T_base_camera: 4x4, of the last look-up.
     """
+
+    of_map = False
 
     def __init__(self, node: AgentNode, blind: bool) -> None:
         super().__init__(node)
@@ -257,7 +309,7 @@ class WheelPoses(Transforms):
         self.T_base_camera = np.eye(4)
 
     def at(self, target: str, source: str, stamp: int, timeout: float = 0.0) -> np.ndarray:
-        """As :meth:`Transforms.at`; for map, odom answers."""
+        """As :meth:`Transforms.at`, with odom in place of map."""
         robot = self._robot
         if target != robot.map_frame:
             return super().at(target, source, stamp, timeout)
@@ -266,9 +318,14 @@ class WheelPoses(Transforms):
             return self.T_base_camera
         return super().at(robot.odom_frame, robot.base_frame, stamp, timeout) @ self.T_base_camera
 
+    def in_map(self, source: str, stamp: int, timeout: float | None = None) -> np.ndarray:
+        """As :meth:`at` with target map."""
+        patience = self._node.settings.tf_timeout if timeout is None else timeout
+        return self.at(self._robot.map_frame, source, stamp, patience)
+
 
 class SparsePath:
-    """Which frames of a trajectory stand in slam/path: those between which the camera moved, and the newest.
+    """Selects the frames of a trajectory that slam/path contains: those between which the camera moved, and the newest.
 
     Attributes:
         newest: stamp (ns) of the newest frame.
@@ -276,22 +333,24 @@ class SparsePath:
 
     def __init__(self) -> None:
         self._kept: list[int] = []
-        self._count = 0
         self._last: tuple[int, np.ndarray] | None = None
         self.newest = 0
 
     def add(self, stamp: int, T: np.ndarray) -> None:
-        """The next frame's stamp (ns) and pose (4x4)."""
+        """Adds a frame's stamp (ns) and pose (4x4); if the clock was set back, frames at or after it are dropped."""
+        if stamp <= self.newest:
+            self._kept = [kept for kept in self._kept if kept < stamp]
+            self._last = None
         if self._last is None or self._is_apart(stamp, T):
-            self._kept.append(self._count)
+            self._kept.append(stamp)
             self._last = (stamp, T)
-        self._count += 1
         self.newest = stamp
 
-    def indices(self, count: int) -> list[int]:
-        """Indices of kept frames among the first ``count``, the last of these included."""
-        kept = [i for i in self._kept if i < count]
-        return kept if count == 0 or kept[-1] == count - 1 else [*kept, count - 1]
+    def indices(self, stamps: np.ndarray) -> list[int]:
+        """Indices of kept frames among the stamps (N int64 ns) of a trajectory, its last one included."""
+        kept = np.isin(stamps, np.array(self._kept, np.int64))
+        kept[-1:] = True
+        return np.flatnonzero(kept).tolist()
 
     def _is_apart(self, stamp: int, T: np.ndarray) -> bool:
         before, T_last = self._last

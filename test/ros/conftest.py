@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -48,10 +49,16 @@ class Graph:
         return self
 
     def __exit__(self, *_: object) -> None:
-        import rclpy
-
         self.supervisor.__exit__(None, None, None)
         self.executor.shutdown()
+        # Fast DDS waits for ever where a process was killed while it held the lock of a shared-memory port.
+        ending = threading.Thread(target=self._end, daemon=True)
+        ending.start()
+        ending.join(20.0)
+
+    def _end(self) -> None:
+        import rclpy
+
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
 
@@ -80,7 +87,7 @@ class Graph:
 
     def ask(self, client, request, timeout: float = 30.0, again: float = 3.0):
         """The answer of a service whose request may come twice; None where none came."""
-        from embodied_nav.nodes.asking import ask
+        from embodied_nav.nodes.ros.service_calls import ask
 
         answers: list = []
         ask(self.node, client, request, answers.append, again, timeout)
@@ -91,7 +98,7 @@ class Graph:
         """A reader of the newest diagnostics of a node: values by key, with "message" and "level"."""
         from diagnostic_msgs.msg import DiagnosticArray
 
-        from embodied_nav.nodes import qos
+        from embodied_nav.nodes.ros import qos
 
         newest: dict[str, dict[str, str]] = {}
 

@@ -14,9 +14,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from embodied_nav.geometry import Camera, pose2d
-from embodied_nav.nodes import qos
-from embodied_nav.nodes.camera_input import COLOR, DEPTH, DEPTH_INFO, INFO
-from embodied_nav.nodes.conversions import camera_info_msg, header, image_msg, pose_msg, transform_msg
+from embodied_nav.nodes.ros import qos
+from embodied_nav.nodes.ros.camera_stream import DEPTH_INFO
+from embodied_nav.nodes.ros.conversions import camera_info_msg, header, image_msg, pose_msg, transform_msg
+from embodied_nav.nodes.ros.optics import COLOR, DEPTH, INFO
 from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.embedded import EmbeddedSimulator, SimulatorConfig
 from embodied_nav.sim.episodes import make_episode

@@ -1,5 +1,6 @@
 """Answers that DDS loses: services are asked again, a goal whose answer is lost is sent again."""
 
+import json
 import time
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.ros
 from rclpy.task import Future  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
-from embodied_nav.nodes.asking import ask  # noqa: E402
+from embodied_nav.nodes.ros.service_calls import ask  # noqa: E402
 
 
 @pytest.fixture
@@ -146,3 +147,59 @@ def test_a_goal_of_which_nothing_is_heard_is_reported_within_two_seconds(node):
     start = time.monotonic()
     assert node.until(lambda: outcome, 5.0) and time.monotonic() - start < 2.5
     assert outcome[0][:2] == (False, "aborted: the reasoner does not answer") and len(server.goals) == 1
+
+
+class Lives:
+    """Stands for what is known of the reasoner's process."""
+
+    def __init__(self):
+        self.now = "1 2 here"
+
+    def process(self, name):
+        return self.now
+
+    def lives(self, name, process=""):
+        return self.now == process
+
+
+def test_a_server_that_is_held_up_is_waited_for_while_its_process_lives(node):
+    from embodied_nav.nodes.navigate import NavigateClient
+
+    outcome = []
+    client = NavigateClient(node, lambda _: None, lambda *told: outcome.append(told), patience=0.3)
+    client._client, client._living = Server(), (known := Lives())
+    client.send("find the plant")
+    node.until(lambda: outcome, 1.5)
+    assert not outcome, "silent for five times its patience, but there"
+    known.now = "3 4 here"  # it was killed, and started again: another process, which knows no goal
+    start = time.monotonic()
+    assert node.until(lambda: outcome, 5.0) and time.monotonic() - start < 1.0
+    assert outcome[0][:2] == (False, "aborted: the reasoner does not answer")
+
+
+def test_a_goal_that_is_over_ends_the_client_whatever_the_memory_is_doing(start_graph, tmp_path):
+    import rclpy
+    from embodied_nav.action import Navigate
+    from embodied_nav.srv import SaveMemory
+    from rclpy.action import ActionServer
+
+    from embodied_nav.bringup import Process
+
+    over = []
+
+    def execute(handle):
+        handle.abort()
+        over.append(time.monotonic())
+        return Navigate.Result(success=False, reason="nothing known fits")
+
+    result = tmp_path / "goal.json"
+    parameters = {"instruction": "find the plant", "simulated": False, "result": str(result)}
+    graph = start_graph([Process("navigate_client", "navigate", parameters, respawn=False)])
+    server = ActionServer(graph.node, Navigate, "navigate", execute)
+    busy = rclpy.create_node("busy_memory", context=graph.context)  # nobody spins it: it never answers
+    busy.create_service(SaveMemory, "memory/save", lambda _, response: response)
+    assert graph.until(lambda: over, 60.0)
+    assert graph.until(result.exists, 5.0) and time.monotonic() - over[0] < 5.0
+    assert json.loads(result.read_text())["reason"] == "nothing known fits"
+    server.destroy()
+    busy.destroy_node()

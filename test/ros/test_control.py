@@ -22,7 +22,7 @@ class Driving:
         from nav_msgs.msg import Path
         from std_msgs.msg import Bool
 
-        from embodied_nav.nodes import qos
+        from embodied_nav.nodes.ros import qos
 
         # The simulated robot does not move, so recovery would take over, and contact be felt on all sides: recovery is
         # given all the time there is, and no speed is high enough to tell of contact.
@@ -40,7 +40,7 @@ class Driving:
         node.create_timer(0.25, self._repeat_plan)
 
     def _repeat_plan(self) -> None:
-        from embodied_nav.nodes.conversions import path_msg
+        from embodied_nav.nodes.ros.conversions import path_msg
 
         if self.planning:
             path = np.array([[0.0, 0.0], [0.4, 0.0], [0.8, 0.0]])
@@ -67,7 +67,7 @@ def driving(start_graph):
 
 
 def test_stands_when_an_input_is_lost_and_goes_on_by_itself(driving):
-    from embodied_nav.nodes.camera_input import COLOR, DEPTH
+    from embodied_nav.nodes.ros.optics import COLOR, DEPTH
 
     for topic, told in ((DEPTH, DEPTH), (COLOR, COLOR), ("tf", "tf"), ("odom", "odom")):
         driving.robot.off.add(topic)
@@ -85,7 +85,7 @@ TRANSPORT = {"camera.color_transport": "compressed", "camera.depth_transport": "
     ("parameters", "camera"), [(TRANSPORT, {"compressed": True}), ({}, {"own_depth": True})], ids=["compressed", "own"]
 )
 def test_compressed_images_and_unaligned_depth_do_too(start_graph, parameters, camera):
-    from embodied_nav.nodes.camera_input import COLOR, DEPTH
+    from embodied_nav.nodes.ros.optics import COLOR, DEPTH
 
     driving = Driving(start_graph, parameters, **camera)
     assert driving.drives(60.0), driving.diagnostics("control")
@@ -105,7 +105,9 @@ def test_old_stamps_are_as_bad_as_silence(driving):
 
 def test_looks_at_depth_before_slam_has_placed_it_and_stands_where_slam_stays_away(start_graph):
     late = 1.5  # s from an image to its map->odom
-    driving = Driving(start_graph, {"tf_timeout": 2.0 * late, "input_timeout": 2.0 * late}, map_delay=late)
+    driving = Driving(
+        start_graph, {"tf_timeout": 2.0 * late, "input_timeout": 2.0 * late, "map_timeout": 2.0 * late}, map_delay=late
+    )
     driving.plan_age = late + 0.3
     assert driving.drives(60.0), driving.diagnostics("control")
     driving.robot.off.add("map")
@@ -153,7 +155,7 @@ def test_guards_the_wishes_of_another_controller(driving):
     from geometry_msgs.msg import Twist
     from rclpy.clock import Clock, ClockType
 
-    from embodied_nav.nodes import qos
+    from embodied_nav.nodes.ros import qos
 
     driving.planning = False
     driving.graph.until(lambda: not driving.robot.moving, 4.0)
@@ -174,8 +176,8 @@ def test_tells_what_the_base_touches(start_graph):
     """The robot stands still whatever it is told: something holds it."""
     from nav_msgs.msg import GridCells
 
-    from embodied_nav.nodes import qos
-    from embodied_nav.nodes.conversions import cells_array
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import cells_array
 
     driving = Driving(start_graph, {"contact.min_speed": 0.08})
     touched = driving.graph.listen(GridCells, "touched", qos.reliable())
@@ -192,8 +194,8 @@ def test_stamped_commands_on_request(start_graph):
     from nav_msgs.msg import Odometry, Path
 
     from embodied_nav.geometry import yaw_of
-    from embodied_nav.nodes import qos
-    from embodied_nav.nodes.conversions import matrix_from_pose, path_msg, stamp_ns
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import matrix_from_pose, path_msg, stamp_ns
 
     stamped = {"enable_stamped_cmd_vel": True}
     sim = Process("sim", "sim", {**stamped, "scene": 1001})

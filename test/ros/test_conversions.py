@@ -12,7 +12,7 @@ pytestmark = pytest.mark.ros
 
 from embodied_nav import frames  # noqa: E402
 from embodied_nav.geometry import Camera, matrix_from_quaternion  # noqa: E402
-from embodied_nav.nodes import conversions as c  # noqa: E402
+from embodied_nav.nodes.ros import conversions as c  # noqa: E402
 
 finite = st.floats(-50, 50, width=32)
 words = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), max_size=20)
@@ -38,7 +38,17 @@ def test_poses(T):
     np.testing.assert_allclose(c.matrix_from_transform(message.transform), T, atol=1e-12)
 
 
+@given(poses())
+def test_rotations_are_those_of_tf_transformations(T):
+    tft = pytest.importorskip("tf_transformations")
+    q = c.pose_msg(T).orientation
+    np.testing.assert_allclose(tft.quaternion_matrix((q.x, q.y, q.z, q.w))[:3, :3], T[:3, :3], atol=1e-9)
+    theirs = np.array(tft.quaternion_from_matrix(T))
+    assert abs(theirs @ (q.x, q.y, q.z, q.w)) == pytest.approx(1.0, abs=1e-9), "up to the sign, which turns nothing"
+
+
 def test_a_pose_without_direction_is_nan():
+    """tf_transformations would take it for no rotation at all, and who sends it for a robot that looks ahead."""
     message = c.pose_msg(np.eye(4))
     message.orientation.w = 0.0
     assert np.isnan(c.matrix_from_pose(message)).all()

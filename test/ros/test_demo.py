@@ -44,6 +44,8 @@ def test_demo_finds_what_it_is_told_to(tmp_path):
     assert report["perception"] == "simulator" and report["seed"] == 1003
     assert busy or report["latency_ms"]["image_to_control"]["p95"] < 100, "camera to cmd_vel by the guard"
     assert busy or report["latency_ms"]["image_to_memory"]["p95"] < 250
+    assert report["late_kernels"] == 0, "compiled or loaded after a node had said that it was ready"
+    assert 0 < report["real_time_factor"] < 1.1 and "of real time" in done.stdout
     assert report["frames"] > 50 and report["keyframes"] > 3 and report["restarts"] == 0
     assert (tmp_path / "here" / "map.png").stat().st_size > 20_000
     assert len(SpatialMemory.load(tmp_path / "here" / "memory.db")) == report["voxels"]
@@ -63,7 +65,7 @@ def test_ctrl_c_ends_all_of_it(tmp_path, whole_group):
     if whole_group:
         while " m  " not in process.stdout.readline():  # until the first decision
             assert process.poll() is None, process.stderr.read()
-    while len(children := psutil.Process(process.pid).children(recursive=True)) < 7:  # in the middle of their start
+    while len(children := psutil.Process(process.pid).children(recursive=True)) < 5:  # in the middle of their start
         time.sleep(0.05)
     start = time.monotonic()
     os.killpg(process.pid, signal.SIGINT) if whole_group else process.send_signal(signal.SIGINT)

@@ -23,8 +23,8 @@ def robot(ros_domain, request):
     from sensor_msgs.msg import CameraInfo, Image
 
     from embodied_nav.geometry import Camera
-    from embodied_nav.nodes import qos
-    from embodied_nav.nodes.conversions import camera_info_msg, header, image_msg
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import camera_info_msg, header, image_msg
 
     rclpy.init()
     node, other = rclpy.create_node("base_driver"), rclpy.create_node("joystick")
@@ -159,9 +159,10 @@ def test_depth_of_another_camera_is_shown_as_the_agent_lays_it_on_colour(ros_dom
 
     from embodied_nav.findings import OK, OPTIONAL
     from embodied_nav.geometry import matrix_from_quaternion, pose2d
-    from embodied_nav.nodes.camera_input import DEPTH_INFO, INFO
-    from embodied_nav.nodes.conversions import camera_info_msg, header, image_msg, transform_msg
     from embodied_nav.nodes.doctor import Examiner, Heard
+    from embodied_nav.nodes.ros.camera_stream import DEPTH_INFO
+    from embodied_nav.nodes.ros.conversions import camera_info_msg, header, image_msg, transform_msg
+    from embodied_nav.nodes.ros.optics import INFO
     from embodied_nav.sim.embedded import EmbeddedSimulator
     from embodied_nav.sim.episodes import make_episode
     from embodied_nav.sim.rasterizer import Rasterizer

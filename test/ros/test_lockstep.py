@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from embodied_nav.bringup import Process
+from embodied_nav.bringup import Process, composed
 from embodied_nav.evaluation.drivers import create_driver
 from embodied_nav.evaluation.runner import run_episode
 from embodied_nav.robot import RobotProfile
@@ -20,7 +20,7 @@ def in_process(episode):
     driver = create_driver("rules", "simulator", RobotProfile())
     row = run_episode(EmbeddedSimulator(), driver, episode)
     assert row["success"], "the comparison wants an episode that succeeds: take another one"
-    return driver.agent.decisions, row
+    return driver.decisions, row
 
 
 def processes(instruction):
@@ -60,17 +60,19 @@ def goes_on(graph, poses, done):
 
 @pytest.mark.ros
 @pytest.mark.timeout(400)
-def test_same_decisions_as_in_process(start_graph):
+@pytest.mark.parametrize("together", [False, True], ids=["separate", "composed"])
+def test_same_decisions_as_in_process(start_graph, together):
     from embodied_nav.msg import Decision
     from geometry_msgs.msg import PoseStamped
 
-    from embodied_nav.nodes import qos
-    from embodied_nav.nodes.conversions import decision_from_msg
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import decision_from_msg
 
     episode = make_episode(SCENE, "object", 0)
     expected, row = in_process(episode)
 
-    graph = start_graph(processes(episode.instruction))
+    wanted = processes(episode.instruction)
+    graph = start_graph(composed(wanted) if together else wanted)
     decisions = graph.listen(Decision, "decision", qos.reliable(100))
     poses = graph.listen(PoseStamped, "sim/pose", qos.reliable(100))
     assert goes_on(graph, poses, lambda: decisions), "no first decision"

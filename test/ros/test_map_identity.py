@@ -11,7 +11,7 @@ pytestmark = pytest.mark.ros
 
 
 def test_an_identity_is_what_it_was_after_its_way_over_ros():
-    from embodied_nav.nodes.map_identity import Identity, identity_from_msg, identity_msg
+    from embodied_nav.nodes.ros.map_identity import Identity, identity_from_msg, identity_msg
 
     lost = identity_from_msg(identity_msg(Identity(1_500_000_001), "map"))
     assert (lost.stamp, lost.map_id, lost.T, lost.moves) == (1_500_000_001, "", None, False)
@@ -22,8 +22,8 @@ def test_an_identity_is_what_it_was_after_its_way_over_ros():
 
 
 def test_a_join_by_no_transform_or_with_no_map_is_refused():
-    from embodied_nav.nodes.conversions import BadMessage
-    from embodied_nav.nodes.map_identity import Identity, identity_from_msg, identity_msg
+    from embodied_nav.nodes.ros.conversions import BadMessage
+    from embodied_nav.nodes.ros.map_identity import Identity, identity_from_msg, identity_msg
 
     bad = identity_msg(Identity(7, "U", "", np.eye(4)), "map")
     bad.pose.position.x = float("nan")
@@ -36,7 +36,7 @@ def test_a_join_by_no_transform_or_with_no_map_is_refused():
     "stamps, first", [([5, 6, 7], 0), ([5, 6, 1, 2], 2), ([5, 6, 7, 1], 3), ([3], 0), ([], 0), ([9, 1, 2, 2, 3], 3)]
 )
 def test_a_runs_keyframes_are_those_since_the_clock_began_anew(stamps, first):
-    from embodied_nav.nodes.keyframe_ids import first_of_run
+    from embodied_nav.nodes.ros.keyframe_ids import first_of_run
 
     memory, camera = SpatialMemory(), Camera(4, 3, 3.0, 3.0, 2.0, 1.5)
     for i, stamp in enumerate(stamps):

@@ -4,9 +4,9 @@ import numpy as np
 from visualization_msgs.msg import Marker
 
 from embodied_nav.frames import MemoryObject, OccupancyGrid
-from embodied_nav.memory.rooms import segment_rooms
-from embodied_nav.nodes import markers
-from embodied_nav.nodes.conversions import header, object_from_msg, object_msg
+from embodied_nav.nodes.ros import markers
+from embodied_nav.nodes.ros.conversions import header, object_from_msg, object_msg
+from embodied_nav.rooms.segmentation import segment_rooms
 
 
 def thing(i, status, **more):

@@ -113,8 +113,8 @@ def test_services_and_late_listeners(remembering, tmp_path):
     from visualization_msgs.msg import MarkerArray
 
     from embodied_nav.memory import SpatialMemory
-    from embodied_nav.nodes import qos
-    from embodied_nav.nodes.conversions import cloud_arrays
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import cloud_arrays
 
     r = remembering
     latched = {
@@ -176,7 +176,7 @@ def test_questions(remembering, tmp_path):
     from geometry_msgs.msg import Point, Pose
 
     from embodied_nav.geometry import T_LINK_OPTICAL, Camera
-    from embodied_nav.nodes.conversions import camera_info_msg, header, matrix_from_pose, pose_msg
+    from embodied_nav.nodes.ros.conversions import camera_info_msg, header, matrix_from_pose, pose_msg
 
     r = remembering
     r.robot.off |= CAMERA
@@ -213,8 +213,8 @@ def test_a_laser_scan_is_laid_over_the_occupancy(remembering):
     from nav_msgs.msg import OccupancyGrid
     from sensor_msgs.msg import LaserScan
 
-    from embodied_nav.nodes import qos
-    from embodied_nav.nodes.conversions import grid_from_msg, header
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import grid_from_msg, header
 
     r = remembering
     grids = r.graph.listen(OccupancyGrid, "memory/occupancy", qos.latched())
@@ -244,7 +244,7 @@ def test_a_laser_scan_is_laid_over_the_occupancy(remembering):
 def test_comes_back_with_all_but_the_last_second_after_kill_9(remembering, tmp_path):
     from embodied_nav.srv import QueryMemory
 
-    from embodied_nav.memory.inspection import describe, find_faults
+    from embodied_nav.memory.file.inspection import describe, find_faults
 
     r, file = remembering, tmp_path / "memory.db"
     written = r.graph.until(lambda: describe(file)["keyframes"] > 0, 30.0)

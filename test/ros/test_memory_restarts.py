@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from embodied_nav.bringup import RESTARTS
 from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.inspection import find_faults
-from embodied_nav.memory.merging import Joining
-from embodied_nav.memory.writer import MemoryWriter
+from embodied_nav.memory.file.inspection import find_faults
+from embodied_nav.memory.file.writer import MemoryWriter
+from embodied_nav.memory.submaps.joining import Joining
+from embodied_nav.start_up import RESTARTS
 
 pytestmark = pytest.mark.ros
 
@@ -42,7 +42,7 @@ def killed(request, tmp_path):
     earlier, began = memory.uuid, time.time_ns()
     memory.begin_map()
     writer = MemoryWriter(memory, path)
-    seen = keyframe(memory.first_free_keyframe, T_base_camera)
+    seen = keyframe(memory.state.content.first_free_keyframe, T_base_camera)
     memory.integrate(seen.frame)
     last, found = memory.add_keyframe(seen), seen.frame.stamp + 1
     if request.param == "after":
@@ -90,8 +90,8 @@ def restarted(killed, ros_domain, monkeypatch):
 def test_a_join_that_is_told_again_leaves_the_memory_in_the_earlier_map(killed, restarted, monkeypatch):
     from embodied_nav.msg import MapIdentity
 
-    from embodied_nav.nodes import map_identity
-    from embodied_nav.nodes.map_identity import Identity, identity_msg
+    from embodied_nav.nodes.ros import map_identity
+    from embodied_nav.nodes.ros.map_identity import Identity, identity_msg
 
     node, frames, joins = restarted.node, [], []
     integrate, run = SpatialMemory.integrate, Joining.run

@@ -13,15 +13,17 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
-from embodied_nav import bringup  # noqa: E402
+from embodied_nav import bringup, node_table  # noqa: E402
+from embodied_nav.bringup import parameter_files  # noqa: E402
 from embodied_nav.config import Config, param  # noqa: E402
 from embodied_nav.errors import AlreadyTold, InputError  # noqa: E402
 from embodied_nav.frames import Keyframe, RGBDFrame, SemanticDelta  # noqa: E402
 from embodied_nav.geometry import Camera  # noqa: E402
-from embodied_nav.nodes import markers  # noqa: E402
-from embodied_nav.nodes.diagnostics import Input, percentiles_ms  # noqa: E402
-from embodied_nav.nodes.lockstep import FusionOrder  # noqa: E402
-from embodied_nav.nodes.worker import Worker  # noqa: E402
+from embodied_nav.nodes.lockstep.fusion_order import FusionOrder  # noqa: E402
+from embodied_nav.nodes.ros import markers  # noqa: E402
+from embodied_nav.nodes.ros.diagnostics import Input, percentiles_ms  # noqa: E402
+from embodied_nav.nodes.ros.worker import Worker  # noqa: E402
+from embodied_nav.resources import share_path  # noqa: E402
 
 
 def test_a_worker_that_falls_behind_drops_the_oldest_and_counts():
@@ -86,24 +88,24 @@ def test_lockstep_takes_deltas_that_overtake_their_keyframes():
 def progress(node, stamp, stage="frame", taken=True):
     from embodied_nav.msg import Progress
 
-    from embodied_nav.nodes.conversions import header
+    from embodied_nav.nodes.ros.conversions import header
 
     return Progress(header=header(stamp, ""), node=node, stage=stage, taken=taken)
 
 
-def test_the_ledger_knows_who_is_not_through():
-    from embodied_nav.nodes.ledger import Ledger
+def test_frames_in_flight_know_who_is_not_through():
+    from embodied_nav.nodes.lockstep.frames_in_flight import FramesInFlight
 
-    ledger = Ledger(("keyframe", "memory"))
-    ledger.published(5)
-    assert ledger.waiting_for(5) == ("keyframe", "memory") and not ledger.wait_frame(5, 0.01)
-    ledger.progress(progress("keyframe", 5))
-    ledger.progress(progress("control", 5))
-    ledger.progress(progress("memory", 4))
-    assert ledger.waiting_for(5) == ("memory",) and not ledger.wait_frame(5, 0.01)
-    threading.Timer(0.05, ledger.progress, [progress("memory", 5, taken=False)]).start()
-    assert ledger.wait_frame(5, 5.0) and ledger.waiting_for(5) == (), "a refused frame is through, too"
-    assert ledger.frames == {"keyframe": 1, "memory": 1} and ledger.keyframes == 1
+    in_flight = FramesInFlight(("keyframe", "memory"))
+    in_flight.published(5)
+    assert in_flight.waiting_for(5) == ("keyframe", "memory") and not in_flight.wait_frame(5, 0.01)
+    in_flight.progress(progress("keyframe", 5))
+    in_flight.progress(progress("control", 5))
+    in_flight.progress(progress("memory", 4))
+    assert in_flight.waiting_for(5) == ("memory",) and not in_flight.wait_frame(5, 0.01)
+    threading.Timer(0.05, in_flight.progress, [progress("memory", 5, taken=False)]).start()
+    assert in_flight.wait_frame(5, 5.0) and in_flight.waiting_for(5) == (), "a refused frame is through, too"
+    assert in_flight.frames == {"keyframe": 1, "memory": 1} and in_flight.keyframes == 1
 
 
 def test_an_input_is_as_old_as_its_stamp_or_its_silence():
@@ -152,7 +154,7 @@ def node_with():
 def test_watchers_are_known_by_name(node_with):
     from sensor_msgs.msg import Image
 
-    from embodied_nav.nodes.watchers import missing_watchers
+    from embodied_nav.nodes.ros.watchers import missing_watchers
 
     source = node_with()
     for _ in range(2):  # two viewers in a node of another name
@@ -163,7 +165,7 @@ def test_watchers_are_known_by_name(node_with):
 
 
 def test_settings_become_parameters(node_with):
-    from embodied_nav.nodes import params
+    from embodied_nav.nodes.ros import params
 
     node = node_with(part__number=1, part__values=[4.0, 5.0, 6.0])  # an integer for a float is fine
     settings = params.declare(node, Sample, "part")
@@ -183,11 +185,10 @@ def test_settings_become_parameters(node_with):
 
 
 def test_the_table_names_every_parameter_file_entry_and_the_files_are_good():
-    root = Path(bringup.__file__).parent.parent
     for name in ("robot", "agent"):
-        bringup.check_params_file(root / "config" / f"{name}.yaml")
-    for spec in bringup.ALL_NODES:
-        settings = bringup.node_settings(spec)
+        parameter_files.check_params_file(share_path(f"config/{name}.yaml"))
+    for spec in node_table.ALL_NODES:
+        settings = parameter_files.node_settings(spec)
         names = [f"{prefix}.{f.name}" for kind, prefix in settings for f in fields(kind)]
         assert len(names) == len(set(names)), f"{spec.name}: a parameter twice"
 
@@ -228,10 +229,32 @@ def test_supervisor_gives_up_on_a_node_that_cannot_start():
             time.sleep(0.1)
 
 
+def test_an_error_is_told_at_once_and_so_is_its_end(ros_domain):
+    """One that lasts less than the second between two statuses is told, too."""
+    import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
+
+    from embodied_nav.nodes.ros.diagnostics import Diagnostics
+
+    rclpy.init()
+    node, told = rclpy.create_node("told"), []
+    diagnostics = Diagnostics(node, 0.5)
+    node.create_subscription(DiagnosticArray, "/diagnostics", lambda m: told.append(m.status[0].message), 50)
+    begin = time.monotonic()
+    while time.monotonic() < begin + 1.8:
+        rclpy.spin_once(node, timeout_sec=0.02)
+        if "pose" not in diagnostics.errors and 1.2 < time.monotonic() - begin < 1.5:
+            diagnostics.errors["pose"] = "odom jumped"
+        elif time.monotonic() - begin > 1.5:
+            diagnostics.errors.pop("pose", None)
+    rclpy.shutdown()
+    assert told.count("odom jumped") == 1 and told[-1] == "ok", told
+
+
 def test_diagnostics_are_told_while_workers_count(ros_domain):
     import rclpy
 
-    from embodied_nav.nodes.diagnostics import Diagnostics
+    from embodied_nav.nodes.ros.diagnostics import Diagnostics
 
     rclpy.init()
     node = rclpy.create_node("told")

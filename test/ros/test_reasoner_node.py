@@ -23,8 +23,8 @@ def two_doors(start_graph):
     from rclpy.action import ActionClient
     from tf2_ros import StaticTransformBroadcaster
 
-    from embodied_nav.nodes import qos
-    from embodied_nav.nodes.conversions import grid_msg, header, objects_msg, path_array, transform_msg
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import grid_msg, header, objects_msg, path_array, transform_msg
 
     data = np.full((80, 120), FREE, np.int8)
     data[[0, -1]], data[:, [0, -1]], data[:, 60:62] = OCCUPIED, OCCUPIED, OCCUPIED
@@ -68,7 +68,7 @@ def two_doors(start_graph):
 
 
 def test_the_way_leads_past_what_the_base_touched(two_doors):
-    from embodied_nav.nodes.conversions import cells_msg, header
+    from embodied_nav.nodes.ros.conversions import cells_msg, header
 
     assert two_doors.until(lambda: two_doors.passes() is not None, 60.0)
     assert 1.6 < two_doors.passes() < 2.4, "through the door straight ahead"

@@ -75,7 +75,7 @@ def test_lossless_replay_counts_as_brute_force_does(recording, tmp_path):
     assert {"image_to_keyframe", "image_to_memory"} <= set(report["latency_ms"])
     assert cv2.imread(str(out / "map.png")) is not None
     assert (out / "map.ply").read_bytes().startswith(b"ply")
-    assert {p.name for p in out.iterdir()} == {"report.json", "memory.db", "map.png", "map.ply"}
+    assert {p.name for p in out.iterdir()} == {"report.json", "memory.db", "map.png", "map.ply", "objects.json"}
 
 
 def test_real_frames_at_30_hz_and_in_lockstep(kitchen, tmp_path):
@@ -88,7 +88,8 @@ def test_real_frames_at_30_hz_and_in_lockstep(kitchen, tmp_path):
     assert json.loads((tmp_path / "exact" / "report.json").read_text())["voxels"] == brute_force(kitchen, 30)
 
 
-def test_ctrl_c_ends_all_of_it(recording, tmp_path):
+@pytest.mark.parametrize(("way", "count"), [("--composed", 2), ("--no-composed", 4)])
+def test_ctrl_c_ends_all_of_it(recording, tmp_path, way, count):
     import psutil
 
     out = tmp_path / "out"
@@ -103,13 +104,14 @@ def test_ctrl_c_ends_all_of_it(recording, tmp_path):
         "0.05",
         "--out",
         str(out),
+        way,
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline().startswith("replay:")
     assert process.stdout.readline().startswith("frame 1 of")
     assert (out / "memory.db").exists(), "the memory's file is there before the first frame"
     children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) == 4
+    assert len(children) == count
     process.send_signal(signal.SIGINT)
     start = time.monotonic()
     _, errors = process.communicate(timeout=10)
@@ -118,22 +120,34 @@ def test_ctrl_c_ends_all_of_it(recording, tmp_path):
     assert not any(c.is_running() and c.status() != psutil.STATUS_ZOMBIE for c in children)
 
 
-def spoiled(recording, tmp_path, what):
-    folder = tmp_path / "spoiled"
-    shutil.copytree(recording, folder)
-    depth = folder / "frame-000010.depth.png"
+def spoil(frame, what):
+    depth = frame.with_name(frame.name + ".depth.png")
+    pose = frame.with_name(frame.name + ".pose.txt")
     if what == "text as PNG":
         depth.write_text("no picture")
     elif what == "empty depth":
         depth.write_bytes(b"")
     elif what == "8 bit depth":
-        cv2.imwrite(str(folder / "frame-000000.depth.png"), np.zeros((240, 320), np.uint8))
-    elif what == "intrinsics of another size":
-        np.savetxt(folder / "camera-intrinsics.txt", [[585, 0, 320], [0, 585, 240], [0, 0, 1]])
+        cv2.imwrite(str(depth), np.zeros((240, 320), np.uint8))
+    elif what == "damaged within":
+        data = bytearray(depth.read_bytes())
+        data[60:400] = bytes(340)
+        depth.write_bytes(data)
     elif what == "no pose":
-        (folder / "frame-000010.pose.txt").unlink()
+        pose.unlink()
     elif what == "broken pose":
-        (folder / "frame-000010.pose.txt").write_text("1 2 3\n")
+        pose.write_text("1 2 3\n")
+    elif what == "lost pose":
+        pose.write_text("-1.#INF -1.#INF -1.#INF -1.#INF\n" * 4)
+
+
+def spoiled(recording, tmp_path, what):
+    folder = tmp_path / "spoiled"
+    shutil.copytree(recording, folder)
+    for number in (10, 12, 14):
+        spoil(folder / f"frame-{number:06d}", what)
+    if what == "intrinsics of another size":
+        np.savetxt(folder / "camera-intrinsics.txt", [[585, 0, 320], [0, 585, 240], [0, 0, 1]])
     elif what == "no frames":
         for path in folder.glob("frame-*"):
             path.unlink()
@@ -154,9 +168,26 @@ def test_bad_recordings_are_refused_before_anything_is_written(recording, tmp_pa
     assert [p.name for p in out.iterdir()] == ["report.json"]
 
 
+def test_a_bad_frame_costs_that_frame(recording, tmp_path):
+    folder, good = (shutil.copytree(recording, tmp_path / name) for name in ("bad", "good"))
+    for number, what in ((6, "lost pose"), (30, "damaged within")):
+        spoil(folder / f"frame-{number:06d}", what)
+        for path in good.glob(f"frame-{number:06d}.*"):
+            path.unlink()
+    out = tmp_path / "out"
+    done = replay(folder, "--rate", 0, "--no-carve", "--out", out)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["left_out"] == {"lost poses": 1, "damaged images": 1}
+    assert (report["frames"], report["dropped"]) == (FRAMES - 2, 0)
+    assert report["voxels"] == brute_force(good)
+
+
 def test_bad_arguments_are_refused(recording, tmp_path):
     refused(replay(tmp_path / "nowhere"), "no such folder")
     refused(replay(recording, "--rate", "-1"), "--rate")
+    refused(replay(recording, "--set", "camera.sync_slip=0.1"), "did you mean camera.sync_slop")
+    refused(replay(recording, "--set", "camera.sync_slop=9"), "--set camera.sync_slop=9: sync_slop = 9.0: out of range")
     refused(replay(recording, "--format", "tum"), "rgb.txt")
     (tmp_path / "file").write_text("")
     refused(replay(recording, "--out", tmp_path / "file"), "--out")

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "recordings"))
-from recorder import walk, write_bag, write_tum
+from recorder import BagWriter, walk, write_bag, write_tum
 
 from embodied_nav.geometry import invert, matrix_from_quaternion
 from embodied_nav.geometry.registration import registered_depth
+from embodied_nav.memory import SpatialMemory
+from embodied_nav.memory.file.inspection import describe
 from embodied_nav.recordings import Calibration, SevenScenes
 
 pytestmark = pytest.mark.ros
@@ -76,13 +78,45 @@ def test_bag(walked, tmp_path, storage, compressed):
     assert near(found["voxels"], cells(camera, views))
 
 
+def test_a_bag_in_utm_with_depth_late(walked, tmp_path):
+    """The setting that the refusal proposes works, and nothing of the coordinates is lost."""
+    pytest.importorskip("rosbags", reason="rosbags is not installed")
+    camera, steps = walked
+    utm = np.array([448_262.35, 5_411_932.68, 115.2])
+    with BagWriter(tmp_path / "bag") as bag:
+        for step in steps:
+            T = step.T_map_camera.copy()
+            T[:3, 3] += utm
+            for late in (0, 25_000_000):
+                bag.tf(step.stamp + late, (T, "map", "optical"))
+            bag.info("/camera/color/camera_info", step.stamp, "optical", camera)
+            bag.image("/camera/color/image", step.stamp, "optical", step.color, "rgb8")
+            bag.image("/camera/depth/image", step.stamp + 25_000_000, "optical", step.depth, "32FC1")
+    out = tmp_path / "out"
+    refused(replay(tmp_path / "bag", "--out", out), "25 ms apart all along: --set camera.sync_slop=0.03")
+    mended = ("--set", "camera.sync_slop=0.03")
+    found = report(replay(tmp_path / "bag", *mended, "--rate", 0, "--no-carve", "--out", out), out)
+    origin = np.array(found["map_origin_m"])
+    assert found["frames"] == FRAMES and origin.tolist() == [448_000, 5_412_000, 0]
+    assert describe(out / "memory.db")["origin_m"] == origin.tolist()
+    shift = np.eye(4)
+    shift[:3, 3] = utm - origin
+    assert near(found["voxels"], cells(camera, [(s.depth, shift @ s.T_map_camera) for s in steps]))
+    keyframe = SpatialMemory.load(out / "memory.db").keyframes[0]
+    np.testing.assert_allclose(keyframe.T_map_camera[:3, 3] + origin, steps[0].T_map_camera[:3, 3] + utm, atol=1e-3)
+
+
 def test_bag_without_a_map_wants_slam_which_gets_the_wheels(walked, tmp_path):
     pytest.importorskip("rosbags", reason="rosbags is not installed")
     pytest.importorskip("gtsam", reason="gtsam is not installed")
     camera, steps = walked
     write_bag(tmp_path / "bag", camera, steps, "mcap", in_map=False, odom="topic")
     out = tmp_path / "out"
-    refused(replay(tmp_path / "bag", "--out", out), "tells no poses in a map; find them by --slam own")
+    refused(
+        replay(tmp_path / "bag", "--out", out),
+        "up to odom and no further, not to a frame map",
+    )
+    refused(replay(tmp_path / "bag", "--out", out), "base_link -> camera_color_optical_frame; find them by --slam own")
     assert not out.exists()
     found = report(replay(tmp_path / "bag", "--slam", "own", "--rate", 0, "--out", out), out)
     assert found["frames"] == FRAMES and found["dropped"] == 0 and found["voxels"] > 1000

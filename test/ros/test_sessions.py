@@ -7,7 +7,7 @@ from embodied_nav.bringup import Process, memory_parameters
 from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import invert, pose2d
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.inspection import describe, find_faults
+from embodied_nav.memory.file.inspection import describe, find_faults
 from embodied_nav.sim.embedded import EmbeddedSimulator
 from embodied_nav.sim.episodes import make_episode
 from embodied_nav.slam import look_of
@@ -43,8 +43,8 @@ def test_a_lost_session_is_told_where_it_is_and_goes_on_in_the_earlier_map(start
     from geometry_msgs.msg import PoseStamped, PoseWithCovarianceStamped, Twist
     from tf2_msgs.msg import TFMessage
 
-    from embodied_nav.nodes import map_identity, qos
-    from embodied_nav.nodes.conversions import matrix_from_pose, matrix_from_transform, pose_msg, stamp_ns
+    from embodied_nav.nodes.ros import map_identity, qos
+    from embodied_nav.nodes.ros.conversions import matrix_from_pose, matrix_from_transform, pose_msg, stamp_ns
 
     path, uuid, T_scene_map = earlier
     sim = {"scene": SCENE, "index": LATER, "frame_rate": 5.0, "steps_per_frame": 4, "rate": 0.5, "localization": "slam"}
@@ -117,8 +117,8 @@ def test_a_lost_session_is_told_where_it_is_and_goes_on_in_the_earlier_map(start
 def test_the_memory_takes_an_earlier_map_into_the_running_one_and_says_where_it_cannot(start_graph, earlier, tmp_path):
     from embodied_nav.msg import MapIdentity, ObjectArray
 
-    from embodied_nav.nodes import map_identity, qos
-    from embodied_nav.nodes.map_identity import Identity, identity_msg
+    from embodied_nav.nodes.ros import map_identity, qos
+    from embodied_nav.nodes.ros.map_identity import Identity, identity_msg
 
     path, memory = tmp_path / "memory.db", SpatialMemory.load(earlier[0])
     first, frames = memory.uuid, list(memory.keyframes.values())

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -45,7 +46,7 @@ def recording(tmp_path_factory):
 
 def test_replay_with_own_slam_says_how_wrong_it_was(recording, tmp_path):
     command = [sys.executable, "-P", "-m", "embodied_nav", "replay", recording, "--slam", "own", "--rate", "0"]
-    done = subprocess.run([*map(str, command), "--out", str(tmp_path)], capture_output=True, text=True, timeout=110)
+    done = subprocess.run([*map(str, command), "--out", str(tmp_path)], capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["slam"] == "own" and report["frames"] == FRAMES and report["dropped"] == 0
@@ -56,6 +57,30 @@ def test_replay_with_own_slam_says_how_wrong_it_was(recording, tmp_path):
     assert report["ate_rmse_m"] == pytest.approx(evo_ate(stamps, poses, truth), abs=2e-5)
     assert report["ate_rmse_m"] < 0.03
     np.testing.assert_allclose(poses[0], np.eye(4), atol=1e-6)  # not told where it was, it begins at the origin
+
+
+def test_replay_maps_nothing_that_slam_lost_and_says_so(recording, tmp_path):
+    """Frames without depth or light while the camera moves; the rest of the run is as if nothing had been."""
+    blind = 4
+    folder = shutil.copytree(recording, tmp_path / "recording")
+    for i in range(15, 15 + blind):
+        cv2.imwrite(str(folder / f"frame-{3 * i:06d}.depth.png"), np.zeros((240, 320), np.uint16))
+        cv2.imwrite(str(folder / f"frame-{3 * i:06d}.color.png"), np.zeros((240, 320, 3), np.uint8))
+    command = [sys.executable, "-P", "-m", "embodied_nav", "replay", folder, "--slam", "own", "--rate", "0"]
+    done = subprocess.run([*map(str, command), "--out", str(tmp_path)], capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["frames"] == FRAMES
+    assert report["slam_lost_s"] == pytest.approx(0.1 * blind, abs=0.06)
+    ((start, end, reason),) = report["slam_lost_times"]
+    assert (start, end) == pytest.approx((1.5, 1.5 + 0.1 * blind), abs=0.06) and "0% of depth valid" in reason
+    assert "lost" in done.stdout
+    stamps, poses = read_trajectory(tmp_path / "trajectory.txt")
+    truth = np.array([np.loadtxt(path) for path in sorted(folder.glob("*.pose.txt"))])
+    assert len(stamps) == FRAMES - blind, "a frame that was not placed has no pose"
+    placed = [i for i in range(FRAMES) if not 15 <= i < 15 + blind]
+    assert evo_ate(stamps, poses, truth[placed]) < 0.03
+    assert report["ate_rmse_m"] < 0.03
 
 
 def evo_ate(stamps, poses, truth):
@@ -78,8 +103,8 @@ def test_poses_are_those_of_the_simulator(start_graph, wheels):
     from tf2_msgs.msg import TFMessage
     from visualization_msgs.msg import MarkerArray
 
-    from embodied_nav.nodes import qos
-    from embodied_nav.nodes.conversions import matrix_from_pose, stamp_ns
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import matrix_from_pose, stamp_ns
 
     sim = {"scene": 1001, "frame_rate": 5.0, "steps_per_frame": 4, "rate": 0.5, "localization": "slam"}
     # Without wheels the simulator's odometry must not reach the node: its frames have other names then.
@@ -122,7 +147,7 @@ def test_poses_are_those_of_the_simulator(start_graph, wheels):
     assert (("odom", "camera_color_optical_frame") in children) != wheels
     assert graph.until(lambda: graphs and int(diagnostics("slam").get("keyframes", 0)) >= 3, 10.0)
     assert {"keyframes", "odometry"} <= {marker.ns for marker in graphs[-1].markers}
-    assert diagnostics("slam")["tracking"] in ("depth", "features", "wheels only")
+    assert diagnostics("slam")["tracking"] in ("depth", "features")
 
 
 def mount():
@@ -135,20 +160,23 @@ def test_the_path_keeps_what_moved_and_the_newest():
     from embodied_nav.nodes.slam import SparsePath
 
     path = SparsePath()
-    assert path.indices(0) == []
+    stamps = np.arange(40) * 100_000_000
+    assert path.indices(stamps[:0]) == []
     for i in range(10):  # 5 mm each
         path.add(i * 100_000_000, pose2d(0.005 * i, 0.0, 0.0))
-    assert path.indices(10) == [0, 5, 9]
+    assert path.indices(stamps[:10]) == [0, 5, 9]
     for i in range(10, 40):  # stands: one each second
         path.add(i * 100_000_000, pose2d(0.045, 0.0, 0.0))
-    kept = path.indices(40)
+    kept = path.indices(stamps)
     assert kept[-1] == 39 and path.newest == 3_900_000_000
     assert all(10 <= b - a <= 11 for a, b in zip(kept[2:-2], kept[3:-1], strict=True))
+    path.add(2_050_000_000, pose2d(9.0, 0.0, 0.0))  # the clock was set back: what comes again is forgotten
+    assert path.indices(np.array([*stamps[:21], 2_050_000_000]))[-2:] == [16, 21] and path.newest == 2_050_000_000
 
 
 def test_the_graph_shows_loops_apart_from_odometry():
-    from embodied_nav.nodes import markers
-    from embodied_nav.nodes.conversions import header
+    from embodied_nav.nodes.ros import markers
+    from embodied_nav.nodes.ros.conversions import header
 
     positions = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0]])
     edges = [(0, 1, False), (1, 2, False), (0, 2, True)]

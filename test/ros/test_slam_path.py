@@ -15,7 +15,7 @@ SECOND = 1_000_000_000
 
 
 def test_a_path_tells_poses_at_and_between_its_stamps_and_not_beyond():
-    from embodied_nav.nodes.slam_path import pose_at
+    from embodied_nav.nodes.ros.slam_path import pose_at
 
     stamps = np.array([0, SECOND, 10 * SECOND])
     poses = np.stack([pose2d(0, 0, 0), pose2d(1, 2, 1.0), pose2d(5, 5, 0)])
@@ -27,7 +27,7 @@ def test_a_path_tells_poses_at_and_between_its_stamps_and_not_beyond():
 
 
 def test_only_keyframes_that_moved_are_named_with_the_camera_where_it_sat():
-    from embodied_nav.nodes.slam_path import moved_keyframes
+    from embodied_nav.nodes.ros.slam_path import moved_keyframes
 
     stamps, poses = np.array([0, SECOND, 2 * SECOND]), np.stack([pose2d(k, 0, 0) for k in range(3)])
     mount, other = pose2d(0.2, 0, 0), pose2d(0.3, 0, 0)
@@ -43,8 +43,8 @@ def test_bad_paths_are_refused():
     from geometry_msgs.msg import PoseStamped
     from nav_msgs.msg import Path
 
-    from embodied_nav.nodes.conversions import BadMessage
-    from embodied_nav.nodes.slam_path import path_poses
+    from embodied_nav.nodes.ros.conversions import BadMessage
+    from embodied_nav.nodes.ros.slam_path import path_poses
 
     path = Path()
     path.header.frame_id = "odom"
@@ -71,8 +71,8 @@ def test_voxels_move_with_the_path_while_frames_go_on(start_graph):
     from sensor_msgs.msg import PointCloud2
     from std_msgs.msg import UInt32
 
-    from embodied_nav.nodes import qos
-    from embodied_nav.nodes.conversions import pose_msg
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import pose_msg
 
     parameters = {"checks.persist": 1000}
     graph = start_graph([Process("keyframe", "keyframe", parameters), Process("memory", "memory", parameters)])

@@ -12,7 +12,7 @@ import time
 import psutil
 import pytest
 
-from embodied_nav.bringup import Process, local_environment
+from embodied_nav.bringup import Process, composed, local_environment
 
 pytestmark = pytest.mark.ros
 
@@ -22,8 +22,8 @@ NODES = ("keyframe", "perception", "memory", "reasoner", "control")
 SLAM = importlib.util.find_spec("gtsam") is not None  # the slam node does not start without
 
 
-@pytest.fixture
-def agent(start_graph, tmp_path):
+@pytest.fixture(params=[False, True], ids=["separate", "composed"])
+def agent(start_graph, tmp_path, request):
     """Simulator and agent, which finds itself by SLAM; all but the simulator, which is the robot, are started again."""
     file = str(tmp_path / "memory.db")
     own = {
@@ -36,7 +36,7 @@ def agent(start_graph, tmp_path):
     processes = [Process("sim", "sim", sim, respawn=False)]
     names = (*NODES, *(("slam",) if SLAM else ()))
     processes += [Process(name, name, {"use_sim_time": True, **own.get(name, {})}) for name in names]
-    return start_graph(processes)
+    return start_graph(composed(processes) if request.param else processes)
 
 
 def goal(graph, instruction, patience=None):
@@ -61,8 +61,8 @@ def poses(graph):
     from geometry_msgs.msg import PoseStamped
 
     from embodied_nav.geometry import yaw_of
-    from embodied_nav.nodes import qos
-    from embodied_nav.nodes.conversions import matrix_from_pose
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import matrix_from_pose
 
     found = []
 
@@ -98,7 +98,7 @@ class Killing:
     def __init__(self, graph) -> None:
         from embodied_nav.msg import Progress
 
-        from embodied_nav.nodes import qos
+        from embodied_nav.nodes.ros import qos
 
         self.graph = graph
         self._progress = graph.listen(Progress, "progress", qos.reliable(1000))
@@ -112,13 +112,28 @@ class Killing:
         return {name: self.diagnostics(name) for name in (*NODES, "slam")}
 
     def kill(self, *names):
-        for name in names:
-            os.kill(self.graph.supervisor.pid(name), signal.SIGKILL)
+        """Nodes that share a process die together."""
+        supervisor = self.graph.supervisor
+        self._wanted = {supervisor.process_of(name) for name in names}
+        self._before = dict(supervisor.restarts)
+        for pid in {supervisor.pid(name) for name in names}:
+            os.kill(pid, signal.SIGKILL)
 
-    def started_again(self, *names):
+    def started_again(self):
+        """What was killed, once; nothing else."""
         restarts = self.graph.supervisor.restarts
-        assert self.graph.until(lambda: all(restarts[name] == 1 for name in names), 3.0), restarts
+        wanted = {name: count + (name in self._wanted) for name, count in self._before.items()}
+        assert self.graph.until(lambda: restarts == wanted, 3.0), restarts
         self._progress.clear()
+
+    def finds_itself(self, earlier, file):
+        """SLAM and memory go on in the map of before."""
+        from embodied_nav.memory.file.inspection import describe
+
+        found = self.graph.until(lambda: self.diagnostics("slam").get("map") == earlier, 60.0)
+        assert found, f"SLAM finds itself in the map of before: {self.told()}"
+        followed = self.graph.until(lambda: describe(file)["map"] == earlier, 60.0)
+        assert followed, f"the memory makes one map of the two: {self.told()}"
 
     def works(self, name, stage):
         """Through with a new input."""
@@ -136,37 +151,40 @@ class Killing:
 
 @pytest.mark.timeout(500)
 def test_every_node_is_killed_in_the_middle_of_a_goal(agent, tmp_path):
-    from embodied_nav.memory.inspection import describe
+    from embodied_nav.memory.file.inspection import describe
 
-    killing = Killing(agent)
+    killing, file = Killing(agent), tmp_path / "memory.db"
+    together = SLAM and agent.supervisor.process_of("memory") == agent.supervisor.process_of("slam")
+    earlier = describe(file)["map"]
     with load():
-        os.kill(agent.supervisor.pid("control"), signal.SIGKILL)
+        killing.kill("control")
         killed = time.monotonic()
         assert agent.until(lambda: speed(killing.track, 0.15) < 0.01, 3.0), "the base stands by its own timeout"
         assert time.monotonic() - killed < 0.5 + 0.5 + 0.4, "cmd_vel_timeout, braking, and a busy machine"
+        killing.started_again()
         killing.kill("keyframe", "perception")
-        killing.started_again("control", "keyframe", "perception")
+        killing.started_again()
         killing.works("keyframe", "frame")
         killing.works("perception", "keyframe")
+        if together:
+            killing.finds_itself(earlier, file)
         killing.goes_on("control, keyframe and perception")
 
         if SLAM:
-            earlier = describe(tmp_path / "memory.db")["map"]
             killing.kill("slam")
-            killing.started_again("slam")
+            killing.started_again()
             killing.works("slam", "frame")
-            found = agent.until(lambda: killing.diagnostics("slam").get("map") == earlier, 60.0)
-            assert found, f"SLAM finds itself in the map of before: {killing.told()}"
-            followed = agent.until(lambda: describe(tmp_path / "memory.db")["map"] == earlier, 60.0)
-            assert followed, f"the memory makes one map of the two: {killing.told()}"
+            killing.finds_itself(earlier, file)
             killing.goes_on("slam")
 
         voxels = lambda: int(killing.diagnostics("memory").get("voxels", 0))  # noqa: E731
         agent.spin(1.0)  # what may be lost
         known = voxels()
         killing.kill("memory")
-        killing.started_again("memory")
+        killing.started_again()
         killing.works("memory", "frame")
+        if together:
+            killing.finds_itself(earlier, file)
         assert agent.until(lambda: voxels() >= 0.9 * known, 20.0), f"{voxels()} of {known} voxels stood in the file"
         killing.goes_on("memory")
 
@@ -204,12 +222,21 @@ def running(domain):
     return found
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_of_up(how):
+@pytest.mark.parametrize(
+    ("how", "options", "count"),
+    [
+        (signal.SIGINT, (), len(NODES)),
+        (signal.SIGTERM, (), len(NODES)),
+        (signal.SIGKILL, (), len(NODES)),
+        (signal.SIGINT, ("--composed",), 3),
+        (signal.SIGKILL, ("--composed",), 3),
+    ],
+)
+def test_nothing_is_left_of_up(how, options, count):
     environment = local_environment()
     domain = environment["ROS_DOMAIN_ID"]
     up = subprocess.Popen(
-        [sys.executable, "-P", "-m", "embodied_nav", "up"],
+        [sys.executable, "-P", "-m", "embodied_nav", "up", *options],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -217,7 +244,7 @@ def test_nothing_is_left_of_up(how):
     )
     assert "keyframe" in up.stdout.readline()
     time.sleep(1.0 if how != signal.SIGINT else 5.0)  # in the middle of the start, or up and running
-    assert len(running(domain)) == len(NODES)
+    assert len(running(domain)) == count
     up.send_signal(how)
     start = time.monotonic()
     _, errors = up.communicate(timeout=10)
