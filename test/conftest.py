@@ -70,8 +70,9 @@ def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
     The environment carries it to the nodes that a test starts; the value is the domain's number.
     """
     from embodied_nav.bringup import local_environment
+    from embodied_nav.start_up import GRAPH
 
     environment = local_environment()
-    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+    for name in (GRAPH, "ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
         monkeypatch.setenv(name, environment[name])
     return int(environment["ROS_DOMAIN_ID"])

@@ -1,9 +1,13 @@
 """What the package says of itself holds: dependencies, versions, layers, licence."""
 
 import ast
+import importlib.util
 import re
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,17 +18,35 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "embodied_nav"
 PACKAGE = ET.parse(ROOT / "package.xml").getroot()
 
-#: DESIGN: a layer imports only itself and what stands before it.
+spec = importlib.util.spec_from_file_location("import_picture", ROOT / "scripts" / "import_picture.py")
+picture = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(picture)
+
+#: As in CONTRIBUTING.md: a layer imports only itself and what stands before it.
 LAYERS = (
-    ("errors", "resources", "findings"), ("config",), ("geometry",), ("frames", "robot"),
-    ("frame_checks", "recordings"), ("keyframes",), ("memory",), ("slam",), ("models",), ("perception",),
-    ("planning",), ("reasoner",), ("agent",), ("sim",), ("training", "evaluation"), ("nodes", "bringup"),
-    ("cli", "__main__"),
+    ("errors", "start_up", "places", "resources", "findings", "kernels"), ("config",), ("registry",), ("tables",),
+    ("geometry",), ("frames", "robot"),
+    ("frame_checks", "recordings", "trial"), ("language",), ("keyframes",), ("rooms",),
+    ("memory",), ("slam",), ("models",), ("perception",),
+    ("planning",), ("reasoner",), ("drivers",), ("sim",), ("training",), ("evaluation",),
+    ("node_table",), ("nodes",), ("bringup",), ("cli", "__main__"),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
+#: Folders inside a layer that are rooms of their own.
+ROOMS = dict.fromkeys(("nodes.ros", "nodes.lockstep"))
+#: The same within the memory, but that what stands in one place does not import each other.
+MEMORY_ROOMS = (
+    ("config", "records"), ("voxels",), ("objects",), ("submaps",), ("query",), ("file", "output"),
+    ("spatial_memory",), ("warm_up",), ("__init__",),
+)  # fmt: skip
+MEMORY_RANK = {name: rank for rank, names in enumerate(MEMORY_ROOMS) for name in names}
+
 #: pip's name -> rosdep's key.
-ROSDEP = {"opencv-python-headless": "python3-opencv", "pillow": "python3-pil", "pyyaml": "python3-yaml"}
+ROSDEP = {
+    "onnxruntime": "python3-onnxruntime-pip", "opencv-python-headless": "python3-opencv", "pillow": "python3-pil",
+    "pyyaml": "python3-yaml",
+}  # fmt: skip
 
 
 def assigned(name: str):
@@ -41,18 +63,16 @@ def declared(*kinds: str) -> set[str]:
     return {element.text for kind in kinds for element in PACKAGE.findall(kind)}
 
 
+@cache
 def imports(path: Path) -> set[str]:
-    """Absolute names of all modules that a source file imports, relative ones resolved."""
-    package = path.relative_to(ROOT).with_suffix("").parts
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: -node.level]) if node.level else ""
-            module = ".".join(filter(None, (base, node.module)))
-            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return found
+    """Absolute names of all that a source file imports."""
+    return picture.imports_of(path, ROOT)
+
+
+def room(parts: tuple[str, ...]) -> str:
+    """The layer, or the room in it, of a module's name in parts, embodied_nav first."""
+    inner = ".".join(parts[1:3])
+    return inner if inner in ROOMS else parts[1]
 
 
 SOURCES = sorted(SOURCE.rglob("*.py"))
@@ -69,7 +89,107 @@ def test_layer_imports_only_those_above_it(path):
         if parts[0] == "embodied_nav" and len(parts) > 1 and parts[1] in RANK and parts[1] != layer:
             assert RANK[parts[1]] <= RANK[layer], f"{path.relative_to(ROOT)} imports {name}"
         if layer != "nodes":
-            assert parts[0] not in ("rclpy", "tf2_ros", "message_filters", "launch", "launch_ros"), f"{path}: {name}"
+            assert parts[0] not in ("rclpy", "tf2_ros", "message_filters"), f"{path}: {name}"
+        if path != SOURCE / "bringup" / "launching.py":
+            assert parts[0] not in ("launch", "launch_ros"), f"{path}: {name}"
+
+
+def test_no_circle_between_rooms():
+    """Lazy imports count, too. Of the nodes: executables use ros/ and lockstep/, never the other way round."""
+    arrows: dict[str, set[str]] = {}
+    for path in SOURCES:
+        here = room(path.relative_to(ROOT).with_suffix("").parts)
+        for name in imports(path):
+            if (
+                name.startswith("embodied_nav.")
+                and (there := room(tuple(name.split(".")))) in RANK | ROOMS
+                and there != here
+            ):
+                arrows.setdefault(here, set()).add(there)
+    order = tuple(TopologicalSorter(arrows).static_order())  # raises CycleError, naming it
+    assert order.index("nodes.ros") < order.index("nodes.lockstep") < order.index("nodes")
+
+
+def test_control_is_planning_and_geometry():
+    """What must live when the others do not loads none of what they do."""
+    code = "import sys, embodied_nav.nodes.control; print(*(n for n in sys.modules if n.startswith('embodied_nav.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    if "ModuleNotFoundError" in done.stderr and "rclpy" in done.stderr:
+        pytest.skip("needs ROS")
+    assert done.returncode == 0, done.stderr
+    loaded = {name.split(".")[1] for name in done.stdout.split()}
+    assert loaded >= {"planning", "geometry", "nodes"}
+    others = {
+        "bringup", "drivers", "evaluation", "keyframes", "language", "memory", "perception", "reasoner", "rooms", "sim",
+        "slam",
+    }  # fmt: skip
+    assert others <= set(RANK) and not loaded & others
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "memory").rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_room_of_the_memory_imports_only_those_before_it(path):
+    room = path.relative_to(SOURCE / "memory").parts[0].removesuffix(".py")
+    assert room in MEMORY_RANK, f"memory/{room} is in no place of MEMORY_ROOMS"
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[:2] == ["embodied_nav", "memory"] and len(parts) > 2 and parts[2] in MEMORY_RANK and parts[2] != room:
+            assert MEMORY_RANK[parts[2]] < MEMORY_RANK[room], f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_rooms_of_the_memory_are_small():
+    for room in (p for p in (SOURCE / "memory").iterdir() if p.is_dir() and p.name != "__pycache__"):
+        assert len(list(room.glob("*.py"))) <= 14, room.name
+
+
+@pytest.mark.parametrize("path", sorted((SOURCE / "memory").glob("*/*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_functions_of_the_memory_are_short_and_kernels_say_what_they_compute(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            docstring = ast.get_docstring(node) or ""
+            kernel = any("njit" in ast.unparse(decorator) for decorator in node.decorator_list)
+            assert docstring or not kernel, f"{node.name}: what does it compute, of which shapes?"
+            length = node.end_lineno - node.lineno + 1
+            assert length <= 60 or "Longer than other functions" in docstring, f"{node.name} has {length} lines"
+
+
+def modules() -> dict[str, Path]:
+    """Source files by the name under which they are imported."""
+    return {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in SOURCES}
+
+
+def circle(graph: dict[str, set[str]]) -> str:
+    """One circle of a graph, "" where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return " -> ".join(error.args[1])
+    return ""
+
+
+def test_circles_are_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}).count("->") == 3
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == ""
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports inside functions count: what is only put off is still a circle. A package's own ``__init__`` may name its
+    modules, and these one another."""
+    known = modules()
+    graph = {name: {n for n in imports(path) if n in known} - {name} for name, path in known.items()}
+    for name, path in known.items():
+        if path.name != "__init__.py":  # "from . import x" names x and, by the way, the package
+            graph[name] -= {n for n in graph[name] if known[n].name == "__init__.py" and name.startswith(n + ".")}
+    assert circle(graph) == ""
+
+
+def test_no_layers_import_each_other_in_a_circle():
+    graph: dict[str, set[str]] = {name: set() for name in RANK}
+    for path in SOURCES:
+        layer = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+        if layer in graph:
+            tops = (n.split(".")[1] for n in imports(path) if n.startswith("embodied_nav."))
+            graph[layer] |= {top for top in tops if top in graph and top != layer}
+    assert circle(graph) == ""
 
 
 def test_versions_agree():
@@ -91,7 +211,7 @@ def test_every_library_has_a_rosdep_key_in_package_xml():
 
 def test_extras_are_those_of_the_readme():
     extras = assigned("extras_require")
-    assert set(extras) == {"vlm", "train", "slam", "bags", "viewer", "dev"}
+    assert set(extras) == {"vlm", "server", "train", "slam", "bags", "language", "viewer", "dev"}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in extras:
         assert f"`{name}`" in readme
@@ -99,16 +219,50 @@ def test_extras_are_those_of_the_readme():
     assert all("<" in requirement for requirement in everything), "every range has an upper end"
 
 
-def test_every_ros_package_that_the_nodes_import_is_declared():
-    known = declared("depend", "exec_depend")
-    packages = {"tf2_ros": "tf2_ros_py"}  # the ROS package tf2_ros is the C++ half
-    for path in [*(SOURCE / "nodes").rglob("*.py"), *(ROOT / "launch").rglob("*.py")]:
-        for name in imports(path):
-            top = name.split(".")[0]
-            ours = top in sys.stdlib_module_names or top == "embodied_nav"
-            if not ours and top not in ("numpy", "cv2", "yaml", "scipy", "psutil"):
-                package = packages.get(top, top)
-                assert package in known, f"{path.relative_to(ROOT)} imports {package}, which package.xml does not name"
+#: Import name -> ROS package, pip's name, where they differ.
+PACKAGES = {"tf2_ros": "tf2_ros_py"}  # the ROS package tf2_ros is the C++ half
+PIP = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+#: What a library cannot do without, so that it comes with it.
+PIP |= {"llvmlite": "numba", "lz4": "rosbags", "backports": "rosbags"}
+
+
+def third_parties(paths) -> dict[str, Path]:
+    """Every top-level module that is neither ours nor Python's (compression: from 3.14 on), with who imports it."""
+    return {
+        name.split(".")[0]: path
+        for path in paths
+        for name in imports(path)
+        if name.split(".")[0] not in (*sys.stdlib_module_names, "compression", "embodied_nav")
+    }
+
+
+def test_every_import_is_declared():
+    extras = assigned("extras_require")
+    pip = {
+        re.split(r"[<>=\[]", r)[0] for r in (*assigned("install_requires"), *(r for e in extras.values() for r in e))
+    }
+    ros = declared("depend", "exec_depend")
+    found = third_parties([*SOURCES, *(ROOT / "launch").glob("*.py")])
+    assert len(found) > 15
+    for top, path in found.items():
+        assert PACKAGES.get(top, top) in ros or PIP.get(top, top) in pip, (
+            f"{path.relative_to(ROOT)} imports {top}, which neither package.xml nor setup.py names"
+        )
+    for top in third_parties([*(SOURCE / "nodes").rglob("*.py"), *(ROOT / "launch").glob("*.py")]):
+        key = ROSDEP.get(PIP.get(top, top), f"python3-{top}")
+        assert PACKAGES.get(top, top) in ros or key in ros, f"a node or launch file imports {top}: package.xml lacks it"
+
+
+def test_every_package_that_launch_files_start_is_declared():
+    text = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "launch").glob("*.py"))
+    started = set(re.findall(r'package="(\w+)"', text))
+    assert {"rviz2", "tf2_ros"} <= started <= declared("exec_depend")
+
+
+def test_advice_to_install_is_that_of_setup():
+    from embodied_nav.resources import EXTRAS
+
+    assert {name: list(wanted) for name, wanted in EXTRAS.items()}.items() <= assigned("extras_require").items()
 
 
 def test_interfaces_depend_on_what_their_fields_name():

@@ -245,3 +245,31 @@ def test_only_one_set_up_at_a_time(set_up):
         assert time.monotonic() - start > 0.3
     assert other.wait(timeout=10) == 0
     assert os.access(set_up.ROOT, os.W_OK)
+
+
+def test_kernels_are_compiled_once_and_again_when_their_files_are_gone(set_up, monkeypatch, tmp_path, capsys):
+    source = set_up.ROOT / "embodied_nav" / "kernel.py"
+    source.write_text("@njit")
+    index = set_up.ROOT / "embodied_nav" / "__pycache__" / "kernel.f-1.py311.nbi"
+    failing = []
+
+    def call(command, **options):
+        set_up.calls.append(command[-1])
+        index.parent.mkdir(exist_ok=True)
+        index.touch()
+        return 1 if failing else 0
+
+    monkeypatch.setattr(set_up.subprocess, "call", call)
+    assert steps(set_up)[-1] == "warm-up"
+    assert steps(set_up) == []
+    index.unlink()
+    assert steps(set_up) == ["warm-up"]
+    os.utime(source, (1, 1))
+    failing.append(True)
+    set_up.calls.clear()
+    assert set_up.main() == 1
+    assert "run it again to go on" in capsys.readouterr().err
+    failing.clear()
+    assert steps(set_up) == ["warm-up"]
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "elsewhere"))
+    assert steps(set_up) == ["warm-up"]

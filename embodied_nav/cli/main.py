@@ -10,20 +10,21 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from .. import __version__
 from ..errors import AlreadyTold, InputError
+from ..start_up import INTERRUPTED, can_be_installed, raise_interrupts
 from .environment import complete_environment
 
-#: Subcommands in the order of the help; each is the module of the same name beside this one.
-COMMANDS = ("demo", "replay", "eval", "memory", "up", "doctor")
-INTERRUPTED = 130
+#: Subcommands in the order of the help; each is the module of the same name (with _ for -) beside this one.
+COMMANDS = ("demo", "replay", "eval", "train", "memory", "up", "doctor", "warm-up")
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong with an argument in one line, without the usage text."""
+    """Reports a wrong argument in one line, without the usage text."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         """Ends with exit code 2."""
         self.exit(2, f"{self.prog}: error: {message}; see '{self.prog} --help'\n")
 
@@ -39,12 +40,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"embodied-nav {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=OneLineParser)
     for name in COMMANDS:
-        importlib.import_module(f".{name}", __package__).add_parser(subparsers)
+        _module(name).add_parser(subparsers)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; never raises for what the user can mend."""
+    """Runs one command; errors that the user can fix become an exit code, not an exception."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.command is None:
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     complete_environment()
     try:
-        code = importlib.import_module(f".{args.command}", __package__).run(args)
+        code = _module(args.command).run(args)
         sys.stdout.flush()
         return code
     except AlreadyTold:
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"embodied-nav {args.command}: error: {line}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if not _can_be_installed(error.name or ""):
+        if not can_be_installed(error.name or ""):
             raise
         print(
             f"embodied-nav {args.command}: error: needs {error.name}, which is not installed; "
@@ -73,24 +74,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output (head, say) has seen enough. Keep the interpreter's last flush from complaining.
+        # The reader of our output has closed the pipe (as head does). Avoid an error at the interpreter's last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _module(command: str):
+    return importlib.import_module(f".{command.replace('-', '_')}", __package__)
 
 
 def entry() -> None:
     """Runs one command and ends the process with its exit code.
 
-    An interrupted one ends at once: taking the interpreter apart with compiled kernels in it can take seconds.
+    After an interrupt it exits at once, without Python's finalization, which can take seconds with compiled kernels.
     """
-    code = main()
+    try:
+        raise_interrupts()
+        code = main()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     if code == INTERRUPTED:
         sys.stdout.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def _can_be_installed(module: str) -> bool:
-    """Whether a missing module is a library or one of our generated interfaces, not a defect of this package."""
-    top, _, rest = module.partition(".")
-    return bool(top) and (top != "embodied_nav" or rest.split(".")[0] in ("msg", "srv", "action"))

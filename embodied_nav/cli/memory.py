@@ -1,12 +1,13 @@
-"""``embodied-nav memory info|query|export|check|recover|merge FILE``: looks into memory files, mends and joins them.
+"""``embodied-nav memory``: inspects, repairs and merges memory files. Knows no ROS and no file format.
 
-Knows no ROS and no file format.
+Usage: ``embodied-nav memory info|query|export|check|recover|merge FILE``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,21 +17,20 @@ from ..errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..frames import MemoryObject
     from ..memory import SpatialMemory
-    from ..memory.query import Answer, Frustum
+    from ..memory.query.answering import Answer, Frustum
 
-#: What ``export`` writes, by the ending of the file's name.
+#: Formats of ``export`` by file name suffix.
 EXPORTS = {
     ".ply": "coloured points", ".glb": "coloured cubes", ".gltf": "the same as text", ".yaml": "Nav2 map with its .pgm",
     ".png": "picture of the map", ".json": "objects",
 }  # fmt: skip
-#: The ending of the file's name for each ``--format``.
+#: File name suffix of each ``--format``.
 FORMATS = {"ply": ".ply", "gltf": ".glb", "nav2": ".yaml", "png": ".png", "json": ".json"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """The ``memory`` subcommand with its own."""
+    """Declares the ``memory`` subcommand with its actions."""
     parser = subparsers.add_parser("memory", help="look into a memory file", description="Looks into a memory file.")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, text in (
@@ -49,6 +49,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         if name == "export":
             kinds = ", ".join(f"{end} ({what})" for end, what in EXPORTS.items())
             action.add_argument("--out", metavar="OUT", help=f"its ending tells what: {kinds}; default: FILE with .ply")
+            action.add_argument(
+                "--all", action="store_true",
+                help="objects (.json) without enough evidence, and those that are gone, too",
+            )  # fmt: skip
             action.add_argument("--format", choices=FORMATS, help="what to write, where --out is left out")
         if name == "recover":
             action.add_argument("new", metavar="NEW", help="the file to make")
@@ -80,11 +84,17 @@ def _add_query_arguments(action: argparse.ArgumentParser) -> None:
     action.add_argument("--last", metavar="SECONDS", type=float, help="only what was seen so recently")
     action.add_argument("--feature", metavar="FILE", help="nearest to this feature, one vector in a .npy file")
     action.add_argument("--gone", action="store_true", help="also what was carried away")
+    action.add_argument("--exact", action="store_true", help="only what the words name, nothing by meaning")
+    action.add_argument(
+        "--language-model", metavar="FOLDER", default="auto",
+        help="sentence-embedding model for what the words do not name (default: that of the extra 'language', if it is "
+        "installed)",
+    )  # fmt: skip
     action.add_argument("--max-results", metavar="N", type=int, default=10, help="at most so many (default: 10)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the action; what is wrong with the file is an InputError."""
+    """Runs the action; raises InputError for an unusable file."""
     actions = {
         "info": _info, "query": _query, "export": _export, "check": _check, "recover": _recover, "merge": _merge,
     }  # fmt: skip
@@ -92,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from ..memory.inspection import describe
+    from ..memory.file.inspection import describe
 
     facts = describe(args.file)
     if args.json:
@@ -117,9 +127,9 @@ def _info(args: argparse.Namespace) -> int:
 def _query(args: argparse.Namespace) -> int:
     import numpy as np
 
+    from ..language import meaning
     from ..memory import SpatialMemory
-    from ..memory.query import Query, describe
-    from ..reasoner.room_names import room_names
+    from ..memory.query.answering import Query, describe
 
     if args.max_results < 1:
         raise InputError(f"--max-results {args.max_results}: give a whole number above 0")
@@ -127,14 +137,16 @@ def _query(args: argparse.Namespace) -> int:
     if box is not None and not (box[0] <= box[1]).all():
         raise InputError(f"--box {' '.join(map(str, args.box))}: the lower corner must come first")
     memory = SpatialMemory.load(args.file, map=args.map)
-    names = room_names(memory.rooms(), memory.objects())
+    chosen = meaning.choose("none" if args.exact else args.language_model)
+    memory.meaning = None if chosen is None else chosen.scores
+    names = memory.room_names()
     query = Query(
         args.text, box, _frustum(args.view), _feature(args.feature), _since(args.last, memory.stamp),
         near=np.array(args.near) if args.near else None, viewer=np.array(args.viewer) if args.viewer else None,
         include_gone=args.gone, max_results=args.max_results,
     )  # fmt: skip
-    found = memory.ask(query, names)
-    known = memory.knowledge(names)
+    found = memory.ask(query)
+    known = memory.knowledge()
     if args.json:
         print(json.dumps([_answer_fields(a, names, describe(a, known), memory.uuid) for a in found]))
         return 0
@@ -146,16 +158,26 @@ def _query(args: argparse.Namespace) -> int:
         print(f"{a.score:.2f}  {o.name:24} at ({place}) m, {size} m, keyframe {a.keyframe_id}, id {o.id}")
         facts = [a.why, describe(a, known), f"seen {a.age:.0f} s before the end", "gone" if o.status == "gone" else ""]
         print("      " + "; ".join(fact for fact in facts if fact))
-    print(f"coordinates are of map {memory.uuid}" if found else "nothing fits")
+    print(f"coordinates are of map {memory.uuid}" if found else _nothing(args, chosen is not None))
     return 0
 
 
+def _nothing(args: argparse.Namespace, by_meaning: bool) -> str:
+    """That nothing fits, and how a description could be searched for."""
+    from ..language import describes
+    from ..resources import how_to_install
+
+    if by_meaning or args.exact or not describes(args.text):
+        return "nothing fits"
+    return f"nothing fits these words; to search by meaning, {how_to_install('language')}"
+
+
 def _frustum(view: list[float] | None) -> Frustum | None:
-    """What a level camera, 90 degrees wide, would see."""
+    """The view frustum of a level camera with a field of view of 90 degrees."""
     import numpy as np
 
     from ..geometry import T_LINK_OPTICAL, Camera, pose2d
-    from ..memory.query import Frustum
+    from ..memory.query.answering import Frustum
 
     if view is None:
         return None
@@ -183,20 +205,14 @@ def _since(seconds: float | None, now: int) -> int | None:
 
 
 def _answer_fields(a: Answer, names: dict[int, str], relations: str, map_id: str) -> dict:
+    from ..memory.output.object_list import fields
+
     pose = None if a.T_map_camera is None else [[float(v) for v in row] for row in a.T_map_camera]
     return {
-        **_fields(a.object), "map_id": map_id, "score": round(a.score, 4), "age_s": round(a.age, 3), "why": a.why,
+        **fields(a.object), "map_id": map_id, "score": round(a.score, 4), "age_s": round(a.age, 3), "why": a.why,
+        "by_meaning": a.by_meaning,
         "relations": relations, "room": names.get(a.room, f"room {a.room}" if a.room > 0 else ""),
         "keyframe_id": a.keyframe_id, "T_map_camera": pose,
-    }  # fmt: skip
-
-
-def _fields(o: MemoryObject) -> dict:
-    return {
-        "id": o.id, "label": o.label, "color": o.color, "confidence": o.confidence, "voxels": o.voxels,
-        "position": [float(v) for v in o.position], "extent": [float(v) for v in o.extent],
-        "first_seen": o.first_seen, "last_seen": o.last_seen, "keyframe_id": o.keyframe_id, "status": o.status,
-        "labels": dict(o.label_distribution), "confirmed": o.confirmed, "missed": o.missed, "moves": o.moves,
     }  # fmt: skip
 
 
@@ -208,7 +224,7 @@ def _export(args: argparse.Namespace) -> int:
     if args.format and ending not in (FORMATS[args.format], {"gltf": ".gltf"}.get(args.format)):
         raise InputError(f"--out {out}: --format {args.format} goes into a file that ends with {FORMATS[args.format]}")
     write = {".ply": _write_ply, ".glb": _write_gltf, ".gltf": _write_gltf, ".yaml": _write_nav2, ".png": _write_png,
-             ".json": _write_json}.get(ending)  # fmt: skip
+             ".json": _write_json(args.all)}.get(ending)  # fmt: skip
     if write is None:
         raise InputError(f"--out {out}: cannot tell what to write; end the name with {', '.join(EXPORTS)}")
     count, what = write(out, SpatialMemory.load(args.file, map=args.map))
@@ -217,19 +233,19 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _write_ply(out: Path, memory: SpatialMemory) -> tuple[int, str]:
-    from ..memory.export import write_ply
+    from ..memory.output.export import write_ply
 
     return write_ply(out, memory), "voxels"
 
 
 def _write_gltf(out: Path, memory: SpatialMemory) -> tuple[int, str]:
-    from ..memory.export import write_gltf
+    from ..memory.output.export import write_gltf
 
     return write_gltf(out, memory), "voxels"
 
 
 def _write_nav2(out: Path, memory: SpatialMemory) -> tuple[int, str]:
-    from ..memory.export import write_nav2_map
+    from ..memory.output.export import write_nav2_map
 
     return write_nav2_map(out, memory), "cells"
 
@@ -237,29 +253,25 @@ def _write_nav2(out: Path, memory: SpatialMemory) -> tuple[int, str]:
 def _write_png(out: Path, memory: SpatialMemory) -> tuple[int, str]:
     import numpy as np
 
-    from ..memory.object_map import draw_object_map
-    from ..reasoner.room_names import room_names
+    from ..memory.output.object_map import draw_object_map
 
     track = [memory.keyframes[i].T_map_camera[:3, 3] for i in sorted(memory.keyframes)]
     objects, rooms = memory.objects(include_gone=True), memory.rooms()
-    names = room_names(rooms, objects)
-    draw_object_map(out, memory.occupancy(), objects, rooms, names, np.array(track) if track else None)
+    draw_object_map(out, memory.occupancy(), objects, rooms, memory.room_names(), np.array(track) if track else None)
     return len(objects), "objects"
 
 
-def _write_json(out: Path, memory: SpatialMemory) -> tuple[int, str]:
-    objects = memory.objects(include_gone=True)
-    try:
-        out.write_text(
-            json.dumps([{**_fields(o), "map_id": memory.uuid} for o in objects], indent=1) + "\n", encoding="utf-8"
-        )
-    except OSError as error:
-        raise InputError(f"--out {out}: cannot be written ({error.strerror}); give a writable place") from None
-    return len(objects), "objects"
+def _write_json(everything: bool) -> Callable[[Path, SpatialMemory], tuple[int, str]]:
+    def write(out: Path, memory: SpatialMemory) -> tuple[int, str]:
+        from ..memory.output.object_list import write_object_list
+
+        return write_object_list(out, memory, everything), "objects"
+
+    return write
 
 
 def _check(args: argparse.Namespace) -> int:
-    from ..memory.inspection import find_faults
+    from ..memory.file.inspection import find_faults
 
     faults = find_faults(args.file)
     if faults:
@@ -272,9 +284,9 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _recover(args: argparse.Namespace) -> int:
-    from ..memory.recovery import recover
+    from ..memory import SpatialMemory
 
-    memory, lost = recover(args.file, args.new)
+    memory, lost = SpatialMemory.recover(args.file, args.new)
     if args.json:
         print(json.dumps({"file": args.new, "keyframes": len(memory.keyframes), "voxels": len(memory), "lost": lost}))
         return 0
@@ -286,14 +298,17 @@ def _recover(args: argparse.Namespace) -> int:
 
 def _merge(args: argparse.Namespace) -> int:
     from ..geometry import pose2d
-    from ..memory import SpatialMemory
-    from ..memory.merging import merge, transform_between
+    from ..memory import SpatialMemory, merge
+    from ..memory.submaps.joining import transform_between
 
     if Path(args.out).exists():
         raise InputError(f"{args.out}: is there already; give a new name")
     one, other = SpatialMemory.load(args.file, map=args.map), SpatialMemory.load(args.other)
-    T = pose2d(*args.transform[:2], args.transform[3], args.transform[2]) if args.transform else None
-    merged = merge(one, other, transform_between(one, other) if T is None else T)
+    T = None
+    if args.transform:
+        x, y, z, yaw = args.transform
+        T = pose2d(x, y, yaw, z)
+    merged = merge(one, other, transform_between(one.keyframes, other.keyframes) if T is None else T)
     merged.save(args.out)
     facts = {"file": args.out, "map": merged.uuid, "keyframes": len(merged.keyframes), "voxels": len(merged)}
     print(json.dumps(facts) if args.json else f"{args.out}: {len(merged.keyframes)} keyframes, {len(merged)} voxels")

@@ -1,4 +1,4 @@
-"""``embodied-nav replay``: a recorded RGB-D sequence through the same ROS graph as a camera. Knows no algorithm."""
+"""``embodied-nav replay``: plays a recorded RGB-D sequence into the same ROS graph as a camera. Knows no algorithm."""
 
 from __future__ import annotations
 
@@ -8,13 +8,31 @@ import time
 from pathlib import Path
 
 from ..errors import InputError
+from . import names, ros, settings
+from .ros import require_ros
 
-OUTPUTS = ("report.json", "map.png", "map.ply", "memory.db", "trajectory.txt")
-#: Where SLAM's poses stand, as TUM writes them.
+OUTPUTS = ("report.json", "map.png", "map.ply", "memory.db", "objects.json", "trajectory.txt")
+#: File of SLAM's poses in TUM format.
 TRAJECTORY = "trajectory.txt"
-#: Objects named on the map: without a model all are "gray object" and the like, and names hide the picture.
+#: Temporary file with the times of lost tracking, until they are in the report.
+_SLAM_REPORT = ".slam.json"
+#: Most objects labelled on the map: without a model all are "gray object" and the like, and labels hide the map.
 _NAMED = 10
+#: Settings of the keyframe gate by perception back end: what errs is believed after several views, so it gets them.
+_VIEWS: dict[str, dict] = {"detector": {"max_interval": 0.5}}
 CAMERA_TOPICS = ("/camera/color/image_raw", "/camera/depth/image_raw", "/camera/color/camera_info")
+
+
+#: Parameters that this command sets itself, and the option that sets each.
+OWNED = {
+    "file": "by --out",
+    "trajectory_file": "by --out",
+    "report_file": "by --out",
+    "backend": "by --perception",
+    "camera.given_poses": "by --slam",
+    "lockstep": "by --rate",
+    "autostart": "",
+}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -22,12 +40,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "replay",
         help="feed a recorded RGB-D sequence through the ROS graph",
-        description="Feeds a recorded RGB-D sequence through the ROS graph; writes report.json, map.png, map.ply and "
-        "memory.db.",
+        description="Feeds a recorded RGB-D sequence through the ROS graph; writes report.json, map.png, map.ply, "
+        "memory.db and objects.json (the things that several views showed).",
     )
-    parser.add_argument("folder", metavar="DIR", help="folder with the recording")
+    parser.add_argument("folder", metavar="DIR", help="folder with the recording, or one of its files")
     parser.add_argument(
-        "--format", default="", choices=("7scenes", "tum", "rosbag2"), help="default: what lies in the folder"
+        "--format",
+        default="",
+        choices=("7scenes", "tum", "rosbag2", "rosbag1", "scannet", "icl", "openloris", "bonn"),
+        help="default: what lies in the folder",
     )
     parser.add_argument(
         "--calibration",
@@ -56,20 +77,30 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="whose poses to use: the recording's, those of this package's SLAM (the recording's then measure its "
         "error), or those of a SLAM of yours that listens on this shell's ROS domain (default: given)",
     )
+    names.add_perception(parser, "geometric")
+    names.add_detector(parser)
+    ros.add_composed(parser)
+    settings.add_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the graph until the recording has passed; writes the results."""
+    """Runs the graph until the recording has been played; writes the results."""
     from . import run_folder
 
     _check(args)
-    recording = _open(args)
+    require_ros()
+    given = names.with_detector(args.settings, args.detector)
+    parameters = settings.parameters_by_node(given, _nodes(args), OWNED)
+    names.check_perception(args.perception, parameters["perception"])
+    recording = _open(args, parameters)
     with run_folder.prepared(args.out, OUTPUTS) as out:
         started = time.monotonic()
-        skipped = f" ({recording.skipped} depth images without colour or pose left out)" * bool(recording.skipped)
+        skipped = f" (left out: {recording.losses.told()})" * bool(recording.skipped)
         print(f"replay: {len(recording)} frames of {args.folder}{skipped} -> {out}", flush=True)
-        counts, restarts = _play(args, out, recording)
-        report = _finish(args, out, recording, counts, restarts)
+        for note in recording.notes:
+            print(f"replay: {note}", flush=True)
+        counts, restarts = _play(args, out, recording, parameters)
+        report = _finish(args, out, recording, counts, restarts) | {"set": settings.told(parameters)}
         report["total_time_s"] = round(time.monotonic() - started, 3)
         run_folder.write_report(out, report)
     print(
@@ -77,30 +108,50 @@ def run(args: argparse.Namespace) -> int:
         f"{report['voxels']} voxels in {report['wall_time_s']:.1f} s",
         flush=True,
     )
+    if report.get("slam_lost_s"):
+        reason = report["slam_lost_times"][0][2]
+        print(f"replay: SLAM was lost for {report['slam_lost_s']:.1f} s, not mapped: {reason}", flush=True)
     return 0
 
 
-def _open(args: argparse.Namespace):
-    """The recording, looked through."""
+def _nodes(args: argparse.Namespace) -> tuple[str, ...]:
+    return (*(("slam",) if args.slam == "own" else ()), "keyframe", "perception", "memory")
+
+
+def _open(args: argparse.Namespace, parameters: dict[str, dict]):
+    """Opens and checks the recording."""
     from ..recordings import Calibration, Topics, open_recording
 
     calibration = Calibration.read(args.calibration) if args.calibration else None
     topics = Topics(args.color_topic, args.depth_topic, args.info_topic)
-    recording = open_recording(args.folder, args.format, args.max_frames or None, calibration, topics)
+    reading = _reading(parameters)
+    recording = open_recording(args.folder, args.format, args.max_frames or None, calibration, topics, reading)
     if args.slam == "given" and recording.poses is None:
-        raise InputError(f"{args.folder}: tells no poses in a map; find them by --slam own, or --slam external")
+        raise InputError(f"{args.folder}: {recording.why_no_poses}; find them by --slam own, or --slam external")
     return recording
 
 
-def _play(args: argparse.Namespace, out: Path, recording) -> tuple[dict, dict[str, int]]:
-    """The recording through the ROS graph; what was counted, and how often each node was started again."""
+def _reading(parameters: dict[str, dict]):
+    """Settings for reading the recording, from the camera's and the robot's parameters for a live camera."""
+    from ..recordings import Reading
+
+    names = {"sync_slop": "camera.sync_slop", "depth_scale": "camera.depth_scale", "map_frame": "robot.map_frame",
+             "odom_frame": "robot.odom_frame"}  # fmt: skip
+    values = {field: settings.given(parameters, name) for field, name in names.items()}
+    return Reading(**{field: value for field, value in values.items() if value is not None})
+
+
+def _play(args: argparse.Namespace, out: Path, recording, parameters: dict[str, dict]) -> tuple[dict, dict[str, int]]:
+    """Plays the recording through the ROS graph; returns its counts, and the number of restarts of each node."""
     from .. import bringup
 
     result = out / ".replay.json"
     try:
-        # A SLAM of the user's must see the graph: then discovery is the shell's business.
+        # An external SLAM must be able to discover the graph, so keep the shell's discovery settings.
         environment = None if args.slam == "external" else bringup.local_environment()
-        with bringup.Supervisor(_processes(args, out, result, recording), environment) as supervisor:
+        processes = _processes(args, out, result, recording, parameters)
+        processes = bringup.composed(processes) if args.composed else processes
+        with bringup.Supervisor(processes, environment) as supervisor:
             while not (ended := supervisor.poll()):
                 time.sleep(0.05)
         if ended["replay"] != 0 or not result.exists():
@@ -115,19 +166,22 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(f"--rate {args.rate}: give a speed from 0 (lock-step) to 100")
     if args.max_frames < 0:
         raise InputError(f"--max-frames {args.max_frames}: give a number above 0, or 0 for all")
+    if args.perception == "simulator":
+        raise InputError("--perception simulator: a recording has no simulator; give detector or geometric")
 
 
-def _processes(args: argparse.Namespace, out: Path, result: Path, recording) -> list:
+def _processes(args: argparse.Namespace, out: Path, result: Path, recording, parameters: dict[str, dict]) -> list:
     from ..bringup import Process
 
     lockstep = args.rate == 0
     given, own = args.slam == "given", args.slam == "own"
-    # Poses that are still to be found take a while; and a second behind is no harm here.
+    # SLAM's poses take a while, and lagging by a second is harmless in a replay.
     common = {"use_sim_time": True, "lockstep": lockstep, "tf_timeout": 5.0 if lockstep else 0.2 if given else 2.0}
     common |= {"camera.given_poses": given, "camera.queue": 30}
     for topic in CAMERA_TOPICS:
         common[f"qos_overrides.{topic}.subscription.reliability"] = "reliable"
     memory = {"file": str((out / "memory.db").resolve()), "memory.carve": not args.no_carve}
+    reading = recording.reading
     source = {
         "folder": str(Path(args.folder).resolve()),
         "format": args.format,
@@ -140,53 +194,71 @@ def _processes(args: argparse.Namespace, out: Path, result: Path, recording) -> 
         "result": str(result.resolve()),
         "poses": given,
         "nodes": (*(("slam",) if own else ()), "keyframe", "memory"),
+        "sync_slop": reading.sync_slop,
+        "depth_scale": 1.0 if reading.depth_scale is None else reading.depth_scale,
+        "map_frame": reading.map_frame,
+        "odom_frame": reading.odom_frame,
     }
     slam = {**common, "camera.given_poses": False, "publish_odom": recording.odometry is None}
     slam["trajectory_file"] = str((out / TRAJECTORY).resolve())
+    slam["report_file"] = str((out / _SLAM_REPORT).resolve())
+    perception = {"lockstep": lockstep, "use_sim_time": True, "backend": args.perception}
+    keyframe = {**common, **_VIEWS.get(args.perception, {})}
+    nodes = {"slam": slam, "keyframe": keyframe, "perception": perception, "memory": {**common, **memory}}
+    robot = {name: value for name, value in parameters["keyframe"].items() if name.startswith("robot.")}
     return [
-        *([Process("slam", "slam", slam)] if own else []),
-        Process("keyframe", "keyframe", common),
-        Process("perception", "perception", {"lockstep": lockstep, "use_sim_time": True, "backend": "geometric"}),
-        Process("memory", "memory", {**common, **memory}),
-        Process("replay", "replay", source, respawn=False),
+        *(Process(name, name, {**nodes[name], **_of_nodes(parameters[name])}) for name in _nodes(args)),
+        Process("replay", "replay", {**source, **robot}, respawn=False),
     ]
 
 
+def _of_nodes(values: dict) -> dict:
+    """Parameters for the nodes, without the depth scale: the reader applies it and publishes metres."""
+    return {name: value for name, value in values.items() if name != "camera.depth_scale"}
+
+
 def _way(args: argparse.Namespace, out: Path, recording, memory) -> tuple:
-    """Nx4x4 poses of the camera in the map, and SLAM's error for the report where there is a truth to compare with."""
+    """Nx4x4 poses of the camera in the map, and SLAM's error for the report if there is ground truth."""
     import numpy as np
 
     from ..slam.metrics import ate_rmse, read_trajectory
+    from . import run_folder
 
     if args.slam == "external":
         return np.array([k.T_map_camera for k in memory.keyframes.values()]), {}
     if args.slam == "given":
         return np.array(recording.poses), {}
     stamps, poses = read_trajectory(out / TRAJECTORY)
-    if recording.poses is None:
-        return poses, {"ate_rmse_m": None}
+    lost = run_folder.slam_lost(out / _SLAM_REPORT)
+    if recording.poses is None or len(stamps) < 3:
+        return poses, {"ate_rmse_m": None, **lost}
     ate = ate_rmse(stamps, poses, np.array(recording.stamps), np.array(recording.poses))
-    return poses, {"ate_rmse_m": round(ate, 5)}
+    return poses, {"ate_rmse_m": round(ate, 5), **lost}
 
 
 def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restarts: dict[str, int]) -> dict:
-    """Draws the map and makes the report."""
+    """Draws the map, writes the cloud and the objects, and returns the report."""
 
     from ..memory import SpatialMemory
-    from ..memory.export import write_ply
-    from ..memory.render import draw_map
+    from ..memory.file.memory_file import note_origin
+    from ..memory.output.export import write_ply
+    from ..memory.output.object_list import write_object_list
+    from ..memory.output.render import draw_map
 
+    if recording.origin.any():
+        note_origin(out / "memory.db", tuple(recording.origin))
     memory = SpatialMemory.load(out / "memory.db")
     write_ply(out / "map.ply", memory)
+    evident = write_object_list(out / "objects.json", memory)
     poses, error = _way(args, out, recording, memory)
-    largest = sorted(memory.objects(), key=lambda o: -o.voxels)[:_NAMED]
+    largest = sorted(memory.evident_objects() or memory.objects(), key=lambda o: -o.voxels)[:_NAMED]
     draw_map(
         out / "map.png",
         trajectory=poses[:, :3, 3],
         objects=largest,
         voxels=memory.voxels(),
-        up=-poses[:, :3, 1].mean(axis=0),  # cameras are held upright: their image's up is the room's
-        camera_view=recording.read(len(recording) // 2).color,
+        up=-poses[:, :3, 1].mean(axis=0),  # cameras are held upright on average: the image's up is the room's up
+        camera_view=_view(recording),
         title=f"{Path(args.folder).name}: {counts['frames']} frames",
     )
     return {
@@ -196,13 +268,29 @@ def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restar
         "frames": counts["frames"],
         "keyframes": counts["keyframes"],
         "dropped": counts["dropped"],
+        "left_out": {**recording.losses.counts, **counts["left_out"]},
+        "notes": recording.notes,
+        "map_origin_m": [float(v) for v in recording.origin],
         "voxels": len(memory),
         "objects": len(memory.objects()),
+        "evident_objects": evident,
         "wall_time_s": counts["wall_time_s"],
         "latency_ms": counts["latency_ms"],
         "slam": args.slam,
         **error,
-        "perception": "geometric",
+        "perception": args.perception,
         "rate": args.rate,
         "restarts": sum(restarts.values()),
     }
+
+
+def _view(recording):
+    """An image from the middle of the recording, for the map's corner."""
+    from ..recordings import UnusableFrame
+
+    for index in sorted(range(len(recording)), key=lambda n: abs(n - len(recording) // 2)):
+        try:
+            return recording.read(index).color
+        except UnusableFrame:
+            continue
+    return None

@@ -1,6 +1,6 @@
-"""The folder that demo and replay write into: replaces their own earlier files, never another's. Knows no ROS.
+"""The output folder of demo and replay: replaces only their own earlier files. Knows no ROS.
 
-Earlier files wait in a hidden folder beside the new ones and come back where the run fails over its input.
+Earlier files are kept in a hidden folder beside the new ones, and restored if the run fails with an InputError.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError
+from ..places import unwritable
 
 REPORT, MEMORY, MAP, CLOUD = "report.json", "memory.db", "map.png", "map.ply"
-#: What a killed process leaves beside a memory file.
+#: Suffixes of SQLite's files that a killed process leaves beside a memory file.
 COMPANIONS = ("-wal", "-shm", "-journal")
 _EARLIER = ".embodied_nav-earlier"
 
 
 @contextmanager
 def prepared(folder: str, names: Sequence[str]) -> Iterator[Path]:
-    """The folder, ready for outputs of these names; what an earlier run wrote is put back on an InputError.
+    """The folder, ready for outputs of these names; on an InputError the earlier run's files are restored.
 
     Raises:
-        InputError: the folder cannot be made or written, or holds a file of these names that is not ours.
+        InputError: the folder cannot be created or written, or has a file of these names from another program.
     """
     path = Path(folder)
     try:
@@ -61,7 +62,7 @@ def prepared(folder: str, names: Sequence[str]) -> Iterator[Path]:
 
 
 def write_report(path: Path, report: dict) -> None:
-    """Writes report.json in one move."""
+    """Writes report.json atomically."""
     new = path / (REPORT + ".new")
     new.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     new.replace(path / REPORT)
@@ -73,7 +74,7 @@ def _is_ours(path: Path) -> bool:
             return json.loads(path.read_text(encoding="utf-8")).get("program") == "embodied-nav"
         except (OSError, ValueError, AttributeError):
             return False
-    from ..memory.persistence import open_file
+    from ..memory.file.memory_file import open_file
 
     try:
         with open_file(path):
@@ -83,16 +84,25 @@ def _is_ours(path: Path) -> bool:
 
 
 def check_memory_file(option: str, path: str) -> None:
-    """A memory file, or a place for one.
+    """Checks that a path is a memory file, or a place for one.
 
     Raises:
-        InputError: neither; ``option`` gave it.
+        InputError: it is neither; ``option`` is where it was given.
     """
-    from ..memory.persistence import open_file
+    from ..memory.file.memory_file import open_file
 
     if os.path.lexists(path):
         with open_file(path):
-            return
-    folder = os.path.dirname(path)
-    if not (os.path.isdir(folder) and os.access(folder, os.W_OK)):
-        raise InputError(f"{option} {path}: there is no folder {folder} to write to; make it or give another")
+            pass
+    if trouble := unwritable(path):
+        raise InputError(f"{option} {path}: {trouble}; give another place")
+
+
+def slam_lost(path: Path) -> dict:
+    """``slam_lost_s`` and ``slam_lost_times`` ([start s, end s, reason] each) from the slam node's file, which is then
+    removed; None for both if the node was killed before it wrote them."""
+    if not path.exists():
+        return {"slam_lost_s": None, "slam_lost_times": None}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    return found

@@ -1,4 +1,4 @@
-"""What a memory file tells of its sessions, and which of its maps is of a simulated apartment. Knows no ROS."""
+"""Reads the sessions of a memory file, and finds its map of a simulated apartment. Knows no ROS."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..geometry import invert, pose2d
 if TYPE_CHECKING:
     from ..memory import SpatialMemory
 
-#: Keyframes that are compared with an apartment, and how well half of them must go together with it.
+#: Number of keyframes compared with an apartment, and the agreement that at least half of them must reach.
 _COMPARED, _ALIKE = 12, 0.85
-#: Between two simulated sessions (s).
+#: Pause between two simulated sessions (s).
 _PAUSE = 10
 
 
 def sessions_of(path: str | Path) -> dict[str, Any]:
-    """For a report: the map that was written last, how many maps there are, and all sessions, oldest first.
+    """For a report: the map written last, the number of maps, and all sessions, oldest first.
 
-    A session's map is the one that it is part of by now.
+    A session's map is the one that it belongs to now, after merges.
 
     Raises:
         InputError: the file cannot be read.
     """
-    from ..memory.inspection import describe
+    from ..memory.file.inspection import describe
 
     facts = describe(path)
     into = {m["uuid"]: m["merged_into"] for m in facts["maps"]}
@@ -41,22 +41,22 @@ def sessions_of(path: str | Path) -> dict[str, Any]:
 
 
 def next_start(path: str | Path) -> float:
-    """When another simulated session may begin (s), so that nothing is remembered of the future.
+    """Start time (s) of another simulated session, later than all stamps in the memory.
 
     Raises:
         InputError: the file cannot be read.
     """
-    from ..memory.inspection import describe
+    from ..memory.file.inspection import describe
 
     return float(max((m["stamp"] for m in describe(path)["maps"]), default=0) // 1_000_000_000 + _PAUSE)
 
 
 def map_of_apartment(path: str | Path, seed: int) -> str | None:
-    """UUID of a file's map in the coordinates of an apartment: a given pose is believed only where what was seen from
-    keyframes is what is there.
+    """UUID of a file's map in the coordinates of an apartment, verified by comparing keyframes' depth with renderings
+    of the apartment.
 
     Returns:
-        None where the file is not there, or no map of it is of this apartment.
+        None if the file does not exist, or none of its maps is of this apartment.
 
     Raises:
         InputError: the file cannot be read.
@@ -97,7 +97,7 @@ def between(memory: SpatialMemory, trajectory: np.ndarray, T_base_camera: np.nda
         x, y, yaw, stamp = trajectory[np.argmin(np.abs(trajectory[:, 3] - k.stamp))]
         if abs(stamp - k.stamp) > 2e7:
             continue
-        # A point ahead and one aside: a robot that stood has a heading, too.
+        # Also a point ahead and one aside: they determine the rotation even if the robot did not move.
         for ahead in ([0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0]):
             points.append((pose2d(x, y, yaw) @ ahead)[:3])
             true_points.append((k.T_map_camera @ invert(T_base_camera) @ ahead)[:3])

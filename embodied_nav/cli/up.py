@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
+import sys
 import time
+from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..start_up import end_quietly
+from . import names, settings
+from .ros import require_ros
 
-LOG_LEVELS = ("debug", "info", "warn", "error")
+if TYPE_CHECKING:
+    from ..bringup import agent_graph
+
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+#: Parameters that this command sets itself, and the option that sets each.
+OWNED = {
+    "policy": "by --agent",
+    "backend": "by --perception",
+    "file": "by --memory-file",
+    "memory_file": "by --memory-file",
+}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -23,8 +36,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--config", metavar="F", help="ROS parameter file, over config/robot.yaml and config/agent.yaml"
     )
-    parser.add_argument("--reasoner", metavar="R", help="rules, frontier or random (default: as the file says)")
-    parser.add_argument("--perception", metavar="P", help="geometric or simulator (default: as the file says)")
+    names.add_agent(parser, None)
+    names.add_perception(parser, None)
+    names.add_detector(parser)
+    settings.add_option(parser)
     parser.add_argument(
         "--slam",
         default="external",
@@ -33,32 +48,38 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--memory-file", metavar="F", help="where the memory is loaded from and kept")
     parser.add_argument("--namespace", default="", metavar="N", help="of all nodes and topics")
+    parser.add_argument(
+        "--remap",
+        action="append",
+        default=[],
+        metavar="FROM:=TO",
+        help="a topic's other name for all nodes, as often as needed: /tf:=tf brings TF below the namespace",
+    )
+    parser.add_argument(
+        "--composed",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="slam, keyframe, perception and memory in one process: less work a frame (default: each in its own)",
+    )
     parser.add_argument("--use-sim-time", action="store_true", help="take time from /clock")
     parser.add_argument("--log-level", default="info", choices=LOG_LEVELS, help="default: info")
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the nodes until Ctrl-C."""
-    from .. import bringup
-    from ..resources import share_path
+    end_quietly()  # before the first node starts there is nothing to clean up
+    from ..bringup import Supervisor, agent_graph, composed, parameter_files
 
-    _check(args)
-    files = [str(share_path(f"config/{name}.yaml")) for name in ("robot", "agent")]
-    if args.config:
-        bringup.check_params_file(args.config)
-        files.append(os.path.abspath(args.config))
+    options = _options(args)
+    require_ros()
+    processes = agent_graph.agent_processes(options)
+    processes = composed(processes) if args.composed else processes
+    for hint in parameter_files.foreign_sections(options.namespace, options.params_files):
+        print(f"up: {hint}", file=sys.stderr, flush=True)
     environment = {**os.environ, "EMBODIED_NAV_LOG_LEVEL": args.log_level}
-    given = {"reasoner": {"policy": args.reasoner}, "perception": {"backend": args.perception}}
-    if args.memory_file:
-        given |= bringup.memory_parameters(os.path.abspath(args.memory_file), args.slam == "own")
-    processes = []
-    own = (bringup.SLAM_NODE,) if args.slam == "own" else ()
-    for spec in (*bringup.AGENT_NODES, *own):
-        parameters = {"use_sim_time": True} if args.use_sim_time else {}
-        parameters |= {name: value for name, value in given.get(spec.name, {}).items() if value}
-        processes.append(bringup.Process(spec.name, spec.name, parameters, tuple(files), namespace=args.namespace))
-    with bringup.Supervisor(processes, environment) as supervisor:
-        print(f"up: {', '.join(p.name for p in processes)}; Ctrl-C ends them", flush=True)
+    with Supervisor(processes, environment) as supervisor:
+        names = ", ".join(node.name for process in processes for node in process.nodes or (process,))
+        print(f"up: {names}; Ctrl-C ends them", flush=True)
         try:
             while True:
                 supervisor.poll()
@@ -68,16 +89,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    """Refuses here, in one line, what every node would refuse on its own."""
-    from .. import perception, reasoner
-    from . import run_folder
+def _options(args: argparse.Namespace) -> agent_graph.AgentOptions:
+    from ..bringup import agent_graph
+    from ..bringup.agent_graph import AgentOptions, remapping
+    from ..resources import share_path
 
-    if not re.fullmatch(r"(/?[A-Za-z_][A-Za-z0-9_]*)(/[A-Za-z_][A-Za-z0-9_]*)*/?|", args.namespace):
-        raise InputError(f"--namespace '{args.namespace}': give letters, digits and _, with / between names")
-    if args.reasoner is not None and args.reasoner not in reasoner.NAMES:
-        raise InputError(f"--reasoner {args.reasoner}: unknown; give one of {', '.join(reasoner.NAMES)}")
-    if args.perception is not None and args.perception not in perception.BACKENDS:
-        raise InputError(f"--perception {args.perception}: unknown; give one of {', '.join(perception.BACKENDS)}")
-    if args.memory_file:
-        run_folder.check_memory_file("--memory-file", os.path.abspath(args.memory_file))
+    files = [str(share_path(f"config/{name}.yaml")) for name in ("robot", "agent")]
+    if args.config:
+        files.append(os.path.abspath(os.path.expanduser(args.config)))
+    # Our SLAM finds itself in the memory's file: until then the memory must fill a new map.
+    owned = OWNED | ({"new_map": ""} if args.slam == "own" and args.memory_file else {})
+    return AgentOptions(
+        params_files=tuple(files),
+        namespace=args.namespace,
+        use_sim_time=args.use_sim_time,
+        reasoner=args.agent or "",
+        perception=args.perception or "",
+        slam=args.slam,
+        memory_file=args.memory_file or "",
+        remappings=dict(remapping(text) for text in args.remap),
+        parameters=settings.parameters_by_node(
+            names.with_detector(args.settings, args.detector), agent_graph.nodes(args.slam), owned
+        ),
+        say=lambda name: f"--{'agent' if name == 'reasoner' else name.replace('_', '-')} ",
+    )

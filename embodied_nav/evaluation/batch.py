@@ -1,4 +1,4 @@
-"""Many episodes, in one process or several, resumable. Knows nothing of how one episode is run."""
+"""Runs many episodes, in one process or several. Knows nothing of one episode, nor of resuming (``results``)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-#: What keeps numeric libraries to one thread.
+#: Environment variables that limit numeric libraries to one thread.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a process needs to run one episode."""
+    """What a process needs to run one episode; ``parameters`` are (dotted name, value) pairs."""
 
     index: int
     scenes: tuple[int, ...]
     agent: str
     perception: str
     localization: str
+    simulator: str
     seed: int
+    parameters: tuple[tuple[str, Any], ...] = ()
 
 
 def run_all(jobs: Sequence[Job], processes: int, report: Callable[[dict[str, Any]], None]) -> None:
@@ -29,7 +31,7 @@ def run_all(jobs: Sequence[Job], processes: int, report: Callable[[dict[str, Any
     Args:
         jobs: episodes to run.
         processes: 1 runs in this process; more are spawned, each with one thread.
-        report: gets the rows.
+        report: called with each row.
     """
     for row in _rows(jobs, processes):
         report(row)
@@ -42,7 +44,7 @@ def _rows(jobs: Sequence[Job], processes: int) -> Iterator[dict[str, Any]]:
         return
     import multiprocessing
 
-    # Children read these when they import numpy and the like.
+    # Children read these variables when they import numpy and similar libraries.
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:
@@ -56,31 +58,34 @@ def _rows(jobs: Sequence[Job], processes: int) -> Iterator[dict[str, Any]]:
                 os.environ[name] = value
 
 
-_workers: dict[tuple[str, str, str], Any] = {}
+_workers: dict[tuple[Any, ...], Any] = {}
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """Runs one episode; simulator and driver are kept for the next of the same settings."""
+    """Runs one episode; simulator and driver are reused for the next one with the same settings."""
     import cv2
 
     from ..robot import RobotProfile
-    from ..sim.embedded import EmbeddedSimulator
+    from ..sim import SIMULATORS
     from ..sim.episodes import episode_at
     from .drivers import create_driver
     from .runner import run_episode
 
-    key = (job.agent, job.perception, job.localization)
+    parameters = dict(job.parameters)
+    key = (job.agent, job.perception, job.localization, job.parameters, job.simulator)
     if key not in _workers:
-        cv2.setNumThreads(1)  # an episode is worth one core; threads that wait for work would take more
-        robot = RobotProfile()
-        _workers[key] = (EmbeddedSimulator(robot=robot), create_driver(job.agent, job.perception, robot))
+        cv2.setNumThreads(1)  # one core per episode; OpenCV's waiting threads would take more
+        robot = RobotProfile.from_parameters(parameters, "robot")
+        settings = SIMULATORS[job.simulator].settings_from(parameters)
+        simulator = SIMULATORS.create(job.simulator, None, robot, settings=settings)
+        _workers[key] = (simulator, create_driver(job.agent, job.perception, robot, parameters))
     simulator, driver = _workers[key]
     episode = episode_at(job.index, job.scenes)
-    return run_episode(simulator, driver, episode, localization=job.localization, seed=job.seed)
+    return run_episode(simulator, driver, episode, localization=job.localization, seed=job.seed, parameters=parameters)
 
 
 def _deaf_to_interrupts() -> None:
-    """The parent hears Ctrl-C and ends its children."""
+    """Ignores Ctrl-C in a child: the parent handles it and ends its children."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""How well remembered objects agree with the truth, and the tours that they are remembered from. Knows no agents."""
+"""Scores remembered objects against ground truth, and makes the tours to record them. Knows no agents."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ObjectScore:
     """Counts over one or several scenes.
 
     Attributes:
-        hits: pairs matched one to one. found, true: objects remembered and there.
-        off: category -> remembered minus true, where that is not 0.
+        hits: pairs matched one to one. found, true: number of remembered and of true objects.
+        off: category -> number remembered minus number true, if not 0.
     """
 
     hits: int
@@ -38,12 +38,12 @@ class ObjectScore:
 
     @property
     def precision(self) -> float:
-        """Share of the remembered that is right."""
+        """Share of remembered objects that are correct."""
         return self.hits / max(self.found, 1)
 
     @property
     def recall(self) -> float:
-        """Share of the true that is remembered."""
+        """Share of true objects that are remembered."""
         return self.hits / max(self.true, 1)
 
     @property
@@ -75,15 +75,16 @@ def score_objects(
 
 
 def tour(navigable: NavigableMap, spacing: float = 1.8, step: float = 0.25) -> list[tuple[float, float, float]]:
-    """(x, y, yaw) of a drive that looks around from places all over the floor, each place by the shortest way.
+    """(x, y, yaw) of a drive to places all over the floor by shortest paths, with a look around at each.
 
     Args:
-        spacing: m between places. step: m between poses on the way; on the spot it turns by 30 degrees.
+        spacing: m between places. step: m between poses on the way; turns on the spot are in steps of 30 degrees.
     """
     from ..planning.geodesic import descend
 
     left = _places(navigable, spacing)
-    here, poses = left.pop(0), []
+    here = left.pop(0)
+    poses: list[tuple[float, float, float]] = []
     while True:
         x, y = navigable.grid.centers(np.array(here))
         start = poses[-1][2] if poses else 0.0
@@ -100,7 +101,7 @@ def tour(navigable: NavigableMap, spacing: float = 1.8, step: float = 0.25) -> l
 
 
 def _places(navigable: NavigableMap, spacing: float) -> list[tuple[int, int]]:
-    """Free cells at most ``spacing`` apart, the roomiest first."""
+    """Free cells at most ``spacing`` apart, those with the most clearance first."""
     cells = navigable.free_cells
     order = np.argsort(-navigable.clearance[tuple(cells.T)], kind="stable")
     cells, places = cells[order], []
@@ -120,7 +121,7 @@ def frames(
     noise_seed: int | None = 0,
     first_stamp: int = 200_000_000,
 ) -> Iterator[RGBDFrame]:
-    """The frames that a robot at these poses of the scene sees, 5 a second, map and scene being the same.
+    """The frames that a robot sees at these poses in the scene, 5 a second; map and scene frames are the same.
 
     Args:
         noise_seed: of the depth noise; None for none.

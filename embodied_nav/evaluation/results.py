@@ -1,7 +1,7 @@
-"""The results file: one JSON with settings, rows and summary, and the journal that makes a run resumable.
+"""The results file F and the journal that makes a run resumable. Knows nothing of how episodes are run.
 
-Knows nothing of how episodes are run. While a run lasts, finished episodes stand in ``F.partial``, one JSON a line
-behind a line of settings; the end writes F in one go and removes the journal.
+F is one JSON with settings, rows and summary. During a run, finished episodes are kept in ``F.partial``: a line of
+settings, then one JSON line per episode; at the end F is written atomically and the journal removed.
 """
 
 from __future__ import annotations
@@ -24,15 +24,20 @@ COLUMNS = (
 )  # fmt: skip
 
 
+#: Values of settings missing in older files, which were written before these could be chosen.
+UNSAID: Mapping[str, Any] = {"simulator": "embedded", "suite": "plain", "set": {}, "weights": {}}
+
+
 class Journal:
-    """Finished episodes of a run, on disk at once.
+    """Finished episodes of a run, each written to disk at once.
 
     Args:
-        path: of the results file that is to be.
-        settings: what the run is about; a file of other settings is not touched.
+        path: of the results file to be written.
+        settings: everything that the rows depend on, as JSON values; a file with other settings is not touched. A
+            setting missing in a file of an earlier version has the value of :data:`UNSAID`.
 
     Raises:
-        InputError: the place cannot be written, or holds results of other settings.
+        InputError: the path is not writable, or holds results of other settings.
     """
 
     def __init__(self, path: str | Path, settings: Mapping[str, Any]) -> None:
@@ -47,7 +52,7 @@ class Journal:
         self._open()
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Writes one finished episode down."""
+        """Appends one finished episode."""
         with self._lock:
             self.rows[row["id"]] = dict(row)
             self._file.write(json.dumps(row) + "\n")
@@ -65,14 +70,14 @@ class Journal:
         return content
 
     def close(self) -> None:
-        """Closes the journal; what is in it stays for the next run."""
+        """Closes the journal; its content is kept for the next run."""
         self._file.close()
 
     def _read_finished(self) -> None:
         if not self.path.exists():
             return
         content = load_results(self.path)
-        self._same({k: content.get(k) for k in self.settings}, self.path)
+        self._same(content, self.path)
         self.rows.update({row["id"]: row for row in content["episodes"]})
 
     def _read_partial(self) -> None:
@@ -86,18 +91,22 @@ class Journal:
                 f"{self.partial}: is no journal of an evaluation; remove it or choose another --out"
             ) from None
         if lines:
+            if not isinstance(head, dict):
+                raise InputError(f"{self.partial}: is no journal of an evaluation; remove it or choose another --out")
             self._same(head, self.partial)
         for line in lines[1:]:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError:
-                break  # the last line of a run that was killed
+                break  # the incomplete last line of a killed run
             self.rows[row["id"]] = row
 
-    def _same(self, found: Any, where: Path) -> None:
-        if found != self.settings:
-            other = ", ".join(f"{k} {v}" for k, v in found.items()) if isinstance(found, dict) else "something else"
-            raise InputError(f"{where}: holds results of other settings ({other}); choose another --out or remove it")
+    def _same(self, found: Mapping[str, Any], where: Path) -> None:
+        other = differences(found, self.settings)
+        if other:
+            raise InputError(
+                f"{where}: holds results of other settings: {', '.join(other)}; choose another --out or remove it"
+            )
 
     def _open(self) -> None:
         try:
@@ -109,6 +118,22 @@ class Journal:
         for row in self.rows.values():
             self._file.write(json.dumps(row) + "\n")
         self._file.flush()
+
+
+def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Every setting that differs, as "agent frontier (now rules)"; ``set`` and ``weights`` are compared by name."""
+    told: list[str] = []
+    for name, now in wanted.items():
+        before = found.get(name, UNSAID.get(name))
+        if isinstance(now, Mapping) and isinstance(before, Mapping):
+            told += [
+                f"{name} {k} {before.get(k, 'by default')} (now {now.get(k, 'by default')})"
+                for k in sorted({*before, *now})
+                if before.get(k) != now.get(k)
+            ]
+        elif before != now:
+            told.append(f"{name} {before} (now {now})")
+    return told
 
 
 def load_results(path: str | Path) -> dict[str, Any]:
@@ -130,7 +155,7 @@ def load_results(path: str | Path) -> dict[str, Any]:
 
 
 def _jsonable(value: Any) -> Any:
-    """The value with infinite and undefined numbers as null: JSON has no words for them."""
+    """The value with infinite and NaN numbers as null: JSON cannot represent them."""
     if isinstance(value, dict):
         return {k: _jsonable(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,19 +1,21 @@
-"""Runs one episode: simulator and driver in lock-step, metrics from the truth. Knows nothing of batches and files."""
+"""Runs one episode: simulator and driver in lock-step, metrics from ground truth. Knows nothing of batches, files."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from ..drivers import Driver
 from ..errors import InputError
-from ..frames import Episode
-from ..sim.interface import Simulator
+from ..frames import Episode, RGBDFrame, Velocity
+from ..geometry import Camera
+from ..sim.interface import Observation, Privileged, Simulator
 from ..sim.metrics import EpisodeMetrics
-from .drivers import Driver
-from .localization import create_localization
+from .localization import Localization, create_localization
+from .oracle import Oracle
 
 CONTROL_PERIOD = 0.05  # s
 TICKS_PER_FRAME = 4
@@ -27,21 +29,26 @@ def run_episode(
     *,
     localization: str = "truth",
     seed: int = 0,
+    parameters: Mapping[str, Any] | None = None,
+    time_limit: float | None = None,
     on_frame: Callable[[Simulator, Driver], None] | None = None,
 ) -> dict[str, Any]:
-    """Drives one episode until STOP or 180 simulated seconds.
+    """Drives one episode until STOP or the time limit.
 
     Args:
         simulator: any; it is reset here.
         driver: any; it is reset here.
         episode: what to do.
-        localization: where the pose in map comes from: ``truth``, ``odom`` or ``slam``. Goals are judged on the truth.
-        seed: of sensor noise and of drivers that draw.
-        on_frame: called after every camera frame, for maps and films.
+        localization: source of the pose in map: ``truth``, ``odom`` or ``slam``. Success is judged on ground truth.
+        seed: of sensor noise and of random drivers.
+        parameters: of SLAM, by dotted name.
+        time_limit: simulated seconds after which it ends; None: :data:`TIME_LIMIT`, as in comparable results.
+        on_frame: called after every camera frame, for maps and videos.
 
     Returns:
         One row of the results file: id, scene, kind, success, spl, soft_spl, distance_to_goal, oracle_success,
-        path_length, steps (control steps), collisions (control steps in which the robot touched something), wall_s.
+        path_length, steps (control steps or discrete actions), collisions (those in which the robot touched
+        something), wall_s; with SLAM slam_lost_s, the time without tracking, in which nothing was mapped.
 
     Raises:
         InputError: unknown localization, or an episode whose goal cannot be reached.
@@ -56,30 +63,83 @@ def run_episode(
     metrics = EpisodeMetrics(
         position, shortest, privileged.goal_reached(), shortest=episode.geodesic_distance or shortest
     )
-    where = create_localization(localization, simulator)
-    driver.reset(episode, simulator, seed)
+    where = create_localization(localization, simulator, parameters)
+    _start(driver, episode, privileged, seed)
     stamp, T_odom_base = observation.stamp, observation.T_odom_base
-    end = stamp + int(TIME_LIMIT * 1e9)
-    while stamp < end and not driver.stopped:
+    end = stamp + int((TIME_LIMIT if time_limit is None else time_limit) * 1e9)
+    while stamp < end and driver.status == "running":
         if driver.needs_camera:
-            correction = where.see(observation)
-            if correction is not None:
-                driver.correct(correction)
-            driver.see(observation, where.T_map_odom)
+            show(driver, where, observation, simulator.camera())
             if on_frame is not None:
                 on_frame(simulator, driver)
-            if driver.stopped:
+            if driver.status != "running":
                 break
-        for _ in range(TICKS_PER_FRAME):
-            velocity = driver.command(stamp, T_odom_base, where.T_map_odom)
-            if driver.stopped:
-                break
-            result = simulator.step(velocity.linear, velocity.angular, CONTROL_PERIOD)
-            stamp, T_odom_base = result.stamp, result.T_odom_base
-            metrics.update(privileged.pose()[:2], privileged.geodesic(), privileged.goal_reached(), result.collided)
-        if driver.needs_camera and not driver.stopped:
+        stamp, T_odom_base = _drive(simulator, driver, where, metrics, stamp, T_odom_base)
+        if driver.needs_camera and driver.status == "running":
             observation = simulator.observe()
-    return _row(episode, metrics, driver.stopped, time.perf_counter() - started)
+    row = _row(episode, metrics, driver.status == "stopped", time.perf_counter() - started)
+    return row if where.lost_s is None else {**row, "slam_lost_s": where.lost_s}
+
+
+def _start(driver: Driver, episode: Episode, truth: Privileged, seed: int) -> None:
+    """Gives the driver the instruction; the oracle, which is not an agent, also gets the ground truth."""
+    driver.reset(episode.instruction, seed=f"{seed}/{episode.id}")
+    driver.set_instances({o.instance: (o.category, o.color) for o in truth.objects()})
+    if isinstance(driver, Oracle):
+        driver.tell(truth)
+
+
+def _drive(
+    simulator: Simulator,
+    driver: Driver,
+    where: Localization,
+    metrics: EpisodeMetrics,
+    stamp: int,
+    T_odom_base: np.ndarray,
+) -> tuple[int, np.ndarray]:
+    """Runs control steps, or one discrete action, until the next camera frame; returns stamp (ns) and odometry pose.
+
+    While tracking is lost the robot stands, and the driver is not asked: it would take its answer for carried out.
+    """
+    truth = simulator.privileged()
+    for _ in range(TICKS_PER_FRAME):
+        command = Velocity() if where.tracking.lost else driver.control(stamp, T_odom_base)
+        if driver.status != "running":
+            break
+        if isinstance(command, Velocity):
+            result = simulator.step(command.linear, command.angular, CONTROL_PERIOD)
+        else:
+            result = simulator.step_action(command)
+        stamp, T_odom_base = result.stamp, result.T_odom_base
+        metrics.update(truth.pose()[:2], truth.geodesic(), truth.goal_reached(), result.collided)
+        if not isinstance(command, Velocity):
+            break  # the next action is chosen on a new frame
+    return stamp, T_odom_base
+
+
+def show(driver: Driver, where: Localization, observation: Observation, camera: Camera) -> None:
+    """Passes a camera frame through localization to a driver: corrections first; no frame while tracking is lost.
+
+    Args:
+        driver: gets the frame. where: the localization, processes it before. camera: of the images.
+    """
+    correction = where.see(observation)
+    if correction is not None:
+        if correction.joined is not None:
+            driver.join(correction.joined.map_id, correction.joined.joined_map_id, correction.joined.T)
+        driver.correct(correction.stamps, correction.poses)
+    if not where.tracking.placed:
+        return
+    T_map_base = where.T_map_odom @ observation.T_odom_base
+    frame = RGBDFrame(
+        observation.stamp,
+        camera,
+        T_map_base @ observation.T_base_camera,
+        observation.color,
+        observation.depth,
+        observation.instance_ids,
+    )
+    driver.observe(frame, T_map_base, observation.T_odom_base, observation.T_base_camera)
 
 
 def _row(episode: Episode, metrics: EpisodeMetrics, stopped: bool, seconds: float) -> dict[str, Any]:

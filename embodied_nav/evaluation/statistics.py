@@ -1,4 +1,4 @@
-"""Means with confidence intervals and paired differences. Knows nothing of episodes' meaning and of files."""
+"""Means with confidence intervals and paired differences. Knows nothing of how episodes are run, and of files."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def bootstrap(values: Sequence[float], seed: int = 0, level: float = 0.95) -> tu
 def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Means with 95% intervals of all rows and of each kind; collisions per 20 m, driven metres, wall seconds.
 
-    A distance to goal that is infinite (the goal cannot be reached from where the robot ended) is left out of its mean
-    and counted as ``unreachable``.
+    An infinite distance to goal (unreachable from where the robot ended) is excluded from the mean and counted as
+    ``unreachable``.
     """
     out: dict[str, Any] = {}
     kinds = sorted({row["kind"] for row in rows})

@@ -11,7 +11,7 @@ from numba import njit
 from ..frames import OccupancyGrid
 from ..robot import RobotProfile
 
-#: Longest piece of a step: s, and m (a quarter of a grid cell).
+#: Longest substep: s, and m (a quarter of a grid cell).
 SUBSTEP_TIME, SUBSTEP_LENGTH = 0.02, 0.00625
 #: State vector: position (m), heading (rad), velocities (m/s, rad/s), length of the path driven (m).
 X, Y, YAW, LINEAR, ANGULAR, PATH = range(6)
@@ -32,10 +32,10 @@ class ClearanceMap(Protocol):
 
 
 class DifferentialDrive:
-    """A circular robot that drives arcs, speeds up and brakes within its limits, and stops or slides at obstacles.
+    """A circular robot that drives arcs within its velocity and acceleration limits, and stops or slides at obstacles.
 
-    Sliding follows Habitat: the part of a motion that leads into an obstacle is lost, the rest is done; without sliding
-    the whole translation is lost. Turning in place never collides: the footprint is a circle.
+    Sliding as in Habitat: the component of a motion into an obstacle is dropped, the rest is carried out; without
+    sliding the whole translation is dropped. Turning in place never collides, since the footprint is a circle.
 
     Args:
         robot: limits and footprint.
@@ -54,12 +54,12 @@ class DifferentialDrive:
         if navigable is None:
             self._clearance, self._grid = np.full((1, 1), np.inf, dtype=np.float32), np.array([0.0, 0.0, 1.0])
             return
-        # A copy of its own: a read-only array would make the compiler start again.
+        # A writable copy: numba would compile another signature for a read-only array.
         self._clearance = np.array(navigable.clearance, dtype=np.float32, order="C")
         self._grid = np.array([*navigable.grid.origin, navigable.grid.resolution], dtype=np.float64)
 
     def reset(self, x: float, y: float, yaw: float) -> None:
-        """Stands still at a pose (m, m, rad)."""
+        """Places the robot at rest at a pose (m, m, rad)."""
         self.state[:] = x, y, yaw, 0.0, 0.0, 0.0
 
     @property
@@ -89,7 +89,7 @@ class DifferentialDrive:
         return bool(_drive(self.state, v, w, dt, pieces, self._limits, self.sliding, self._clearance, self._grid))
 
     def move(self, distance: float, angle: float) -> bool:
-        """Moves along an arc (m, rad) at once, without limits, for discrete actions; stands afterwards."""
+        """Moves along an arc (m, rad) at once, without limits, for discrete actions; at rest afterwards."""
         self.state[LINEAR] = self.state[ANGULAR] = 0.0
         pieces = max(1, math.ceil(abs(distance) / SUBSTEP_LENGTH))
         radius, collided = self._limits[6], False
@@ -122,7 +122,7 @@ def clearance_at(clearance, grid, x, y):
 
 @njit(cache=True, nogil=True)
 def _allowed(clearance, grid, x, y, radius, now):
-    """Whether the footprint fits, or, where it did not fit before, gets no deeper."""
+    """Whether the footprint is free or, if it already overlaps an obstacle, does not get deeper."""
     there = clearance_at(clearance, grid, x, y)
     return there >= radius or (now < radius and there >= now)
 
@@ -134,9 +134,9 @@ def _approach(present, target, change):
 
 @njit(cache=True, nogil=True)
 def _advance(state, distance, angle, radius, sliding, clearance, grid):
-    """One short arc; True where the footprint touched something."""
+    """Drives one short arc; True if the footprint touched something."""
     yaw = state[YAW]
-    # The exact arc's chord lies half the turn off the heading; unlike 1 - cos, sin(x) / x is exact for small turns too.
+    # An arc's chord deviates from the heading by half the turn; sin(x) / x, unlike 1 - cos, is exact for small turns.
     half = 0.5 * angle
     chord = distance if half == 0.0 else math.sin(half) / half * distance
     dx, dy = math.cos(yaw + half) * chord, math.sin(yaw + half) * chord
@@ -170,7 +170,7 @@ def _advance(state, distance, angle, radius, sliding, clearance, grid):
 
 @njit(cache=True, nogil=True)
 def _drive(state, v, w, dt, pieces, limits, sliding, clearance, grid):
-    """Speeds up or brakes towards (v, w) and drives; see :meth:`DifferentialDrive.step`."""
+    """Accelerates or brakes towards (v, w) and drives; see :meth:`DifferentialDrive.step`."""
     v, w = min(max(v, -limits[1]), limits[0]), min(max(w, -limits[2]), limits[2])
     h = dt / pieces
     collided = False

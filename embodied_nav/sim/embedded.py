@@ -14,7 +14,7 @@ import numpy as np
 
 from ..config import Config, param
 from ..errors import InputError
-from ..frames import Episode, Goal
+from ..frames import ACTIONS, Episode, Goal
 from ..geometry import Camera, pose2d
 from ..robot import RobotProfile
 from .dynamics import DifferentialDrive
@@ -28,9 +28,8 @@ from .rasterizer import Rasterizer
 
 #: Stamp of the first observation, ns: above 0, since 0 means "no time" in ROS.
 FIRST_STAMP = 50_000_000
-#: Height (m) above the floor at which the view from above cuts walls and ceilings off.
+#: Height (m) above the floor at which the view from above cuts off walls and ceilings.
 CUT_HEIGHT = 2.0
-ACTIONS = ("stop", "forward", "left", "right")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class SimulatorConfig(Config):
 
 
 class SceneCache:
-    """Scenes by name, the ones used last kept: an apartment's seed ("1003") or the path of a .glb or .ply file."""
+    """LRU cache of scenes by name: an apartment's seed ("1003") or the path of a .glb or .ply file."""
 
     def __init__(self, robot: RobotProfile, capacity: int = 4) -> None:
         self._robot, self._capacity = robot, capacity
@@ -79,7 +78,7 @@ class SceneCache:
         return self._scenes[name]
 
     def make(self, description: SceneDescription) -> LoadedScene:
-        """Makes a scene ready without keeping it."""
+        """Prepares a scene without caching it."""
         return LoadedScene(description, RasterScene(description.mesh), NavigableMap(description, self._robot))
 
     def clear(self) -> None:
@@ -88,10 +87,10 @@ class SceneCache:
 
 
 def warm_up(progress: Callable[[str], None] | None = None) -> float:
-    """Compiles (or loads from the cache on disk) everything that the simulator runs.
+    """JIT warm-up: compiles, or loads from the cache on disk, all kernels of the simulator.
 
     Args:
-        progress: gets a line for a person before each part.
+        progress: called with a status line before each part.
 
     Returns:
         Seconds that it took.
@@ -160,10 +159,10 @@ class EmbeddedSimulator:
         self.scene: LoadedScene | None = None
 
     def reset(self, episode: Episode, seed: int = 0) -> Observation:
-        """Puts the robot at the episode's start and gives the first observation.
+        """Places the robot at the episode's start and returns the first observation.
 
         Args:
-            episode: its scene is loaded where the simulator has no fixed one.
+            episode: its scene is loaded unless the simulator has a fixed one.
             seed: with the episode's id, drives all noise.
 
         Raises:
@@ -203,10 +202,10 @@ class EmbeddedSimulator:
         return self._advance(before, dt, collided)
 
     def step_action(self, action: str) -> StepResult:
-        """Habitat's discrete actions; they end standing and take the time that the top speed would.
+        """Habitat's discrete actions; they end at rest and take as long as at top speed.
 
         Raises:
-            InputError: another word than stop, forward, left, right.
+            InputError: the action is not one of stop, forward, left, right.
         """
         step, turn = self.config.forward_step, self.config.turn_angle
         moves = {"stop": (0.0, 0.0), "forward": (step, 0.0), "left": (0.0, turn), "right": (0.0, -turn)}
@@ -219,22 +218,23 @@ class EmbeddedSimulator:
         return self._advance(before, seconds, collided, distance / seconds, angle / seconds)
 
     def observe(self) -> Observation:
-        """Renders the sensors where the robot stands now; noise differs from call to call."""
+        """Renders the sensors at the robot's present pose; noise differs from call to call."""
         color, depth, instances = self._rasterizer.render(pose2d(*self._drive.pose) @ self._T_base_camera)
         if self._depth_noise is not None:
             depth = self._depth_noise(depth)
         return Observation(self._stamp, color, depth, instances, self._odometry.T_odom_base, self._T_base_camera.copy())
 
     def render(self, T_scene_camera: np.ndarray, camera: Camera, near: float | None = None) -> np.ndarray:
-        """HxWx3 uint8 picture of the scene by any other camera, for people; a large ``near`` (m) cuts ceilings away."""
+        """HxWx3 uint8 image of the scene by any other camera, for display; a large ``near`` (m) cuts off ceilings."""
         far = None if near is None else near + self.config.far
         return self._rasterizer.with_camera(camera, near, far).render(T_scene_camera)[0]
 
     def render_top(self, height: int = 720) -> np.ndarray:
-        """The whole scene from above without its ceiling, x to the right and y up: a picture (height x W x 3 uint8)."""
+        """Image (height x W x 3 uint8) of the whole scene from above without ceiling, x to the right and y up."""
+        assert self.scene is not None, "reset comes first"
         low, high = self.scene.description.mesh.bounds
         (dx, dy, _), pixels = high - low, height / float(high[1] - low[1])
-        distance = 4.0 * float(max(dx, dy))  # from far away walls hide little of the floor behind them
+        distance = 4.0 * float(max(dx, dy))  # from far away walls occlude little of the floor behind them
         width = max(1, math.ceil(dx * pixels))
         floor = distance + float(high[2]) - self.scene.description.floor_z
         focal = pixels * (floor - CUT_HEIGHT)
@@ -248,7 +248,7 @@ class EmbeddedSimulator:
         return self._camera
 
     def privileged(self) -> EmbeddedPrivileged:
-        """The truth of the running episode; never handed to an agent."""
+        """The ground truth of the running episode; never given to an agent."""
         return self._privileged
 
     def close(self) -> None:
@@ -271,7 +271,7 @@ class EmbeddedSimulator:
         self._odometry.update(forward, left, yaw1 - yaw0)
         self._stamp += round(seconds * 1e9)
         self._privileged.moved()
-        v, w = self._drive.velocity if linear is None else (linear, angular)
-        if collided:  # wheels may slip: what counts is how far the base came
+        v, w = self._drive.velocity if linear is None or angular is None else (linear, angular)
+        if collided:  # wheels may slip: use the base's actual displacement
             v = forward / seconds
         return StepResult(self._stamp, self._odometry.T_odom_base, v, w, collided)

@@ -1,5 +1,5 @@
-"""Episodes by apartment seed: four kinds of instruction, every one solvable and unambiguous. Knows nothing of robots'
-sensors; :mod:`.habitat_format` saves and loads them, :mod:`.goals` says where they succeed.
+"""Generates episodes by apartment seed: four kinds of instruction, all solvable and unambiguous. Knows nothing of
+robots' sensors; :mod:`.habitat_format` saves and loads them, :mod:`.goals` says where they succeed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .navigable import NavigableMap, box_distance
 KINDS = ("object", "relation", "room", "route")
 #: Least geodesic distance from the start to the goal, m.
 LEAST_DISTANCE = 3.0
-#: Gaps (m) between two things: closer than the first is beside, farther than the second is not.
+#: Gaps (m) between two things: up to the first they are beside each other, from the second on they are not.
 _BESIDE, _NOT_BESIDE = 0.5, 0.9
 _TRIES = 200
 
@@ -41,7 +41,7 @@ _ROUTE_TWO = (
 
 
 def episode_at(i: int, scenes: Sequence[int]) -> Episode:
-    """Episode ``i`` of an evaluation over some apartment seeds: kinds take turns, and scenes within each kind.
+    """Episode ``i`` of an evaluation over some apartment seeds: it cycles through the kinds, and scenes within a kind.
 
     Raises:
         InputError: a negative number or no scenes.
@@ -61,7 +61,7 @@ def make_episode(scene_seed: int, kind: str, index: int) -> Episode:
         index: counts from 0.
 
     Raises:
-        InputError: another kind, or an apartment that offers nothing of this kind.
+        InputError: an unknown kind, or an apartment in which no episode of this kind is possible.
     """
     if kind not in KINDS:
         raise InputError(f"kind '{kind}': must be one of {', '.join(KINDS)}")
@@ -84,7 +84,7 @@ def apartment(seed: int) -> tuple[SceneDescription, NavigableMap]:
 
 
 class _Task:
-    """An instruction with its goals before a start is chosen; ``rooms`` are those where it must not begin."""
+    """An instruction with its goals before a start is chosen; ``rooms`` are those in which it must not start."""
 
     def __init__(self, instruction: str, goals, mask, waypoints=(), rooms=(), start_room: int = -1) -> None:
         self.instruction, self.goals, self.mask = instruction, tuple(goals), mask
@@ -92,7 +92,7 @@ class _Task:
 
 
 def _placed(name, scene, kind, task, description, navigable, rng) -> Episode | None:
-    """A task with a start: at least 3 m away, outside of the goal, with room to turn; None where there is none."""
+    """A task with a start: at least 3 m away, outside of the goal, with space to turn; None if there is none."""
     draft = Episode(name, scene, kind, task.instruction, (0.0, 0.0, 0.0), task.goals, 0.0, task.waypoints)
     region = GoalRegion(description, navigable, draft)
     field = region.fields[0]
@@ -118,11 +118,11 @@ def _placed(name, scene, kind, task, description, navigable, rng) -> Episode | N
 
 
 def _object_tasks(description, navigable, rng) -> Iterator[_Task]:
-    """The red sofa: every thing of that colour and category is a goal."""
+    """Instructions like "the red sofa": every thing of that colour and category is a goal."""
     groups = _groups(description)
     colors = Counter(category for category, _ in groups)
     names = sorted(groups)
-    # Prefer categories that stand here in several colours: there the colour decides.
+    # Prefer categories that occur in several colours, so that the colour matters.
     weights = np.array([4.0 if colors[category] > 1 else 1.0 for category, _ in names])
     for k in rng.choice(len(names), size=len(names), replace=False, p=weights / weights.sum()):
         category, color = names[k]
@@ -134,7 +134,7 @@ def _object_tasks(description, navigable, rng) -> Iterator[_Task]:
 
 
 def _relation_tasks(description, navigable, rng) -> Iterator[_Task]:
-    """The lamp beside the bed: every thing of the category that stands so is a goal."""
+    """Instructions like "the lamp beside the bed": every thing of the category in that relation is a goal."""
     options = []
     for (category, anchor), (word, things) in _relations(description).items():
         others = sum(o.category == category for o in description.objects) - len(things)
@@ -154,7 +154,7 @@ def _relation_tasks(description, navigable, rng) -> Iterator[_Task]:
 
 
 def _room_tasks(description, navigable, rng) -> Iterator[_Task]:
-    """The kitchen: every room of the kind is a goal."""
+    """Instructions like "the kitchen": every room of the kind is a goal."""
     kinds = sorted({room.kind for room in description.rooms})
     for k in rng.permutation(len(kinds)):
         rooms = [room for room in description.rooms if room.kind == kinds[k]]
@@ -168,7 +168,7 @@ def _room_tasks(description, navigable, rng) -> Iterator[_Task]:
 
 
 def _route_tasks(description, navigable, rng) -> Iterator[_Task]:
-    """Leave this room, pass the plant, stop at the oven: things named once, in rooms other than the start's."""
+    """Routes like "leave this room, pass the plant, stop at the oven", by unique things outside of the start room."""
     landmarks = _landmarks(description)
     rooms = {room.id: room.kind for room in description.rooms}
     kinds = Counter(rooms.values())
@@ -187,7 +187,7 @@ def _route_tasks(description, navigable, rng) -> Iterator[_Task]:
         text = form.format(passed[0][0], end_name, room, passed[-1][0])
         goal = Goal("point", _point(navigable, end), instance=end.instance, room=end.room)
         waypoints = [_point(navigable, thing) for _, thing in passed]
-        # A way point far off the way makes a riddle, not a route; late attempts take what there is.
+        # A way point far off the direct path makes no sensible route; later attempts accept longer detours.
         if not _on_the_way(navigable, start_room, description, waypoints, goal, 1.5 + 0.01 * attempt):
             continue
         yield _Task(text, [goal], point_region(navigable, goal.position), waypoints, start_room=start_room)
@@ -197,7 +197,7 @@ _TASKS = {"object": _object_tasks, "relation": _relation_tasks, "room": _room_ta
 
 
 def _on_the_way(navigable, start_room: int, description, waypoints, goal: Goal, longest: float) -> bool:
-    """Whether the way by the way points is at most ``longest`` times the straight one, seen from the start room."""
+    """Whether the path by the way points is at most ``longest`` times the direct one, from the start room."""
     room = next(r for r in description.rooms if r.id == start_room)
     x0, y0, x1, y1 = room.rectangles[0]
     stops = [navigable.nearest_free(p) for p in [((x0 + x1) / 2, (y0 + y1) / 2), *waypoints, goal.position]]
@@ -210,7 +210,7 @@ def _on_the_way(navigable, start_room: int, description, waypoints, goal: Goal, 
 
 
 def _groups(description) -> dict[tuple[str, str], list[SceneObject]]:
-    """(category, colour) -> things, for what an instruction may ask for."""
+    """(category, colour) -> things, for categories that an instruction may ask for."""
     groups: dict[tuple[str, str], list[SceneObject]] = {}
     for thing in description.objects:
         if _may_ask(thing.category):
@@ -225,10 +225,10 @@ def _may_ask(category: str) -> bool:
 
 
 def _relations(description) -> dict[tuple[str, str], tuple[str, list[SceneObject]]]:
-    """(category, anchor's category) -> (word, things): pairs where who stands so and who does not is beyond doubt."""
+    """(category, anchor's category) -> (relation, things in it): only pairs where no thing is a borderline case."""
     things = [o for o in description.objects if _may_ask(o.category)]
     found: dict[tuple[str, str], dict[int, str]] = {}
-    doubtful: set[tuple[str, str]] = set()
+    doubtful: set[tuple[str, str, int]] = set()
     for a in things:
         for b in things:
             if a.category == b.category or a.room != b.room:
@@ -259,7 +259,7 @@ def _gap(a: SceneObject, b: SceneObject) -> float:
 
 
 def _landmarks(description) -> list[tuple[str, SceneObject]]:
-    """Things that a name picks out alone: by category, or by colour and category; those that stand on the floor."""
+    """Things on the floor that are unique by category, or by colour and category."""
     groups = _groups(description)
     categories = Counter(category for category, _ in groups)
     landmarks = []
@@ -272,7 +272,7 @@ def _landmarks(description) -> list[tuple[str, SceneObject]]:
 
 
 def _point(navigable, thing: SceneObject) -> tuple[float, float, float]:
-    """The free place nearest to a thing from which it is in sight, on the floor."""
+    """The free place nearest to a thing with line of sight to it, on the floor."""
     region = object_region(navigable, thing)
     cells = np.argwhere(region) if region.any() else navigable.free_cells
     distance = box_distance(navigable.grid.centers(cells), thing.center, thing.extent, thing.yaw)
@@ -281,7 +281,7 @@ def _point(navigable, thing: SceneObject) -> tuple[float, float, float]:
 
 
 def _visible(navigable, things) -> np.ndarray | None:
-    """Where any of the things is reached; None unless each of them can be."""
+    """Union of the things' goal regions; None if any of them is empty."""
     masks = [object_region(navigable, thing) for thing in things]
     return np.logical_or.reduce(masks) if all(mask.any() for mask in masks) else None
 

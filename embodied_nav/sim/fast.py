@@ -1,7 +1,7 @@
-"""Depth and instance ids at low resolution, as fast as reinforcement learning needs. Knows nothing of episodes.
+"""A fast simulator for reinforcement learning: depth and instance ids, low resolution. Knows nothing of episodes.
 
-The same rasteriser, the same scenes and the same base as the embedded simulator, without colour and noise: at 64x48
-a step with its image takes a third of a millisecond of one core.
+Same rasteriser, scenes and base as the embedded simulator, without colour and noise: at 64x48 a step with its image
+takes a third of a millisecond on one core.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FastConfig(Config):
 
 @dataclass(frozen=True, eq=False)
 class FastObservation:
-    """What one step gives: HxW float32 depth (m, NaN none), HxW int32 instance ids, true pose, whether it touched."""
+    """Result of a step: HxW float32 depth (m, NaN none), HxW int32 instance ids, true pose, whether it collided."""
 
     depth: np.ndarray
     instance_ids: np.ndarray
@@ -42,10 +42,10 @@ class FastObservation:
 
 
 class FastSimulator:
-    """One robot in one scene; many of them may share a scene.
+    """One robot in one scene; many simulators may share a scene.
 
     Args:
-        scene: made ready by :class:`~.embedded.SceneCache`.
+        scene: prepared by :class:`~.embedded.SceneCache`.
         robot: shape, limits, camera mount.
         config: images and motion.
     """
@@ -68,16 +68,16 @@ class FastSimulator:
         return self._drive.path_length
 
     def reset(self, x: float, y: float, yaw: float) -> FastObservation:
-        """Stands still at a pose in the scene (m, m, rad)."""
+        """Places the robot at rest at a pose in the scene (m, m, rad)."""
         self._drive.reset(x, y, yaw)
         return self._observe(False)
 
     def step(self, v: float, w: float, dt: float) -> FastObservation:
-        """Drives with a commanded velocity (m/s, rad/s) for dt seconds, then looks."""
+        """Drives with a commanded velocity (m/s, rad/s) for dt seconds, then renders."""
         return self._observe(self._drive.step(v, w, dt))
 
     def move(self, distance: float, angle: float) -> FastObservation:
-        """Moves along an arc at once (m, rad), as a discrete action does, then looks."""
+        """Moves along an arc at once (m, rad), as a discrete action does, then renders."""
         return self._observe(self._drive.move(distance, angle))
 
     def look(self, x: float, y: float, yaw: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
-"""Where an episode succeeds: goal regions on the navigable map, distances and shortest paths to them.
+"""Goal regions of episodes on the navigable map, distances and paths to them. Knows nothing of how episodes are made.
 
-Knows nothing of how episodes are made. Object and relation goals: cells at most 1.0 m from the object's side in sight
-of it; room goals: the cells inside; point goals and way points of routes: cells within 1.5 m in sight of the point.
+Object and relation goals: cells at most 1.0 m from the object's side with line of sight to it; room goals: cells
+inside; point goals and way points of routes: cells within 1.5 m with line of sight to the point.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _POINT_HEIGHT = 0.85
 
 
 class GoalRegion:
-    """The goal of one episode as masks and distance fields; what a simulator's privileged side answers from.
+    """The goal of one episode as masks and distance fields, used by a simulator's privileged interface.
 
         region = GoalRegion(description, navigable, episode)
         passed = region.passed(x, y, passed)                # call whenever the robot moved; starts at 0
         region.reached(x, y, passed)                        # would STOP succeed here?
-        region.distance(x, y, passed)                       # m still to drive, by way of the points not yet passed
+        region.distance(x, y, passed)                       # m still to drive, by the way points not yet passed
 
     Attributes:
         mask: HxW bool, cells where STOP succeeds once all way points are passed.
@@ -41,7 +41,7 @@ class GoalRegion:
 
     @cached_property
     def fields(self) -> tuple[np.ndarray, ...]:
-        """HxW float32 distances (m): entry k with k way points passed; the last one leads straight to the goal."""
+        """HxW float32 distances (m); entry k is for k way points passed, the last one is the distance to the goal."""
         free, resolution = self.navigable.free, self.navigable.resolution
         fields = [fast_marching(free, np.argwhere(self.mask), resolution)]
         for waypoint in reversed(self.waypoints):
@@ -52,11 +52,11 @@ class GoalRegion:
 
     @property
     def distance_field(self) -> np.ndarray:
-        """HxW float32, m to the goal's region, way points left aside."""
+        """HxW float32, m to the goal's region, ignoring way points."""
         return self.fields[-1]
 
     def passed(self, x: float, y: float, passed: int = 0) -> int:
-        """How many way points are passed once the robot was at (x, y), having passed ``passed`` before."""
+        """Number of way points passed after the robot was at (x, y), if ``passed`` were passed before."""
         row, column = self._cell(x, y)
         while passed < len(self.waypoints) and self.waypoints[passed][row, column]:
             passed += 1
@@ -69,7 +69,7 @@ class GoalRegion:
         return all_passed and bool(self.mask[row, column])
 
     def distance(self, x: float, y: float, passed_waypoints: int | None = None) -> float:
-        """m along the shortest way to the goal from (x, y); by the way points from number ``passed_waypoints`` on."""
+        """m along the shortest path to the goal from (x, y), by the way points from number ``passed_waypoints`` on."""
         k = len(self.waypoints) if passed_waypoints is None else passed_waypoints
         field = self.fields[k]
         cell = self._cell(x, y)
@@ -78,9 +78,10 @@ class GoalRegion:
         return float(field[cell])
 
     def path(self, x: float, y: float, passed_waypoints: int | None = None) -> np.ndarray:
-        """Nx2 float64 positions (m) of that way, corners only, beginning with (x, y)."""
+        """Nx2 float64 positions (m) of that path, corners only, beginning with (x, y)."""
         k = len(self.waypoints) if passed_waypoints is None else passed_waypoints
-        cell, corners = self._cell(x, y), []
+        cell = self._cell(x, y)
+        corners: list[np.ndarray] = []
         if not self.navigable.free[cell]:
             cell = self.navigable.nearest_free((x, y))
         for field in self.fields[k:]:
@@ -100,7 +101,7 @@ class GoalRegion:
 
 
 def goal_region(description: SceneDescription, navigable: NavigableMap, episode: Episode) -> np.ndarray:
-    """HxW bool: free cells where STOP succeeds (any goal of the episode; way points left aside)."""
+    """HxW bool: free cells where STOP succeeds (any goal of the episode, ignoring way points)."""
     region = np.zeros_like(navigable.free)
     for goal in episode.goals:
         region |= one_goal_region(description, navigable, goal)
@@ -108,7 +109,7 @@ def goal_region(description: SceneDescription, navigable: NavigableMap, episode:
 
 
 def one_goal_region(description: SceneDescription, navigable: NavigableMap, goal: Goal) -> np.ndarray:
-    """HxW bool of a single goal. An object or a room that the scene does not have is taken as its position."""
+    """HxW bool of a single goal. For an object or room that the scene does not have, its position is the goal."""
     if goal.kind == "object":
         for thing in description.objects:
             if thing.instance == goal.instance:
@@ -146,7 +147,7 @@ def point_region(navigable: NavigableMap, point, distance: float = WAYPOINT_DIST
     cells = cells[np.hypot(offset[:, 0], offset[:, 1]) <= distance]
     box = (float(point[0]), float(point[1]), _POINT_HEIGHT), (0.1, 0.1, 0.2)
     seen = navigable.sees_box(cells, *box, 0.0)
-    # A point inside of something tall (a wardrobe) is seen from nowhere: then nearness alone has to do.
+    # A point inside something tall (a wardrobe) is visible from nowhere: then use the distance alone.
     return _mask(navigable, cells[seen] if seen.any() else cells)
 
 

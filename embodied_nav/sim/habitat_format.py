@@ -1,7 +1,7 @@
 """Episodes in Habitat's gzip JSON format (VLN-CE and ObjectNav), Habitat's axes. Knows nothing of scenes' content.
 
-Every episode carries the fields of both tasks that fit it: ``instruction`` and ``reference_path`` (VLN), ``goals`` and
-``goals_by_category`` (ObjectNav). What only this package knows stands under ``info``.
+Every episode has the applicable fields of both tasks: ``instruction`` and ``reference_path`` (VLN), ``goals`` and
+``goals_by_category`` (ObjectNav). Fields specific to this package are under ``info``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RADIUS = {"object": 1.0, "relation": 1.0, "room": 0.0, "route": 1.5}
 
 
 def save_episodes(path: str | Path, episodes: Iterable[Episode]) -> None:
-    """Writes episodes to a .json.gz file, whole or not at all; the same episodes give the same bytes.
+    """Writes episodes to a .json.gz file, atomically; the same episodes give the same bytes.
 
     Raises:
         InputError: the file cannot be written.
@@ -80,7 +80,7 @@ def _to_habitat(episode: Episode) -> dict[str, Any]:
         "episode_id": episode.id,
         "scene_id": episode.scene,
         "start_position": start,
-        # A turn about the vertical is a turn about Habitat's y by the same angle.
+        # A rotation about the vertical is a rotation about Habitat's y by the same angle.
         "start_rotation": [0.0, math.sin(yaw / 2.0), 0.0, math.cos(yaw / 2.0)],
         "instruction": {"instruction_text": episode.instruction},
         "goals": [
@@ -94,7 +94,7 @@ def _to_habitat(episode: Episode) -> dict[str, Any]:
             "waypoints": [_habitat(p) for p in episode.waypoints],
         },
     }
-    # Unknown (nan) for another's episodes that do not name it; JSON has no such number.
+    # NaN for episodes from other sources without it; JSON has no NaN.
     if not math.isnan(episode.geodesic_distance):
         row["info"]["geodesic_distance"] = float(episode.geodesic_distance) + 0.0
     if episode.kind == "route":
@@ -132,7 +132,7 @@ def _from_habitat(row: dict[str, Any], by_category: dict[str, Any]) -> Episode:
 def _goal(goal: dict[str, Any], own: dict[str, Any] | None) -> Goal:
     position = _ros(goal["position"])
     if own is None:
-        # Another's object ids are not this package's instances: such a goal is the place itself.
+        # Object ids from other sources are not this package's instance ids: use the position as the goal.
         return Goal("point", position)
     return Goal(str(own["kind"]), position, int(own["instance"]), int(own["room"]))
 

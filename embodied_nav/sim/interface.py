@@ -1,8 +1,8 @@
-"""What a simulator is to the rest: the embedded one and Habitat stand behind it. Knows nothing of either or of agents.
+"""The interface of simulators (the embedded one, Habitat). Knows nothing of their implementations or of agents.
 
-The scene's frame is ROS-like (x, y on the floor, z up, floor at 0). Odometry starts at the identity at reset; the map
-frame that agents see is odometry's start, so nobody learns the scene's frame from a pose. What a real robot could not
-know stands on :class:`Privileged`, which agents never get.
+The scene's frame follows ROS (x, y on the floor, z up, floor at 0). Odometry starts at the identity at reset; the map
+frame that agents see is odometry's start, so poses do not reveal the scene's frame. What a real robot could not know is
+on :class:`Privileged`, which agents never get.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..geometry import Camera
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What the robot's sensors give at one instant.
+    """The robot's sensor data of one instant.
 
     Attributes:
         stamp: ns of simulated time since reset, starting above 0.
@@ -39,7 +39,7 @@ class Observation:
 
 @dataclass(frozen=True, eq=False)
 class StepResult:
-    """What one control step did: pose by odometry, measured twist, whether the footprint touched something."""
+    """Result of one control step: pose by odometry, measured twist, whether the footprint touched something."""
 
     stamp: int
     T_odom_base: np.ndarray
@@ -74,7 +74,7 @@ class Simulator(Protocol):
     """A scene with a robot in it."""
 
     def reset(self, episode: Episode, seed: int = 0) -> Observation:
-        """Puts the robot at the episode's start; ``seed`` drives all noise, to the bit."""
+        """Places the robot at the episode's start; ``seed`` determines all noise, bit for bit."""
 
     def step(self, v: float, w: float, dt: float) -> StepResult:
         """Drives with the commanded velocity (m/s, rad/s) for dt seconds under the robot's limits."""
@@ -83,20 +83,20 @@ class Simulator(Protocol):
         """Habitat's discrete actions: ``stop``, ``forward`` (0.25 m), ``left``, ``right`` (configured angle)."""
 
     def observe(self) -> Observation:
-        """Renders the sensors where the robot stands now."""
+        """Renders the sensors at the robot's present pose."""
 
     def camera(self) -> Camera:
         """Intrinsics of the rendered images."""
 
     def privileged(self) -> Privileged:
-        """The truth, for metrics, teachers and localisation by truth; never handed to an agent."""
+        """The ground truth, for metrics, teachers and ground-truth localisation; never given to an agent."""
 
     def close(self) -> None:
-        """Frees what the simulator holds."""
+        """Frees the simulator's resources."""
 
 
 class Privileged(Protocol):
-    """What only the simulator knows."""
+    """The ground truth that only the simulator knows."""
 
     def pose(self) -> tuple[float, float, float]:
         """True (x, y, yaw) in the scene's frame."""

@@ -98,7 +98,7 @@ class SceneDescription:
     """A scene with its meaning; the floor is at z = ``floor_z``.
 
     Attributes:
-        mesh: what is seen and what a robot runs into.
+        mesh: geometry for rendering and collisions.
         objects: everything with an instance id; empty where a file has none.
         rooms: named rooms; empty where a file has none.
         floor_z: m.
@@ -123,9 +123,9 @@ def load_scene(path: str | Path) -> SceneDescription:
 
 
 def floor_height(mesh: SceneMesh, bin_size: float = 0.05) -> float:
-    """Height (m) of the lowest floor: the lowest level that holds half as much horizontal area as the best one.
+    """Height (m) of the lowest floor: the lowest level with at least half the horizontal area of the largest one.
 
-    The lowest vertex would not do: scans have noise and cellars below their floors. Where a floor is a slab, its top
+    Not the lowest vertex, since scans have noise and cellars below their floors. If the floor is a slab, its top
     counts: another such level at most ``SLAB`` above.
     """
     corners = mesh.triangles.astype(np.float64)
@@ -161,12 +161,12 @@ def load_mesh(path: str | Path) -> SceneMesh:
 
     try:
         scene = trimesh.load_scene(path, process=False)
-        parts = [_part(scene, node) for node in scene.graph.nodes_geometry]
+        read = [_part(scene, node) for node in scene.graph.nodes_geometry]
     except InputError:
         raise
-    except Exception as error:  # trimesh's readers raise whatever the broken bytes lead to
+    except Exception as error:  # trimesh's readers raise arbitrary exceptions on broken files
         raise InputError(f"{path}: cannot be read as a mesh ({type(error).__name__}: {error})".split("\n")[0]) from None
-    parts = [part for part in parts if part is not None and len(part.faces)]
+    parts = [part for part in read if part is not None and len(part.faces)]
     if not parts:
         raise InputError(f"{path}: holds no triangles; give a triangle mesh")
     mesh = concatenate(parts)

@@ -1,7 +1,7 @@
-"""Success, SPL, SoftSPL, distance to goal, oracle success, collisions, nDTW and sDTW of one episode, in float64.
+"""Success, SPL, SoftSPL, nDTW, sDTW and other scores of one episode, in float64. Knows nothing of simulators.
 
-Definitions as habitat-lab's, to the last digit: Anderson et al. 2018 (SPL), Datta et al. 2020 (SoftSPL), Ilharco et al.
-2019 (nDTW, sDTW). Knows nothing of simulators: it is told positions and distances.
+It gets positions and distances. Definitions exactly as in habitat-lab: Anderson et al. 2018 (SPL), Datta et al. 2020
+(SoftSPL), Ilharco et al. 2019 (nDTW, sDTW).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DTW_RADIUS = 3.0
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """What one episode scored.
+    """Scores of one episode.
 
     Attributes:
         success: STOP was called where the goal is reached.
@@ -47,14 +47,14 @@ class EpisodeResult:
 
 
 class EpisodeMetrics:
-    """Follows one episode step by step.
+    """Computes the scores of one episode, updated step by step.
 
     Args:
         position: (x, y) or (x, y, z) at the start, m.
         distance: geodesic distance to the goal there, m.
         reached: whether STOP would succeed there; None decides by ``radius``.
         radius: m; with ``reached`` None a STOP succeeds strictly nearer than this.
-        shortest: d0, m, where it is not the distance at the start (a route's way by its way points).
+        shortest: d0, m, if it is not the distance at the start (for a route: the path by its way points).
         reference_path: Nx2 or Nx3 positions for nDTW, or None.
         dtw_radius: m.
 
@@ -90,7 +90,7 @@ class EpisodeMetrics:
         return self._path_length
 
     def update(self, position, distance: float, reached: bool | None = None, collided: bool = False) -> None:
-        """One step: where the robot is now, its distance to the goal, whether it touched something in this step."""
+        """Adds a step: the robot's position, its distance to the goal, whether it touched something in this step."""
         position = np.array(position, dtype=np.float64)
         self._path_length += math.sqrt(float(((position - self._last) ** 2).sum()))
         if not np.array_equal(position, self._last):
@@ -101,7 +101,7 @@ class EpisodeMetrics:
         self._note(distance, reached)
 
     def result(self, stopped: bool) -> EpisodeResult:
-        """The scores if the episode ends here; ``stopped`` tells whether by STOP."""
+        """The scores if the episode ends here; ``stopped``: whether by STOP."""
         success = bool(stopped and self._reached)
         efficiency = self._d0 / max(self._d0, self._path_length)
         progress = max(0.0, 1.0 - self._distance / self._d0)

@@ -1,7 +1,7 @@
-"""Where a robot can stand in a scene, how much room it has there, and what it could see. Knows nothing of tasks.
+"""Ground-truth traversability of a scene for a robot, with clearance and line of sight. Knows nothing of tasks.
 
-The scene's triangles are cut at the robot's height and drawn onto a grid, conservatively: a cell that an obstacle
-touches at all is blocked.
+The scene's triangles are clipped at the robot's height and rasterised onto a grid conservatively: every cell that an
+obstacle touches is blocked.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..planning.geodesic import fast_marching
 from ..robot import RobotProfile
 from .mesh import SceneDescription
 
-#: What lies lower than this above the floor (rugs, thresholds) is driven over, m.
+#: Things up to this height (m) above the floor (rugs, thresholds) can be driven over.
 STEP_HEIGHT = 0.03
-#: What reaches this height hides everything behind it from a robot's eye, m.
+#: Things of at least this height (m) block the robot's line of sight completely.
 SIGHT_HEIGHT = 1.2
 _FLOOR_DEPTH = -0.3
 _PADDING = 3
@@ -29,13 +29,13 @@ class NavigableMap:
 
     Args:
         description: the scene.
-        robot: its height cuts the scene, its radius inflates, its camera height sees.
+        robot: its height clips the scene, its radius inflates obstacles, its camera height is that of the eye.
         resolution: m a cell.
 
     Attributes:
-        grid: 0 floor that connects to the largest area, 100 obstacle, -1 neither (outside, inside of furniture).
+        grid: 0 floor connected to the largest area, 100 obstacle, -1 neither (outside, inside of furniture).
         clearance: HxW float32, m from a cell's centre to the nearest obstacle's cell, 0 off the floor.
-        free: HxW bool, cells where the robot's centre may be: room for its radius, all connected.
+        free: HxW bool, cells where the robot's centre may be: clearance of its radius, all connected.
         tops: HxW float32, m above the floor up to which the view is blocked; 0 open, inf at SIGHT_HEIGHT.
     """
 
@@ -107,9 +107,9 @@ class NavigableMap:
         return fast_marching(self.free, goal_cells, self.resolution)
 
     def line_of_sight(self, xy, target) -> bool:
-        """Whether the robot's eye at (x, y) sees a point (x, y, z), m, over and past what stands between.
+        """Whether the robot's camera at (x, y) has line of sight to a point (x, y, z), m.
 
-        A target without z is taken at the height of the eye.
+        A target without z is taken at the camera's height.
         """
         target = np.asarray(target, dtype=np.float64)
         z = float(target[2]) if len(target) > 2 else self.robot.camera_height
@@ -117,7 +117,7 @@ class NavigableMap:
         return bool(_sees(self.tops, a[0], a[1], self.robot.camera_height, b[0], b[1], z, 0.5))
 
     def sees_box(self, cells: np.ndarray, center, extent, yaw: float) -> np.ndarray:
-        """From which cells the robot's eye sees an upright box (an object).
+        """From which cells the robot's camera sees an upright box (an object).
 
         Args:
             cells: Nx2 (row, column).
@@ -125,7 +125,7 @@ class NavigableMap:
             yaw: rad.
 
         Returns:
-            N bool: some point of its near side, its middle or its corners is in unbroken sight.
+            N bool: there is line of sight to some point of its near side, its middle or its corners.
         """
         points = _box_points(np.asarray(center, dtype=np.float64), np.asarray(extent, dtype=np.float64), yaw)
         points[:, :2] = (points[:, :2] - self.grid.origin) / self.resolution
@@ -186,7 +186,7 @@ def _touching(mask: np.ndarray, seed: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _clip(polygon, n, level, keep_above, out):
-    """Cuts a polygon (n corners, x y z) at a height; returns the number of corners written to ``out``."""
+    """Clips a polygon (n corners, x y z) at a height; returns the number of corners written to ``out``."""
     m = 0
     for i in range(n):
         j = (i + 1) % n
@@ -221,7 +221,7 @@ def _apart(polygon, n, nx, ny, x0, y0):
 
 @njit(cache=True, nogil=True)
 def _draw(vertices, faces, low, high, scale, out):
-    """Raises ``out`` to the top (m) of every triangle's part between two heights, in every cell that it touches."""
+    """Sets ``out`` to the maximum height (m) of the triangles' parts between two heights, in every touched cell."""
     height, width = out.shape
     first = np.empty((8, 3))
     second = np.empty((8, 3))
@@ -266,7 +266,7 @@ def _draw(vertices, faces, low, high, scale, out):
 
 @njit(cache=True, nogil=True)
 def _sees(tops, x0, y0, z0, x1, y1, z1, stop):
-    """Whether the line between two points (cells, cells, m) clears ``tops`` until ``stop`` cells before its end."""
+    """Whether the line between two points (cells, cells, m) is above ``tops`` until ``stop`` cells before its end."""
     length = np.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2)
     n = int(length * 3.0) + 1
     for k in range(n):
@@ -290,7 +290,7 @@ def _sees_box(tops, cells, eye, points, pose, heights):
         u, v = pose[2] * dx + pose[3] * dy, pose[2] * dy - pose[3] * dx
         u, v = min(max(u, -pose[4]), pose[4]), min(max(v, -pose[5]), pose[5])
         near_x, near_y = pose[0] + pose[2] * u - pose[3] * v, pose[1] + pose[3] * u + pose[2] * v
-        # The last cell and a half before a point belong to the box itself, or to the wall that it hangs on.
+        # The last cell and a half before a point belong to the box itself, or to the wall behind it.
         seen = False
         for k in range(heights.shape[0]):
             seen = seen or _sees(tops, x, y, eye, near_x, near_y, heights[k], 1.5)

@@ -1,4 +1,4 @@
-"""What real sensors do to the truth: wheel odometry that drifts, depth that jitters. Knows nothing of simulators."""
+"""Sensor noise models: odometry drift and depth noise. Knows nothing of simulators."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ..geometry import pose2d
 #: Redwood's structured-light model: disparity = BASELINE / depth, in steps of 1 / STEPS (Choi, Zhou and Koltun,
 #: "Robust reconstruction of indoor scenes", CVPR 2015); standard deviation of disparity, and of position in pixels.
 BASELINE, STEPS, DISPARITY_NOISE, JITTER = 35.130, 8.0, 0.027778, 0.25
-#: Part of odometry's variance at one metre that is the same for a whole episode (a wheel's wrong radius).
+#: Share of odometry's variance at one metre that is constant over an episode (such as a wrong wheel radius).
 SYSTEMATIC = 0.5
 _TABLE_BITS = 12
 
 
 class OdometryNoise:
-    """Integrates true motion into odometry that drifts.
+    """Integrates true motion into odometry with drift.
 
-    Half of the variance is a scale and a curvature that stay for the episode, half is a random walk; together the
-    error after one metre has the given standard deviations.
+    Half of the variance is a scale and a curvature error that are constant over the episode, half is a random walk;
+    together the error after one metre has the given standard deviations.
 
     Args:
         drift: error of distance a metre, m/m.
@@ -39,7 +39,7 @@ class OdometryNoise:
         self.x = self.y = self.yaw = 0.0
 
     def update(self, forward: float, left: float, angle: float) -> None:
-        """Adds one true motion in the robot's frame before it: m, m, rad."""
+        """Adds a true motion (m, m, rad), in the robot's frame before the motion."""
         distance = math.hypot(forward, left)
         walk = math.sqrt(1.0 - SYSTEMATIC)
         along, aside, course, turning = self.rng.standard_normal(4) * walk
@@ -62,7 +62,7 @@ class DepthNoise:
     """Redwood's depth noise: position jitter of a quarter pixel and disparity in eighths.
 
     Args:
-        seed: 64-bit, all randomness; the same seed and images give the same noise to the bit.
+        seed: 64-bit, of all randomness; the same seed and images give bit-identical noise.
         far: depths beyond are lost, m.
         near: depths below are lost, m.
     """
@@ -80,7 +80,7 @@ class DepthNoise:
 
 @lru_cache(maxsize=1)
 def _normal_table() -> np.ndarray:
-    """Quantiles of the normal distribution: a random index is a normal number, which costs one look-up."""
+    """Quantiles of the normal distribution: the entry at a random index is a normal sample, for one look-up."""
     count = 1 << _TABLE_BITS
     values = np.array([NormalDist().inv_cdf((k + 0.5) / count) for k in range(count)])
     return (values / values.std()).astype(np.float32)
@@ -90,7 +90,7 @@ def _normal_table() -> np.ndarray:
 def _redwood(depth, noisy, state, table, near, far):
     """See :class:`DepthNoise`; ``state`` is a splitmix64 counter (Steele, Lea and Flood, OOPSLA 2014).
 
-    Row by row in three passes: the first and the last have no branches and look nothing up, so the compiler uses
+    Row by row in three passes: the first and the last have no branches and no table look-ups, so that the compiler uses
     vector instructions.
     """
     height, width = depth.shape

@@ -1,4 +1,4 @@
-"""The truth of a running episode: for metrics, teachers and localisation by truth. Knows nothing of sensors."""
+"""Ground truth of a running episode, for metrics, teachers and ground-truth localisation. Knows nothing of sensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .raster_scene import RasterScene
 
 @dataclass(frozen=True, eq=False)
 class LoadedScene:
-    """A scene made ready: its meaning, its drawing and where the robot may stand."""
+    """A prepared scene: description, rasteriser arrays and navigable map."""
 
     description: SceneDescription
     raster: RasterScene
@@ -28,7 +28,7 @@ class LoadedScene:
 
 
 class EmbeddedPrivileged:
-    """See :class:`~.interface.Privileged`. It follows the running episode and is void after the next reset."""
+    """See :class:`~.interface.Privileged`. It follows the running episode and is invalid after the next reset."""
 
     def __init__(self, scene: LoadedScene, episode: Episode, drive: DifferentialDrive, odometry: OdometryNoise) -> None:
         self._scene, self._episode, self._drive, self._odometry = scene, episode, drive, odometry
@@ -37,7 +37,7 @@ class EmbeddedPrivileged:
         self.moved()
 
     def moved(self) -> None:
-        """The simulator tells that the robot moved: way points count in their order."""
+        """Called by the simulator when the robot has moved, to count passed way points in order."""
         if self._episode.waypoints:
             self.waypoints_passed = self.region.passed(*self._drive.pose[:2], self.waypoints_passed)
 
@@ -63,7 +63,7 @@ class EmbeddedPrivileged:
 
     @property
     def navigable(self) -> NavigableMap:
-        """Where the robot may stand."""
+        """The navigable map."""
         return self._scene.navigable
 
     @property
@@ -73,13 +73,13 @@ class EmbeddedPrivileged:
 
     @cached_property
     def region(self) -> GoalRegion:
-        """Where STOP succeeds, and the distances to there; made on first use."""
+        """The goal region and distances to it; made on first use."""
         return GoalRegion(self._scene.description, self._scene.navigable, self._episode)
 
     def geodesic(self, position: tuple[float, float] | None = None) -> float:
         """Shortest drivable distance (m) from a scene position (default: the robot) to the episode's goal region.
 
-        A route's way points that are still to be passed lie on the way.
+        For a route, the path leads by the way points that are not passed yet.
         """
         x, y = self._drive.pose[:2] if position is None else position
         return self.region.distance(x, y, self.waypoints_passed)

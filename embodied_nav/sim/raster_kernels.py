@@ -1,9 +1,9 @@
-"""Numba kernels of the rasteriser: visibility buffer, its depth, light grid. Knows nothing of colour and of files.
+"""Numba kernels of the rasteriser: visibility buffer, depth, light grid. Knows nothing of colour and of files.
 
-A triangle is drawn by the edge functions of its corners in homogeneous pixel space (Olano and Greer, "Triangle scan
-conversion using 2D homogeneous coordinates", 1997): with P = K [R|t] x the edge opposite to corner i is
-P_j x P_k . (u, v, 1), so nothing has to be clipped at the near plane, neighbours share their edges to the bit, and the
-sum of the three, over det(P_0 P_1 P_2), is the inverse depth.
+A triangle is drawn by edge functions in homogeneous pixel space (Olano and Greer, "Triangle scan conversion using 2D
+homogeneous coordinates", 1997): with P = K [R|t] x the function of the edge opposite to corner i is
+P_j x P_k . (u, v, 1). So no clipping at the near plane is needed, neighbouring triangles share bit-identical edges, and
+the sum of the three, divided by det(P_0 P_1 P_2), is the inverse depth.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-#: Edge in pixels of the tiles that remember their farthest depth (a one-level hierarchical z-buffer).
+#: Edge in pixels of the tiles that store their farthest depth (a one-level hierarchical z-buffer).
 TILE = 8
 _BINS = 128
 
@@ -34,7 +34,7 @@ def _farthest(tiles, inverse, width, height):
 
 @njit(cache=True, nogil=True)
 def _hidden(tiles, u0, u1, v0, v1, z):
-    """Whether a box of pixels [u0, u1] x [v0, v1] whose nearest depth is z lies behind all that was drawn there."""
+    """Whether a box of pixels [u0, u1] x [v0, v1] whose nearest depth is z is behind everything drawn there so far."""
     nearest = np.float32(1.0 / z)
     for ty in range(int(v0) // TILE, int(v1) // TILE + 1):
         for tx in range(int(u0) // TILE, int(u1) // TILE + 1):
@@ -77,7 +77,7 @@ def _fill(inverse, ids, face, P, i, j, k, x0, x1, y0, y1, largest):
     det = P[i, 0] * a0 + P[i, 1] * b0 + P[i, 2] * c0
     if det == 0.0:
         return
-    if det < 0.0:  # seen from behind: turn the edges, so that inside is positive
+    if det < 0.0:  # back face: flip the edge functions, so that inside is positive
         a0, b0, c0, a1, b1, c1, a2, b2, c2, det = -a0, -b0, -c0, -a1, -b1, -c1, -a2, -b2, -c2, -det
     scale = 1.0 / det
     du, dv, d1 = (a0 + a1 + a2) * scale, (b0 + b1 + b2) * scale, (c0 + c1 + c2) * scale
@@ -152,7 +152,7 @@ def _draw_cluster(inverse, ids, tiles, P, M, vertices, triangles, v0, v1, f0, f1
 
 @njit(cache=True, nogil=True)
 def _seen_clusters(M, boxes, width, height, near, far, order, rectangles):
-    """Clusters in the view, near ones first.
+    """Frustum culling: clusters in the view, near ones first.
 
     Fills ``order`` with their numbers and ``rectangles`` (Cx5, by cluster) with pixel bounds and nearest depth.
     """
@@ -207,7 +207,7 @@ def _seen_clusters(M, boxes, width, height, near, far, order, rectangles):
 def draw_visibility(
     inverse, ids, M, near, far, boxes, cluster_faces, cluster_vertices, vertices, triangles, order, rectangles, P
 ):
-    """Which face is seen at each pixel.
+    """Draws the visibility buffer: which face is visible at each pixel.
 
     Args:
         inverse: HxW float32, out: inverse depth, 1 / far where nothing is.
@@ -280,7 +280,7 @@ def resolve_depth(inverse, ids, T, intrinsics, planes, instance, depth, instance
 
 @njit(cache=True, nogil=True)
 def splat_area(grid, origin, cell, corners, area):
-    """Adds each face's area (m^2) to the eight cells around samples at most a cell apart.
+    """Adds each face's area (m^2) to the eight cells around sample points spaced at most a cell apart.
 
     Args:
         grid: XxYxZ float32, in and out; cell (i, j, k) is centred at origin + (i, j, k) cell.

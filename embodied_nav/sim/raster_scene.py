@@ -1,4 +1,4 @@
-"""A mesh made ready for drawing: clusters of faces, mip levels, light. Knows nothing of cameras and images."""
+"""Prepares a mesh for rasterising: clusters of faces, mip levels, light. Knows nothing of cameras and images."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import numpy as np
 from .mesh import SceneMesh
 from .raster_kernels import splat_area
 
-#: Faces larger than this (m) get small clusters of their own, so that a wall does not blow up a chair's box.
+#: Faces larger than this (m) are clustered separately, so that a wall does not enlarge the box of a chair's cluster.
 LARGE_FACE = 0.8
 LARGE_CLUSTER, SMALL_CLUSTER = 8, 40
 #: Edge (m) of a cell of the ambient light grid, its blur (m), and how far off a surface (m) it is read.
 LIGHT_CELL, LIGHT_BLUR, LIGHT_OFFSET = 0.1, 0.2, 0.15
-#: How much a neighbouring surface at the strength of a wall's corner darkens, and the most that may happen.
+#: Darkening per surface density beyond that of one endless wall (in units of it), and the least light.
 OCCLUSION, DARKEST = 0.24, 0.55
 
 
 class RasterScene:
-    """Arrays that the kernels of :mod:`.raster_kernels` read, made once a mesh and shared by all its cameras.
+    """Arrays for the kernels of :mod:`.raster_kernels`, made once per mesh and shared by all its cameras.
 
-    Faces are kept in cluster order; ``face`` maps them back to the mesh. Faces without area are left out.
+    Faces are stored in cluster order; ``face`` maps them back to the mesh. Faces without area are left out.
 
     Args:
         mesh: the scene.
@@ -55,13 +55,13 @@ class RasterScene:
         self.cluster_vertices = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
 
     def _make_planes(self, corners: np.ndarray, normal: np.ndarray) -> None:
-        """(nx, ny, nz, n . corner) float64: depth is taken from these, so it has no z-buffer's rounding."""
+        """Planes (nx, ny, nz, n . corner) float64, from which depth is computed without z-buffer rounding."""
         self.normal = normal / np.linalg.norm(normal, axis=1, keepdims=True)
         offset = np.einsum("fk,fk->f", self.normal, corners[:, 0])
         self.planes = np.ascontiguousarray(np.hstack([self.normal, offset[:, None]]))
 
     def _make_texture_maps(self, corners: np.ndarray, normal: np.ndarray) -> None:
-        """Texture coordinates as affine functions of the scene's position, and the texels' density for mip levels."""
+        """Texture coordinates as affine functions of the scene position, and texel density for the mip level."""
         mesh = self.mesh
         e1, e2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
         squared = np.einsum("fk,fk->f", normal, normal)[:, None]
@@ -73,7 +73,7 @@ class RasterScene:
             gradient = (uv[:, 1, k] - uv[:, 0, k])[:, None] * dual1 + (uv[:, 2, k] - uv[:, 0, k])[:, None] * dual2
             start = uv[:, 0, k] - np.einsum("fk,fk->f", gradient, corners[:, 0])
             self.maps[:, 4 * k : 4 * k + 3] = gradient
-            self.maps[:, 4 * k + 3] = start - np.floor(start)  # whole tiles do not show: keep the small part
+            self.maps[:, 4 * k + 3] = start - np.floor(start)  # textures repeat: keep only the fractional part
             gradients.append(gradient)
         self.texels, self.levels = mip_chain(mesh.textures)
         self.texture = mesh.texture[self.face]
@@ -82,9 +82,9 @@ class RasterScene:
         self.density = np.log2(np.maximum(density, 1e-12)).astype(np.float32)
 
     def _make_shades(self) -> None:
-        """Tint times light for the front and the back of each face: Fx6 float32, 1.0 leaves the texture as it is."""
+        """Tint times light for front and back of each face: Fx6 float32, 1.0 leaves the texture unchanged."""
         tint = self.mesh.tint[self.face].astype(np.float64) / 255.0
-        # All faces of one side of one object vary alike, or a rectangle's diagonal would show.
+        # All faces on one side of an object get the same variation, else a rectangle's diagonal would be visible.
         side = np.round(self.normal * 8.0).astype(np.int64) @ np.array([73856093, 19349663, 83492791])
         vary = 1.0 + 0.03 * (((side ^ (self.instance.astype(np.int64) * 2654435761)) % 1024) / 512.0 - 1.0)
         self.shades = np.empty((len(tint), 6), dtype=np.float32)
@@ -93,7 +93,7 @@ class RasterScene:
             self.shades[:, 3 * k : 3 * k + 3] = tint * (light * vary)[:, None]
 
     def _make_light(self, corners: np.ndarray, normal: np.ndarray) -> None:
-        """Soft ambient light: a grid of how open the space is, from the blurred density of surfaces around."""
+        """Soft ambient occlusion: a grid of light from the blurred density of surrounding surfaces."""
         from scipy.ndimage import gaussian_filter
 
         low = corners.min(axis=(0, 1)) - 0.5
@@ -105,14 +105,14 @@ class RasterScene:
         splat_area(grid, low, cell, corners, area)
         density = gaussian_filter(grid / cell**3, LIGHT_BLUR / cell, mode="constant", truncate=3.0)
         sigma = LIGHT_OFFSET / LIGHT_BLUR
-        wall = np.exp(-0.5 * sigma**2) / (LIGHT_BLUR * np.sqrt(2.0 * np.pi))  # what one endless wall gives
+        wall = np.exp(-0.5 * sigma**2) / (LIGHT_BLUR * np.sqrt(2.0 * np.pi))  # the density of one endless wall
         self.light = np.clip(1.0 - OCCLUSION * np.maximum(density / wall - 1.0, 0.0), DARKEST, 1.0).astype(np.float32)
         self.light_origin = low
         self.light_cell = float(cell)
 
 
 def cluster(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Groups faces by place, large ones apart.
+    """Groups faces by position; large ones separately.
 
     Args:
         corners: Fx3x3 float64.

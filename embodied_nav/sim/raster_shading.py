@@ -1,8 +1,8 @@
 """Numba kernels that colour a visibility buffer: textures, light. Knows nothing of triangles and of scene files.
 
 A row is shaded in passes over buffers of a few hundred pixels. What can be computed for many pixels at once (hit
-points, mip levels, texels' places) is written so that the compiler uses vector instructions: loops from 0 without
-branches, at constant distances in one buffer a type, in whole blocks. What looks up tables goes pixel by pixel.
+points, mip levels, texel indices) is written so that the compiler uses vector instructions: loops from 0 without
+branches, at constant offsets in one buffer per dtype, in whole blocks. Table look-ups go pixel by pixel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-#: Columns shaded at a time, and pixels between the parts of the buffers: runs are rounded up to whole blocks.
+#: Columns shaded at a time, and block size in pixels: runs are rounded up to whole blocks, parts padded by one block.
 STRIP, BLOCK = 512, 8
 _PART = STRIP + BLOCK
 #: Parts of the float64 buffer: the ray's x, texels a pixel (to the power of two).

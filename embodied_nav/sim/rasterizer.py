@@ -1,4 +1,4 @@
-"""Draws a scene's colour, depth and instance ids for a pinhole camera. Knows nothing of robots and noise."""
+"""Renders a scene's colour, depth and instance ids for a pinhole camera. Knows nothing of robots and noise."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from .mesh import SceneMesh
 from .raster_scene import LIGHT_OFFSET, RasterScene
 from .raster_shading import shade
 
-#: What is seen where the scene has no surface (RGB).
+#: Colour (RGB) where the scene has no surface.
 BACKGROUND = (196, 210, 224)
 
 
 class Rasterizer:
-    """A z-buffer over triangles on the CPU: face ids first, then shading of what is seen.
+    """A z-buffer rasteriser on the CPU: face ids first, then shading of visible pixels.
 
-    One instance must not draw from two threads at once; :meth:`with_camera` gives another one on the same scene.
+    One instance must not render in two threads at once; :meth:`with_camera` makes another one on the same scene.
 
     Args:
-        mesh: the scene, or one made ready before.
+        mesh: the scene, or a prepared one.
         camera: intrinsics of the images.
-        near, far: nearest and farthest depth that is drawn, m. A large ``near`` cuts a ceiling away.
+        near, far: nearest and farthest depth that is drawn, m. A large ``near`` cuts off a ceiling.
 
     Raises:
         InputError: near and far are not 0 < near < far.
@@ -43,11 +43,11 @@ class Rasterizer:
         self._background = np.array(BACKGROUND, dtype=np.uint8)
 
     def with_camera(self, camera: Camera, near: float | None = None, far: float | None = None) -> Rasterizer:
-        """Another camera on the same scene; costs no preparation."""
+        """Another camera on the same scene, without preparing the scene again."""
         return Rasterizer(self.scene, camera, near or self.near, far or self.far)
 
     def render(self, T_scene_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draws one view.
+        """Renders one view.
 
         Args:
             T_scene_camera: 4x4, scene from optical frame.

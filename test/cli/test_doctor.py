@@ -87,3 +87,12 @@ def test_report_groups_by_section():
     )
     assert text.splitlines()[0] == "a" and "b" in text.splitlines()
     assert text.splitlines()[-1] == "well (1 warning)"
+
+
+def test_kernels_that_are_not_compiled_yet_are_told_of(monkeypatch, tmp_path):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    (finding,) = doctor._numba_cache()
+    assert finding.state == WARNING and "embodied-nav warm-up" in finding.mend
+    (tmp_path / "kernel.f-1.py311.nbi").touch()
+    (finding,) = doctor._numba_cache()
+    assert finding.state == OK and "1 kernels compiled" in finding.detail

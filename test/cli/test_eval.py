@@ -1,12 +1,17 @@
 """The ``eval`` command: its table, resuming, comparing, and one line for bad input."""
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
 from embodied_nav.cli.eval import parse_scenes
 from embodied_nav.cli.main import main
+from embodied_nav.config import Config, param
 from embodied_nav.errors import InputError
+from embodied_nav.registry import Entry
+from embodied_nav.sim import SIMULATORS
+from embodied_nav.sim.embedded import EmbeddedSimulator
 
 
 def run(capsys, *arguments):
@@ -33,6 +38,7 @@ def test_what_is_no_range_is_refused(text):
         (["--scenes", "0-1", "--agent", "genius"], "genius"),
         (["--scenes", "0-1", "--perception", "magic"], "magic"),
         (["--scenes", "0-1", "--localization", "stars"], "stars"),
+        (["--scenes", "0-1", "--simulator", "dream"], "dream"),
         (["--scenes", "0-1", "--episodes", "0"], "episodes"),
         (["--scenes", "0-1", "--jobs", "0"], "jobs"),
         (["--scenes", "0-1", "--seed", "-1"], "seed"),
@@ -57,6 +63,63 @@ def test_unwritable_out(capsys, tmp_path):
     assert code == 2
     assert len(err.strip().splitlines()) == 1
     assert run(capsys, "--scenes", "0-1", "--out", tmp_path, "--agent", "random")[0] == 2
+
+
+def test_settings_are_part_of_what_a_run_is(capsys, tmp_path):
+    out = tmp_path / "r.json"
+    common = ["--scenes", "0-1", "--reasoner", "random", "--quiet", "--episodes", 2, "--out", out]
+    common += ["--localization", "truth"]
+    assert run(capsys, *common, "--set", "robot.max_linear=0.3", "--set", "robot.max_angular=1.5")[0] == 0
+    content = json.loads(out.read_text())
+    assert content["agent"] == "random" and content["set"] == {"robot.max_linear": 0.3}, "the other is the default"
+    assert (content["simulator"], content["suite"], content["weights"]) == ("embedded", "plain", {})
+    assert run(capsys, *common, "--set", "robot.max_linear=0.30")[0] == 0, "the same said otherwise"
+    code, _, err = run(capsys, *common, "--set", "robot.max_linear=0.2")
+    assert code == 2 and "set robot.max_linear 0.3 (now 0.2)" in err and len(err.strip().splitlines()) == 1
+    assert json.loads(out.read_text()) == content
+    for text, told in (
+        ("robot.max_linaer=0.3", "did you mean robot.max_linear"),
+        ("robot.max_linear=99", "robot.max_linear=99: max_linear = 99.0: out of range ["),
+        ("memory.voxel_size=0.1", "no node here has a parameter 'memory.voxel_size'"),
+    ):
+        code, _, err = run(capsys, *common, "--set", text)
+        assert code == 2 and told in err and len(err.strip().splitlines()) == 1, err
+
+
+@dataclass(frozen=True)
+class SlipperyConfig(Config):
+    """Settings of a simulator of somebody else's."""
+
+    grip: float = param(1.0, "share of the commanded speed that is driven", low=0.0, high=1.0)
+
+
+class Slippery(EmbeddedSimulator):
+    """The embedded simulator on a floor on which wheels slip."""
+
+    def __init__(self, scene, robot, config):
+        super().__init__(scene, robot)
+        self._grip = config.grip
+
+    def step(self, v, w, dt):
+        return super().step(self._grip * v, self._grip * w, dt)
+
+
+def test_episodes_run_in_the_simulator_that_is_named(capsys, tmp_path):
+    common = ["--scenes", "0-1", "--agent", "random", "--localization", "truth", "--quiet", "--episodes", 1]
+    common += ["--simulator", "slippery"]
+    found = {}
+    SIMULATORS.add(Entry("slippery", "wheels slip", Slippery, SlipperyConfig))
+    try:
+        for grip in (0.0, 1.0):
+            out = tmp_path / f"{grip}.json"
+            assert run(capsys, *common, "--set", f"slippery.grip={grip}", "--out", out)[0] == 0
+            found[grip] = json.loads(out.read_text())
+        code, _, err = run(capsys, *common, "--set", "simulator.width=64")
+    finally:
+        SIMULATORS.remove("slippery")
+    assert found[0.0]["simulator"] == "slippery"
+    assert found[0.0]["episodes"][0]["path_length"] == 0.0 and found[1.0]["episodes"][0]["path_length"] > 0.5
+    assert code == 2 and "no node here has a parameter 'simulator.width'" in err, "it has settings of its own only"
 
 
 def test_runs_resumes_extends_and_compares(capsys, tmp_path):

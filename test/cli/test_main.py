@@ -150,3 +150,34 @@ def test_what_is_set_stays():
     given = {"HOME": "/proc/nowhere", "ROS_LOG_DIR": "/proc/logs", "AMENT_PREFIX_PATH": "/opt/ros/jazzy"}
     environment = completed(given)
     assert {name: environment[name] for name in given} == given
+
+
+WITHOUT_ROS = """
+import importlib.abc, sys
+
+class Gone(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {gone!r} or name in {gone!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Gone())
+sys.argv[0] = "embodied-nav"
+from embodied_nav.cli.main import main
+sys.exit(main())
+"""
+ALL_OF_ROS = ("rclpy", "action_msgs", "sensor_msgs", "nav_msgs", "visualization_msgs", "diagnostic_msgs", "std_srvs",
+              "tf2_msgs", "tf2_ros", "message_filters", "embodied_nav.msg", "embodied_nav.action")  # fmt: skip
+
+
+@pytest.mark.parametrize("gone", [ALL_OF_ROS, ("embodied_nav.msg", "embodied_nav.action")], ids=["ROS", "messages"])
+@pytest.mark.parametrize("arguments", [["demo"], ["replay", "{folder}"], ["up"], ["doctor", "--live"]])
+def test_without_ros_one_line_says_what_is_missing_and_the_way(tmp_path, arguments, gone):
+    arguments = [a.format(folder=tmp_path) for a in arguments]
+    code = WITHOUT_ROS.format(gone=gone)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, "-c", code, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=environment)
+    assert result.returncode == 2 and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert gone[0] in result.stderr and "make setup" in result.stderr and "ROS 2 Jazzy" in result.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -65,6 +65,37 @@ def test_query_ranks_what_fits_first(file, capsys):
     assert found[0]["map_id"] == SpatialMemory.load(file).uuid
 
 
+def test_query_knows_the_words_that_instructions_know(file, capsys):
+    assert run(capsys, "query", file, "azure seat", "--json") == run(capsys, "query", file, "blue chair", "--json")
+    assert run(capsys, "query", file, "stool") == "nothing fits\n"
+
+
+def test_query_by_meaning_says_that_it_guesses(file, capsys, monkeypatch):
+    from embodied_nav.language import meaning
+
+    class Sitting:
+        def encode(self, texts):
+            return np.array([[1.0, 0.0] if "sit" in text else [0.0, 1.0] for text in texts], np.float32)
+
+    monkeypatch.setattr(meaning, "choose", lambda model: None if model == "none" else meaning.Meaning(Sitting))
+    found = json.loads(run(capsys, "query", file, "somewhere to sit", "--json"))
+    assert [o["label"] for o in found] == ["chair", "chair"] and all(o["by_meaning"] for o in found)
+    assert "by meaning (1.00)" in run(capsys, "query", file, "somewhere to sit")
+    assert not any(o["by_meaning"] for o in json.loads(run(capsys, "query", file, "chair", "--json")))
+    assert run(capsys, "query", file, "somewhere to sit", "--exact") == "nothing fits\n"
+    assert run(capsys, "query", file, "keeps food cold") == "nothing fits\n"
+
+
+def test_without_a_model_a_description_is_told_how_to_get_one(file, capsys, monkeypatch):
+    from embodied_nav.language import embedding
+
+    monkeypatch.setattr(embedding, "PACKAGE", "no_such_package_of_a_model")
+    told = run(capsys, "query", file, "somewhere to sit")
+    assert told.startswith("nothing fits these words; to search by meaning, install it with: ")
+    assert run(capsys, "query", file, "sofa") == run(capsys, "query", file, "sofa", "--exact") == "nothing fits\n"
+    assert "has no config.json" in refused(capsys, "query", file, "sofa", "--language-model", file.parent)
+
+
 def test_query_by_place(file, capsys):
     box = ["--box", "-1", "0.2", "0", "3", "2", "2"]
     assert [o["color"] for o in json.loads(run(capsys, "query", file, "--json", *box))] == ["red"]
@@ -81,6 +112,8 @@ def test_export(file, capsys, tmp_path):
     assert json.loads(run(capsys, "export", file, "--json", "--out", tmp_path / "map.png"))["objects"] == 2
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
     run(capsys, "export", file, "--out", tmp_path / "objects.json")
+    assert json.loads((tmp_path / "objects.json").read_text()) == [], "one view is not enough evidence"
+    run(capsys, "export", file, "--all", "--out", tmp_path / "objects.json")
     assert {o["color"] for o in json.loads((tmp_path / "objects.json").read_text())} == {"red", "blue"}
 
 

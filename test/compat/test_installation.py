@@ -100,3 +100,22 @@ def test_the_fields_of_services_and_actions():
     assert FrameGraph.Response.get_fields_and_field_types() == {"frame_yaml": "string"}
     names = "NO_ERROR LOOKUP_ERROR CONNECTIVITY_ERROR EXTRAPOLATION_ERROR INVALID_ARGUMENT_ERROR TIMEOUT_ERROR"
     assert [getattr(TF2Error, name) for name in f"{names} TRANSFORM_ERROR".split()] == list(range(7))
+
+
+#: All names of the real package's modules, but for those of typing.
+NAMES = """
+    ActionClient Buffer BufferClient BufferInterface Clock ConvertRegistration DurabilityPolicy Duration FrameGraph
+    Future Header HistoryPolicy JumpThreshold LookupTransform MsgStamped Node NotImplementedException PointCloud2
+    PointStamped PoseStamped PoseWithCovarianceStamped PyKDLType QoSProfile ReentrantCallbackGroup
+    SingleThreadedExecutor Stamped StaticTransformBroadcaster TFMessage Thread Time TimeJump TransformBroadcaster
+    TransformListener TransformRegistration TransformStamped TransformableObject TypeException Vector3Stamped buffer
+    buffer_client buffer_interface builtin_interfaces convert rclpy static_transform_broadcaster tf2 threading
+    transform_broadcaster transform_listener BufferCore ConnectivityException ExtrapolationException
+    InvalidArgumentException LookupException TimeoutException TransformException
+"""
+
+
+def test_tf2_ros_hands_on_the_names_that_programs_import_from_it():
+    everything: dict = {}
+    exec("from tf2_ros import *", everything)
+    assert set(NAMES.split()) <= set(everything)

@@ -306,3 +306,13 @@ def test_a_subscriber_is_the_subscription_too(new_node):
     assert Subscriber(node, String, "other").qos_profile.depth == 10
     with pytest.raises(AttributeError):
         subscriber.no_such_attribute
+
+
+def test_a_subscriber_takes_type_and_topic_by_position_only(new_node):
+    node = new_node("subscribing")
+    with pytest.raises(IndexError):
+        Subscriber(node, msg_type=String, topic="chatter")
+    with pytest.raises(IndexError):
+        Subscriber(node, String, topic="chatter")
+    with pytest.raises(TypeError):
+        Subscriber(node, String, "chatter", 10)

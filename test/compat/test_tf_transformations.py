@@ -199,3 +199,37 @@ def test_random_rotations_are_rotations_spread_evenly():
     np.testing.assert_allclose(np.cov(quaternions.T), np.identity(4) / 4, atol=0.02)
     rotation = tft.random_rotation_matrix((0.2, 0.4, 0.6))
     np.testing.assert_allclose(rotation.T @ rotation, np.identity(4), atol=1e-12)
+
+
+def test_identities():
+    assert tft.TRANSLATION_IDENTITY == tft.SHEAR_IDENTITY == [0.0, 0.0, 0.0] and tft.ZOOM_IDENTITY == [1.0, 1.0, 1.0]
+    assert np.array_equal(tft.ROTATION_IDENTITY, np.eye(3)) and tft.ROTATION_IDENTITY.dtype == np.float64
+
+
+def test_arcball_turns_by_twice_the_arc():
+    ball = tft.Arcball()
+    ball.place([320, 240], 200)
+    ball.down([320, 240])
+    ball.drag([420, 240])  # 30 degrees on the sphere, to the right
+    assert np.allclose(ball.matrix(), tft.rotation_matrix(np.deg2rad(60), [0, 1, 0]))
+    ball.next()
+    assert np.allclose(ball.matrix(), tft.rotation_matrix(np.deg2rad(120), [0, 1, 0]))
+    ball.drag([320, 240])
+    assert np.allclose(ball.matrix(), np.eye(4)), "back where the drag began"
+
+
+def test_arcball_keeps_to_an_axis_and_begins_anywhere():
+    start = tft.euler_matrix(0.1, 0.2, 0.3)
+    ball = tft.Arcball(initial=start)
+    assert np.allclose(ball.matrix(), start) and ball.getconstrain() is False
+    ball.place([0, 0], 100)
+    ball.setaxes([0, 2, 0], [1, 0, 0])
+    ball.setconstrain(True)
+    ball.down([10, -5])
+    ball.drag([60, 40])
+    turn = ball.matrix() @ start.T
+    angle, axis, _ = tft.rotation_from_matrix(turn)
+    assert ball.getconstrain() is True and abs(angle) > 0.1 and np.allclose(np.abs(axis), [0, 1, 0])
+    assert np.allclose(tft.Arcball([0, 0, 0, 2]).matrix(), np.eye(4))
+    with pytest.raises(ValueError, match="initial not a quaternion or matrix"):
+        tft.Arcball([1, 2, 3])

@@ -8,7 +8,7 @@ import pytest
 
 from embodied_nav.errors import InputError
 from embodied_nav.evaluation.batch import Job, run_all, run_job
-from embodied_nav.evaluation.drivers import NAMES, create_driver
+from embodied_nav.evaluation.drivers import AGENTS, create_driver
 from embodied_nav.evaluation.results import COLUMNS, Journal, load_results
 from embodied_nav.evaluation.runner import run_episode
 from embodied_nav.evaluation.statistics import bootstrap, paired_difference, summarize
@@ -95,6 +95,35 @@ def test_results_of_other_settings_are_not_touched(tmp_path):
     assert len(Journal(out, SETTINGS).rows) == 1
 
 
+#: As SETTINGS, said in full.
+WHOLE = {**SETTINGS, "simulator": "embedded", "suite": "plain", "set": {}, "weights": {}}
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "partial"])
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"agent": "frontier"}, ["agent rules (now frontier)"]),
+        ({"perception": "geometric", "localization": "slam"}, ["perception simulator", "truth (now slam)"]),
+        ({"suite": "hard"}, ["suite plain (now hard)"]),
+        ({"simulator": "habitat"}, ["simulator embedded (now habitat)"]),
+        ({"set": {"memory.voxel_size": 0.1}}, ["set memory.voxel_size by default (now 0.1)"]),
+        ({"weights": {"perception.detector.file": "ab12"}}, ["weights perception.detector.file by default (now ab12)"]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("before", [SETTINGS, WHOLE], ids=["of an earlier version", "whole"])
+def test_every_setting_that_differs_is_named(tmp_path, before, other, told, finished):
+    journal = Journal(tmp_path / "r.json", before)
+    journal.add(row(0))
+    if finished:
+        journal.finish(["0-object-0"])
+    journal.close()
+    with pytest.raises(InputError) as refused:
+        Journal(tmp_path / "r.json", {**WHOLE, **other})
+    assert all(text in str(refused.value) for text in told) and "\n" not in str(refused.value)
+    assert len(Journal(tmp_path / "r.json", WHOLE).rows) == 1, "the same in full"
+
+
 @pytest.mark.parametrize("text", ["", "not json", "[]", '{"episodes": 3}', '{"episodes": [{"id": 1}]}'])
 def test_bad_results_files_are_named(tmp_path, text):
     path = tmp_path / "bad.json"
@@ -119,7 +148,7 @@ def test_unknown_agent_and_localization():
     with pytest.raises(InputError, match="truth"):
         run_episode(simulator, create_driver("random", "simulator", RobotProfile()), make_episode(0, "object", 0),
                     localization="stars")  # fmt: skip
-    assert {"rules", "frontier", "random", "oracle"} <= set(NAMES)
+    assert {"rules", "frontier", "random", "oracle"} <= set(AGENTS)
 
 
 def test_oracle_succeeds_near_the_shortest_way_on_all_kinds():
@@ -132,7 +161,7 @@ def test_oracle_succeeds_near_the_shortest_way_on_all_kinds():
 
 
 def test_random_walk_never_renders_and_repeats(monkeypatch):
-    jobs = [Job(k, (0, 1), "random", "simulator", "truth", 0) for k in range(4)]
+    jobs = [Job(k, (0, 1), "random", "simulator", "truth", "embedded", 0) for k in range(4)]
     first = [run_job(job) for job in jobs]
     rows = []
     run_all(jobs, 1, rows.append)

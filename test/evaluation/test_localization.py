@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from embodied_nav.agent import Agent
+from embodied_nav.drivers import Agent
 from embodied_nav.errors import InputError
 from embodied_nav.evaluation import runner
-from embodied_nav.evaluation.drivers import AgentDriver
 from embodied_nav.evaluation.localization import Correction, OdomLocalization, create_localization
 from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import invert, pose2d
@@ -61,8 +60,7 @@ def test_a_correction_makes_the_map_that_the_right_poses_make(simulator):
     first = simulator.reset(episode, 0)
     right, drifted = agent(), agent()
     for a in (right, drifted):
-        driver = AgentDriver(a)
-        driver.reset(episode, simulator, 0)
+        a.reset(episode.instruction)
     stamps, poses, observation = [], [], first
     for k in range(40):
         T_true = observation.T_odom_base @ observation.T_base_camera
@@ -96,19 +94,20 @@ def test_corrections_come_before_the_frame_that_showed_them(simulator, monkeypat
             calls.append("located")
             return Correction(np.array([observation.stamp]), np.eye(4)[None]) if len(calls) > 3 else None
 
-    class Recorder(AgentDriver):
-        def correct(self, correction: Correction) -> None:
-            calls.append(("corrected", int(correction.stamps[-1])))
-            super().correct(correction)
+    class Recorder(Agent):
+        def correct(self, stamps, poses) -> int:
+            calls.append(("corrected", int(stamps[-1])))
+            return super().correct(stamps, poses)
 
-        def see(self, observation, T_map_odom) -> None:
-            calls.append(("saw", observation.stamp))
-            super().see(observation, T_map_odom)
+        def observe(self, frame, *poses):
+            calls.append(("saw", frame.stamp))
+            return super().observe(frame, *poses)
 
     calls = []
-    monkeypatch.setattr(runner, "create_localization", lambda name, simulator: Corrected())
+    monkeypatch.setattr(runner, "create_localization", lambda *_: Corrected())
     monkeypatch.setattr(runner, "TIME_LIMIT", 1.0)
-    runner.run_episode(simulator, Recorder(agent()), make_episode(1, "object", 0), localization="slam")
+    recorder = Recorder(ROBOT, create_perception("simulator"), create("rules"))
+    runner.run_episode(simulator, recorder, make_episode(1, "object", 0), localization="slam")
     corrected = [k for k, call in enumerate(calls) if call[0] == "corrected"]
     assert len(corrected) >= 2
     assert all(calls[k + 1] == ("saw", calls[k][1]) for k in corrected)

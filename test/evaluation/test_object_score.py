@@ -10,7 +10,8 @@ from embodied_nav.frames import MemoryObject
 from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.keyframes import KeyframeGate
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.perception import PerceptionConfig, create
+from embodied_nav.perception import create
+from embodied_nav.perception.simulator import SimulatorPerceptionConfig
 from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.interface import SceneObject
@@ -53,7 +54,7 @@ def test_a_tour_comes_within_sight_of_everything():
 def test_objects_after_a_tour_with_a_tenth_misnamed_and_a_tenth_missed(seed):
     robot, camera, scene = RobotProfile(), Camera.from_hfov(320, 240, math.pi / 2), describe(str(seed))
     memory, gate, previous = SpatialMemory(), KeyframeGate(), None
-    backend = create("simulator", PerceptionConfig(wrong_labels=0.1, missed=0.1, noise_seed=seed))
+    backend = create("simulator", SimulatorPerceptionConfig(wrong_labels=0.1, missed=0.1, noise_seed=seed))
     backend.set_instances({o.instance: (o.category, o.color) for o in scene.objects})
     shown = set()
     for frame in frames(scene, tour(NavigableMap(scene, robot)), robot, camera, noise_seed=seed):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embodied_nav.agent import Agent
-from embodied_nav.evaluation.drivers import AgentDriver, Oracle
+from embodied_nav.drivers import Agent
 from embodied_nav.evaluation.localization import SlamLocalization
+from embodied_nav.evaluation.oracle import Oracle
+from embodied_nav.evaluation.runner import show
 from embodied_nav.geometry import invert
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.memory.inspection import describe, find_faults
-from embodied_nav.memory.writer import MemoryWriter
+from embodied_nav.memory.file.inspection import describe, find_faults
+from embodied_nav.memory.file.writer import MemoryWriter
 from embodied_nav.perception import create as create_perception
 from embodied_nav.reasoner import create
 from embodied_nav.robot import RobotProfile
@@ -19,7 +20,7 @@ from embodied_nav.sim.embedded import EmbeddedSimulator
 from embodied_nav.sim.episodes import make_episode
 from embodied_nav.slam import landmarks_of
 
-pytest.importorskip("gtsam", reason="gtsam is not installed: pip install 'embodied_nav[slam]'")
+pytest.importorskip("gtsam", reason="gtsam is not installed: embodied-nav doctor says how to get it")
 ROBOT = RobotProfile()
 
 
@@ -41,9 +42,11 @@ class Session:
         self.start = self._truth.T_scene_map()
         self.T_scene_map = self.start if T_scene_map is None else T_scene_map
         self.where = SlamLocalization(simulator.camera(), landmarks_of(path))
-        self._oracle, self.driver = Oracle(ROBOT), AgentDriver(self.agent)
-        self._oracle.reset(episode, simulator, 0)
-        self.driver.reset(episode, simulator, 0)
+        self._oracle = Oracle(ROBOT)
+        self._oracle.reset(episode.instruction)
+        self._oracle.tell(self._truth)
+        self.agent.reset(episode.instruction)
+        self.agent.set_instances({o.instance: (o.category, o.color) for o in self._truth.objects()})
         if path.exists():
             memory = SpatialMemory.load(path)
             self.first_map = memory.uuid
@@ -54,18 +57,17 @@ class Session:
     def drive(self, frames, until=lambda: False):
         """Drives on; True where what was waited for came."""
         for _ in range(frames):
-            correction = self.where.see(self._observation)
-            if correction is not None:
-                self.driver.correct(correction)
-            self.driver.see(self._observation, self.where.T_map_odom)
+            show(self.agent, self.where, self._observation, self.simulator.camera())
             true = invert(self.T_scene_map) @ self.start @ self._truth.T_map_odom() @ self._observation.T_odom_base
             self.error = np.linalg.norm((invert(true) @ self.where.T_map_odom @ self._observation.T_odom_base)[:3, 3])
             if until():
                 return True
             T_odom_base, stamp = self._observation.T_odom_base, self._observation.stamp
             for _ in range(4):
-                velocity = self._oracle.command(stamp, T_odom_base, self.where.T_map_odom)
-                linear, angular = (0.0, 0.6) if self._oracle.stopped else (velocity.linear, velocity.angular)
+                velocity = self._oracle.control(stamp, T_odom_base)
+                linear, angular = (
+                    (0.0, 0.6) if self._oracle.status == "stopped" else (velocity.linear, velocity.angular)
+                )
                 T_odom_base = self.simulator.step(linear, angular, 0.05).T_odom_base
             self._observation = self.simulator.observe()
         return False

@@ -288,6 +288,8 @@ def test_reads_objectnav(tmp_path):
         (gzip.compress(b'{"episodes": [{"episode_id": 1}]}'), "episode 0 misses"),
         (gzip.compress(b'{"episodes": [7]}'), "episode 0"),
     ],
+    # gzip writes the time of day into its files: the ids must not, for the tests that run side by side.
+    ids=["text", "brace", "list", "cut", "no start", "number"],
 )
 def test_bad_files_are_one_clear_line(tmp_path, content, says):
     path = tmp_path / "bad.json.gz"

@@ -1,4 +1,4 @@
-"""Furnished apartments by seed: the same seed gives the same triangles, to the bit. Knows nothing of robots' tasks."""
+"""Generates furnished apartments by seed; the same seed gives bit-identical triangles. Knows nothing of tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class ApartmentConfig(Config):
-    """How large apartments are."""
+    """Size of apartments."""
 
     rooms_min: int = param(3, "fewest rooms", low=3, high=15)
     rooms_max: int = param(8, "most rooms", low=3, high=15)
@@ -35,11 +35,11 @@ def generate(seed: int, config: ApartmentConfig | None = None) -> SceneDescripti
         config: how many rooms.
 
     Returns:
-        A scene whose floor is at z = 0. Only walls reach above 2.2 m besides the ceiling, so a view from above leaves
-        out what is higher.
+        A scene whose floor is at z = 0. Above 2.2 m there are only walls and the ceiling, so that a view from above can
+        be cut off there.
 
     Raises:
-        InputError: a negative seed, or (never seen) one for which no apartment came out.
+        InputError: a negative seed, or one for which generation fails (never observed).
     """
     from ..interface import Room
     from .furnish import Furnisher

@@ -1,4 +1,4 @@
-"""What can stand in an apartment: categories with sizes, colours and rooms, and the colour names. Builds nothing."""
+"""Catalogue of what apartments may contain: categories with sizes, colours and rooms. Knows nothing of shapes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: Colour name -> the tint (RGB) that gives it on a near-white texture.
+#: Colour name -> the tint (RGB) that produces it on a near-white texture.
 COLORS = {
     "red": (205, 38, 34),
     "green": (48, 148, 62),
@@ -34,7 +34,7 @@ class CategoryInfo:
         rooms: kinds of rooms where it is plausible.
         colors: the colour names it comes in.
         size: ranges of width, depth and height (m).
-        textures: what its coloured parts are made of.
+        textures: names of the textures of its coloured parts.
         goal: whether an instruction may ask for it.
     """
 
@@ -160,11 +160,13 @@ CATEGORIES: dict[str, CategoryInfo] = {
 
 
 def tinted(color: str, rng: np.random.Generator) -> tuple[int, int, int]:
-    """The tint of a colour name, a little different each time."""
+    """The tint of a colour name, with a little random variation."""
     base = np.array(COLORS[color], dtype=np.float64) * rng.uniform(0.93, 1.06)
-    return tuple(int(v) for v in np.clip(base + rng.uniform(-5.0, 5.0, 3), 18, 255))
+    red, green, blue = (int(v) for v in np.clip(base + rng.uniform(-5.0, 5.0, 3), 18, 255))
+    return red, green, blue
 
 
 def drawn_size(category: str, rng: np.random.Generator) -> tuple[float, float, float]:
     """Width, depth and height (m) of one specimen."""
-    return tuple(float(rng.uniform(low, high)) for low, high in CATEGORIES[category].size)
+    width, depth, height = (float(rng.uniform(low, high)) for low, high in CATEGORIES[category].size)
+    return width, depth, height

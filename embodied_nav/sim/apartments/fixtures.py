@@ -1,13 +1,13 @@
-"""The shapes of kitchen and bathroom fixtures, lights, plants, screens and what hangs on walls. Knows no places.
+"""Shapes of kitchen and bathroom fixtures, lights, plants, screens and wall decoration. Knows nothing of placement.
 
-Makers as in :mod:`.furniture`; what hangs on a wall has its lower edge at z = 0 and is lifted when it is placed.
+Makers as in :mod:`.furniture`; things that hang on a wall have their lower edge at z = 0 and are lifted when placed.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .furniture import Look, Size
+from .furniture import Look, Size, as_tint
 from .shapes import Material, Solid
 
 _STEEL = Material("metal-1", (205, 207, 210), 0.6)
@@ -145,7 +145,7 @@ def refrigerator(size: Size, look: Look) -> Solid:
             _STEEL,
         )
     for k in range(3):
-        tint = tuple(int(v) for v in look.rng.integers(90, 255, 3))
+        tint = as_tint(look.rng.integers(90, 255, 3))
         x, z = float(look.rng.uniform(-0.1, 0.2)), h * 0.55 + 0.16 * k
         solid.box((x, d / 2 - 0.002, z), (0.09, 0.006, 0.11), look.other("picture-4", tint, 0.12))
     return solid

@@ -1,6 +1,6 @@
-"""Puts furniture into rooms as people do: against walls, around tables, clear of doors. Knows nothing of episodes.
+"""Places furniture in rooms as people do: against walls, around tables, clear of doors. Knows nothing of episodes.
 
-Everything placed keeps a room's doors connected for a robot: a piece that would cut the floor apart is left out.
+A room's doors stay connected for a robot: a piece that would divide the free floor is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .layout import Plan
 from .shapes import Material, MeshBuilder
 
 _CELL = 0.08
-#: Free space is kept for a circle of this radius (m): a 0.18 m robot with room to spare.
+#: Passages are kept free for a circle of this radius (m): a 0.18 m robot with some clearance.
 _PASSAGE = 0.30
 #: Yaw of a piece whose back stands against the west, south, east, north side.
 SIDE_YAW = (-math.pi / 2, 0.0, math.pi / 2, math.pi)
@@ -47,7 +47,7 @@ class Floor:
 
 
 class Furnisher:
-    """Places pieces into a plan and their triangles into a builder; ``objects`` lists what stands where."""
+    """Places pieces in a plan and adds their triangles to a builder; ``objects`` lists what was placed where."""
 
     def __init__(self, plan: Plan, builder: MeshBuilder, rng: np.random.Generator) -> None:
         self.plan, self.builder, self.rng = plan, builder, rng
@@ -56,7 +56,7 @@ class Furnisher:
         self.accent = Material("wood-2", tinted("brown", rng), 0.8)
 
     def floor(self, index: int) -> Floor:
-        """The empty floor of a room, with its doors' surroundings kept clear."""
+        """The empty floor of a room, with the areas around its doors kept clear."""
         room = self.plan.rooms[index]
         floor = Floor(index, self.plan.kinds[index], room, [], [])
         for opening in self.plan.openings:
@@ -77,7 +77,7 @@ class Furnisher:
         return furniture.Look(Material(name, tinted(color, self.rng), 0.7), self.accent, self.rng)
 
     def color(self, category: str) -> str:
-        """A colour of the category, rather one that no specimen here has yet."""
+        """A colour of the category, preferably one that no specimen here has yet."""
         colors = CATEGORIES[category].colors
         used = {o.color for o in self.objects if o.category == category}
         fresh = [c for c in colors if c not in used]
@@ -97,7 +97,7 @@ class Furnisher:
         solid=None,
         look=None,
     ) -> SceneObject:
-        """Places a piece without asking; its category's maker shapes it unless ``solid`` is given."""
+        """Places a piece without any checks; its category's maker shapes it unless ``solid`` is given."""
         size = drawn_size(category, self.rng) if size is None else size
         color = color or self.color(category)
         if solid is None:
@@ -113,8 +113,8 @@ class Furnisher:
             category,
             color,
             floor.index,
-            tuple(float(v) for v in center),
-            tuple(float(v) for v in high - low),
+            (float(center[0]), float(center[1]), float(center[2])),
+            (float(high[0] - low[0]), float(high[1] - low[1]), float(high[2] - low[2])),
             float(yaw),
         )
         self.objects.append(piece)
@@ -124,10 +124,10 @@ class Furnisher:
     def stand(
         self, floor: Floor, category: str, x, y, yaw, size=None, color="", gap=0.02, front=0.0, turn=0.0
     ) -> SceneObject | None:
-        """Places a piece on the floor where it fits and leaves the ways open; None where it does not.
+        """Places a piece on the floor if it fits and keeps passages open; else returns None.
 
-        ``front`` is room (m) kept clear before it while it is placed, so that it can be used; ``turn`` (rad) turns it
-        a little in its place, as people leave a chair.
+        ``front`` is the space (m) that must be clear in front of it when it is placed, so that it can be used; ``turn``
+        (rad) rotates it a little in its place, as people leave a chair.
         """
         size = drawn_size(category, self.rng) if size is None else size
         box = footprint(x, y, yaw, size[0], size[1])
@@ -140,7 +140,7 @@ class Furnisher:
         return self.put(floor, category, x, y, yaw + turn, size, color)
 
     def fits(self, floor: Floor, box, reach_box=None) -> bool:
-        """Whether a box lies in the room, off other pieces and off the doors."""
+        """Whether a box is inside the room and clear of other pieces and doors."""
         x0, y0, x1, y1 = floor.rectangle
         tolerance = 0.03
         for candidate, slack in ((box, tolerance), (reach_box, tolerance)):
@@ -156,11 +156,11 @@ class Furnisher:
         return not any(overlap(box, door_zone(door)) for door in floor.doors)
 
     def passable(self, floor: Floor, box) -> bool:
-        """Whether the room's doors stay connected, and nearly all free floor with them, once ``box`` is taken."""
+        """Whether the room's doors and nearly all of its free floor stay connected once ``box`` is occupied."""
         return connected(floor.rectangle, [*floor.boxes, box], [(d[0], d[1], d[2]) for d in floor.doors])
 
     def against(self, floor: Floor, category: str, size=None, color="", sides=None, front=0.6, tries=14, corner=False):
-        """Stands a piece with its back to a wall, at a random free place; None where there is none."""
+        """Places a piece with its back to a wall, at a random free place; None if there is none."""
         size = drawn_size(category, self.rng) if size is None else size
         for _ in range(tries):
             side = int(self.rng.choice(sides)) if sides is not None else int(self.rng.integers(4))
@@ -180,7 +180,7 @@ class Furnisher:
     def beside(
         self, floor: Floor, piece: SceneObject, category: str, sign: int, size=None, color="", gap=0.06, back=True
     ):
-        """Stands a piece next to another, to its right (+1) or left (-1), backs in line."""
+        """Places a piece next to another, to its right (+1) or left (-1), backs aligned."""
         size = drawn_size(category, self.rng) if size is None else size
         dx = sign * (piece.extent[0] / 2 + size[0] / 2 + gap)
         dy = (size[1] - piece.extent[1]) / 2 if back else 0.0
@@ -194,7 +194,7 @@ class Furnisher:
         return self.put(floor, category, x, y, piece.yaw, size, color, z=piece.center[2] + piece.extent[2] / 2)
 
     def hang(self, floor: Floor, category: str, middle: float, size=None, tries=10):
-        """Hangs something on a wall with its middle at a height (m), off doors, windows and tall pieces."""
+        """Hangs something on a wall with its middle at a height (m), clear of doors, windows and tall pieces."""
         size = drawn_size(category, self.rng) if size is None else size
         for _ in range(tries):
             side = int(self.rng.integers(4))

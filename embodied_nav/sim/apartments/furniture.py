@@ -1,6 +1,6 @@
-"""The shapes of seats, tables, beds and storage. Knows nothing of rooms and places.
+"""Shapes of seats, tables, beds and storage. Knows nothing of rooms and places.
 
-Every maker takes the size (width, depth, height in m) and a :class:`Look` and gives a solid whose front is +y.
+Every maker takes the size (width, depth, height in m) and a :class:`Look` and returns a solid whose front is +y.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Size = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Look:
-    """What a thing is made of: its named colour, a second material for legs and the like, and chance for details."""
+    """Appearance of a thing: main material (named colour), second material for legs and the like, random generator."""
 
     main: Material
     accent: Material
@@ -27,13 +27,20 @@ class Look:
         return dimmed(self.main, factor)
 
     def other(self, texture: str, tint: tuple[int, int, int], tile: float = 0.8) -> Material:
-        """A material that is neither."""
+        """A third material, different from both."""
         return Material(texture, tint, tile)
+
+
+def as_tint(values: np.ndarray) -> tuple[int, int, int]:
+    """Three whole numbers as a tint."""
+    red, green, blue = (int(v) for v in values)
+    return red, green, blue
 
 
 def dimmed(material: Material, factor: float) -> Material:
     """A material with its tint scaled."""
-    return Material(material.texture, tuple(int(min(255, v * factor)) for v in material.tint), material.tile)
+    red, green, blue = (int(min(255, v * factor)) for v in material.tint)
+    return Material(material.texture, (red, green, blue), material.tile)
 
 
 def _legs(solid: Solid, w: float, d: float, top: float, material: Material, radius=0.022, inset=0.04) -> None:
@@ -148,7 +155,7 @@ def bench(size: Size, look: Look) -> Solid:
     for x in (-w / 2 + 0.03, w / 2 - 0.03):
         solid.box((x, 0, h / 2 - 0.02), (0.04, d, h - 0.05), look.shade(0.9))
     for k in range(int(look.rng.integers(2, 5))):
-        tint = tuple(int(v) for v in look.rng.integers(40, 220, 3))
+        tint = as_tint(look.rng.integers(40, 220, 3))
         x = -w / 2 + 0.16 + 0.2 * k
         for dx in (-0.05, 0.05):
             solid.ellipsoid((x + dx, 0.0, 0.215), (0.04, 0.12, 0.05), look.other("leather-1", tint, 0.3), 6, 0.7)
@@ -180,7 +187,7 @@ def coffee_table(size: Size, look: Look) -> Solid:
     solid.box((0, 0, 0.14), (w - 0.1, d - 0.1, 0.025), look.shade(0.9))
     _legs(solid, w, d, h - 0.02, look.shade(0.9), radius=0.03, inset=0.06)
     for k in range(3):
-        tint = tuple(int(v) for v in look.rng.integers(60, 240, 3))
+        tint = as_tint(look.rng.integers(60, 240, 3))
         x = float(look.rng.uniform(-w / 4, w / 4))
         solid.box((x, 0.02 * k, h + 0.01 + 0.02 * k), (0.24, 0.18, 0.02), look.other("books-1", tint, 0.4))
     return solid
@@ -315,7 +322,7 @@ def _books(solid: Solid, look: Look, x0: float, x1: float, z: float, room: float
         width, tall = float(look.rng.uniform(0.025, 0.06)), float(look.rng.uniform(0.65, 0.97)) * room
         if x + width > end:
             return
-        tint = tuple(int(v) for v in look.rng.integers(50, 240, 3))
+        tint = as_tint(look.rng.integers(50, 240, 3))
         solid.box(
             (x + width / 2, 0.02, z + tall / 2),
             (width - 0.003, depth * 0.72, tall),
@@ -335,7 +342,7 @@ def toy_box(size: Size, look: Look) -> Solid:
     solid.box((0, 0, h * 0.35), (w - 0.05, d - 0.05, h * 0.6), look.shade(0.7))
     for _ in range(7):
         x, y = look.rng.uniform(-w / 2 + 0.1, w / 2 - 0.1), look.rng.uniform(-d / 2 + 0.1, d / 2 - 0.1)
-        tint = tuple(int(v) for v in look.rng.integers(40, 250, 3))
+        tint = as_tint(look.rng.integers(40, 250, 3))
         r = float(look.rng.uniform(0.05, 0.08))
         solid.ellipsoid((float(x), float(y), h * 0.65 + r), (r, r, r), look.other("plaid-1", tint, 0.2), 8)
     return solid

@@ -1,7 +1,7 @@
 """Floor plans: named rooms as rectangles, doors, wide openings, windows. Knows nothing of furniture or triangles.
 
 A plan is either a recursive split of a rectangle into rooms (after squarified treemaps, Bruls et al. 2000), or two rows
-of rooms along a corridor. Walls stand on the cells' borders.
+of rooms along a corridor. Walls are centred on the cells' borders.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Opening:
         axis: 0 for a wall at x = ``at`` that runs along y, 1 for a wall at y = ``at`` that runs along x.
         at, low, high: m.
         rooms: indices of the room on the lower and on the upper side.
-        wide: an open plan's passage, not a door.
+        wide: an open passage, not a door.
     """
 
     axis: int
@@ -79,7 +79,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Plan:
-    """Rooms by kind with the rectangles between their walls' faces, and what pierces the walls; m."""
+    """Rooms by kind with the rectangles between their walls' faces, and the openings in the walls; m."""
 
     kinds: tuple[str, ...]
     rooms: tuple[Rectangle, ...]
@@ -90,7 +90,7 @@ class Plan:
 
 
 def make_plan(rng: np.random.Generator, rooms_min: int, rooms_max: int) -> Plan:
-    """A floor plan with between ``rooms_min`` and ``rooms_max`` rooms, all of them connected."""
+    """A floor plan with ``rooms_min`` to ``rooms_max`` rooms, all of them connected."""
     count = int(rng.integers(rooms_min, rooms_max + 1))
     for _ in range(2000):
         kinds = _program(rng, count)
@@ -109,22 +109,28 @@ def inner(cell: Rectangle) -> Rectangle:
     return (cell[0] + h, cell[1] + h, cell[2] - h, cell[3] - h)
 
 
+def _rounded(rectangle: Rectangle) -> Rectangle:
+    x0, y0, x1, y1 = (round(float(v), 6) for v in rectangle)
+    return x0, y0, x1, y1
+
+
 def _finished(rng, kinds, cells, openings) -> Plan:
     corners = np.array(cells)
     low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
-    outline = (low[0] - OUTER_WALL, low[1] - OUTER_WALL, high[0] + OUTER_WALL, high[1] + OUTER_WALL)
+    (x0, y0), (x1, y1) = low.tolist(), high.tolist()
+    outline = (x0 - OUTER_WALL, y0 - OUTER_WALL, x1 + OUTER_WALL, y1 + OUTER_WALL)
     return Plan(
         kinds=tuple(kinds),
-        rooms=tuple(tuple(round(float(v), 6) for v in inner(cell)) for cell in cells),
+        rooms=tuple(_rounded(inner(cell)) for cell in cells),
         openings=tuple(openings),
         windows=tuple(_windows(rng, kinds, cells, low, high)),
-        outline=tuple(float(v) for v in outline),
+        outline=outline,
         height=float(rng.choice([2.5, 2.6, 2.7])),
     )
 
 
 def _program(rng, count: int) -> list[str]:
-    """Kinds of rooms; the corridor, where there is one, is the last."""
+    """Kinds of rooms; a corridor comes last."""
     kinds = ["living room", "kitchen", "bedroom", "bathroom"][: max(3, min(count, 4))]
     if count == 3 and rng.random() < 0.4:
         kinds[1] = "bathroom"
@@ -151,7 +157,7 @@ def _fits(kind: str, cell: Rectangle) -> bool:
 
 
 def _split_plan(rng, kinds) -> list[Rectangle]:
-    """A rectangle split in two again and again, each side getting rooms by area."""
+    """Splits a rectangle recursively in two, each side getting rooms by area."""
     areas = _areas(rng, kinds)
     aspect = rng.uniform(1.0, 1.5)
     width = math.sqrt(areas.sum() * aspect)
@@ -164,7 +170,7 @@ def _split(rng, rooms: list[int], areas: np.ndarray, box: Rectangle, cells: list
     if len(rooms) == 1:
         cells[rooms[0]] = box
         return
-    # The cut that balances best gives the squarest rooms; a little chance keeps plans apart.
+    # The best balanced split gives the squarest rooms; some randomness makes plans differ.
     sums = np.cumsum(areas[rooms])
     balance = np.abs(sums[:-1] / sums[-1] - 0.5) + rng.uniform(0.0, 0.15, len(rooms) - 1)
     cut = int(np.argmin(balance)) + 1
@@ -206,7 +212,7 @@ def _corridor(rng, kinds) -> list[Rectangle] | None:
         total = depths[0] + width + depths[1]
         end = length + float(areas[head].sum()) / total
         cut = total * float(areas[living] / areas[head].sum())
-        # The corridor opens into the living room, so that side of the cut must reach past it.
+        # The corridor opens into the living room, so that side of the split must extend past it.
         if cut >= depths[0] + width:
             cells[living], cells[kitchen] = (length, 0.0, end, cut), (length, cut, end, total)
         elif total - cut <= depths[0]:
@@ -233,7 +239,7 @@ def _shared(a: Rectangle, b: Rectangle) -> tuple[int, float, float, float, bool]
 
 
 def _cost(a: str, b: str) -> float:
-    """How odd a door between two kinds of rooms would be."""
+    """Cost of a door between two kinds of rooms: how unusual it would be."""
     pair = {a, b}
     if "hallway" in pair:
         return 0.5
@@ -249,7 +255,7 @@ def _cost(a: str, b: str) -> float:
 
 
 def _openings(rng, kinds, cells) -> list[Opening] | None:
-    """Doors along a cheapest spanning tree, wide passages between living rooms, a few more doors for loops."""
+    """Doors along a minimum spanning tree, wide passages between living rooms, a few more doors for loops."""
     edges = []
     for i in range(len(cells)):
         for j in range(i + 1, len(cells)):
@@ -281,7 +287,7 @@ def _opening(rng, kinds, i: int, j: int, border) -> Opening:
         return Opening(axis, float(at), float(start), float(start + width), rooms, wide=True)
     width = min(float(rng.uniform(0.88, 1.0)), room - 0.4)
     spare = room - 0.36 - width
-    # People put doors near a corner, so that walls stay free for furniture.
+    # Doors are near a corner, as in real homes, so that walls stay free for furniture.
     share = rng.choice([0.0, 1.0]) + rng.choice([-1.0, 1.0]) * rng.uniform(0.0, 0.15)
     start = low + 0.18 + min(max(share, 0.0), 1.0) * spare
     return Opening(axis, float(at), float(start), float(start + width), rooms)

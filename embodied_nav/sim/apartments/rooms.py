@@ -1,4 +1,4 @@
-"""How each kind of room is furnished. Knows nothing of how pieces are shaped or kept apart."""
+"""Furnishes each kind of room. Knows nothing of how pieces are shaped or kept apart."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def furnish_room(f: Furnisher, index: int) -> None:
 
 
 def add_rivals(f: Furnisher, wanted: int = 4) -> None:
-    """Adds pieces until at least ``wanted`` categories stand here in two colours: then "the red one" tells apart."""
+    """Adds pieces until at least ``wanted`` categories occur in two colours, so that "the red one" is meaningful."""
     movable = ("armchair", "lamp", "trash can", "dresser", "stool", "ottoman", "bookshelf", "laundry basket", "chair")
     for _ in range(24):
         colors: dict[str, set[str]] = {}
@@ -93,7 +93,7 @@ def _chairs(f: Furnisher, floor: Floor, table, color: str, most: int) -> None:
 
 
 def floor_box(piece):
-    """The box that a piece takes on the floor."""
+    """The box that a piece occupies on the floor."""
     return footprint(piece.center[0], piece.center[1], piece.yaw, piece.extent[0], piece.extent[1])
 
 
@@ -111,7 +111,7 @@ def _dining(f: Furnisher, floor: Floor, size=None, most: int = 6) -> None:
         y = (y0 + y1) / 2 + float(f.rng.uniform(-spread, spread)) * (y1 - y0)
         along_x = (x1 - x0 >= y1 - y0) == (f.rng.random() < 0.85)
         yaw = 0.0 if along_x else math.pi / 2
-        # Room for the chairs is asked for with the table, or they would find none.
+        # Reserve space for the chairs together with the table, or they would not fit.
         box = footprint(x, y, yaw, size[0] + 0.6, size[1] + 0.9)
         if not f.fits(floor, box) or not f.passable(floor, box):
             continue
@@ -187,7 +187,7 @@ def _around_sofa(f: Furnisher, floor: Floor, sofa) -> None:
 
 
 def kitchen(f: Furnisher, floor: Floor) -> None:
-    """A row of units with oven, sink and refrigerator along a wall, upper cupboards, sometimes an eating place."""
+    """A row of units with oven, sink and refrigerator along a wall, upper cupboards, sometimes a dining place."""
     color = f.color("kitchen counter")
     row = None
     order = sorted(range(4), key=lambda s: (sum(d[2] == s for d in floor.doors), -floor.length(s) + f.rng.random()))
@@ -216,8 +216,9 @@ def _kitchen_row(f: Furnisher, floor: Floor, side: int, color: str) -> bool:
     """Units side by side along one wall; False where they do not fit."""
     length = floor.length(side) - 0.06
     fridge = (0.65, 0.65, float(f.rng.uniform(1.7, 1.95)))
-    fixed = [("refrigerator", fridge), ("kitchen counter", None), ("sink", (0.8, 0.6, 0.9))]
-    fixed += [("kitchen counter", None), ("oven", (0.6, 0.6, 0.9)), ("kitchen counter", None)]
+    filling = (0.0, 0.6, 0.9)  # counters share the rest of the wall
+    fixed = [("refrigerator", fridge), ("kitchen counter", filling), ("sink", (0.8, 0.6, 0.9))]
+    fixed += [("kitchen counter", filling), ("oven", (0.6, 0.6, 0.9)), ("kitchen counter", filling)]
     for count in (3, 2, 1):
         spare = min(length, 4.3) - 0.65 - 0.8 - 0.6
         if spare / count < 0.4:
@@ -230,7 +231,7 @@ def _kitchen_row(f: Furnisher, floor: Floor, side: int, color: str) -> bool:
                     continue
                 left, size = left - 1, (width, 0.6, 0.9)
             units.append((category, size))
-        # The sequence runs one way or the other, so that the refrigerator stands at either end.
+        # Reverse the sequence at random, so that the refrigerator is at either end.
         if f.rng.random() < 0.5:
             units.reverse()
         total = sum(size[0] for _, size in units)
@@ -255,12 +256,12 @@ def _place_row(f: Furnisher, floor: Floor, side: int, start: float, units, color
         return False
     for (category, size, x, y, yaw), box in zip(places, boxes, strict=True):
         floor.boxes.append(box)
-        look = f.look(category, color) if category == "kitchen counter" else None
         if category != "kitchen counter":
             f.put(floor, category, x, y, yaw, size)
             if category == "refrigerator":
                 floor.tall.append((side, box[1 - side % 2], box[3 - side % 2]))
             continue
+        look = f.look(category, color)
         solid_color = look.main
         f.put(floor, category, x, y, yaw, size, color)
         along = x if side % 2 else y

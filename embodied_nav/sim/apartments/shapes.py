@@ -1,4 +1,4 @@
-"""Solids from boxes, cylinders, ellipsoids and quads, and the scene mesh they add up to. Knows nothing of furniture.
+"""Builds solids from boxes, cylinders, ellipsoids and quads, and the scene mesh from solids. Knows no furniture.
 
 A solid lives in its own frame: origin on the floor in the middle of its footprint, x its width, y its depth with the
 front towards +y, z up; metres.
@@ -115,7 +115,7 @@ class MeshBuilder:
     def add(
         self, solid: Solid, position=(0.0, 0.0, 0.0), yaw: float = 0.0, instance: int = 0, shift=(0.0, 0.0)
     ) -> None:
-        """Places a solid; ``shift`` moves its textures so that no two pieces show the same stain."""
+        """Places a solid; ``shift`` offsets its textures so that no two pieces look the same."""
         local = np.concatenate([part.vertices for part in solid.parts])
         sizes = np.array([len(part.vertices) for part in solid.parts])
         counts = np.array([len(part.faces) for part in solid.parts])

@@ -26,7 +26,7 @@ _WET = ("bathroom", "laundry room", "kitchen")
 
 
 def build_structure(builder: MeshBuilder, plan: Plan, rng: np.random.Generator) -> None:
-    """Adds everything that stands still and has no name (instance 0)."""
+    """Adds the building's structure (instance 0)."""
     solid = Solid()
     dry = str(rng.choice(["planks-1", "planks-2", "planks-3", "parquet-1"]))
     board = Material("wood-1", (236, 230, 218) if rng.random() < 0.6 else (150, 104, 70), 0.8)
@@ -87,7 +87,7 @@ def wall_pieces(low: float, high: float, holes: list[Opening]) -> list[tuple[flo
 
 
 def _wall(solid, room, side, holes, height, material, board) -> None:
-    """The inner face of one side of a room, pierced, with its skirting board."""
+    """The inner face of one side of a room, with its openings and skirting board."""
     along = 1 - side % 2
     low, high = room[along], room[along + 2]
     for a, b in wall_pieces(low, high, holes):
@@ -161,7 +161,7 @@ def _bar(solid, room, side, a, b, z0, z1, depth, material) -> None:
 
 
 def _tops(solid: Solid, plan: Plan) -> None:
-    """What only a view from above or outside shows: the walls' tops and the outer faces."""
+    """The walls' tops and outer faces, visible only from above or outside."""
     x0, y0, x1, y1 = plan.outline
     z = plan.height
     material = Material("plaster-1", (120, 116, 110), 1.5)

@@ -23,7 +23,7 @@ def texture_image(name: str) -> np.ndarray:
     """
     kind, _, _ = name.partition("-")
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    image = _KINDS[kind](rng)
+    image = KINDS[kind](rng)
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     image = np.ascontiguousarray(np.clip(np.rint(image * 255.0), 0, 255).astype(np.uint8))
@@ -284,7 +284,8 @@ def _ceiling(rng):
     return 0.93 + 0.02 * noise(rng, 30) - 0.10 * spots(rng, 5, 0.05) - 0.08 * spots(rng, 10, 0.04)
 
 
-_KINDS = {
+#: Kind of texture -> what draws it.
+KINDS = {
     "plaster": _plaster,
     "wallpaper": _wallpaper,
     "stripes": _stripes,

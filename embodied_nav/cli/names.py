@@ -1,0 +1,80 @@
+"""Options that choose a table entry by name, such as ``--agent``. Imports none of the entries."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..registry import Entry, described
+from ..tables import OTHER_DRIVERS, PERCEPTION, REASONERS, REFERENCES, SIMULATORS
+
+
+def add_perception(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Adds ``--perception``; a default of None leaves it to the parameter files."""
+    text = f"back end: {PERCEPTION.describe()} ({_default(default)})"
+    parser.add_argument("--perception", default=default, metavar="P", help=text)
+
+
+def add_detector(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--detector``, the short form of ``--set detector.file=FILE``; see :func:`with_detector`."""
+    parser.add_argument("--detector", metavar="FILE", help="ONNX file of a detector, for --perception detector")
+
+
+def with_detector(settings: Iterable[str], detector: str | None) -> list[str]:
+    """The values of ``--set``, and that of ``--detector`` as one of them.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if detector is None:
+        return list(settings)
+    path = Path(detector).expanduser().resolve()
+    if not path.is_file():
+        raise InputError(f"--detector {detector}: there is no such file; give an ONNX file of a detector")
+    return [*settings, f"detector.file={path}"]
+
+
+def check_perception(name: str, parameters: Mapping[str, Any]) -> None:
+    """Makes a back end that needs files, and drops it: what cannot be used is said before anything is started.
+
+    Args:
+        parameters: by dotted name. With ``perception.fallback`` a back end that cannot be made is none of our business.
+
+    Raises:
+        InputError: an unknown back end, or one that cannot be made.
+    """
+    PERCEPTION.check(name, "--perception")
+    kind = PERCEPTION[name].settings_class()
+    needs_files = kind is not None and any(field.metadata.get("path") for field in fields(kind))
+    if needs_files and parameters.get("perception.fallback", "none") == "none":
+        PERCEPTION.create(name, settings=PERCEPTION[name].settings_from(parameters))
+
+
+def add_simulator(parser: argparse.ArgumentParser, default: str) -> None:
+    """Adds ``--simulator``."""
+    text = f"what the robot drives in: {SIMULATORS.describe()} ({_default(default)})"
+    parser.add_argument("--simulator", default=default, metavar="S", help=text)
+
+
+def add_agent(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Adds ``--agent`` (alias ``--reasoner``), the policies; a default of None leaves it to the parameter files."""
+    _add_agent(parser, default, REASONERS.entries)
+
+
+def add_driver(parser: argparse.ArgumentParser, default: str) -> None:
+    """Adds ``--agent`` (alias ``--reasoner``), all that can drive an episode of ``eval``."""
+    named = {e.name: e for e in (*REASONERS.entries, *OTHER_DRIVERS.entries, *REFERENCES.entries)}
+    _add_agent(parser, default, named.values())
+
+
+def _add_agent(parser: argparse.ArgumentParser, default: str | None, entries: Iterable[Entry]) -> None:
+    text = f"who drives: {described(entries)} ({_default(default)})"
+    parser.add_argument("--agent", "--reasoner", dest="agent", default=default, metavar="A", help=text)
+
+
+def _default(name: str | None) -> str:
+    return f"default: {name or 'as the parameter file says'}"

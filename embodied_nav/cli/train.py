@@ -1,0 +1,57 @@
+"""``embodied-nav train``: trains a shipped network in the simulator. Knows no network; imports torch only to train."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+from ..config import read_yaml
+from ..errors import InputError
+from ..resources import how_to_install, share_path
+
+#: What can be trained, with a line of description.
+METHODS = {"perception": "the network of perception 'compact': names what an RGB-D camera sees"}
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds ``train``."""
+    methods = "; ".join(f"{name}: {text}" for name, text in METHODS.items())
+    parser = subparsers.add_parser(
+        "train",
+        help="train a shipped network anew in the simulator",
+        description=f"Trains a network and exports its weights. {methods}. The folder gets checkpoints, metrics.jsonl, "
+        "curves.png and the exported weights.",
+    )
+    parser.add_argument("method", choices=METHODS, metavar="METHOD", help=", ".join(METHODS))
+    parser.add_argument("--config", metavar="F", help="YAML settings (default: those of the shipped weights)")
+    parser.add_argument("--out", metavar="DIR", help="folder (default: runs/train-METHOD)")
+    parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint")
+    parser.set_defaults(parser=parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains and exports."""
+    values = read_yaml(args.config or share_path(f"config/train_{args.method}.yaml"))
+    for library in ("torch", "safetensors", "onnx"):
+        if importlib.util.find_spec(library) is None:
+            raise InputError(f"train needs {library}; {how_to_install('train', library)}")
+    return _perception(values, Path(args.out or f"runs/train-{args.method}"), args.resume, args.config or "")
+
+
+def _perception(values: dict, folder: Path, resume: bool, file: str) -> int:
+    from ..models.compact import CompactConfig
+    from ..training.perception.export import export
+    from ..training.perception.train import PerceptionTraining, train
+    from ..training.perception.views import NAMES, ViewConfig
+
+    unknown = set(values) - {"training", "views", "network"}
+    if unknown:
+        raise InputError(f"{file}: unknown section '{min(unknown)}'; known: training, views, network")
+    training = PerceptionTraining.from_mapping(values.get("training") or {}, where=f"{file}: training")
+    views = ViewConfig.from_mapping({"seed": training.seed} | (values.get("views") or {}), where=f"{file}: views")
+    network = CompactConfig.from_mapping({"categories": NAMES} | (values.get("network") or {}), f"{file}: network")
+    trained = train(folder, training, views, network, resume=resume, say=lambda line: print(line, flush=True))
+    weights, graph = export(trained, folder / "export")
+    print(f"exported to {weights} and {graph}; to try them: --perception compact --set compact.weights={graph}")
+    return 0
