@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import cv2  # noqa: E402
 
-from embodied_nav.evaluation.drivers import AgentDriver, create_driver  # noqa: E402
+from embodied_nav.drivers import Agent  # noqa: E402
+from embodied_nav.evaluation.drivers import create_driver  # noqa: E402
 from embodied_nav.evaluation.runner import CONTROL_PERIOD, run_episode  # noqa: E402
 from embodied_nav.robot import RobotProfile  # noqa: E402
 from embodied_nav.sim.embedded import EmbeddedSimulator  # noqa: E402
@@ -59,8 +60,8 @@ def main() -> None:
     table: dict[str, float] = defaultdict(float)
     Timed(simulator, "observe", table, "simulator: render")
     Timed(simulator, "step", table, "simulator: motion")
-    if isinstance(driver, AgentDriver):
-        watch(driver.agent, table)
+    if isinstance(driver, Agent):
+        watch(driver, table)
     total = simulated = 0.0
     for episode in episodes:
         simulator.reset(episode)  # scenes are made outside of the measured time

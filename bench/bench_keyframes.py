@@ -1,6 +1,6 @@
 """Keyframe gate against the plain recipe of Embodied-R (sec. 3.2) on real frames and on views of nothing.
 
-    python bench/bench_keyframes.py [KITCHEN_FOLDER] [--frames N]
+    python bench/bench_keyframes.py [FOLDER] [--frames N]
 
 The recipe, written anew from the paper: ORB with default settings at full size, brute-force Hamming matches with cross
 check, homography by RANSAC at 5 px, the warped corners rasterised, a keyframe where less than half of the view overlaps
@@ -11,13 +11,13 @@ see the same decoded frames; times are CPU time of one thread.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+import recorded
 
 from embodied_nav.frames import RGBDFrame
 from embodied_nav.geometry import Camera, invert
@@ -184,12 +184,11 @@ def ranking(frames: list[RGBDFrame]) -> None:
 def main() -> None:
     """Prints all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = os.environ.get(
-        "EMBODIED_NAV_KITCHEN", Path(__file__).resolve().parents[2] / "shared/data/7scenes-kitchen"
-    )
-    parser.add_argument("folder", nargs="?", default=default, type=Path, help="7-Scenes folder")
+    recorded.add_folder(parser)
     parser.add_argument("--frames", type=int, default=300, help="at most so many frames")
     arguments = parser.parse_args()
+    if not recorded.are_there(arguments.folder):
+        return
     cv2.setNumThreads(1)
     frames = load(arguments.folder, arguments.frames)
     KeyframeGate().process(frames[0])

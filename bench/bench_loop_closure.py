@@ -1,7 +1,6 @@
 """A corrected map of many keyframes: beside integrating all frames again, and beside a naive replay.
 
-    python bench/bench_loop_closure.py ../shared/data/7scenes-kitchen [--keyframes 1000] [--frames 5] [--width 640]
-        [--dim 0]
+    python bench/bench_loop_closure.py [FOLDER] [--keyframes 1000] [--frames 5] [--width 640] [--dim 0]
 
 Each keyframe holds ``--frames`` real frames of the folder, ``--width`` pixels wide; the sequence is repeated, every
 round in a place of its own, so that the map grows as a building does. Measured: all keyframes of a map that drifted
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import recorded
 
 ROUND = 8.0  # m between two rounds
 
@@ -77,15 +77,15 @@ def repeated(memory, count: int):
     """The same keyframes over and over, each round in a place of its own; arrays are shared between rounds."""
     from embodied_nav.memory.records import KeyframeRecord
 
-    clouds, first = memory.local_clouds(), len(memory.keyframes)
-    memory._close_cloud()
-    memory.clouds = []
+    clouds, first = memory.state.local_clouds(), len(memory.keyframes)
+    memory.state.close_cloud()
+    memory.state.content.clouds = []
     for i in range(count):
         T = np.eye(4)
         T[0, 3] = ROUND * (i // first)
         cloud = clouds[i % first]
         pose = T @ cloud.T_map_cloud
-        memory.clouds.append(dataclasses.replace(cloud, keyframe_id=i, T_map_cloud=pose))
+        memory.state.content.clouds.append(dataclasses.replace(cloud, keyframe_id=i, T_map_cloud=pose))
         memory.keyframes[i] = KeyframeRecord(i, cloud.stamp, pose, "overlap", 0.5, 0, b"")
     return memory
 
@@ -95,11 +95,11 @@ def naive(memory, poses: dict[int, np.ndarray]) -> float:
 
     Measured on some clouds, as if all took as long.
     """
-    from embodied_nav.memory.local_clouds import cloud_points
+    from embodied_nav.memory.submaps.local_clouds import cloud_points
 
     start = time.process_time()
     table: dict[int, np.ndarray] = {}
-    some = memory.clouds[:: max(len(memory.clouds) // 40, 1)]
+    some = memory.state.content.clouds[:: max(len(memory.state.content.clouds) // 40, 1)]
     for cloud in some:
         T = poses[cloud.keyframe_id]
         p = cloud_points(cloud, 0.05) @ T[:3, :3].T + T[:3, 3]
@@ -109,14 +109,14 @@ def naive(memory, poses: dict[int, np.ndarray]) -> float:
         for key, row in zip(keys.tolist(), sums, strict=True):
             old = table.get(key)
             table[key] = row if old is None else old + row
-    return (time.process_time() - start) * len(memory.clouds) / len(some)
+    return (time.process_time() - start) * len(memory.state.content.clouds) / len(some)
 
 
 def alike(a, b) -> tuple[float, float, float]:
     """IoU of all voxels, of the occupied ones, of the cells that the grid calls occupied."""
     out = []
     for least in (-np.inf, a.config.min_evidence):
-        rows = [m.store.rows for m in (a, b)]
+        rows = [m.state.voxels.store.rows for m in (a, b)]
         ka, kb = (r["key"][(r["key"] >= 0) & (r["evidence"] >= least)] for r in rows)
         out.append(len(np.intersect1d(ka, kb)) / len(np.union1d(ka, kb)))
     cells = []
@@ -154,13 +154,15 @@ def main() -> None:
     from embodied_nav.memory import MemoryConfig
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    recorded.add_folder(parser)
     parser.add_argument("--keyframes", type=int, default=1000)
     parser.add_argument("--frames", type=int, default=5, help="frames a keyframe")
     parser.add_argument("--width", type=int, default=640, choices=(160, 320, 640))
     parser.add_argument("--dim", type=int, default=0)
     parser.add_argument("--round", type=int, default=20, help="keyframes that differ")
     args = parser.parse_args()
+    if not recorded.are_there(args.folder):
+        return
     frames = frames_of(args.folder, args.round * args.frames, args.width)
     for carve in (False, True):
         config = MemoryConfig(carve=carve, feature_dim=args.dim)
@@ -177,9 +179,9 @@ def main() -> None:
     again = seconds / args.round * args.keyframes
     memory = repeated(memory, args.keyframes)
     memory.rebuild_from_keyframes({})
-    hits = np.mean([len(c.hits) for c in memory.clouds])
-    whole = np.mean([sum(v.color is not None for v in c.views) for c in memory.clouds])
-    views = np.mean([len(c.views) for c in memory.clouds]) - whole
+    hits = np.mean([len(c.hits) for c in memory.state.content.clouds])
+    whole = np.mean([sum(v.color is not None for v in c.views) for c in memory.state.content.clouds])
+    views = np.mean([len(c.views) for c in memory.state.content.clouds]) - whole
     print(f"{args.keyframes} keyframes of {args.frames} frames, D = {args.dim}: {len(memory)} voxels,")
     print(f"  {whole:.1f} whole frames, {hits:.0f} cells and {views:.1f} views a keyframe")
     right = {i: k.T_map_camera.copy() for i, k in memory.keyframes.items()}

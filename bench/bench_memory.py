@@ -1,7 +1,7 @@
 """Voxel memory against its peers on the same frames in the same run: CPU ms a frame, median, and ratios.
 
-    python bench/bench_memory.py [../shared/data/7scenes-kitchen] [--open3d-python /path/to/python]
-                                 [--torch-python /path/to/python] [--frames 60] [--rounds 2] [--quick]
+    python bench/bench_memory.py [FOLDER] [--open3d-python /path/to/python] [--torch-python /path/to/python]
+                                 [--frames 60] [--rounds 2] [--quick]
 
 Peers (``memory_peers.py``, each written anew) run in processes of their own, in turns with ours, in an interpreter that
 has what they need; those for which there is none are skipped with the reason. One thread each. CPU time, because other
@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import recorded
 from memory_peers import FAR, NEAR, median_ms, patches, read_frames
 
 VOXEL = 0.05
@@ -33,9 +34,9 @@ PEERS = (
 def ours(frames: list, K: np.ndarray, dim: int, size: float = VOXEL, stride: int = 1, kind: str = "bf16") -> float:
     """Fusion alone: a frame's voxels into the store, with features where ``dim`` is above 0."""
     from embodied_nav.geometry import Camera
-    from embodied_nav.memory.features import check_grid, fuse_frame
-    from embodied_nav.memory.fusion import FrameHasher, sighting_weights, upsert
-    from embodied_nav.memory.store import VoxelStore
+    from embodied_nav.memory.voxels.fusion import FrameHasher, sighting_weights, upsert
+    from embodied_nav.memory.voxels.store import VoxelStore
+    from embodied_nav.memory.voxels.voxel_features import check_grid, fuse_frame
 
     h, w = frames[0][0].shape
     camera = Camera(w, h, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
@@ -85,10 +86,10 @@ def _metres(mm: np.ndarray) -> np.ndarray:
 def growth(frames: list, K: np.ndarray, dim: int, millions: float) -> dict[str, float]:
     """Integration of real frames into a small and into a large store, and the longest upsert on the way there."""
     from embodied_nav.geometry import Camera
-    from embodied_nav.memory import features as F
-    from embodied_nav.memory.fusion import FrameHasher, FrameVoxels, sighting_weights, upsert
-    from embodied_nav.memory.keys import pack_array
-    from embodied_nav.memory.store import VoxelStore
+    from embodied_nav.memory.voxels import voxel_features as F
+    from embodied_nav.memory.voxels.fusion import FrameHasher, FrameVoxels, sighting_weights, upsert
+    from embodied_nav.memory.voxels.keys import pack_array
+    from embodied_nav.memory.voxels.store import VoxelStore
 
     h, w = frames[0][0].shape
     camera = Camera(w, h, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
@@ -146,7 +147,7 @@ def bounded_drive(frames: list, K: np.ndarray, dim: int, megabytes: float, count
     warm_up()
     memory = SpatialMemory(MemoryConfig(feature_dim=dim, max_megabytes=megabytes, max_depth=4.0, carve=False))
     ready, grid = [(_metres(mm), color, T) for mm, color, T in frames[:1]], patches(dim) if dim else None
-    prepare, times = memory.pager.prepare, []
+    prepare, times = memory.state.voxels.swapper.prepare, []
     # What another memory leaves behind, a hundred MB of a file among it, is not this one's to clear away.
     gc.collect()
 
@@ -156,7 +157,7 @@ def bounded_drive(frames: list, K: np.ndarray, dim: int, megabytes: float, count
         times.append((time.thread_time() - start) * 1e3)
         return back
 
-    memory.pager.prepare = timed
+    memory.state.voxels.swapper.prepare = timed
     most, end = 0, 0.15 * (count // 2)
     there_and_back = [0.15 * min(i, count - i) for i in range(count)]
     for i, x in enumerate((*there_and_back, end, 0.0, end, 0.0)):
@@ -164,14 +165,14 @@ def bounded_drive(frames: list, K: np.ndarray, dim: int, megabytes: float, count
         T = T.copy()
         T[0, 3] += x
         memory.integrate(RGBDFrame(i + 1, camera, T, color, depth), grid)
-        most = max(most, memory.pager.voxels)
+        most = max(most, memory.state.voxels.swapper.voxels)
     name = f"D = {dim}, {megabytes:g} MB:"
     return {
         f"{name} longest to make room for a frame (at most 30)": max(times[:count]),
         f"{name} median": float(np.median(times[:count])),
         f"{name} longest after a jump of {end:g} m": max(times[count:]),
         f"{name} thousand voxels on disk at most": most / 1e3,
-        f"{name} MB at the end": memory.store.nbytes / 1e6,
+        f"{name} MB at the end": memory.state.voxels.store.nbytes / 1e6,
     }
 
 
@@ -213,17 +214,16 @@ def compare(args: argparse.Namespace, frames: list, K: np.ndarray) -> None:
 
 
 def main() -> None:
-    default = os.environ.get(
-        "EMBODIED_NAV_KITCHEN", Path(__file__).resolve().parents[2] / "shared/data/7scenes-kitchen"
-    )
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", default=default, type=Path, help="7-Scenes folder")
+    recorded.add_folder(parser)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--open3d-python", default=sys.executable)
     parser.add_argument("--torch-python", default=sys.executable)
     parser.add_argument("--quick", action="store_true", help="without growth to 10 million voxels")
     args = parser.parse_args()
+    if not recorded.are_there(args.folder):
+        return
     frames = read_frames(args.folder, args.frames)
     K = np.loadtxt(args.folder / "camera-intrinsics.txt")
     shape = frames[0][0].shape

@@ -42,26 +42,26 @@ def hilly_ground(count: int) -> np.ndarray:
 def filled(count: int, dim: int):
     """A memory with ``count`` voxels and random features."""
     from embodied_nav.memory import MemoryConfig, SpatialMemory
-    from embodied_nav.memory import features as F
-    from embodied_nav.memory.fusion import FrameVoxels, upsert
-    from embodied_nav.memory.keys import pack_array
+    from embodied_nav.memory.voxels import voxel_features as F
+    from embodied_nav.memory.voxels.fusion import FrameVoxels, upsert
+    from embodied_nav.memory.voxels.keys import pack_array
 
     memory, rng = SpatialMemory(MemoryConfig(feature_dim=dim)), np.random.default_rng(0)
     for part in np.array_split(hilly_ground(count), max(1, count // 5000)):
         sums = np.tile([0.1, 0.1, 0.1, 500, 600, 700, 5, 0], (len(part), 1))
         ones = np.ones(len(part), np.float32)
-        done = upsert(memory.store, FrameVoxels(pack_array(part), sums, 1), ones, np.array([1]), 6.0, 1.0)
+        done = upsert(memory.state.voxels.store, FrameVoxels(pack_array(part), sums, 1), ones, np.array([1]), 6.0, 1.0)
         grid = F.encode(rng.standard_normal((len(part), dim), np.float32))
-        F.add(memory.store, done.rows, np.arange(len(part), dtype=np.int32), ones, grid, "mean")
+        F.add(memory.state.voxels.store, done.rows, np.arange(len(part), dtype=np.int32), ones, grid, "mean")
     return memory
 
 
 def searching(memory, dim: int) -> dict[str, float]:
     """Ours against numpy: float32 features, one product, argpartition."""
-    from embodied_nav.memory.features import decode
-    from embodied_nav.memory.retrieval import search
+    from embodied_nav.memory.query.retrieval import SearchIndex, search
+    from embodied_nav.memory.voxels.voxel_features import decode
 
-    store, index, rng = memory.store, memory._search_index, np.random.default_rng(1)
+    store, index, rng = memory.state.voxels.store, SearchIndex(), np.random.default_rng(1)
     questions = rng.standard_normal((5, dim), np.float32)
     first = best_ms(lambda: search(store, questions[0], 50, index), 1)
     ours = best_ms(lambda: search(store, questions[0], 50, index))
@@ -87,11 +87,11 @@ def searching(memory, dim: int) -> dict[str, float]:
 def looking(memory) -> dict[str, float]:
     """A view, changed blocks by share changed, the whole map, tokens."""
     from embodied_nav.geometry import Camera
-    from embodied_nav.memory.packing import POINT, pack_points
-    from embodied_nav.memory.query import Frustum
-    from embodied_nav.memory.retrieval import rows_in_view
+    from embodied_nav.memory.query.answering import Frustum
+    from embodied_nav.memory.query.retrieval import rows_in_view
+    from embodied_nav.memory.voxels.packing import POINT, pack_points
 
-    store = memory.store
+    store = memory.state.voxels.store
     T = np.eye(4)
     T[:3, :3] = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
     T[:3, 3] = [10.0, 25.0, 1.0]

@@ -1,6 +1,6 @@
 """SLAM against the odometry that it gets, and its cost: real frames, tours of simulated apartments, long graphs.
 
-    python bench/bench_slam.py [KITCHEN_FOLDER] [--seeds 3 4 5 17 42] [--metres 100]
+    python bench/bench_slam.py [FOLDER] [--seeds 3 4 5 17 42] [--metres 100]
 
 Tours drive to random places with the simulator's default drift (2% of distance, 0.5 degrees a metre) and depth noise, 5
 frames a simulated second at 320x240. Errors are ATE RMSE after rigid alignment; where evo is installed, evo computes
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import recorded
 
 from embodied_nav.frames import Episode, Goal
 from embodied_nav.geometry import invert, pose2d
@@ -195,8 +196,7 @@ def bench_graph() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    default = Path(__file__).resolve().parents[2] / "shared" / "data" / "7scenes-kitchen"
-    parser.add_argument("kitchen", nargs="?", type=Path, default=default)
+    recorded.add_folder(parser)
     parser.add_argument("--seeds", type=int, nargs="*", default=[3, 4, 5, 17, 42])
     parser.add_argument("--metres", type=float, default=100.0)
     parser.add_argument(
@@ -205,8 +205,8 @@ def main() -> None:
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     bench_graph()
-    if arguments.kitchen.is_dir():
-        bench_kitchen(arguments.kitchen)
+    if recorded.are_there(arguments.folder):
+        bench_kitchen(arguments.folder)
     bench_tours(arguments.seeds, arguments.metres, arguments.wheels)
 
 

