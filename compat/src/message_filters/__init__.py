@@ -57,15 +57,16 @@ class SimpleFilter:
 class Subscriber(SimpleFilter):
     """A subscription as the first filter of a chain.
 
-    Takes node, message type, topic and the keywords of Node.create_subscription; qos_profile is 10 unless given.
+    Takes node, message type and topic by position, as the real one does (it raises IndexError without), and the
+    keywords of Node.create_subscription; qos_profile is 10 unless given.
     """
 
-    def __init__(self, node: Node, msg_type: type, topic: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        self.node = node
-        self.topic = topic
+        self.node: Node = args[0]
+        self.topic: str = args[2]
         kwargs.setdefault("qos_profile", 10)
-        self.sub = node.create_subscription(msg_type, topic, self.callback, **kwargs)
+        self.sub = self.node.create_subscription(*args[1:], self.callback, **kwargs)
 
     def callback(self, msg: Any) -> None:
         """Pass a message on."""

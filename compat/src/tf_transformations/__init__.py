@@ -11,11 +11,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 from transforms3d import affines, axangles, euler, quaternions, reflections, shears, zooms
 
+from ._arcball import Arcball, arcball_constrain_to_axis, arcball_map_to_sphere, arcball_nearest_axis
 from ._projections import clip_matrix, projection_from_matrix, projection_matrix
 from ._registration import superimposition_matrix
 from ._vectors import is_same_transform, random_vector, unit_vector, vector_norm
 
 __all__ = [
+    "ROTATION_IDENTITY",
+    "SHEAR_IDENTITY",
+    "TRANSLATION_IDENTITY",
+    "ZOOM_IDENTITY",
+    "Arcball",
+    "arcball_constrain_to_axis",
+    "arcball_map_to_sphere",
+    "arcball_nearest_axis",
     "clip_matrix",
     "compose_matrix",
     "concatenate_matrices",
@@ -54,6 +63,11 @@ __all__ = [
     "unit_vector",
     "vector_norm",
 ]
+
+TRANSLATION_IDENTITY = [0.0, 0.0, 0.0]
+ROTATION_IDENTITY = np.identity(3)
+ZOOM_IDENTITY = [1.0, 1.0, 1.0]
+SHEAR_IDENTITY = TRANSLATION_IDENTITY
 
 _AXES2TUPLE = dict(euler._AXES2TUPLE)
 _TUPLE2AXES = {code: name for name, code in _AXES2TUPLE.items()}
