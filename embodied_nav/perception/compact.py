@@ -18,7 +18,7 @@ from ..config import param
 from ..errors import InputError
 from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from ..geometry import Camera, transform_points
-from ..models.compact import level_rotation, make_inputs, network_camera
+from ..models.compact import level_rotation, make_inputs, nearest, network_camera, resized
 from .backend import PerceptionConfig, PerceptionError
 from .color_names import dominant_color
 from .deltas import make_delta
@@ -95,8 +95,13 @@ class CompactPerception:
         import cv2
 
         logits, _ = self._answer(frame)[0]
-        height, width = frame.camera.height, frame.camera.width
-        return cv2.resize(logits.argmax(axis=0).astype(np.uint8), (width, height), interpolation=0).astype(np.int64)
+        size = (frame.camera.width, frame.camera.height)
+        best, label = np.full(size[::-1], -np.inf, dtype=np.float32), np.zeros(size[::-1], dtype=np.int64)
+        for k, channel in enumerate(logits):  # one at a time: all at full size would be large
+            value = cv2.resize(channel, size, interpolation=cv2.INTER_LINEAR)
+            label[value > best] = k
+            np.maximum(best, value, out=best)
+        return label
 
     def _objects(self, frame: RGBDFrame) -> tuple[list[ObjectObservation], list[np.ndarray], np.ndarray]:
         """Observations, their surface points (Nx3, map), and the segments image."""
@@ -140,13 +145,11 @@ class CompactPerception:
 
     def _answer(self, frame: RGBDFrame) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, Camera, np.ndarray]:
         """The network's logits and offsets, the depth and camera that it got, and the level frame from the camera."""
-        import cv2
-
         assert frame.color is not None and frame.depth is not None
         camera = network_camera(frame.camera, self._width)
-        size = (camera.width, camera.height)
-        color = cv2.resize(frame.color, size, interpolation=cv2.INTER_AREA)
-        depth = _nearest(np.where(frame.depth <= self.config.max_depth * 2.0, frame.depth, np.nan), size)
+        near = np.where(frame.depth <= self.config.max_depth * 2.0, frame.depth, np.nan)
+        color, depth = resized(frame.color, near, camera.width, camera.height)
+        assert depth is not None
         T = np.asarray(frame.T_map_camera, dtype=np.float64)
         height = self._ground.update(make_grid(frame, self.config.min_depth, self.config.max_depth), T)
         R = level_rotation(T, self._ground.up)
@@ -176,21 +179,12 @@ def _points(depth: np.ndarray, camera: Camera, T_map_camera: np.ndarray) -> np.n
     return transform_points(T_map_camera, (rays * depth[..., None]).astype(np.float32))
 
 
-def _nearest(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Depth at another size without mixing surfaces: the pixel at each new pixel's centre."""
-    import cv2
-
-    return cv2.resize(depth.astype(np.float32), size, interpolation=cv2.INTER_NEAREST_EXACT)
-
-
 def _segments(owner: np.ndarray, frame: RGBDFrame) -> np.ndarray:
     """HxW uint16: the cell's object for each pixel whose depth is that of the cell."""
-    import cv2
-
     height, width = frame.camera.height, frame.camera.width
     depth = np.asarray(frame.depth, dtype=np.float32)
-    full = cv2.resize(owner, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    cell = _nearest(_nearest(depth, (owner.shape[1], owner.shape[0])), (width, height))
+    full = nearest(owner, width, height)
+    cell = nearest(nearest(depth, owner.shape[1], owner.shape[0]), width, height)
     full[~(np.abs(depth - cell) < _SAME_SURFACE * depth + 0.02)] = 0
     return full
 

@@ -10,7 +10,7 @@ from embodied_nav.errors import InputError
 from embodied_nav.training.perception.scores import Confusion
 from embodied_nav.training.perception.views import NAMES, ViewConfig, Views
 
-SMALL = ViewConfig(width=64, scenes=2, scenes_at_once=1, views_a_scene=4)
+SMALL = ViewConfig(width=64, camera_width=80, scenes=2, scenes_at_once=1, views_a_scene=4)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def trained(tmp_path_factory):
     from embodied_nav.training.perception.train import PerceptionTraining, train
 
     network = CompactConfig(categories=NAMES, width=64, width_2=4, width_4=8, width_8=8, width_16=8)
-    config = {"batch": 2, "validate_every": 2, "validation_views": 1, "workers": 0}
+    config = {"batch": 2, "validate_every": 2, "validation_views": 1, "workers": 0, "reuse": 2, "pool": 6}
     whole, parts = tmp_path_factory.mktemp("training") / "whole", tmp_path_factory.mktemp("training") / "parts"
     train(whole, PerceptionTraining(steps=4, **config), SMALL, network, say=lambda line: None)
     for steps in (2, 4):

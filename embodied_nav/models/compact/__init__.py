@@ -4,6 +4,6 @@ Importing this package does not import torch; :mod:`.network` does.
 """
 
 from .config import CompactConfig
-from .inputs import CHANNELS, level_rotation, make_inputs, network_camera
+from .inputs import CHANNELS, level_rotation, make_inputs, nearest, network_camera, resized
 
-__all__ = ["CHANNELS", "CompactConfig", "level_rotation", "make_inputs", "network_camera"]
+__all__ = ["CHANNELS", "CompactConfig", "level_rotation", "make_inputs", "nearest", "network_camera", "resized"]

@@ -22,12 +22,34 @@ _REACH, _STEP = 2, 0.15
 
 
 def network_camera(camera: Camera, width: int) -> Camera:
-    """The camera of the network's images: ``camera`` with its image resized to ``width``, of the same aspect ratio."""
-    height = max(16, round(camera.height * width / camera.width))
+    """The camera of the network's images: ``camera`` with its image resized to ``width``, of the same aspect ratio.
+
+    The height is even, since the network answers for every second row and column.
+    """
+    height = max(16, 2 * round(camera.height * width / camera.width / 2))
     sx, sy = width / camera.width, height / camera.height
     return Camera(
         width, height, camera.fx * sx, camera.fy * sy, (camera.cx + 0.5) * sx - 0.5, (camera.cy + 0.5) * sy - 0.5
     )
+
+
+def resized(
+    color: np.ndarray, depth: np.ndarray | None, width: int, height: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Colour (HxWx3 uint8) averaged and depth (HxW float32) picked, not mixed across edges, at the network's size."""
+    import cv2
+
+    size = (width, height)
+    smaller = width <= color.shape[1] and height <= color.shape[0]
+    color = cv2.resize(color, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return color, None if depth is None else nearest(depth.astype(np.float32), width, height)
+
+
+def nearest(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """An image at another size without mixing pixels: the one at each new pixel's centre."""
+    import cv2
+
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def level_rotation(T_map_camera: np.ndarray, up: np.ndarray) -> np.ndarray:

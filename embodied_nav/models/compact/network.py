@@ -45,11 +45,11 @@ class CompactNetwork(nn.Module):
         a, b, c, d = config.widths
         self.stem = _conv(CHANNELS, a, 5, 2)
         self.down4 = nn.Sequential(_conv(a, b, 3, 2), _Residual(b))
-        self.down8 = nn.Sequential(_conv(b, c, 3, 2), _Residual(c), _Residual(c))
-        self.down16 = nn.Sequential(_conv(c, d, 3, 2), _Residual(d), _Residual(d))
+        self.down8 = nn.Sequential(_conv(b, c, 3, 2), *(_Residual(c) for _ in range(3)))
+        self.down16 = nn.Sequential(_conv(c, d, 3, 2), *(_Residual(d) for _ in range(3)))
         self.context = nn.Linear(d, d)
         self.lateral8, self.lateral4, self.lateral2 = nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1), nn.Conv2d(b, a, 1)
-        self.up8, self.up4, self.up2 = _conv(c, c), _conv(b, b), _Residual(a)
+        self.up8, self.up4, self.up2 = _Residual(c), _Residual(b), _Residual(a)
         self.category, self.offset = nn.Conv2d(a, len(config.categories) + 1, 1), nn.Conv2d(a, 3, 1)
 
     def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,6 +83,7 @@ def loss(
     labels: torch.Tensor,
     centers: torch.Tensor,
     class_weights: torch.Tensor,
+    overlap_weight: float,
     offset_weight: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss of the categories and of the offsets.
@@ -92,13 +93,40 @@ def loss(
         labels: Bxhxw int64, 0 to C; below 0 is ignored.
         centers: Bx3xhxw float32, m, NaN is ignored.
         class_weights: (1+C,).
-        offset_weight: of the second in their sum.
+        overlap_weight: of the loss of overlap beside cross-entropy.
+        offset_weight: of the offsets' loss.
 
     Returns:
-        The weighted sum, and the two parts (2,) without gradient.
+        The weighted sum, and its three parts (3,) without gradient: cross-entropy, overlap, offset (m).
     """
     category = F.cross_entropy(logits, labels, class_weights, ignore_index=-1)
+    overlap = overlap_loss(logits, labels)
     known = torch.isfinite(centers)
     difference = F.smooth_l1_loss(offsets, torch.where(known, centers, offsets.detach()), reduction="sum", beta=0.1)
     offset = difference / known.sum().clamp(min=1)
-    return category + offset_weight * offset, torch.stack([category.detach(), offset.detach()])
+    parts = torch.stack([category, overlap, offset])
+    return category + overlap_weight * overlap + offset_weight * offset, parts.detach()
+
+
+def overlap_loss(logits: torch.Tensor, labels: torch.Tensor, stride: int = 3) -> torch.Tensor:
+    """Smooth bound of 1 - IoU, mean over the categories that are there (Lovasz-softmax).
+
+    Berman et al., CVPR 2018. Cross-entropy alone gives a category as much weight as it has pixels; mean IoU gives each category the same.
+
+    Args:
+        logits, labels: as :func:`loss` takes them.
+        stride: every n-th pixel is taken, for speed.
+    """
+    probability = logits.float().softmax(dim=1).movedim(1, -1).reshape(-1, logits.shape[1])[::stride]
+    label = labels.reshape(-1)[::stride]
+    kept = label >= 0
+    probability, label = probability[kept], label[kept]
+    truth = F.one_hot(label, logits.shape[1]).to(probability.dtype)
+    error, order = (truth - probability).abs().sort(dim=0, descending=True)
+    hit = truth.gather(0, order)
+    count = hit.sum(dim=0)
+    left = count - hit.cumsum(dim=0)
+    jaccard = 1.0 - left / (count + (1.0 - hit).cumsum(dim=0))
+    gain = torch.diff(jaccard, dim=0, prepend=jaccard.new_zeros(1, jaccard.shape[1]))
+    there = (count > 0).to(probability.dtype)
+    return ((error * gain).sum(dim=0) * there).sum() / there.sum().clamp(min=1)

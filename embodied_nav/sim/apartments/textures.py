@@ -14,7 +14,7 @@ import numpy as np
 _SIZE = 256
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def texture_image(name: str) -> np.ndarray:
     """HxWx3 uint8 image of a texture (read-only, cached).
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -21,27 +20,42 @@ from ...config import Config, param
 from ...errors import InputError
 from ...models.compact import CompactConfig
 from ...models.compact.network import CompactNetwork, loss
+from .augment import augment
+from .pool import Batch, Pool, fresh_views
 from .scores import Confusion
-from .views import NAMES, View, ViewConfig, Views
+from .views import NAMES, ViewConfig
+
+#: Batches' worth of views that are in the pool before the first step.
+_AHEAD = 4
 
 
 @dataclass(frozen=True)
 class PerceptionTraining(Config):
     """Settings of the training."""
 
-    steps: int = param(3400, "steps; the learning rate falls to 0 at the last one", low=1)
-    batch: int = param(12, "views a step", low=1, high=1024)
-    rate: float = param(1.5e-3, "highest learning rate", low=1e-6, high=1.0)
-    warm_up: int = param(100, "steps until the highest learning rate", low=1)
+    steps: int = param(8000, "steps; the learning rate falls to 0 at the last one", low=1)
+    batch: int = param(128, "views a step", low=1, high=4096)
+    reuse: int = param(4, "times that a view is used on average: 1/reuse of a batch are new views", low=1, high=100)
+    pool: int = param(2048, "views that are kept for being used again", low=1)
+    rate: float = param(2.5e-3, "highest learning rate", low=1e-6, high=1.0)
+    warm_up: int = param(300, "steps until the highest learning rate", low=1)
     weight_decay: float = param(0.02, "weight decay", low=0.0, high=1.0)
     average: float = param(0.998, "share of the old in the moving average of the weights", low=0.0, high=0.99999)
-    structure_weight: float = param(0.25, "weight of what is none of the categories in the loss", low=0.0, high=10.0)
+    light: float = param(0.8, "share of views in another light", low=0.0, high=1.0)
+    structure_weight: float = param(0.5, "weight of what is none of the categories in the loss", low=0.0, high=10.0)
+    overlap_weight: float = param(0.5, "weight of the loss of overlap", low=0.0, high=10.0)
     offset_weight: float = param(0.5, "weight of the offsets' loss", low=0.0, high=100.0)
-    validate_every: int = param(400, "steps between two validations", low=1)
-    validation_views: int = param(200, "views of a validation", low=1)
+    validate_every: int = param(1000, "steps between two validations", low=1)
+    validation_views: int = param(400, "views of a validation", low=1)
     threads: int = param(1, "threads of torch", low=1, high=256)
-    workers: int = param(1, "processes that make views", low=0, high=64)
+    workers: int = param(1, "processes that make views", low=0, high=256)
+    device: str = param("auto", "auto takes a CUDA GPU where there is one", choices=("auto", "cpu", "cuda"))
     seed: int = param(0, "of all chance", low=0)
+
+    @property
+    def fresh(self) -> int:
+        """New views a step."""
+        return max(1, self.batch // self.reuse)
 
 
 def train(
@@ -58,46 +72,66 @@ def train(
 
     Args:
         folder: for all files.
+        views: of them the width is not used: it is the network's.
         resume: go on from the folder's checkpoint.
         until: stop after this step, to go on later; None trains to the end.
         say: called with a line of progress.
 
     Raises:
-        InputError: the folder holds a training already and ``resume`` is not given, or none and it is.
+        InputError: the folder holds a training already and ``resume`` is not given, or none and it is; its checkpoint
+            is damaged or of another network.
     """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    run = _Run(folder, config, network or CompactConfig(categories=NAMES), resume)
-    views = views or ViewConfig(seed=config.seed)
-    begun, seen = time.monotonic(), run.step
-    for batch in _batches(Views(views), config, run.step):
-        parts = run.advance(batch)
+    run = Run(folder, config, network or CompactConfig(categories=NAMES), resume)
+    views = _like(views or ViewConfig(seed=config.seed), width=run.net.config.width)
+    pool = Pool(config.pool, run.device, config.seed)
+    # The pool is ahead of the steps; a training that goes on fills it anew before its first step.
+    ahead = math.ceil(_AHEAD * config.batch / config.fresh)
+    number = max(0, run.step + ahead - math.ceil(config.pool / config.fresh))
+    series = fresh_views(views, number, config.fresh, config.workers)
+    begun, seen, last = time.monotonic(), run.step, config.steps if until is None else until
+    while run.step < last:
+        while number < run.step + ahead:
+            pool.add(next(series), number * config.fresh)
+            number += 1
+        parts = run.advance(pool.draw(config.batch, run.step))
         if run.step % 20 == 0:
-            speed = (run.step - seen) * config.batch / (time.monotonic() - begun)
-            line = {"step": run.step, "category": parts[0], "offset": parts[1], "views_per_s": round(speed, 2)}
-            run.note(line)
-            say(f"step {run.step} of {config.steps}: loss {parts[0]:.3f}, offset {parts[1]:.3f} m, {speed:.1f} views/s")
+            category, overlap, offset = parts.tolist()
+            speed = (run.step - seen) * config.fresh / (time.monotonic() - begun)
+            run.note({"step": run.step, "category": category, "overlap": overlap, "offset": offset,
+                      "new_views_per_s": round(speed, 2)})  # fmt: skip
+            text = f"loss {category:.3f}, overlap {overlap:.3f}, offset {offset:.3f} m, {speed:.1f} new views/s"
+            say(f"step {run.step} of {config.steps}: {text}")
         if run.step % config.validate_every == 0 or run.step == config.steps:
             scores = run.validate(views)
             say(f"step {run.step}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
             run.save()
-        if run.step == until:
-            break
     draw_curves(folder / "metrics.jsonl", folder / "curves.png")
     return folder / "compact.safetensors"
 
 
-class _Run:
-    """State of a training: network, average, optimiser, step, best validation."""
+class Run:
+    """State of a training: network, average, optimiser, step, best validation.
+
+    Args:
+        folder, config, resume: as :func:`train` takes them.
+        network: shape of the network.
+    """
 
     def __init__(self, folder: Path, config: PerceptionTraining, network: CompactConfig, resume: bool) -> None:
         self.folder, self.config, self.step, self.best = folder, config, 0, -1.0
-        self.net = CompactNetwork(network).to(memory_format=torch.channels_last)
-        self.average = CompactNetwork(network).to(memory_format=torch.channels_last).eval()
-        self.average.load_state_dict(self.net.state_dict())
+        gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+        self.device = torch.device("cuda" if gpu else "cpu")
+        self.net, self.average = (
+            CompactNetwork(network).to(self.device, memory_format=torch.channels_last) for _ in range(2)
+        )
+        self.average.eval().load_state_dict(self.net.state_dict())
         self._optimizer = torch.optim.AdamW(self.net.parameters(), config.rate, (0.9, 0.98), 1e-8, config.weight_decay)
-        self._weights = torch.ones(len(network.categories) + 1)
+        self._chance = torch.Generator(self.device)
+        self._weights = torch.ones(len(network.categories) + 1, device=self.device)
         self._weights[0] = config.structure_weight
+        self._validation: dict[str, list[Batch]] = {}
         self._file = folder / "checkpoint.safetensors"
         folder.mkdir(parents=True, exist_ok=True)
         if self._file.exists() != resume:
@@ -106,44 +140,62 @@ class _Run:
         if resume:
             self._load()
 
-    def advance(self, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> list[float]:
-        """One step; returns the two parts of the loss."""
-        inputs, labels, centers = batch
+    def advance(self, batch: Batch) -> torch.Tensor:
+        """One step; returns the parts of the loss (3,)."""
+        config = self.config
         for group in self._optimizer.param_groups:
-            group["lr"] = self.config.rate * self._rate(self.step)
+            group["lr"] = config.rate * self._rate(self.step)
+        self._chance.manual_seed(config.seed * 1_000_003 + self.step)
+        inputs, labels, centers = augment(
+            batch[0].float(), batch[1].long(), batch[2].float(), self._chance, light=config.light
+        )
         self.net.train()
-        logits, offsets = self.net(inputs.to(memory_format=torch.channels_last))
-        total, parts = loss(logits, offsets, labels, centers, self._weights, self.config.offset_weight)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits, offsets = self.net(inputs.to(memory_format=torch.channels_last))
+        total, parts = loss(
+            logits.float(), offsets.float(), labels, centers, self._weights, config.overlap_weight, config.offset_weight
+        )
         self._optimizer.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
         self._optimizer.step()
         self.step += 1
         self._follow()
-        return parts.tolist()
+        return parts
 
     @torch.no_grad()
     def validate(self, views: ViewConfig) -> dict[str, float]:
         """mIoU on the apartments 900-999, with their own and with other textures; keeps the best weights."""
         scores = {}
         for name, share in (("miou", 0.0), ("miou_retextured", 1.0)):
-            config = _like(views, first_scene=900, scenes=100, seed=views.seed + 1000, retextured=share)
-            config = _like(
-                config, recolored=share, first_variant=1000, scenes_at_once=8, views_a_scene=10, no_depth=0.0
-            )
-            confusion, source = Confusion(len(NAMES) + 1), Views(config)
-            for k in range(self.config.validation_views):
-                view = source[k]
-                logits, _ = self.average(torch.from_numpy(view.inputs)[None])
-                confusion.add(view.labels, logits[0].argmax(dim=0).numpy())
+            confusion = Confusion(len(NAMES) + 1)
+            for inputs, labels, *_ in self._validation_views(views, name, share):
+                logits, _ = self.average(inputs.to(self.device).float())
+                confusion.add(labels.numpy(), logits.argmax(dim=1).cpu().numpy())
             scores[name] = confusion.mean_iou()
             scores[name.replace("miou", "above_0.4")] = float((confusion.iou()[1:] > 0.4).sum())
         self.note({"step": self.step, **scores})
         mean = 0.5 * (scores["miou"] + scores["miou_retextured"])
         if mean > self.best:
             self.best = mean
-            _write(self.folder / "compact.safetensors", self.average.state_dict(), self._about())
+            self.keep(self.folder / "compact.safetensors")
         return scores
+
+    def _validation_views(self, views: ViewConfig, name: str, share: float) -> list[Batch]:
+        """Made once."""
+        if name not in self._validation:
+            config = _like(
+                views, first_scene=900, scenes=100, seed=views.seed + 1000, retextured=share, recolored=share,
+                first_variant=1000, scenes_at_once=8, views_a_scene=10, no_depth=0.0,
+            )  # fmt: skip
+            size, workers = min(20, self.config.validation_views), self.config.workers
+            series = fresh_views(config, 0, size, workers)
+            self._validation[name] = [next(series) for _ in range(self.config.validation_views // size)]
+        return self._validation[name]
+
+    def keep(self, path: Path) -> None:
+        """Writes the averaged weights."""
+        _write(path, self.average.state_dict(), self._about())
 
     def note(self, line: dict[str, float]) -> None:
         """Adds a line to metrics.jsonl."""
@@ -160,18 +212,27 @@ class _Run:
         _write(self._file, tensors, self._about())
 
     def _load(self) -> None:
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
         from safetensors.torch import load_file
 
-        with safe_open(str(self._file), "pt") as file:
-            about = json.loads(file.metadata()["about"])
-        self.step, self.best = about["step"], about["best"]
-        tensors = load_file(str(self._file))
-        for name, module in (("net.", self.net), ("average.", self.average)):
-            module.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
+        try:
+            with safe_open(str(self._file), "pt") as file:
+                about = json.loads(file.metadata()["about"])
+            if about["network"] != self.net.config.to_mapping():
+                raise InputError(f"{self._file}: is of another network; give --config as it was, or another folder")
+            self.step, self.best = about["step"], about["best"]
+            tensors = load_file(str(self._file), device=str(self.device))
+            for name, module in (("net.", self.net), ("average.", self.average)):
+                module.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
+        except InputError:
+            raise
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(f"{self._file}: cannot be read ({reason}); begin again in another folder") from None
         for k, parameter in enumerate(self.net.parameters()):
             start = f"optimizer.{k}."
             found = {key.removeprefix(start): v for key, v in tensors.items() if key.startswith(start)}
+            found["step"] = found["step"].cpu()
             self._optimizer.state[parameter] = found
 
     def _about(self) -> dict[str, object]:
@@ -187,42 +248,13 @@ class _Run:
     def _follow(self) -> None:
         """The moving average, of the normalisations' statistics too; quicker at the start."""
         share = 1.0 - min(self.config.average, self.step / (self.step + 10.0))
-        for mine, theirs in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
-            if mine.dtype.is_floating_point:
-                mine.lerp_(theirs, share)
-            else:
-                mine.copy_(theirs)
+        pairs = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
+        mine, theirs = zip(*((a, b) for a, b in pairs if a.dtype.is_floating_point), strict=True)
+        torch._foreach_lerp_(list(mine), list(theirs), share)
 
 
 def _like(config: ViewConfig, **changes: object) -> ViewConfig:
     return ViewConfig.from_mapping(config.to_mapping() | changes)
-
-
-class _Series(torch.utils.data.IterableDataset):
-    """Views from ``first`` to ``last``; of several workers each makes every n-th batch."""
-
-    def __init__(self, views: Views, first: int, last: int, batch: int) -> None:
-        self._views, self._first, self._last, self._batch = views, first, last, batch
-
-    def __iter__(self) -> Iterator[View]:
-        worker = torch.utils.data.get_worker_info()
-        number, count = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        for k in range(self._first + number * self._batch, self._last, count * self._batch):
-            for index in range(k, k + self._batch):
-                yield self._views[index]
-
-
-def _batches(views: Views, config: PerceptionTraining, first: int) -> torch.utils.data.DataLoader:
-    series = _Series(views, first * config.batch, config.steps * config.batch, config.batch)
-    spawn = {"multiprocessing_context": "spawn", "prefetch_factor": 4} if config.workers else {}
-    return torch.utils.data.DataLoader(series, config.batch, num_workers=config.workers, collate_fn=_stack, **spawn)
-
-
-def _stack(views: list[View]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    inputs, labels, centers = (
-        np.stack([getattr(view, name) for view in views]) for name in ("inputs", "labels", "centers")
-    )
-    return torch.from_numpy(inputs), torch.from_numpy(labels), torch.from_numpy(centers)
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, object]) -> None:
@@ -239,7 +271,7 @@ def draw_curves(metrics: Path, picture: Path) -> None:
 
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axes, names in zip(figure.subplots(1, 2), (("category", "offset"), ("miou", "miou_retextured")), strict=True):
+    for axes, names in zip(figure.subplots(1, 2), (("category", "overlap", "offset"), ("miou", "miou_retextured")), strict=True):
         for name in names:
             points = [(line["step"], line[name]) for line in lines if name in line]
             axes.plot([p[0] for p in points], [p[1] for p in points], label=name)

@@ -1,4 +1,4 @@
-"""Labelled views of apartments with random cameras, textures and light. Knows nothing of torch and of networks.
+"""Labelled views of apartments with random cameras, textures and furniture. Knows nothing of torch and of networks.
 
 Every view depends on its index alone: a training that goes on after an interruption sees what it would have seen.
 """
@@ -14,7 +14,7 @@ import numpy as np
 
 from ...config import Config, param
 from ...geometry import Camera, pose2d
-from ...models.compact import level_rotation, make_inputs
+from ...models.compact import level_rotation, make_inputs, nearest, network_camera, resized
 from ...robot import RobotProfile
 from ...sim.apartments import CATEGORIES, COLORS, generate
 from ...sim.apartments.textures import KINDS, texture_image
@@ -35,18 +35,18 @@ _MEANT = ("books", "picture", "view", "screen", "leaves")
 class ViewConfig(Config):
     """What views look like."""
 
-    width: int = param(160, "image width", unit="px", low=32, high=640)
+    width: int = param(256, "width of the network's images", unit="px", low=32, high=640)
+    camera_width: int = param(320, "width of the camera's images", unit="px", low=32, high=1280)
     first_scene: int = param(0, "seed of the first apartment", low=0)
     scenes: int = param(900, "apartments", low=1)
     scenes_at_once: int = param(24, "apartments among which views alternate", low=1, high=1000)
-    views_a_scene: int = param(120, "views of an apartment before another takes its place", low=1)
+    views_a_scene: int = param(60, "views of an apartment before another takes its place", low=1)
     toward: float = param(0.6, "share of views toward an object of a category drawn at random", low=0.0, high=1.0)
     retextured: float = param(0.6, "share of things and structures whose texture is another one", low=0.0, high=1.0)
     recolored: float = param(0.5, "share of things with another tint", low=0.0, high=1.0)
     first_variant: int = param(100, "number of the first other texture of a kind", low=0)
     variants: int = param(40, "other textures of a kind", low=1, high=10000)
     vary_camera: float = param(0.5, "share of views with another height, tilt and field of view", low=0.0, high=1.0)
-    vary_light: float = param(0.8, "share of views with another exposure, gamma, tone and noise", low=0.0, high=1.0)
     no_depth: float = param(0.1, "share of views without depth", low=0.0, high=1.0)
     holes: float = param(0.3, "share of views with holes in depth", low=0.0, high=1.0)
     seed: int = param(0, "of all chance", low=0)
@@ -57,14 +57,15 @@ class View:
     """One labelled view.
 
     Attributes:
-        inputs: 8xHxW float32. labels: hxw int64, 0 or 1 + index in :data:`NAMES`, at half the size.
-        centers: 3xhxw float32, m, surface to the object's centre in the level frame; NaN where there is no object or no
-            depth.
+        inputs: 8xHxW float16. labels: hxw uint8, 0 or 1 + index in :data:`NAMES`, at half the size.
+        centers: 3xhxw float16, m, surface to the object's centre in the level frame; NaN where there is no object.
+        real: whether the apartment has real furniture models.
     """
 
     inputs: np.ndarray
     labels: np.ndarray
     centers: np.ndarray
+    real: bool
 
 
 class _Apartment:
@@ -72,6 +73,7 @@ class _Apartment:
 
     def __init__(self, seed: int, config: ViewConfig, rng: np.random.Generator) -> None:
         scene = generate(seed)
+        self.real = False
         self.raster = RasterScene(retextured(scene, config, rng))
         navigable = NavigableMap(scene)
         self.places = navigable.grid.centers(navigable.free_cells)
@@ -102,16 +104,15 @@ class Views:
         for _ in range(8):
             T, camera, height = self._pose(apartment, rng)
             color, depth, ids = Rasterizer(apartment.raster, camera).render(T)
-            if len(np.unique(ids)) >= 3:  # at least two things beside the structure
+            if np.count_nonzero(np.bincount(ids.ravel())) >= 3:  # at least two things beside the structure
                 break
-        labels = apartment.label[ids]
-        R = level_rotation(T, _UP)
-        centers = _centers(apartment.center, ids, depth, camera, T, R)
-        if rng.random() < config.vary_light:
-            color = other_light(color, rng)
-        noisy = self._measured(depth, rng)
-        inputs = make_inputs(color, noisy, camera, R, height + rng.normal(0.0, 0.02))
-        return View(inputs, labels[1::2, 1::2].copy(), centers[:, 1::2, 1::2].copy())
+        small = network_camera(camera, config.width)
+        size, R = (small.width, small.height), level_rotation(T, _UP)
+        color, measured = resized(color, self._measured(depth, rng), *size)
+        inputs = make_inputs(color, measured, small, R, height + rng.normal(0.0, 0.02)).astype(np.float16)
+        ids = nearest(ids.astype(np.uint16), *size)[1::2, 1::2]
+        centers = _centers(apartment.center, ids, nearest(depth, *size)[1::2, 1::2], small, T, R)
+        return View(inputs, apartment.label[ids].astype(np.uint8), centers, apartment.real)
 
     def _apartment(self, index: int) -> _Apartment:
         """Slots of apartments that are replaced one at a time, each after the same number of views."""
@@ -148,7 +149,7 @@ class Views:
                 place = near[rng.integers(len(near))]
                 yaw = math.atan2(target[1] - place[1], target[0] - place[0]) + rng.normal(0.0, 0.35)
         mount = RobotProfile(camera_height=height, camera_pitch=pitch, camera_forward=0.0).T_base_camera()
-        camera = Camera.from_hfov(config.width, config.width * 3 // 4, hfov)
+        camera = Camera.from_hfov(config.camera_width, config.camera_width * 3 // 4, hfov)
         return pose2d(float(place[0]), float(place[1]), yaw) @ mount, camera, height
 
     def _measured(self, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
@@ -193,30 +194,13 @@ def _other_tint(tint: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(base * rng.uniform(0.7, 1.15, 3) * np.clip(shade, 0.4, 1.6), 8, 255).astype(np.uint8)
 
 
-def other_light(color: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The image (HxWx3 uint8) with another exposure, tone and gamma, a gradient of light, blur and noise."""
-    import cv2
-
-    image = color.astype(np.float32) / 255.0
-    image *= (rng.uniform(0.55, 1.35) * rng.uniform(0.85, 1.15, 3)).astype(np.float32)
-    ramp = np.linspace(-1.0, 1.0, color.shape[1], dtype=np.float32)[None, :, None] * np.float32(rng.normal(0.0, 0.12))
-    image = np.clip(image * (1.0 + ramp), 0.0, 1.0) ** np.float32(rng.uniform(0.7, 1.4))
-    gray = image.mean(axis=2, keepdims=True)
-    image = gray + (image - gray) * np.float32(rng.uniform(0.5, 1.3))
-    image = (image - 0.5) * np.float32(rng.uniform(0.75, 1.2)) + 0.5
-    if rng.random() < 0.3:
-        image = cv2.GaussianBlur(image, (3, 3), float(rng.uniform(0.3, 0.9)))
-    image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 0.03))
-    return np.clip(image * 255.0, 0.0, 255.0).astype(np.uint8)
-
-
 def _centers(
     center: np.ndarray, ids: np.ndarray, depth: np.ndarray, camera: Camera, T_scene_camera: np.ndarray, R: np.ndarray
 ) -> np.ndarray:
-    """3xHxW float32, see :class:`View`."""
-    v, u = np.mgrid[: ids.shape[0], : ids.shape[1]]
+    """3xhxw float16, see :class:`View`; ``ids`` and ``depth`` are those of every second pixel of the camera's image."""
+    v, u = np.mgrid[: ids.shape[0], : ids.shape[1]] * 2.0 + 1.0
     rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(ids.shape)], axis=-1)
     points = rays * depth[..., None]
     T_camera_scene = np.linalg.inv(T_scene_camera)
     to = center[ids] @ T_camera_scene[:3, :3].T + T_camera_scene[:3, 3] - points
-    return np.ascontiguousarray((to @ R.T).transpose(2, 0, 1), dtype=np.float32)
+    return np.ascontiguousarray((to @ R.T).transpose(2, 0, 1), dtype=np.float16)
