@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class PerceptionTraining(Config):
     validate_every: int = param(1000, "steps between two validations", low=1)
     validation_views: int = param(400, "views of a validation", low=1)
     threads: int = param(1, "threads of torch", low=1, high=256)
-    workers: int = param(1, "processes that make views", low=0, high=256)
+    workers: int = param(-1, "processes that make views; -1: one for each core but one", low=-1, high=256)
     device: str = param("auto", "auto takes a CUDA GPU where there is one", choices=("auto", "cpu", "cuda"))
     seed: int = param(0, "of all chance", low=0)
 
@@ -56,6 +57,11 @@ class PerceptionTraining(Config):
     def fresh(self) -> int:
         """New views a step."""
         return max(1, self.batch // self.reuse)
+
+    @property
+    def processes(self) -> int:
+        """Processes that make views."""
+        return max(1, (os.cpu_count() or 2) - 1) if self.workers < 0 else self.workers
 
 
 def train(
@@ -89,7 +95,7 @@ def train(
     # The pool is ahead of the steps; a training that goes on fills it anew before its first step.
     ahead = math.ceil(_AHEAD * config.batch / config.fresh)
     number = max(0, run.step + ahead - math.ceil(config.pool / config.fresh))
-    series = fresh_views(views, number, config.fresh, config.workers)
+    series = fresh_views(views, number, config.fresh, config.processes)
     begun, seen, last = time.monotonic(), run.step, config.steps if until is None else until
     while run.step < last:
         while number < run.step + ahead:
@@ -117,6 +123,9 @@ class Run:
     Args:
         folder, config, resume: as :func:`train` takes them.
         network: shape of the network.
+
+    Attributes:
+        validation: batches of each kind of held-out views, made by the first :meth:`validate`.
     """
 
     def __init__(self, folder: Path, config: PerceptionTraining, network: CompactConfig, resume: bool) -> None:
@@ -131,7 +140,7 @@ class Run:
         self._chance = torch.Generator(self.device)
         self._weights = torch.ones(len(network.categories) + 1, device=self.device)
         self._weights[0] = config.structure_weight
-        self._validation: dict[str, list[Batch]] = {}
+        self.validation: dict[str, list[Batch]] = {}
         self._file = folder / "checkpoint.safetensors"
         folder.mkdir(parents=True, exist_ok=True)
         if self._file.exists() != resume:
@@ -165,33 +174,29 @@ class Run:
 
     @torch.no_grad()
     def validate(self, views: ViewConfig) -> dict[str, float]:
-        """mIoU on the apartments 900-999, with their own and with other textures; keeps the best weights."""
+        """mIoU on the apartments 900-999 in each of their kinds; keeps the weights that are best on average."""
+        if not self.validation:
+            self.validation = {name: self._made(config) for name, config in validation_views(views).items()}
         scores = {}
-        for name, share in (("miou", 0.0), ("miou_retextured", 1.0)):
+        for name, batches in self.validation.items():
             confusion = Confusion(len(NAMES) + 1)
-            for inputs, labels, *_ in self._validation_views(views, name, share):
+            for inputs, labels, *_ in batches:
                 logits, _ = self.average(inputs.to(self.device).float())
                 confusion.add(labels.numpy(), logits.argmax(dim=1).cpu().numpy())
-            scores[name] = confusion.mean_iou()
-            scores[name.replace("miou", "above_0.4")] = float((confusion.iou()[1:] > 0.4).sum())
+            scores[f"miou {name}"] = confusion.mean_iou()
+            scores[f"above 0.4 {name}"] = float((confusion.iou()[1:] > 0.4).sum())
         self.note({"step": self.step, **scores})
-        mean = 0.5 * (scores["miou"] + scores["miou_retextured"])
+        mean = sum(score for name, score in scores.items() if name.startswith("miou")) / len(self.validation)
         if mean > self.best:
             self.best = mean
             self.keep(self.folder / "compact.safetensors")
         return scores
 
-    def _validation_views(self, views: ViewConfig, name: str, share: float) -> list[Batch]:
-        """Made once."""
-        if name not in self._validation:
-            config = _like(
-                views, first_scene=900, scenes=100, seed=views.seed + 1000, retextured=share, recolored=share,
-                first_variant=1000, scenes_at_once=8, views_a_scene=10, no_depth=0.0,
-            )  # fmt: skip
-            size, workers = min(20, self.config.validation_views), self.config.workers
-            series = fresh_views(config, 0, size, workers)
-            self._validation[name] = [next(series) for _ in range(self.config.validation_views // size)]
-        return self._validation[name]
+    def _made(self, views: ViewConfig) -> list[Batch]:
+        size = min(20, self.config.validation_views)
+        count = math.ceil(self.config.validation_views / size)
+        series = fresh_views(views, 0, size, min(self.config.processes, count))
+        return [next(series) for _ in range(count)]
 
     def keep(self, path: Path) -> None:
         """Writes the averaged weights."""
@@ -253,6 +258,18 @@ class Run:
         torch._foreach_lerp_(list(mine), list(theirs), share)
 
 
+def validation_views(views: ViewConfig) -> dict[str, ViewConfig]:
+    """Views of apartments 900-999: as they are, with textures and with furniture models that training never sees."""
+    plain = _like(
+        views, first_scene=900, scenes=100, seed=views.seed + 1000, retextured=0.0, recolored=0.0, first_variant=1000,
+        scenes_at_once=8, views_a_scene=10, no_depth=0.0, furnished=0.0,
+    )  # fmt: skip
+    kinds = {"as made": plain, "retextured": _like(plain, retextured=1.0, recolored=1.0)}
+    if views.furniture:
+        kinds["furnished"] = _like(plain, furnished=1.0, furniture_split="held_out")
+    return kinds
+
+
 def _like(config: ViewConfig, **changes: object) -> ViewConfig:
     return ViewConfig.from_mapping(config.to_mapping() | changes)
 
@@ -270,8 +287,9 @@ def draw_curves(metrics: Path, picture: Path) -> None:
     from matplotlib.figure import Figure
 
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    scores = sorted({name for line in lines for name in line if name.startswith("miou")})
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axes, names in zip(figure.subplots(1, 2), (("category", "overlap", "offset"), ("miou", "miou_retextured")), strict=True):
+    for axes, names in zip(figure.subplots(1, 2), (("category", "overlap", "offset"), scores), strict=True):
         for name in names:
             points = [(line["step"], line[name]) for line in lines if name in line]
             axes.plot([p[0] for p in points], [p[1] for p in points], label=name)

@@ -18,6 +18,7 @@ from ...models.compact import level_rotation, make_inputs, nearest, network_came
 from ...robot import RobotProfile
 from ...sim.apartments import CATEGORIES, COLORS, generate
 from ...sim.apartments.textures import KINDS, texture_image
+from ...sim.furniture import open_library, with_real_furniture
 from ...sim.mesh import SceneDescription, SceneMesh
 from ...sim.navigable import NavigableMap
 from ...sim.noise import DepthNoise
@@ -47,6 +48,10 @@ class ViewConfig(Config):
     first_variant: int = param(100, "number of the first other texture of a kind", low=0)
     variants: int = param(40, "other textures of a kind", low=1, high=10000)
     vary_camera: float = param(0.5, "share of views with another height, tilt and field of view", low=0.0, high=1.0)
+    furniture: str = param("", "folder of .sh3f files, one of them, or furniture saved as .npz; empty: none", path=True)
+    furnished: float = param(0.5, "share of apartments that get real furniture models", low=0.0, high=1.0)
+    replaced: float = param(0.8, "share of their things that are replaced, where a model fits", low=0.0, high=1.0)
+    furniture_split: str = param("train", "models to take", choices=("all", "train", "held_out"))
     no_depth: float = param(0.1, "share of views without depth", low=0.0, high=1.0)
     holes: float = param(0.3, "share of views with holes in depth", low=0.0, high=1.0)
     seed: int = param(0, "of all chance", low=0)
@@ -73,9 +78,13 @@ class _Apartment:
 
     def __init__(self, seed: int, config: ViewConfig, rng: np.random.Generator) -> None:
         scene = generate(seed)
-        self.real = False
-        self.raster = RasterScene(retextured(scene, config, rng))
         navigable = NavigableMap(scene)
+        scene = dataclasses.replace(scene, mesh=retextured(scene, config, rng))
+        self.real = bool(config.furniture) and rng.random() < config.furnished
+        if self.real:
+            library = open_library(config.furniture)
+            scene = with_real_furniture(scene, library, config.replaced, config.furniture_split, rng)
+        self.raster = RasterScene(scene.mesh)
         self.places = navigable.grid.centers(navigable.free_cells)
         self.objects = scene.objects
         top = max((o.instance for o in scene.objects), default=0) + 1
