@@ -18,6 +18,8 @@ from ...language import known_label
 CATALOGUE = "PluginFurnitureCatalog.properties"
 #: A catalogue and a model are text of at most this size (bytes) once unpacked.
 LARGEST_MEMBER = 200 * 2**20
+#: Width, depth and height (m) of the largest furniture.
+LARGEST = (6.5, 6.5, 3.2)
 
 #: The apartments' categories that have models; a test compares them with theirs.
 CATEGORIES = frozenset({
@@ -167,7 +169,10 @@ def _entry(path: Path, number: int, values: dict[str, str], license: str) -> Ent
     except (KeyError, ValueError):
         return None
     size = (width, depth, height)
-    if not all(0.005 < side < 20.0 for side in size) or values.get("doorOrWindow") == "true":
+    if (
+        not all(0.005 < side < most for side, most in zip(size, LARGEST, strict=True))
+        or values.get("doorOrWindow") == "true"
+    ):
         return None
     tags = tuple(tag.strip() for tag in values.get("tags", "").split(","))
     category = category_of(values.get("name", ""), values.get("category", ""), tags, size)

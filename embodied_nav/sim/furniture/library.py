@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import zipfile
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -19,6 +21,7 @@ from .models import GRAIN, WHITE, Shape, read_shape
 #: Which pieces: those for training, the fifth that training never sees, or all.
 SPLITS = ("all", "train", "held_out")
 _VERSION = 1
+_TEXTS = ("id", "name", "category", "creator", "license", "source")
 _COLUMNS = {
     "vertices": (np.int16, (3,)),
     "faces": (np.uint16, (3,)),
@@ -110,7 +113,7 @@ class FurnitureLibrary:
             "images": [list(image.shape[:2]) for image in images.values()],
             "pieces": [
                 {
-                    **{name: getattr(p, name) for name in ("id", "name", "category", "creator", "license", "source")},
+                    **{name: getattr(p, name) for name in _TEXTS},
                     "size": p.size,
                     "color": p.shape.color,
                     "vertices": len(p.shape.vertices),
@@ -177,9 +180,9 @@ def _pieces(arrays: dict[str, np.ndarray], about: dict) -> list[Piece]:
         )
         if int(shape.faces.max()) >= len(vertices) or int(shape.texture.max()) >= len(shape.textures):
             raise ValueError("a face points outside its piece")
-        named = (str(one[name]) for name in ("id", "name", "category", "creator", "license", "source"))
+        id, name, category, creator, license, source = (str(one[key]) for key in _TEXTS)
         width, depth, height = (float(side) for side in one["size"])
-        pieces.append(Piece(*named, size=(width, depth, height), shape=shape))
+        pieces.append(Piece(id, name, category, creator, license, source, (width, depth, height), shape))
         v, f = v + one["vertices"], f + one["faces"]
     return pieces
 
@@ -200,6 +203,10 @@ def open_library(path: str) -> FurnitureLibrary:
             f"{path}: no furniture there; give a folder with .sh3f files (Debian: apt install sweethome3d-furniture, "
             "then /usr/share/sweethome3d/furniture), one such file, or a saved .npz"
         )
+    if importlib.util.find_spec("trimesh") is None:
+        raise InputError(
+            f"{path}: reading .sh3f files needs trimesh: pip install 'trimesh>=4,<6' (the extra 'furniture')"
+        )
     pieces: list[Piece] = []
     problems: list[str] = []
     unmapped: list[str] = []
@@ -217,10 +224,10 @@ def _read(file: Path, pieces: list[Piece], problems: list[str], unmapped: list[s
     """Adds the pieces of one .sh3f file."""
     try:
         archive = zipfile.ZipFile(file)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file}: cannot be opened as a .sh3f (zip) file ({error})") from None
-    with archive:
         entries, others = read_catalogue(file, archive)
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{file}: cannot be read as a .sh3f (zip) file ({error})") from None
+    with archive:
         unmapped += others
         for entry in entries:
             try:

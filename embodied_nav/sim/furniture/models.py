@@ -68,12 +68,16 @@ def read_shape(archive: zipfile.ZipFile, entry: Entry) -> Shape:
         raise InputError(f"{entry.id}: {entry.model} has a vertex that is not finite")
     corners = _sized(corners @ _OURS.T, np.array(entry.size))
     uvs = np.concatenate([part[1] for part in solid])
-    images, texture = _textures([(part[2], len(part[0])) for part in solid])
+    try:
+        images, texture = _textures([(part[2], len(part[0])) for part in solid])
+    except InputError as error:
+        raise InputError(f"{entry.id}: {error}") from None
     tint = np.concatenate([np.tile(np.array(part[3], dtype=np.uint8), (len(part[0]), 1)) for part in solid])
     vertices, index = np.unique(np.rint(corners.reshape(-1, 3) / GRAIN), axis=0, return_inverse=True)
     vertices, faces = vertices * GRAIN, index.reshape(-1, 3)
     vertices, faces, kept = coarser(vertices, faces, FACES)
     uvs = uvs[kept] - np.floor(uvs[kept].min(axis=1, keepdims=True))  # tiles repeat; small numbers keep their digits
+    vertices = _sized(vertices[:, None], np.array(entry.size))[:, 0]  # means of vertices lie further in
     vertices = (np.rint(vertices / GRAIN) * GRAIN).astype(np.float32)
     uvs = np.clip(uvs, 0.0, 500.0).astype(np.float16).astype(np.float32)
     ones = np.ones(len(faces), dtype=np.int32)
@@ -139,16 +143,28 @@ def _sized(corners: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 
 def _textures(parts: list[tuple[object, int]]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Distinct textures of parts (image or None, number of faces), and each face's index into them."""
+    """Distinct textures of parts (image or None, number of faces), and each face's index into them.
+
+    Raises:
+        InputError: an image that cannot be read.
+    """
     images: list[np.ndarray] = []
     index: dict[int, int] = {}
     columns = []
     for image, count in parts:
         if id(image) not in index:
             index[id(image)] = len(images)
-            images.append(WHITE if image is None else power_of_two(_without_alpha(image), TEXTURE))
+            images.append(WHITE if image is None else _texture(image))
         columns.append(np.full(count, index[id(image)], dtype=np.int32))
     return images, np.concatenate(columns)
+
+
+def _texture(image) -> np.ndarray:
+    """A PIL image, which is read only now, as a small texture."""
+    try:
+        return power_of_two(_without_alpha(image), TEXTURE)
+    except Exception as error:  # the readers of images raise arbitrary exceptions on broken ones
+        raise InputError(f"a texture cannot be read ({type(error).__name__}: {error})") from None
 
 
 def _without_alpha(image):
