@@ -245,14 +245,14 @@ def _appearance(geometry, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
         return white, uvs, tint
     uvs[:] = np.asarray(visual.uv, dtype=np.float32)[faces]
     uvs[..., 1] = 1.0 - uvs[..., 1]  # trimesh counts v upwards
-    return _power_of_two(image), uvs, tint
+    return power_of_two(image), uvs, tint
 
 
-def _power_of_two(image) -> np.ndarray:
-    """A PIL image as HxWx3 uint8 with sides that are powers of two."""
+def power_of_two(image, largest: int = MAX_TEXTURE_SIZE) -> np.ndarray:
+    """A PIL image as HxWx3 uint8 with sides that are powers of two, at most ``largest``."""
     from PIL import Image
 
-    sides = [min(MAX_TEXTURE_SIZE, 1 << max(0, round(np.log2(side)))) for side in image.size]
+    sides = [min(largest, 1 << max(0, round(np.log2(side)))) for side in image.size]
     image = image.convert("RGB")
     if list(image.size) != sides:
         image = image.resize(tuple(sides), Image.Resampling.BOX)

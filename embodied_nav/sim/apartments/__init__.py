@@ -16,10 +16,17 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class ApartmentConfig(Config):
-    """Size of apartments."""
+    """Size of apartments, and what furniture stands in them."""
 
     rooms_min: int = param(3, "fewest rooms", low=3, high=15)
     rooms_max: int = param(8, "most rooms", low=3, high=15)
+    furniture: str = param(
+        "",
+        "models of real furniture: folder of .sh3f files, one of them, or a saved .npz; empty: own shapes",
+        path=True,
+    )
+    furniture_share: float = param(0.8, "share of things that become such models where one fits", low=0.0, high=1.0)
+    furniture_split: str = param("all", "which models", choices=("all", "train", "held_out"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,14 +39,15 @@ def generate(seed: int, config: ApartmentConfig | None = None) -> SceneDescripti
 
     Args:
         seed: 0 or above.
-        config: how many rooms.
+        config: how many rooms; models of real furniture. These stand in the same rooms, in the places of the same
+            things, as without.
 
     Returns:
         A scene whose floor is at z = 0. Above 2.2 m there are only walls and the ceiling, so that a view from above can
         be cut off there.
 
     Raises:
-        InputError: a negative seed, or one for which generation fails (never observed).
+        InputError: a negative seed, one for which generation fails (never observed), or furniture that cannot be read.
     """
     from ..interface import Room
     from .furnish import Furnisher
@@ -63,8 +71,23 @@ def generate(seed: int, config: ApartmentConfig | None = None) -> SceneDescripti
         rooms = tuple(Room(i, kind, (plan.rooms[i],)) for i, kind in enumerate(plan.kinds))
         scene = SceneDescription(builder.build(), tuple(furnisher.objects), rooms)
         if _every_room_reachable(scene):
-            return scene
+            return _refurnished(scene, seed, config)
     raise InputError(f"apartment {seed}: no floor plan came out with every room reachable; try another seed")
+
+
+def _refurnished(scene: SceneDescription, seed: int, config: ApartmentConfig) -> SceneDescription:
+    """The apartment with models of real furniture, where the settings name any."""
+    if not config.furniture:
+        return scene
+    from ..furniture import open_library, with_real_furniture
+
+    library = open_library(config.furniture)
+    for attempt in range(_ATTEMPTS):
+        rng = np.random.default_rng([int(seed), attempt, 8])
+        furnished = with_real_furniture(scene, library, config.furniture_share, config.furniture_split, rng)
+        if _every_room_reachable(furnished):
+            return furnished
+    raise InputError(f"apartment {seed}: real furniture left no way into every room; try another seed or a lower share")
 
 
 def _every_room_reachable(scene: SceneDescription) -> bool:
