@@ -16,7 +16,7 @@ class CompactConfig(Config):
     """
 
     categories: tuple[str, ...] = param((), "names of the categories")
-    width: int = param(256, "width of the images it gets", unit="px", low=32, high=1024)
+    width: int = param(160, "width of the images it gets", unit="px", low=32, high=1024)
     width_2: int = param(32, "channels at 1/2 of its images' width", low=4, high=512)
     width_4: int = param(64, "channels at 1/4", low=4, high=512)
     width_8: int = param(128, "channels at 1/8", low=4, high=512)

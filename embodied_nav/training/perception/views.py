@@ -36,7 +36,7 @@ _MEANT = ("books", "picture", "view", "screen", "leaves")
 class ViewConfig(Config):
     """What views look like."""
 
-    width: int = param(256, "width of the network's images", unit="px", low=32, high=640)
+    width: int = param(160, "width of the network's images", unit="px", low=32, high=640)
     camera_width: int = param(320, "width of the camera's images", unit="px", low=32, high=1280)
     first_scene: int = param(0, "seed of the first apartment", low=0)
     scenes: int = param(900, "apartments", low=1)
