@@ -8,7 +8,7 @@ from typing import Any
 from ..config import Config
 from ..drivers import DRIVERS, Driver
 from ..drivers.agent_parameters import SETTINGS
-from ..perception import BACKENDS
+from ..perception import BACKENDS, ResilienceConfig
 from ..reasoner import POLICIES
 from ..registry import Registry
 from ..robot import RobotProfile
@@ -21,7 +21,9 @@ AGENTS: Registry[Driver] = Registry("agent", (*DRIVERS.entries, *REFERENCES.entr
 def components(agent: str, perception: str) -> list[tuple[type[Config], str]]:
     """(settings class, prefix) of an agent's components that have settings, or of the driver itself."""
     if agent in POLICIES and agent not in OTHER_DRIVERS:
-        return [*SETTINGS, *BACKENDS[perception].own_settings(), *POLICIES[agent].own_settings()]
+        waited = BACKENDS[perception].slow  # only slow back ends have a time limit and a fallback
+        common = [pair for pair in SETTINGS if waited or pair[0] is not ResilienceConfig]
+        return [*common, *BACKENDS[perception].own_settings(), *POLICIES[agent].own_settings()]
     return AGENTS[agent].own_settings()
 
 
