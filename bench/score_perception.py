@@ -1,9 +1,11 @@
 """What perception finds in held-out apartments, against the simulator's truth, with sensor noise.
 
-    python bench/score_perception.py [--scenes 1000-1049] [--perception compact] [--views 12] [--no-tours]
+    python bench/score_perception.py [--scenes 1000-1049] [--perception compact] [--views 12] [--tours 10]
+                                     [--furniture PATH]
 
 1. Pixels (``compact`` alone): mIoU over categories at the camera's resolution, of views from random places; again with
-   textures and tints that training never saw.
+   textures and tints that training never saw; with --furniture, again with models of real furniture, those for
+   training and those held out.
 2. Objects in the memory after the first 60 keyframes of a tour: a hit has the right category and its centre within
    0.5 m of the true one, one to one; duplicates count as false. True are the things once seen with 400 pixels within
    4 m.
@@ -16,7 +18,9 @@ import argparse
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -28,6 +32,7 @@ from embodied_nav.keyframes import KeyframeGate
 from embodied_nav.memory import SpatialMemory
 from embodied_nav.perception import KnowsInstances, create
 from embodied_nav.robot import RobotProfile
+from embodied_nav.sim.apartments import ApartmentConfig, generate
 from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.mesh import SceneDescription
 from embodied_nav.sim.navigable import NavigableMap
@@ -46,6 +51,24 @@ def views(scene: SceneDescription, count: int, seed: int) -> list[RGBDFrame]:
     places = navigable.grid.centers(navigable.free_cells[rng.integers(len(navigable.free_cells), size=count)])
     poses = [(float(x), float(y), float(rng.uniform(-math.pi, math.pi))) for x, y in places]
     return list(frames(scene, poses, RobotProfile(), CAMERA, noise_seed=seed))
+
+
+def appearances(furniture: str) -> dict[str, Callable[[int], SceneDescription]]:
+    """What the same apartments may look like: name -> the scene of a seed."""
+
+    def other_textures(seed: int) -> SceneDescription:
+        scene = describe(str(seed))
+        return replace(scene, mesh=retextured(scene, HELD_OUT, np.random.default_rng(seed)))
+
+    looks: dict[str, Callable[[int], SceneDescription]] = {
+        "own textures": lambda seed: describe(str(seed)),
+        "other textures": other_textures,
+    }
+    if furniture:
+        for name, split in (("models for training", "train"), ("held-out models", "held_out")):
+            config = ApartmentConfig(furniture=furniture, furniture_share=1.0, furniture_split=split)
+            looks[name] = partial(generate, config=config)
+    return looks
 
 
 def score_pixels(backend, scene: SceneDescription, count: int, seed: int, confusion: Confusion) -> None:
@@ -100,16 +123,16 @@ def main() -> None:
     parser.add_argument("--perception", default="compact")
     parser.add_argument("--views", type=int, default=12)
     parser.add_argument("--tours", type=int, default=10, help="apartments with a tour, the first ones")
+    parser.add_argument(
+        "--furniture", default="", help="also with models of real furniture: .sh3f files or a saved .npz"
+    )
     args = parser.parse_args()
     seeds, backend = parse_scenes(args.scenes), create(args.perception)
     if hasattr(backend, "label_image"):
-        for name, held_out in (("own textures", False), ("other textures", True)):
+        for name, look in appearances(args.furniture).items():
             confusion = Confusion(len(backend.categories) + 1)
             for seed in seeds:
-                scene = describe(str(seed))
-                if held_out:
-                    scene = replace(scene, mesh=retextured(scene, HELD_OUT, np.random.default_rng(seed)))
-                score_pixels(backend, scene, args.views, seed, confusion)
+                score_pixels(backend, look(seed), args.views, seed, confusion)
             print_pixels(name, confusion, backend.categories)
     scores, costs, extra, missing = [], [], Counter(), Counter()
     for seed in seeds[: args.tours]:

@@ -205,7 +205,7 @@ def open_library(path: str) -> FurnitureLibrary:
         )
     if importlib.util.find_spec("trimesh") is None:
         raise InputError(
-            f"{path}: reading .sh3f files needs trimesh: pip install 'trimesh>=4,<6' (the extra 'furniture')"
+            f"{path}: reading .sh3f files needs trimesh: pip install 'trimesh>=4,<6' (part of the extra 'viewer')"
         )
     pieces: list[Piece] = []
     problems: list[str] = []
