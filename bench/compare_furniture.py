@@ -34,7 +34,9 @@ def main() -> None:
     args = parser.parse_args()
     config = PerceptionTraining(steps=args.steps, batch=args.batch, warm_up=max(1, args.steps // 10), seed=7)
     views = ViewConfig(furniture=args.furniture, furnished=1 / 3, seed=7)
-    runs = {name: Run(Path(args.out) / name, config, CompactConfig(categories=NAMES), False) for name in ("with", "without")}
+    runs = {
+        name: Run(Path(args.out) / name, config, CompactConfig(categories=NAMES), False) for name in ("with", "without")
+    }
     pool = Pool(args.views, next(iter(runs.values())).device, config.seed)
     begun = time.monotonic()
     series = fresh_views(views, 0, 32, config.processes)

@@ -109,9 +109,9 @@ def loss(
 
 
 def overlap_loss(logits: torch.Tensor, labels: torch.Tensor, stride: int = 3) -> torch.Tensor:
-    """Smooth bound of 1 - IoU, mean over the categories that are there (Lovasz-softmax).
+    """Smooth bound of 1 - IoU, mean over the categories that are there (Lovasz-softmax, Berman et al., CVPR 2018).
 
-    Berman et al., CVPR 2018. Cross-entropy alone gives a category as much weight as it has pixels; mean IoU gives each category the same.
+    Cross-entropy alone gives a category as much weight as it has pixels; mean IoU gives each category the same.
 
     Args:
         logits, labels: as :func:`loss` takes them.
