@@ -1,6 +1,7 @@
 """What a detector finds in the recorded kitchen, frame by frame, and what the memory makes of it over the views.
 
     python bench/score_detector.py DETECTOR.onnx [FOLDER] [--threshold 0.3] [--interval 0.5] [--picture objects.png]
+    python bench/score_detector.py COMPACT.onnx [FOLDER] --compact
 
 The things that are there, with their places in the map, were listed by looking at the frames. A detection or an object
 is of a thing if its label is one of the thing's and its centre is near. Raw: every frame's detections, each lifted into
@@ -23,6 +24,8 @@ from embodied_nav.frames import Keyframe, MemoryObject, ObjectObservation, RGBDF
 from embodied_nav.geometry import invert
 from embodied_nav.keyframes import KeyframeConfig, KeyframeGate
 from embodied_nav.memory import SpatialMemory
+from embodied_nav.perception import PerceptionBackend
+from embodied_nav.perception.compact import CompactPerception, CompactPerceptionConfig
 from embodied_nav.perception.detector import DetectorConfig, DetectorPerception
 from embodied_nav.recordings import open_recording
 
@@ -70,7 +73,7 @@ def frames(folder: Path) -> Iterator[RGBDFrame]:
         yield RGBDFrame(read.stamp, recording.camera, read.T_map_camera, read.color, depth)
 
 
-def raw(folder: Path, backend: DetectorPerception) -> list[list[ObjectObservation]]:
+def raw(folder: Path, backend: PerceptionBackend) -> list[list[ObjectObservation]]:
     """Every frame's detections in 3D."""
     return [
         list(backend.perceive(None, Keyframe(k, frame, 0.0, 0, "first"), "").objects)
@@ -78,7 +81,7 @@ def raw(folder: Path, backend: DetectorPerception) -> list[list[ObjectObservatio
     ]
 
 
-def remembered(folder: Path, backend: DetectorPerception, interval: float) -> tuple[SpatialMemory, float]:
+def remembered(folder: Path, backend: PerceptionBackend, interval: float) -> tuple[SpatialMemory, float]:
     """The memory after the recording, and CPU ms of perception a keyframe."""
     memory, gate = SpatialMemory(), KeyframeGate(KeyframeConfig(max_interval=interval))
     previous, seconds = None, 0.0
@@ -158,13 +161,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("detector", help="ONNX file")
     add_folder(parser)
+    parser.add_argument("--compact", action="store_true", help="the file holds weights of perception 'compact'")
     parser.add_argument("--threshold", type=float, default=DetectorConfig().threshold)
     parser.add_argument("--interval", type=float, default=0.5, help="longest time between keyframes [s]")
     parser.add_argument("--picture", type=Path, help="file for a picture of the objects in some frames")
     args = parser.parse_args()
     if not are_there(args.folder):
         return
-    backend = DetectorPerception(DetectorConfig(file=args.detector, threshold=args.threshold))
+    backend: PerceptionBackend
+    if args.compact:
+        backend = CompactPerception(CompactPerceptionConfig(weights=args.detector))
+    else:
+        backend = DetectorPerception(DetectorConfig(file=args.detector, threshold=args.threshold))
     memory, ms = remembered(args.folder, backend, args.interval)
     objects = memory.evident_objects()
     print(table(raw(args.folder, backend), objects))

@@ -18,7 +18,7 @@ from ..config import param
 from ..errors import InputError
 from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from ..geometry import Camera, transform_points
-from ..models.compact import level_rotation, make_inputs, nearest, network_camera, resized
+from ..models.compact import entropy, level_rotation, make_inputs, nearest, network_camera, resized
 from .backend import PerceptionConfig, PerceptionError
 from .color_names import dominant_color
 from .deltas import make_delta
@@ -69,7 +69,8 @@ class CompactPerception:
                 "perception 'compact' has no weights yet: make them by 'embodied-nav train perception' and give "
                 "--set compact.weights=FILE.onnx"
             )
-        self._session, self.categories, self._width = load_session(self.config.weights)
+        self._session, self._about = load_session(self.config.weights)
+        self.categories = self._about.categories
         self._ground = Ground()
         self._history = History(self.config.history, self.config.gone_margin, self.config.moved_distance)
 
@@ -146,7 +147,7 @@ class CompactPerception:
     def _answer(self, frame: RGBDFrame) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, Camera, np.ndarray]:
         """The network's logits and offsets, the depth and camera that it got, and the level frame from the camera."""
         assert frame.color is not None and frame.depth is not None
-        camera = network_camera(frame.camera, self._width)
+        camera = network_camera(frame.camera, self._about.width)
         near = np.where(frame.depth <= self.config.max_depth * 2.0, frame.depth, np.nan)
         color, depth = resized(frame.color, near, camera.width, camera.height)
         assert depth is not None
@@ -164,7 +165,7 @@ class CompactPerception:
         probability = np.exp(logits - logits.max(axis=0))
         probability /= probability.sum(axis=0)
         label, best = probability.argmax(axis=0), probability.max(axis=0)
-        label[best < self.config.least_probability] = 0
+        label[(best < self.config.least_probability) | (entropy(logits) > self._about.unknown_from)] = 0
         points = _points(depth[1::2, 1::2], camera, T)
         votes = points + offsets.transpose(1, 2, 0) @ (T[:3, :3] @ R.T).T.astype(np.float32)
         z = depth[1::2, 1::2]
@@ -189,9 +190,23 @@ def _segments(owner: np.ndarray, frame: RGBDFrame) -> np.ndarray:
     return full
 
 
+@dataclass(frozen=True)
+class _About:
+    """What weights say of themselves.
+
+    Attributes:
+        categories: in the order of the output's channels, the first of which is none of them.
+        width: of the network's images, px. unknown_from: entropy (nat) from which a cell is unknown.
+    """
+
+    categories: tuple[str, ...]
+    width: int
+    unknown_from: float
+
+
 @lru_cache(maxsize=4)
-def load_session(path: str) -> tuple[Any, tuple[str, ...], int]:
-    """Session, categories and image width of an ONNX file.
+def load_session(path: str) -> tuple[Any, _About]:
+    """The session of an ONNX file, and what it says of itself.
 
     Raises:
         InputError: the file cannot be read, or is no compact network.
@@ -205,8 +220,10 @@ def load_session(path: str) -> tuple[Any, tuple[str, ...], int]:
         raise InputError(f"{path}: there is no such file; give weights made by 'embodied-nav train perception'")
     try:
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        about = json.loads(session.get_modelmeta().custom_metadata_map["network"])
+        properties = session.get_modelmeta().custom_metadata_map
+        network = json.loads(properties["network"])
+        about = _About(tuple(network["categories"]), int(network["width"]), float(properties["unknown_from"]))
     except Exception as error:  # onnxruntime's own exceptions have no common base
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: is no compact network ({reason}); give weights of 'train perception'") from None
-    return session, tuple(about["categories"]), int(about["width"])
+    return session, about

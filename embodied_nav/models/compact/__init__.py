@@ -4,6 +4,15 @@ Importing this package does not import torch; :mod:`.network` does.
 """
 
 from .config import CompactConfig
-from .inputs import CHANNELS, level_rotation, make_inputs, nearest, network_camera, resized
+from .inputs import CHANNELS, entropy, level_rotation, make_inputs, nearest, network_camera, resized
 
-__all__ = ["CHANNELS", "CompactConfig", "level_rotation", "make_inputs", "nearest", "network_camera", "resized"]
+__all__ = [
+    "CHANNELS",
+    "CompactConfig",
+    "entropy",
+    "level_rotation",
+    "make_inputs",
+    "nearest",
+    "network_camera",
+    "resized",
+]

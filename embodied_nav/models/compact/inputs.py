@@ -90,6 +90,14 @@ def make_inputs(
     return inputs
 
 
+def entropy(logits: np.ndarray) -> np.ndarray:
+    """hxw float32, nat: how undecided the probabilities of each cell are; logits: Cxhxw."""
+    shifted = logits - logits.max(axis=0)
+    weight = np.exp(shifted)
+    total = weight.sum(axis=0)
+    return np.log(total) - (weight * shifted).sum(axis=0) / total
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _geometry(depth, k, R, camera_height, out):
     """Fills channels 3 to 7 of ``out`` (8xHxW float32) from depth (HxW float32)."""

@@ -30,11 +30,12 @@ def load_network(path: Path) -> CompactNetwork:
     return network.eval()
 
 
-def export(trained: Path, folder: Path, name: str = "compact") -> tuple[Path, Path]:
+def export(trained: Path, folder: Path, unknown_from: float, name: str = "compact") -> tuple[Path, Path]:
     """Exports a training's weights.
 
     Args:
         trained: compact.safetensors of a training.
+        unknown_from: entropy (nat) of a cell's probabilities from which it is unknown (:mod:`.calibrate`).
         folder: for NAME.safetensors and NAME.onnx.
 
     Returns:
@@ -48,7 +49,8 @@ def export(trained: Path, folder: Path, name: str = "compact") -> tuple[Path, Pa
     folder.mkdir(parents=True, exist_ok=True)
     weights, graph = folder / f"{name}.safetensors", folder / f"{name}.onnx"
     state = {key: value.to(torch.float16).contiguous() for key, value in network.state_dict().items()}
-    save_file(state, str(weights), {"network": json.dumps(config.to_mapping())})
+    about = {"network": json.dumps(config.to_mapping()), "unknown_from": json.dumps(round(unknown_from, 4))}
+    save_file(state, str(weights), about)
     network.load_state_dict({key: value.float() for key, value in state.items()})
     example = torch.zeros(1, CHANNELS, config.width * 3 // 4, config.width)
     torch.onnx.export(
@@ -56,7 +58,7 @@ def export(trained: Path, folder: Path, name: str = "compact") -> tuple[Path, Pa
         dynamic_axes={"inputs": {2: "height"}, "logits": {2: "rows"}, "offsets": {2: "rows"}}, opset_version=17,
         dynamo=False, do_constant_folding=False,
     )  # fmt: skip
-    _refer(graph, weights, config)
+    _refer(graph, weights, about)
     return weights, graph
 
 
@@ -72,7 +74,7 @@ def _fold(module: nn.Module) -> None:
         _fold(child)
 
 
-def _refer(graph: Path, weights: Path, config: CompactConfig) -> None:
+def _refer(graph: Path, weights: Path, about: dict[str, str]) -> None:
     """Replaces the graph's weights by references to the safetensors file."""
     import onnx
     from onnx import TensorProto, helper
@@ -98,6 +100,7 @@ def _refer(graph: Path, weights: Path, config: CompactConfig) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    model.metadata_props.add(key="network", value=json.dumps(config.to_mapping()))
+    for key, text in about.items():
+        model.metadata_props.add(key=key, value=text)
     model.producer_name, model.doc_string = "embodied_nav", ""
     graph.write_bytes(model.SerializeToString())

@@ -180,7 +180,7 @@ class Run:
     def validate(self, views: ViewConfig) -> dict[str, float]:
         """mIoU on the apartments 900-999 in each of their kinds; keeps the weights that are best on average."""
         if not self.validation:
-            self.validation = {name: self._made(config) for name, config in validation_views(views).items()}
+            self.validation = held_out_views(self.config, views, self.net.config)
         scores = {}
         for name, batches in self.validation.items():
             confusion = Confusion(len(NAMES) + 1)
@@ -195,12 +195,6 @@ class Run:
             self.best = mean
             self.keep(self.folder / "compact.safetensors")
         return scores
-
-    def _made(self, views: ViewConfig) -> list[Batch]:
-        size = min(20, self.config.validation_views)
-        count = math.ceil(self.config.validation_views / size)
-        series = fresh_views(views, 0, size, min(self.config.processes, count))
-        return [next(series) for _ in range(count)]
 
     def keep(self, path: Path) -> None:
         """Writes the averaged weights."""
@@ -260,6 +254,17 @@ class Run:
         pairs = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
         mine, theirs = zip(*((a, b) for a, b in pairs if a.dtype.is_floating_point), strict=True)
         torch._foreach_lerp_(list(mine), list(theirs), share)
+
+
+def held_out_views(training: PerceptionTraining, views: ViewConfig, network: CompactConfig) -> dict[str, list[Batch]]:
+    """Views of apartments 900-999 by kind (:func:`validation_views`)."""
+    size = min(20, training.validation_views)
+    count = math.ceil(training.validation_views / size)
+    made = {}
+    for name, config in validation_views(_like(views, width=network.width)).items():
+        series = fresh_views(config, 0, size, min(training.processes, count))
+        made[name] = [next(series) for _ in range(count)]
+    return made
 
 
 def validation_views(views: ViewConfig) -> dict[str, ViewConfig]:
