@@ -36,7 +36,6 @@ class CompactPerceptionConfig(PerceptionConfig):
     """Settings of ``compact``."""
 
     weights: str = param("", "exported ONNX file, its safetensors file beside it", path=True)
-    least_probability: float = param(0.5, "probability from which a pixel counts as of a category", low=0.0, high=1.0)
     least_confidence: float = param(0.6, "mean probability from which an object is reported", low=0.0, high=1.0)
     history: int = param(512, "objects remembered for what is new, gone and moved", low=1, high=100000)
 
@@ -111,7 +110,8 @@ class CompactPerception:
         width = frame.camera.width
         scale = width / cells.label.shape[1]
         least = max(4, round(self.config.min_pixels * (width / 320.0) ** 2 / scale**2))
-        groups = separate(cells.label.ravel()[chosen], cells.votes.reshape(-1, 3)[chosen], least)
+        votes, points = (part.reshape(-1, 3)[chosen] for part in (cells.votes, cells.points))
+        groups = separate(cells.label.ravel()[chosen], votes, points, least)
         observations: list[ObjectObservation] = []
         surfaces: list[np.ndarray] = []
         owner = np.zeros(cells.label.size, dtype=np.uint16)
@@ -165,7 +165,7 @@ class CompactPerception:
         probability = np.exp(logits - logits.max(axis=0))
         probability /= probability.sum(axis=0)
         label, best = probability.argmax(axis=0), probability.max(axis=0)
-        label[(best < self.config.least_probability) | (entropy(logits) > self._about.unknown_from)] = 0
+        label[entropy(logits) > self._about.unknown_from] = 0
         points = _points(depth[1::2, 1::2], camera, T)
         votes = points + offsets.transpose(1, 2, 0) @ (T[:3, :3] @ R.T).T.astype(np.float32)
         z = depth[1::2, 1::2]

@@ -13,14 +13,18 @@ import numpy as np
 _CELL = 0.12
 #: A peak takes the votes of its category within this distance (m).
 _REACH = 0.45
+#: Centres nearer to each other than this share of the longest side of both together are those of one object. Two equal
+#: things side by side are half of it apart.
+_ONE = 0.35
 
 
-def separate(labels: np.ndarray, votes: np.ndarray, least: int) -> list[np.ndarray]:
+def separate(labels: np.ndarray, votes: np.ndarray, points: np.ndarray, least: int) -> list[np.ndarray]:
     """Pixels of each object.
 
     Args:
         labels: N int, category of each pixel, above 0.
         votes: Nx3 float, m, place of the object's centre that each pixel votes for.
+        points: Nx3 float, m, the pixels' places.
         least: fewest pixels of an object.
 
     Returns:
@@ -30,7 +34,8 @@ def separate(labels: np.ndarray, votes: np.ndarray, least: int) -> list[np.ndarr
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
         if len(own) >= least:
-            found += [own[group] for group in _clusters(votes[own], least)]
+            groups = _joined(_clusters(votes[own], least), votes[own], points[own])
+            found += [own[group] for group in groups]
     return sorted(found, key=len, reverse=True)
 
 
@@ -44,6 +49,26 @@ def _clusters(votes: np.ndarray, least: int) -> list[np.ndarray]:
     near = distance[np.arange(len(votes)), nearest] < _REACH
     groups = [np.flatnonzero(near & (nearest == k)) for k in range(len(peaks))]
     return [group for group in groups if len(group) >= least]
+
+
+def _joined(groups: list[np.ndarray], votes: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
+    """Groups whose centres are near each other for their size are one: pixels at a bed's two ends vote less alike."""
+    groups = list(groups)
+    centers = [np.median(votes[group], axis=0) for group in groups]
+    k = 1
+    while k < len(groups):
+        both = [np.concatenate([groups[j], groups[k]]) for j in range(k)]
+        apart = np.array([np.linalg.norm(centers[j] - centers[k]) for j in range(k)])
+        size = np.array([np.ptp(np.percentile(points[pair], (3.0, 97.0), axis=0), axis=0).max() for pair in both])
+        j = int(np.argmin(apart / size))
+        if apart[j] < _ONE * size[j]:
+            groups[j] = both[j]
+            centers[j] = np.median(votes[groups[j]], axis=0)
+            del groups[k], centers[k]
+            k = max(j, 1)
+        else:
+            k += 1
+    return groups
 
 
 def _peaks(votes: np.ndarray, least: int) -> np.ndarray:

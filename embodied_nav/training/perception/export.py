@@ -51,6 +51,7 @@ def export(trained: Path, folder: Path, unknown_from: float, name: str = "compac
     state = {key: value.to(torch.float16).contiguous() for key, value in network.state_dict().items()}
     about = {"network": json.dumps(config.to_mapping()), "unknown_from": json.dumps(round(unknown_from, 4))}
     save_file(state, str(weights), about)
+    weights.chmod(0o644)  # safetensors lets nobody else read its files
     network.load_state_dict({key: value.float() for key, value in state.items()})
     example = torch.zeros(1, CHANNELS, config.width * 3 // 4, config.width)
     torch.onnx.export(
