@@ -153,7 +153,7 @@ class PerceptionNode(AgentNode):
         facts.update(calls=self._calls, described=asked.counts["good"])
         counts["backend_failures"] = sum(asked.counts[kind] for kind in ("error", "late", "nonsense"))
         if self._background is not None:
-            facts["described up to"] = f"{self._background.behind(stamp):.1f} s ago"
+            facts["described up to"] = self._background.progress(stamp)
         if isinstance(asked.backend, CountsUsage):
             usage = asked.backend.usage
             facts.update(requests=usage.calls, tokens=usage.tokens, cost=f"{usage.cost:.4f}")
