@@ -101,6 +101,11 @@ def test_the_model_may_be_the_first_that_the_server_lists(stub):
     assert stub.requests[-1]["model"] == "tiny-vlm"
 
 
+def test_a_server_that_refuses_to_list_its_models_is_one_line(stub):
+    stub.listing = 404
+    assert "lists no models (status 404); give server.model" in refused(server(stub, model=""))
+
+
 @pytest.mark.parametrize("refused_forms", [{"json_schema"}, {"json_schema", "json_object"}])
 def test_a_server_without_schemas_is_asked_in_a_weaker_form(stub, refused_forms):
     stub.refused_forms = refused_forms
@@ -143,10 +148,14 @@ def test_it_comes_back_when_the_server_says(stub):
     backend = server(stub)
     waits = noting(backend)
     backend.perceive(None, KEYS[0], "")
-    assert abs(waits[0] / 7.0 - 1) <= 0.25
+    for backend in [server(stub) for _ in range(8)]:
+        stub.faults = [429]
+        backend._server._sleep = waits.append
+        backend.perceive(None, KEYS[0], "")
+    assert len(waits) == 9 and all(7.0 <= wait <= 7.0 * 1.25 for wait in waits), "never before the server wants it"
     stub.faults, stub.headers = [429], {"retry-after": "60"}
     assert "status 429" in refused(backend)
-    assert len(waits) == 1, "a minute is later than an answer is of use"
+    assert len(waits) == 9, "a minute is later than an answer is of use"
 
 
 @pytest.mark.parametrize(
@@ -207,11 +216,17 @@ def test_the_key_comes_from_the_environment_and_stands_in_no_message(stub, monke
     backend = server(stub, key_variable="MY_KEY", form="json_schema")
     backend.perceive(None, KEYS[0], "")
     assert stub.requests[-1]["authorization"] == f"Bearer {secret}"
-    stub.faults = [f"no such key: {secret}".encode()]
-    assert secret not in refused(backend)
-    stub.faults = [401]
-    assert secret not in refused(backend)
-    assert secret not in caplog.text and secret not in repr(backend.config)
+    half = secret[: len(secret) // 2]
+    assert "Sending HTTP Request" in caplog.text and half not in caplog.text, "nor in the client's own log"
+    assert backend._server._client.api_key == secret, "what follows is about the key in use"
+    for before in ("no such key: ", "x" * 40, "x" * (200 + len(secret))):  # whole, cut where the quotation ends, beyond
+        stub.faults = [(before + secret).encode()]
+        assert half not in (said := refused(backend)) and before[:12] in said
+    stub.faults, stub.location = ["redirect"], "http://127.0.0.1:9/" + "x" * 60 + secret
+    assert half not in (said := refused(backend)) and "sends us on to http://127.0.0.1:9/xxx" in said
+    stub.faults, stub.error = [401, 404], f"no such key: {secret}"
+    assert "refuses the key" in (said := refused(backend)) and half not in said
+    assert "status 404" in (said := refused(backend)) and half not in said
 
 
 @pytest.mark.parametrize(
