@@ -62,9 +62,8 @@ class ChatStub:
                 pass
 
             def do_GET(self):
-                self._reply(
-                    stub.listing, json.dumps({"object": "list", "data": [{"id": "tiny-vlm", "object": "model"}]}).encode()
-                )
+                models = {"object": "list", "data": [{"id": "tiny-vlm", "object": "model"}]}
+                self._reply(stub.listing, json.dumps(models).encode())
 
             def do_POST(self):
                 content = json.loads(self.rfile.read(int(self.headers["content-length"])))

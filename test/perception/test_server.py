@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from box_scene import BOXES, NAMES, camera_pose, keyframe
+from box_scene import BOXES, NAMES, camera_pose, in_map_of, keyframe, without_depth
 from chat_stub import ChatStub, completion, pictures_of, truth
 
 from embodied_nav import perception
@@ -276,3 +276,47 @@ def test_it_can_be_told_of_skipped_views_while_it_asks(stub):
     backend.perceive(KEYS[2], keyframe(3, camera_pose(0.6)), "")
     text = stub.requests[-1]["messages"][1]["content"][-1]["text"]
     assert "move forward 0.57 m and move right 0.18 m, then rotate right 17 degrees" in text
+
+
+def motion_told(request):
+    return request["messages"][1]["content"][-1]["text"].partition("new one: ")[2].partition(".\n")[0]
+
+
+def test_a_map_need_not_lie_level(stub):
+    backend, keys = server(stub), [in_map_of(KEYS[0], key) for key in KEYS]
+    deltas = [backend.perceive(before, key, "") for before, key in zip((None, *keys), keys, strict=False)]
+    assert [d.action for d in deltas] == ["stay", "rotate left", "move forward"]
+    assert motion_told(stub.requests[1]) == "rotate left 17 degrees"
+    assert motion_told(stub.requests[2]).startswith("move forward 0.57 m and move right 0.18 m")
+
+
+def test_a_start_without_depth_still_begins_a_new_history(stub):
+    backend = server(stub)
+    stub.answer = truth(KEYS[0], NAMES)
+    backend.perceive(None, KEYS[0], "")
+    emptied = keyframe(1, camera_pose(), boxes={i: b for i, b in BOXES.items() if i != 1})
+    assert "needs colour, and depth" in refused(backend, without_depth(emptied))
+    stub.answer = truth(emptied, NAMES)
+    delta = backend.perceive(emptied, emptied, "")
+    assert delta.gone == () and delta.previous_id == -1 and len(pictures_of(stub.requests[-1])) == 1
+    turned = keyframe(2, camera_pose(yaw=0.3))
+    with pytest.raises(PerceptionError):
+        backend.perceive(emptied, without_depth(turned), "")
+    backend.perceive(turned, keyframe(3, camera_pose(0.6, yaw=0.3)), "")
+    assert "rotate left 17 degrees, then move forward" in motion_told(stub.requests[-1]), "it counts as skipped"
+
+
+def test_what_was_skipped_before_the_first_picture_is_on_no_way(stub):
+    backend = server(stub)
+    stub.faults = [b"{}"]
+    refused(backend, keyframe(0, camera_pose(yaw=1.0)))
+    backend.perceive(KEYS[0], KEYS[0], "")
+    backend.perceive(KEYS[0], KEYS[1], "")
+    assert len(pictures_of(stub.requests[1])) == 1 and motion_told(stub.requests[2]) == "rotate left 17 degrees"
+
+
+def test_depth_beyond_the_limits_is_no_thing(stub):
+    stub.answer = truth(KEYS[0], NAMES)
+    delta = server(stub, max_depth=3.3).perceive(None, KEYS[0], "")
+    assert [o.name for o in delta.objects] == ["red sofa", "blue chair"]
+    assert KEYS[0].frame.depth[delta.segments > 0].max() < 3.3 + 0.15
