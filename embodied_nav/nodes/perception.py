@@ -25,6 +25,7 @@ from .. import perception
 from ..config import Config, param
 from ..frames import Keyframe, SemanticDelta
 from ..perception import BACKENDS, BackgroundPerception, CountsUsage, KnowsInstances, ResilienceConfig
+from ..perception.describing import DescribingPerception
 from ..perception.warm_up import warm_up
 from .ros import params, qos
 from .ros.conversions import BadMessage, delta_msg, image_array, keyframe_from_msg, serialized_stamp, stamp_ns
@@ -75,6 +76,9 @@ class PerceptionNode(AgentNode):
         self._newest = -1
         self._calls = 0
         self.diagnostics.facts.update(backend=self._asked.name, model=self._asked.name)
+        if isinstance(self._asked.backend, DescribingPerception):
+            versions = self._asked.backend.prompt_versions
+            self.diagnostics.facts["prompts"] = ", ".join(f"{name} {version}" for name, version in versions.items())
         self.diagnostics.counts["dropped_keyframes"] += 0
         capacity = 1000 if self.settings.lockstep else config.queue
         self._worker = Worker(self._work, capacity, self.handle_error, self._dropped, name="perception")
