@@ -53,6 +53,7 @@ class LocalVlm:
 
     Attributes:
         usage: calls and tokens since the start.
+        is_cut: whether the last answer ended only because it had all the tokens that it may have.
     """
 
     def __init__(self, config: VlmConfig, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,6 +63,7 @@ class LocalVlm:
         """
         self.config = config
         self.usage = Usage()
+        self.is_cut = False
         self._clock = clock
         loaded = _load(config)
         self._model, self._tokenizer, self._image_processor, self._kind = loaded
@@ -72,13 +74,14 @@ class LocalVlm:
         self._fixed: tuple[list[int], Any] = ([], None)
 
     def ask(self, request: Request) -> str:
-        """The model's answer.
+        """The model's answer; :attr:`is_cut` says whether it is whole.
 
         Raises:
-            PerceptionError: none within the time or tokens that it has, or the model failed (memory, say).
+            PerceptionError: none within the time that it has, or the model failed (memory, say).
         """
         import torch
 
+        self.is_cut = False
         end = self._clock() + self.config.timeout
         self.usage.calls += 1
         try:
@@ -136,6 +139,8 @@ class LocalVlm:
             place = after + len(found) - 1
             positions = {"position_ids": torch.full((3, 1, 1), place, device=step.device)} if placed else {}
             logits = self._forward(cache, step, **positions)
+        else:
+            self.is_cut = True
         return str(self._tokenizer.decode(found, skip_special_tokens=True))
 
     def _prompt(self, request: Request) -> str:

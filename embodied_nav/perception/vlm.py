@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .backend import Usage
+from .backend import PerceptionError, Usage
 from .describing import DescribingPerception, Request
 from .local_vlm import LocalVlm, VlmConfig
 
@@ -27,5 +27,15 @@ class VlmPerception(DescribingPerception):
         return self._model.usage
 
     def ask(self, request: Request) -> str:
-        """The model's answer; see :meth:`LocalVlm.ask`."""
-        return self._model.ask(request)
+        """The model's answer; see :meth:`LocalVlm.ask`.
+
+        Raises:
+            PerceptionError: there is none, or only a part of one.
+        """
+        text = self._model.ask(request)
+        if self._model.is_cut:
+            config = self._model.config
+            raise PerceptionError(
+                f"vlm {config.model}: its answer was cut after {config.max_tokens} tokens; raise vlm.max_tokens"
+            )
+        return text
