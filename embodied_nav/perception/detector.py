@@ -30,6 +30,8 @@ _SAME_THING = 0.7
 _SAME_SIZE = 3.0
 #: No single view is surer than this.
 _SUREST = 0.95
+#: How a file is run unless the settings say otherwise.
+_DEFAULT = OnnxOptions()
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,14 @@ class DetectorConfig(PerceptionConfig):
     classes: str = param(
         "", "text file with the model's class names, one a line; empty: the file's own, else COCO's", path=True
     )
-    threshold: float = param(0.3, "score from which a detection counts; views decide what is true", low=0.0, high=1.0)
-    overlap: float = param(0.5, "two boxes of one class that share more than this are one", low=0.0, high=1.0)
-    provider: str = param("cpu", "what onnxruntime computes on", choices=PROVIDERS)
-    threads: int = param(1, "threads of the CPU", low=1, high=256)
+    threshold: float = param(
+        _DEFAULT.threshold, "score from which a detection counts; views decide what is true", low=0.0, high=1.0
+    )
+    overlap: float = param(
+        _DEFAULT.overlap, "two boxes of one class that share more than this are one", low=0.0, high=1.0
+    )
+    provider: str = param(_DEFAULT.provider, "what onnxruntime computes on", choices=PROVIDERS)
+    threads: int = param(_DEFAULT.threads, "threads of the CPU", low=1, high=256)
     history: int = param(512, "objects remembered for what is new, gone and moved", low=1, high=100000)
 
 
