@@ -23,6 +23,7 @@ from embodied_nav.msg import SemanticDelta as DeltaMsg
 
 from .. import perception
 from ..config import Config, param
+from ..errors import InputError
 from ..frames import Keyframe, SemanticDelta
 from ..perception import BACKENDS, BackgroundPerception, CountsUsage, KnowsInstances, ResilienceConfig
 from ..perception.describing import DescribingPerception
@@ -66,8 +67,7 @@ class PerceptionNode(AgentNode):
             timeout=timeout,
             tell=self.get_logger().error,
         )
-        missing = isinstance(self._asked.backend, perception.UnavailablePerception)
-        warm_up(self.robot, {"geometric"} if missing else {config.backend, "geometric"}, settings)
+        self._warm_up(BACKENDS[config.backend].slow, resilience)
         self._background: BackgroundPerception | None = None
         if BACKENDS[config.backend].slow and not self.settings.lockstep:
             self._background = BackgroundPerception(self._asked, self._answered)
@@ -94,6 +94,20 @@ class PerceptionNode(AgentNode):
         self._worker.close()
         if self._background is not None:
             self._background.close()
+
+    def _warm_up(self, slow: bool, resilience: ResilienceConfig) -> None:
+        """Runs the back ends once, unless they are missing or slow.
+
+        Raises:
+            InputError: the back end fails, and nothing may stand in for it.
+        """
+        usable = not (slow or isinstance(self._asked.backend, perception.UnavailablePerception))
+        try:
+            warm_up(self.robot, [self._asked.fallback, *([self._asked.backend] if usable else [])])
+        except InputError as error:
+            if resilience.fallback == "none":
+                raise
+            self.get_logger().error(f"{error}; going on with geometry where it does")
 
     def _instructed(self, message: String) -> None:
         self._instruction = message.data
