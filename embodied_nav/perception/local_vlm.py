@@ -240,11 +240,11 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(int(e) for e in (*ends, tokenizer.eos_token_id) if e is not None)
 
 
-def _load(config: VlmConfig) -> tuple[Any, Any, Any, str]:
-    """Model, tokenizer, image processor and kind.
+def look_at(config: VlmConfig) -> tuple[str, str, str]:
+    """Name by which transformers finds a model, its kind, and the device; reads no weights.
 
     Raises:
-        InputError: see :class:`LocalVlm`.
+        InputError: torch or transformers are missing, or there is no such model or device, or it is of another kind.
     """
     if not config.model:
         raise InputError("vlm.model is empty; give the folder or id of a model, Qwen/Qwen3-VL-2B-Instruct say")
@@ -254,23 +254,38 @@ def _load(config: VlmConfig) -> tuple[Any, Any, Any, str]:
     except ImportError as error:
         raise InputError(f"perception 'vlm' needs {error.name}; {how_to_install('vlm')}") from None
     name = _name(config.model)
-    chosen = {"local_files_only": not config.download, "trust_remote_code": False}
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("vlm.device = cuda: torch sees no GPU here; set it to cpu")
     try:
-        kind = transformers.AutoConfig.from_pretrained(name, **chosen).model_type
-        if kind not in (*QWEN, *IDEFICS):
-            known = ", ".join((*QWEN, *IDEFICS))
-            raise InputError(f"vlm.model = {config.model}: is of kind '{kind}'; give one of {known}")
+        kind = transformers.AutoConfig.from_pretrained(name, **_chosen(config)).model_type
+    except Exception as error:  # transformers raises of many kinds at a bad folder
+        raise InputError(_cannot_load(config, error)) from None
+    if kind not in (*QWEN, *IDEFICS):
+        known = ", ".join((*QWEN, *IDEFICS))
+        raise InputError(f"vlm.model = {config.model}: is of kind '{kind}'; give one of {known}")
+    if config.precision == "4bit" and importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError(f"vlm.precision = 4bit needs bitsandbytes; {how_to_install('vlm')}")
+    return name, str(kind), device
+
+
+def _load(config: VlmConfig) -> tuple[Any, Any, Any, str]:
+    """Model, tokenizer, image processor and kind.
+
+    Raises:
+        InputError: see :class:`LocalVlm`.
+    """
+    name, kind, device = look_at(config)
+    import transformers
+
+    chosen = _chosen(config)
+    try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **chosen)
         pil = {"use_fast": False} if int(transformers.__version__.split(".")[0]) < 5 else {"backend": "pil"}
         image_processor = transformers.AutoImageProcessor.from_pretrained(name, **chosen, **pil)
         model, about = transformers.AutoModelForImageTextToText.from_pretrained(
             name, output_loading_info=True, **chosen, **_weights(config, device)
         )
-    except InputError:
-        raise
     except Exception as error:  # transformers, safetensors and tokenizers raise of many kinds at a bad folder
         raise InputError(_cannot_load(config, error)) from None
     if about["missing_keys"]:
@@ -279,6 +294,11 @@ def _load(config: VlmConfig) -> tuple[Any, Any, Any, str]:
     if not tokenizer.chat_template:
         raise InputError(f"vlm.model = {config.model}: has no chat template; give a model for instructions")
     return model.eval(), tokenizer, image_processor, kind
+
+
+def _chosen(config: VlmConfig) -> dict[str, bool]:
+    """What all of a model's files are read with."""
+    return {"local_files_only": not config.download, "trust_remote_code": False}
 
 
 def _name(model: str) -> str:
@@ -305,8 +325,6 @@ def _weights(config: VlmConfig, device: str) -> dict[str, Any]:
         precision = "bf16" if device == "cuda" else "float32"
     how: dict[str, Any] = {"dtype": torch.float32 if precision == "float32" else torch.bfloat16, "device_map": device}
     if precision == "4bit":
-        if importlib.util.find_spec("bitsandbytes") is None:
-            raise InputError(f"vlm.precision = 4bit needs bitsandbytes; {how_to_install('vlm')}")
         how["quantization_config"] = transformers.BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .backend import PerceptionError, Usage
 from .describing import DescribingPerception, Request
-from .local_vlm import LocalVlm, VlmConfig
+from .local_vlm import LocalVlm, VlmConfig, look_at
+from .prompting import load_prompts
 
 
 class VlmPerception(DescribingPerception):
@@ -20,6 +21,16 @@ class VlmPerception(DescribingPerception):
         config = config or VlmConfig()
         super().__init__(config)
         self._model = LocalVlm(config)
+
+    @staticmethod
+    def check(config: VlmConfig | None) -> None:
+        """Looks at all that the model needs but its weights, in seconds.
+
+        Raises:
+            InputError: torch or transformers are missing, or there is no model, or it is of another kind.
+        """
+        look_at(config or VlmConfig())
+        load_prompts((config or VlmConfig()).prompts)
 
     @property
     def usage(self) -> Usage:
