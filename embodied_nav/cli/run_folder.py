@@ -103,8 +103,8 @@ def check_memory_file(option: str, path: str) -> None:
 
 
 def stale_keyframes(memory: SpatialMemory) -> int:
-    """Keyframes of a memory's last session of which only what stands in for perception's back end has told."""
-    first = memory.sessions[-1]["first_keyframe"]
+    """Keyframes of the run whose memory was loaded of which only what stands in for perception's back end has told."""
+    first = memory.sessions[-2:][0]["first_keyframe"]  # loading has begun another session
     told, described = ({d.keyframe_id for d in memory.deltas if d.keyframe_id >= first and d.stale is stale}
                        for stale in (True, False))  # fmt: skip
     return len(told - described)
