@@ -1,7 +1,8 @@
 """What perception finds in held-out apartments, against the simulator's truth, with sensor noise.
 
-    python bench/score_perception.py [--scenes 1000-1049] [--perception compact] [--views 12] [--tours 10]
+    python bench/score_perception.py --weights compact.onnx [--scenes 1000-1049] [--views 12] [--tours 10]
                                      [--furniture PATH]
+    python bench/score_perception.py --perception geometric|simulator|detector [--weights detector.onnx] [--tours 10]
 
 1. Pixels (``compact`` alone): mIoU over categories at the camera's resolution, of views from random places; again with
    textures and tints that training never saw; with --furniture, again with models of real furniture, those for
@@ -25,12 +26,13 @@ from functools import partial
 import numpy as np
 
 from embodied_nav.cli.eval import parse_scenes
+from embodied_nav.errors import InputError
 from embodied_nav.evaluation.object_score import ObjectScore, frames, score_objects, tour
 from embodied_nav.frames import RGBDFrame
 from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.keyframes import KeyframeGate
 from embodied_nav.memory import SpatialMemory
-from embodied_nav.perception import KnowsInstances, create
+from embodied_nav.perception import BACKENDS, KnowsInstances, create
 from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.apartments import ApartmentConfig, generate
 from embodied_nav.sim.embedded import describe
@@ -41,6 +43,8 @@ from embodied_nav.training.perception.views import ViewConfig, retextured
 
 CAMERA = Camera.from_hfov(320, 240, math.pi / 2)
 KEYFRAMES, PIXELS, DISTANCE = 60, 400, 4.0
+#: Back end -> the setting that names its weights.
+WEIGHTS = {"compact": "compact.weights", "detector": "detector.file"}
 #: Textures that are not among those of training.
 HELD_OUT = ViewConfig(retextured=1.0, recolored=1.0, first_variant=2000, variants=40)
 
@@ -122,12 +126,20 @@ def main() -> None:
     parser.add_argument("--scenes", default="1000-1049")
     parser.add_argument("--perception", default="compact")
     parser.add_argument("--views", type=int, default=12)
+    parser.add_argument("--weights", metavar="FILE", help="ONNX file of compact's network or of a detector")
     parser.add_argument("--tours", type=int, default=10, help="apartments with a tour, the first ones")
     parser.add_argument(
         "--furniture", default="", help="also with models of real furniture: .sh3f files or a saved .npz"
     )
     args = parser.parse_args()
-    seeds, backend = parse_scenes(args.scenes), create(args.perception)
+    if args.weights and args.perception not in WEIGHTS:
+        parser.error(f"--weights {args.weights}: {args.perception} takes none; give --perception compact or detector")
+    given = {WEIGHTS[args.perception]: args.weights} if args.weights else {}
+    try:
+        seeds = parse_scenes(args.scenes)
+        backend = create(args.perception, BACKENDS[args.perception].settings_from(given))
+    except InputError as error:
+        parser.error(str(error))
     if hasattr(backend, "label_image"):
         for name, look in appearances(args.furniture).items():
             confusion = Confusion(len(backend.categories) + 1)

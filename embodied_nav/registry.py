@@ -34,7 +34,8 @@ class Entry:
         settings: ``module:attribute`` of its settings (a :class:`~embodied_nav.config.Config`), or the class itself;
             empty where it has none.
         prefix: of its parameters' names: ``rules`` gives ``rules.persistence``; empty: the entry's name.
-        large: whether it holds a model that needs libraries and memory of its own: its node then shares no process.
+        large: whether it holds a model that needs libraries and memory of its own: its node then shares no process, and
+            its class has ``check(settings)``, which raises InputError for what can be told without loading the model.
         slow: whether it may take seconds or fail for reasons outside: it is then asked in the background.
     """
 

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     require_ros()
     localization.settle(args)
-    given = names.with_detector(args.settings, args.detector)
+    given = names.with_detector(args.settings, args.detector, args.perception)
     parameters = settings.parameters_by_node(given, _nodes(args), OWNED)
     names.check_perception(args.perception, parameters["perception"])
     started = time.monotonic()
@@ -112,7 +112,7 @@ def _drive(args: argparse.Namespace, episode, out: Path, parameters: dict[str, d
         if args.localization == "slam":
             report |= run_folder.slam_lost(scratch / "slam.json")
         report["recognised"] = goal["recognised"]
-        report["voxels"] = _draw(args, out, episode, sim, np.load(scratch / "sim.npy"), parameters)
+        report |= _draw(args, out, episode, sim, np.load(scratch / "sim.npy"), parameters)
     return report
 
 
@@ -177,7 +177,7 @@ def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path, para
         "sim": sim,
         "slam": {**common, **kept.get("slam", {}), **lost},
         "keyframe": common,
-        "perception": {**common, "backend": args.perception},
+        "perception": names.must_be_made({**common, "backend": args.perception}),
         "memory": {**common, **kept["memory"]},
         "reasoner": {**common, "policy": args.agent},
         "control": common,
@@ -240,15 +240,15 @@ def _late_kernels(facts: dict[str, str]) -> int:
     return sum(int(value) for name, value in facts.items() if name.endswith(" kernels made ready late"))
 
 
-def _draw(args: argparse.Namespace, out: Path, episode, sim: dict, view, parameters: dict[str, dict]) -> int:
-    """Draws map.png; returns the number of voxels in the memory."""
+def _draw(args: argparse.Namespace, out: Path, episode, sim: dict, view, parameters: dict[str, dict]) -> dict:
+    """Draws map.png; returns what the report says of the memory."""
     import numpy as np
 
     from ..geometry import transform_points
     from ..memory import SpatialMemory
     from ..memory.output.render import draw_map
     from ..robot import RobotProfile
-    from . import sessions
+    from . import run_folder, sessions
 
     memory = SpatialMemory.load(_memory_file(args, out))
     robot = RobotProfile.from_parameters(parameters["sim"], "robot")
@@ -268,4 +268,4 @@ def _draw(args: argparse.Namespace, out: Path, episode, sim: dict, view, paramet
         camera_view=view,
         title=episode.instruction,
     )
-    return len(memory)
+    return {"voxels": len(memory), "stale_keyframes": run_folder.stale_keyframes(memory)}

@@ -85,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
 def _identity(args: argparse.Namespace, scenes: Sequence[int]) -> tuple[tuple[tuple[str, Any], ...], dict[str, Any]]:
     """(parameters as (name, value) pairs; all settings that the results depend on, for the results file)."""
     kinds = components(args.agent, args.perception, args.localization, args.simulator)
-    given = settings.assigned(names.with_detector(args.settings, args.detector), {"eval": kinds})["eval"]
+    assignments = names.with_detector(args.settings, args.detector, args.perception)
+    given = settings.assigned(assignments, {"eval": kinds})["eval"]
     names.check_perception(args.perception, given)
     identity = {
         "agent": args.agent,
@@ -98,7 +99,7 @@ def _identity(args: argparse.Namespace, scenes: Sequence[int]) -> tuple[tuple[tu
         "set": settings.deviating(given, kinds),
         "weights": settings.weights(given, kinds),
     }
-    return tuple(sorted(given.items())), identity
+    return tuple(sorted(names.must_be_made(given).items())), identity
 
 
 def components(

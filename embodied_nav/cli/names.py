@@ -24,14 +24,19 @@ def add_detector(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", metavar="FILE", help="ONNX file of a detector, for --perception detector")
 
 
-def with_detector(settings: Iterable[str], detector: str | None) -> list[str]:
+def with_detector(settings: Iterable[str], detector: str | None, perception: str | None) -> list[str]:
     """The values of ``--set``, and that of ``--detector`` as one of them.
 
+    Args:
+        perception: the back end; None where the parameter files name it.
+
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or the back end is not one that uses it.
     """
     if detector is None:
         return list(settings)
+    if perception not in (None, "detector"):
+        raise InputError(f"--detector {detector}: perception '{perception}' takes none; give --perception detector")
     path = Path(detector).expanduser().resolve()
     if not path.is_file():
         raise InputError(f"--detector {detector}: there is no such file; give an ONNX file of a detector")
@@ -39,7 +44,9 @@ def with_detector(settings: Iterable[str], detector: str | None) -> list[str]:
 
 
 def check_perception(name: str, parameters: Mapping[str, Any]) -> None:
-    """Makes a back end that needs files, and drops it: what cannot be used is said before anything is started.
+    """Makes a back end that needs files or a server, and drops it: what cannot be used is said before the start.
+
+    Of a large model all but its weights is looked at; see :func:`must_be_made` for those.
 
     Args:
         parameters: by dotted name. With ``perception.fallback`` a back end that cannot be made is none of our business.
@@ -48,10 +55,23 @@ def check_perception(name: str, parameters: Mapping[str, Any]) -> None:
         InputError: an unknown back end, or one that cannot be made.
     """
     PERCEPTION.check(name, "--perception")
-    kind = PERCEPTION[name].settings_class()
+    if must_be_made(parameters)["perception.fallback"] != "none":
+        return
+    entry = PERCEPTION[name]
+    kind, settings = entry.settings_class(), entry.settings_from(parameters)
     needs_files = kind is not None and any(field.metadata.get("path") for field in fields(kind))
-    if needs_files and parameters.get("perception.fallback", "none") == "none":
-        PERCEPTION.create(name, settings=PERCEPTION[name].settings_from(parameters))
+    if entry.large:
+        entry.load().check(settings)  # type: ignore[attr-defined]
+    elif needs_files or entry.slow:
+        PERCEPTION.create(name, settings=settings)
+
+
+def must_be_made(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters by which a back end that cannot be made ends the run, unless they say that geometry may replace it.
+
+    Who names a back end in a command wants to see what that one does; a robot that is brought up goes on without.
+    """
+    return {"perception.fallback": "none", **parameters}
 
 
 def add_simulator(parser: argparse.ArgumentParser, default: str) -> None:

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     require_ros()
-    given = names.with_detector(args.settings, args.detector)
+    given = names.with_detector(args.settings, args.detector, args.perception)
     parameters = settings.parameters_by_node(given, _nodes(args), OWNED)
     names.check_perception(args.perception, parameters["perception"])
     recording = _open(args, parameters)
@@ -202,7 +202,7 @@ def _processes(args: argparse.Namespace, out: Path, result: Path, recording, par
     slam = {**common, "camera.given_poses": False, "publish_odom": recording.odometry is None}
     slam["trajectory_file"] = str((out / TRAJECTORY).resolve())
     slam["report_file"] = str((out / _SLAM_REPORT).resolve())
-    perception = {"lockstep": lockstep, "use_sim_time": True, "backend": args.perception}
+    perception = names.must_be_made({"lockstep": lockstep, "use_sim_time": True, "backend": args.perception})
     keyframe = {**common, **_VIEWS.get(args.perception, {})}
     nodes = {"slam": slam, "keyframe": keyframe, "perception": perception, "memory": {**common, **memory}}
     robot = {name: value for name, value in parameters["keyframe"].items() if name.startswith("robot.")}
@@ -238,12 +238,12 @@ def _way(args: argparse.Namespace, out: Path, recording, memory) -> tuple:
 
 def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restarts: dict[str, int]) -> dict:
     """Draws the map, writes the cloud and the objects, and returns the report."""
-
     from ..memory import SpatialMemory
     from ..memory.file.memory_file import note_origin
     from ..memory.output.export import write_ply
     from ..memory.output.object_list import write_object_list
     from ..memory.output.render import draw_map
+    from . import run_folder
 
     if recording.origin.any():
         note_origin(out / "memory.db", tuple(recording.origin))
@@ -272,6 +272,7 @@ def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restar
         "notes": recording.notes,
         "map_origin_m": [float(v) for v in recording.origin],
         "voxels": len(memory),
+        "stale_keyframes": run_folder.stale_keyframes(memory),
         "objects": len(memory.objects()),
         "evident_objects": evident,
         "wall_time_s": counts["wall_time_s"],

@@ -12,9 +12,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..places import unwritable
+
+if TYPE_CHECKING:
+    from ..memory import SpatialMemory
 
 REPORT, MEMORY, MAP, CLOUD = "report.json", "memory.db", "map.png", "map.ply"
 #: Suffixes of SQLite's files that a killed process leaves beside a memory file.
@@ -96,6 +100,14 @@ def check_memory_file(option: str, path: str) -> None:
             pass
     if trouble := unwritable(path):
         raise InputError(f"{option} {path}: {trouble}; give another place")
+
+
+def stale_keyframes(memory: SpatialMemory) -> int:
+    """Keyframes of the run whose memory was loaded of which only what stands in for perception's back end has told."""
+    first = memory.sessions[-2:][0]["first_keyframe"]  # loading has begun another session
+    told, described = ({d.keyframe_id for d in memory.deltas if d.keyframe_id >= first and d.stale is stale}
+                       for stale in (True, False))  # fmt: skip
+    return len(told - described)
 
 
 def slam_lost(path: Path) -> dict:

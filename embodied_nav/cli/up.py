@@ -109,7 +109,7 @@ def _options(args: argparse.Namespace) -> agent_graph.AgentOptions:
         memory_file=args.memory_file or "",
         remappings=dict(remapping(text) for text in args.remap),
         parameters=settings.parameters_by_node(
-            names.with_detector(args.settings, args.detector), agent_graph.nodes(args.slam), owned
+            names.with_detector(args.settings, args.detector, args.perception), agent_graph.nodes(args.slam), owned
         ),
         say=lambda name: f"--{'agent' if name == 'reasoner' else name.replace('_', '-')} ",
     )

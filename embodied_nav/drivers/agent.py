@@ -35,7 +35,7 @@ class Agent:
     Attributes:
         memory, gate, navigator, follower: the components, for reports and maps.
         decisions: all decisions since reset.
-        keyframes, perception_calls: counts since reset.
+        keyframes, perception_calls: counts since reset; stale_keyframes: those that only the fallback has described.
         seconds: stage -> list of wall seconds, one entry a call.
     """
 
@@ -68,7 +68,7 @@ class Agent:
         self._T_map_odom = np.eye(4)
         self._dead = ""
         self._late: deque[SemanticDelta] = deque()
-        self.keyframes = self.perception_calls = 0
+        self.keyframes = self.perception_calls = self.stale_keyframes = 0
 
     def reset(self, instruction: str, memory: SpatialMemory | None = None, *, seed: str = "") -> None:
         """Starts on a new instruction in an unknown place.
@@ -96,7 +96,7 @@ class Agent:
         self.stall.reset()
         self._dead = ""
         self._previous, self._output = None, None
-        self.keyframes = self.perception_calls = 0
+        self.keyframes = self.perception_calls = self.stale_keyframes = 0
 
     @property
     def status(self) -> str:
@@ -224,6 +224,7 @@ class Agent:
         self._previous = keyframe
         self.keyframes += 1
         self.perception_calls += 1
+        self.stale_keyframes += delta.stale
 
 
 def _is_moved(T: np.ndarray, other: np.ndarray) -> bool:

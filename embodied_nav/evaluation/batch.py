@@ -62,9 +62,15 @@ _workers: dict[tuple[Any, ...], Any] = {}
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """Runs one episode; simulator and driver are reused for the next one with the same settings."""
+    """Runs one episode; simulator and driver are reused for the next one with the same settings.
+
+    Raises:
+        InputError: the episode cannot be run, or perception cannot process one of its keyframes.
+    """
     import cv2
 
+    from ..errors import InputError
+    from ..perception import PerceptionError
     from ..robot import RobotProfile
     from ..sim import SIMULATORS
     from ..sim.episodes import episode_at
@@ -81,7 +87,11 @@ def run_job(job: Job) -> dict[str, Any]:
         _workers[key] = (simulator, create_driver(job.agent, job.perception, robot, parameters))
     simulator, driver = _workers[key]
     episode = episode_at(job.index, job.scenes)
-    return run_episode(simulator, driver, episode, localization=job.localization, seed=job.seed, parameters=parameters)
+    options: dict[str, Any] = {"localization": job.localization, "seed": job.seed, "parameters": parameters}
+    try:
+        return run_episode(simulator, driver, episode, **options)
+    except PerceptionError as error:  # of a back end that nothing stands in for: the row would be of another agent
+        raise InputError(f"episode {episode.id}: perception '{job.perception}': {error}") from None
 
 
 def _deaf_to_interrupts() -> None:

@@ -48,7 +48,8 @@ def run_episode(
     Returns:
         One row of the results file: id, scene, kind, success, spl, soft_spl, distance_to_goal, oracle_success,
         path_length, steps (control steps or discrete actions), collisions (those in which the robot touched
-        something), wall_s; with SLAM slam_lost_s, the time without tracking, in which nothing was mapped.
+        something), wall_s; with SLAM slam_lost_s, the time without tracking, in which nothing was mapped; of an agent
+        that sees stale_keyframes, those that its back end has not described (geometry did).
 
     Raises:
         InputError: unknown localization, or an episode whose goal cannot be reached.
@@ -78,7 +79,8 @@ def run_episode(
         if driver.needs_camera and driver.status == "running":
             observation = simulator.observe()
     row = _row(episode, metrics, driver.status == "stopped", time.perf_counter() - started)
-    return row if where.lost_s is None else {**row, "slam_lost_s": where.lost_s}
+    counts = {"slam_lost_s": where.lost_s, "stale_keyframes": getattr(driver, "stale_keyframes", None)}
+    return row | {name: value for name, value in counts.items() if value is not None}
 
 
 def _start(driver: Driver, episode: Episode, truth: Privileged, seed: int) -> None:

@@ -23,8 +23,10 @@ from embodied_nav.msg import SemanticDelta as DeltaMsg
 
 from .. import perception
 from ..config import Config, param
+from ..errors import InputError
 from ..frames import Keyframe, SemanticDelta
 from ..perception import BACKENDS, BackgroundPerception, CountsUsage, KnowsInstances, ResilienceConfig
+from ..perception.describing import DescribingPerception
 from ..perception.warm_up import warm_up
 from .ros import params, qos
 from .ros.conversions import BadMessage, delta_msg, image_array, keyframe_from_msg, serialized_stamp, stamp_ns
@@ -65,8 +67,7 @@ class PerceptionNode(AgentNode):
             timeout=timeout,
             tell=self.get_logger().error,
         )
-        missing = isinstance(self._asked.backend, perception.UnavailablePerception)
-        warm_up(self.robot, {"geometric"} if missing else {config.backend, "geometric"}, settings)
+        self._warm_up(BACKENDS[config.backend].slow, resilience)
         self._background: BackgroundPerception | None = None
         if BACKENDS[config.backend].slow and not self.settings.lockstep:
             self._background = BackgroundPerception(self._asked, self._answered)
@@ -75,6 +76,9 @@ class PerceptionNode(AgentNode):
         self._newest = -1
         self._calls = 0
         self.diagnostics.facts.update(backend=self._asked.name, model=self._asked.name)
+        if isinstance(self._asked.backend, DescribingPerception):
+            versions = self._asked.backend.prompt_versions
+            self.diagnostics.facts["prompts"] = ", ".join(f"{name} {version}" for name, version in versions.items())
         self.diagnostics.counts["dropped_keyframes"] += 0
         capacity = 1000 if self.settings.lockstep else config.queue
         self._worker = Worker(self._work, capacity, self.handle_error, self._dropped, name="perception")
@@ -90,6 +94,20 @@ class PerceptionNode(AgentNode):
         self._worker.close()
         if self._background is not None:
             self._background.close()
+
+    def _warm_up(self, slow: bool, resilience: ResilienceConfig) -> None:
+        """Runs the back ends once, unless they are missing or slow.
+
+        Raises:
+            InputError: the back end fails, and nothing may stand in for it.
+        """
+        usable = not (slow or isinstance(self._asked.backend, perception.UnavailablePerception))
+        try:
+            warm_up(self.robot, [self._asked.fallback, *([self._asked.backend] if usable else [])])
+        except InputError as error:
+            if resilience.fallback == "none":
+                raise
+            self.get_logger().error(f"{error}; going on with geometry where it does")
 
     def _instructed(self, message: String) -> None:
         self._instruction = message.data
@@ -153,7 +171,7 @@ class PerceptionNode(AgentNode):
         facts.update(calls=self._calls, described=asked.counts["good"])
         counts["backend_failures"] = sum(asked.counts[kind] for kind in ("error", "late", "nonsense"))
         if self._background is not None:
-            facts["described up to"] = f"{self._background.behind(stamp):.1f} s ago"
+            facts["described up to"] = self._background.progress(stamp)
         if isinstance(asked.backend, CountsUsage):
             usage = asked.backend.usage
             facts.update(requests=usage.calls, tokens=usage.tokens, cost=f"{usage.cost:.4f}")

@@ -7,6 +7,7 @@ end is told of the one that was dropped (``MergesSkipped``), so that its next co
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 from collections.abc import Callable
 
@@ -64,9 +65,9 @@ class BackgroundPerception:
                 dropped is not None and dropped.previous is None
             )  # a dropped start is made up for
             self._waiting = _Job(None if start else previous, current, instruction, self._session)
+            if dropped is not None:  # told before the thread can take the new keyframe, whose comparison spans it
+                self.asked.skip(dropped.current)
             self._news.notify_all()
-        if dropped is not None:
-            self.asked.skip(dropped.current)
         delta = self.asked.fallback.perceive(previous, current, instruction)
         return dataclasses.replace(delta, stale=True)
 
@@ -74,6 +75,11 @@ class BackgroundPerception:
         """Seconds from the newest keyframe that the slow back end has described to a stamp (ns); inf without one."""
         answered = self._answered
         return float("inf") if answered is None else max(0.0, (stamp - answered) * 1e-9)
+
+    def progress(self, stamp: int) -> str:
+        """:meth:`behind` in words: "2.5 s ago", or "nothing yet"."""
+        behind = self.behind(stamp)
+        return f"{behind:.1f} s ago" if math.isfinite(behind) else "nothing yet"
 
     def close(self, timeout: float = 1.0) -> None:
         """Ends the thread after the call that is out, waiting for it at most ``timeout`` seconds."""

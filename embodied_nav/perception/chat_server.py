@@ -36,6 +36,8 @@ _PASSING = (408, 409, 425, 429, 500, 502, 503, 504, 529)
 _REFUSED_FORM = (400, 404, 415, 422, 501)
 #: Bytes of an answer that are read, and wait after the first failure (s), which doubles.
 _MOST_BYTES, _FIRST_WAIT = 1_000_000, 0.5
+#: Bytes of a body among which the key is looked for before its beginning is quoted: more than any key has.
+_MOST_QUOTED = 4096
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ class ChatServer:
                 try:
                     return self._ask_once(request, end)
                 except _Passing as error:
-                    wait = max(error.wait, _FIRST_WAIT * 2.0**attempt) * self._random.uniform(0.75, 1.25)
+                    wait = _FIRST_WAIT * 2.0**attempt * self._random.uniform(0.75, 1.25)
+                    wait = max(wait, error.wait * self._random.uniform(1.0, 1.25))  # never before the server wants it
                     if attempt == self.config.retries or self._clock() + wait >= end:
                         raise PerceptionError(self._told(error)) from None
                     self._sleep(wait)
@@ -143,7 +146,7 @@ class ChatServer:
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
-            raise PerceptionError(self._told(f"answered with no JSON: {body[:60]!r}")) from None
+            raise PerceptionError(self._told(f"answered with no JSON: {self._quoted(body)}")) from None
 
     def _turn(self, end: float) -> float:
         """Waits until a call is allowed; the seconds left until ``end``."""
@@ -195,7 +198,10 @@ class ChatServer:
         return "data:image/jpeg;base64," + base64.b64encode(encoded.tobytes()).decode()
 
     def _first_model(self, end: float) -> str:
-        reply = self._call(end, lambda left: self._client.models.with_streaming_response.list(timeout=left))
+        try:
+            reply = self._call(end, lambda left: self._client.models.with_streaming_response.list(timeout=left))
+        except _Refused as error:
+            raise PerceptionError(self._told(f"lists no models (status {error.status}); give server.model")) from None
         try:
             return str(reply["data"][0]["id"])
         except (LookupError, TypeError):
@@ -235,7 +241,7 @@ class ChatServer:
         """What a status other than success means."""
         status = int(error.status_code)
         if 300 <= status < 400:
-            where = str(error.response.headers.get("location", "elsewhere"))[:100]
+            where = self._without_key(str(error.response.headers.get("location", "elsewhere")))[:100]
             return PerceptionError(self._told(f"sends us on to {where} (status {status}); set server.url to that"))
         if status in (401, 403):
             return PerceptionError(self._told(f"refuses the key (status {status}); see server.key_variable"))
@@ -245,7 +251,14 @@ class ChatServer:
 
     def _told(self, reason: object) -> str:
         """One line for a user, without the key."""
-        text = " ".join(f"server {self.config.url}: {reason}".split())[:400]
+        return self._without_key(" ".join(f"server {self.config.url}: {reason}".split()))[:400]
+
+    def _quoted(self, body: bytes) -> str:
+        """The beginning of a body in quotes."""
+        return repr(self._without_key(body[:_MOST_QUOTED].decode("utf-8", "replace"))[:60])
+
+    def _without_key(self, text: str) -> str:
+        """A text with the key taken out; before it is cut, or a part of the key would stay."""
         return text.replace(self._key, "***") if self._key else text
 
 

@@ -22,6 +22,7 @@ from ..models.compact import entropy, level_rotation, make_inputs, nearest, netw
 from .backend import PerceptionConfig, PerceptionError
 from .color_names import dominant_color
 from .deltas import make_delta
+from .extent import center_and_size
 from .ground import Ground
 from .history import History
 from .instances import separate
@@ -80,11 +81,11 @@ class CompactPerception:
             PerceptionError: the frame has no depth, or of another size than its camera.
         """
         frame = current.frame
-        if frame.color is None or frame.depth is None or frame.depth.shape != frame.color.shape[:2]:
-            raise PerceptionError("perception 'compact' needs depth of the colour image's size with every keyframe")
-        if previous is None:
+        if previous is None:  # also where this keyframe cannot be used: the next one is of the same, new map
             self._history.clear()
             self._ground.reset(frame.T_map_camera)
+        if frame.color is None or frame.depth is None or frame.depth.shape != frame.color.shape[:2]:
+            raise PerceptionError("perception 'compact' needs depth of the colour image's size with every keyframe")
         observations, surfaces, segments = self._objects(frame)
         changes = self._history.update(observations, surfaces, frame)
         up = self._ground.up
@@ -130,7 +131,7 @@ class CompactPerception:
         self, frame: RGBDFrame, cells: _Labels, own: np.ndarray, points: np.ndarray, confidence: float
     ) -> ObjectObservation:
         assert frame.color is not None
-        low, high = np.percentile(points, (3.0, 97.0), axis=0).astype(np.float64)
+        position, extent = center_and_size(points)
         h, w = cells.label.shape
         v, u = np.divmod(own, w)
         sv, su = frame.color.shape[0] / h, frame.color.shape[1] / w
@@ -139,8 +140,8 @@ class CompactPerception:
             label=self.categories[int(cells.label.ravel()[own[0]]) - 1],
             color=dominant_color(middle),
             confidence=confidence,
-            position=(low + high) / 2.0,
-            extent=high - low,
+            position=position,
+            extent=extent,
             box=(int(u.min() * su), int(v.min() * sv), int((u.max() + 1) * su), int((v.max() + 1) * sv)),
         )
 

@@ -21,7 +21,9 @@ from ..geometry import transform_points
 from .backend import PerceptionConfig, PerceptionError
 from .color_names import dominant_color
 from .deltas import Changes
+from .extent import center_and_size
 from .foreground import foreground
+from .ground import Ground
 from .history import History
 from .prompting import load_prompts
 from .vlm_answers import AnswerError, NamedBox, VlmAnswer, parse, schema
@@ -89,6 +91,7 @@ class DescribingPerception(abc.ABC):
         self._prompts = load_prompts(config.prompts)
         self.prompt_versions = dict(self._prompts.versions)
         self.system = self._prompts.fill("system", units=_UNITS[config.boxes], most=str(config.most_objects))
+        self._ground = Ground()
         self._history = History(config.history, config.gone_margin, config.moved_distance)
         self._seen: Keyframe | None = None
         self._skipped: deque[np.ndarray] = deque(maxlen=_MOST_SKIPPED)
@@ -108,26 +111,35 @@ class DescribingPerception(abc.ABC):
             self._skipped.append(keyframe.frame.T_map_camera)
 
     def perceive(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta:
-        """What the model says of the current keyframe against the last one that it has seen.
+        """What the model says of the current keyframe against the last one of which it has said something.
+
+        Args:
+            previous: None starts a new history; else which one it is does not matter.
+            current: with colour, and depth of the same size.
+            instruction: the sentence that the robot follows.
 
         Raises:
-            PerceptionError: no picture or depth, no answer, or one that is not as asked for; the keyframe is then
-                skipped.
+            PerceptionError: no picture or depth, no answer, or one that is not as asked for. The keyframe then counts
+                as skipped.
         """
-        frame = current.frame
-        if frame.color is None or frame.depth is None or frame.depth.shape != frame.color.shape[:2]:
-            raise PerceptionError(f"perception '{self.name}' needs colour, and depth of the same size")
-        if previous is None:
-            self._forget()
-        request, way = self._request(current, instruction)
+        if previous is None:  # also where this keyframe cannot be used: the next one is of the same, new map
+            self._forget(current.frame)
         try:
-            answer = self._answer(request)
+            return self._described(current, instruction)
         except PerceptionError:
             self.skip(current)
             raise
-        return self._delta(answer, current, way)
 
-    def _forget(self) -> None:
+    def _described(self, current: Keyframe, instruction: str) -> SemanticDelta:
+        frame = current.frame
+        if frame.color is None or frame.depth is None or frame.depth.shape != frame.color.shape[:2]:
+            raise PerceptionError(f"perception '{self.name}' needs colour, and depth of the same size")
+        self._ground.look(frame, self.config.min_depth, self.config.max_depth)
+        request, way = self._request(current, instruction)
+        return self._delta(self._answer(request), current, way)
+
+    def _forget(self, frame: RGBDFrame) -> None:
+        self._ground.reset(frame.T_map_camera)
         self._history.clear()
         self._seen = None
         with self._lock:
@@ -138,13 +150,16 @@ class DescribingPerception(abc.ABC):
         form = schema(self.config.most_objects)
         picture = self._picture(current.frame)
         if self._seen is None:
+            with self._lock:  # no way leads from them to the first picture
+                self._skipped.clear()
             text = self._prompts.fill("first", instruction=instruction)
             return Request(self.system, text, (picture,), form), []
         with self._lock:
             between = list(self._skipped)
         way = [self._seen.frame.T_map_camera, *between, current.frame.T_map_camera]
         skipped = f"On the way it passed {len(between)} views that are not shown." if between else ""
-        text = self._prompts.fill("pair", instruction=instruction, motion=motion_words(way), skipped=skipped)
+        motion = motion_words(way, self._ground.up)
+        text = self._prompts.fill("pair", instruction=instruction, motion=motion, skipped=skipped)
         return Request(self.system, text, (self._picture(self._seen.frame), picture), form), way
 
     def _picture(self, frame: RGBDFrame) -> np.ndarray:
@@ -170,7 +185,7 @@ class DescribingPerception(abc.ABC):
         observations, surfaces, segments = self._lifted(answer.objects, current.frame)
         changes = self._history.update(observations, surfaces, current.frame)
         seen, self._seen = self._seen, current
-        action = action_words(way[0], way[-1]) if way else "stay"
+        action = action_words(way[0], way[-1], self._ground.up) if way else "stay"
         with self._lock:  # others may have come meanwhile
             later = [T for T in self._skipped if not any(T is passed for passed in way)]
             self._skipped = deque(later, maxlen=_MOST_SKIPPED)
@@ -193,20 +208,20 @@ class DescribingPerception(abc.ABC):
         self, things: tuple[NamedBox, ...], frame: RGBDFrame
     ) -> tuple[list[ObjectObservation], list[np.ndarray], np.ndarray]:
         """Observations, their surface points (Nx3, map), and the HxW segments; a box without depth gives none."""
-        assert frame.depth is not None
-        depth = np.where((frame.depth >= self.config.min_depth) & (frame.depth <= self.config.max_depth), frame.depth,
-                         np.nan)  # fmt: skip
+        c, depth = self.config, np.asarray(frame.depth, np.float32)
+        of_pixels = frame.camera.unproject(depth).reshape(-1, 3)
         owner = np.zeros(depth.size, np.uint16)
         observations: list[ObjectObservation] = []
         surfaces: list[np.ndarray] = []
-        least = max(4, round(self.config.min_pixels * (depth.shape[1] / 320.0) ** 2))
+        least = max(4, round(c.min_pixels * (depth.shape[1] / 320.0) ** 2))
         # Small boxes last: what lies in front of something large keeps its pixels.
         for thing in sorted(things, key=lambda t: -(t.box[2] - t.box[0]) * (t.box[3] - t.box[1])):
             box = _pixels(thing.box, depth.shape)
-            pixels = np.flatnonzero(foreground(depth, np.asarray(box), frame.camera))
+            own = foreground(depth, np.asarray(box), frame.camera, None, c.min_depth, c.max_depth)
+            pixels = np.flatnonzero(own)
             if len(pixels) < least:
                 continue
-            points = _points(pixels, depth, frame)
+            points = transform_points(frame.T_map_camera, of_pixels[pixels]).astype(np.float32)
             observations.append(self._observation(thing, box, pixels, points, frame))
             surfaces.append(points)
             owner[pixels] = len(observations)
@@ -216,13 +231,13 @@ class DescribingPerception(abc.ABC):
         self, thing: NamedBox, box: tuple[int, int, int, int], pixels: np.ndarray, points: np.ndarray, frame: RGBDFrame
     ) -> ObjectObservation:
         assert frame.color is not None
-        low, high = np.percentile(points, (3.0, 97.0), axis=0).astype(np.float64)
+        position, extent = center_and_size(points)
         return ObjectObservation(
             label=thing.label,
             color=thing.color or dominant_color(frame.color.reshape(-1, 3)[pixels]),
             confidence=self.config.confidence,
-            position=(low + high) / 2.0,
-            extent=high - low,
+            position=position,
+            extent=extent,
             box=box,
         )
 
@@ -232,14 +247,6 @@ def _pixels(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> t
     height, width = shape
     u0, v0 = min(int(box[0] * width), width - 1), min(int(box[1] * height), height - 1)
     return u0, v0, max(u0 + 1, round(box[2] * width)), max(v0 + 1, round(box[3] * height))
-
-
-def _points(pixels: np.ndarray, depth: np.ndarray, frame: RGBDFrame) -> np.ndarray:
-    """Nx3 float32, map: surface points of pixels."""
-    v, u = np.divmod(pixels, depth.shape[1])
-    camera, z = frame.camera, depth.ravel()[pixels]
-    rays = np.stack([(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z], axis=-1)
-    return transform_points(np.asarray(frame.T_map_camera), rays.astype(np.float32))
 
 
 def _text(answer: VlmAnswer, changes: Changes, action: str) -> str:

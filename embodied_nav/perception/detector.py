@@ -19,7 +19,9 @@ from .color_names import dominant_color
 from .deltas import make_delta
 from .detectors import Detection, Detector, OnnxDetector, OnnxOptions
 from .detectors.onnx_detector import PROVIDERS
+from .extent import center_and_size
 from .foreground import foreground
+from .ground import Ground
 from .history import History
 
 #: Two detections that share this part of the smaller one's pixels show one thing: the surer one stays.
@@ -28,8 +30,8 @@ _SAME_THING = 0.7
 _SAME_SIZE = 3.0
 #: No single view is surer than this.
 _SUREST = 0.95
-#: Share of an object's points left out on either side of each axis: stray pixels at its edges.
-_TRIM = 3.0
+#: How a file is run unless the settings say otherwise.
+_DEFAULT = OnnxOptions()
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,14 @@ class DetectorConfig(PerceptionConfig):
     classes: str = param(
         "", "text file with the model's class names, one a line; empty: the file's own, else COCO's", path=True
     )
-    threshold: float = param(0.3, "score from which a detection counts; views decide what is true", low=0.0, high=1.0)
-    overlap: float = param(0.5, "two boxes of one class that share more than this are one", low=0.0, high=1.0)
-    provider: str = param("cpu", "what onnxruntime computes on", choices=PROVIDERS)
-    threads: int = param(1, "threads of the CPU", low=1, high=256)
+    threshold: float = param(
+        _DEFAULT.threshold, "score from which a detection counts; views decide what is true", low=0.0, high=1.0
+    )
+    overlap: float = param(
+        _DEFAULT.overlap, "two boxes of one class that share more than this are one", low=0.0, high=1.0
+    )
+    provider: str = param(_DEFAULT.provider, "what onnxruntime computes on", choices=PROVIDERS)
+    threads: int = param(_DEFAULT.threads, "threads of the CPU", low=1, high=256)
     history: int = param(512, "objects remembered for what is new, gone and moved", low=1, high=100000)
 
 
@@ -73,6 +79,7 @@ class DetectorPerception:
     def __init__(self, config: DetectorConfig | None = None, detector: Detector | None = None) -> None:
         self.config = config or DetectorConfig()
         self.detector = detector or open_detector(self.config)
+        self._ground = Ground()
         self._history = History(self.config.history, self.config.gone_margin, self.config.moved_distance)
 
     def perceive(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta:
@@ -83,15 +90,18 @@ class DetectorPerception:
         """
         frame = current.frame
         color, depth = frame.color, frame.depth
+        if previous is None:  # also where this keyframe cannot be used: the next one is of the same, new map
+            self._history.clear()
+            self._ground.reset(frame.T_map_camera)
         if color is None or depth is None or depth.shape != color.shape[:2]:
             raise PerceptionError("perception 'detector' needs colour and depth of one size with every keyframe")
-        if previous is None:
-            self._history.clear()
+        self._ground.look(frame, self.config.min_depth, self.config.max_depth)
         things = self._things(frame, color, depth)
         owner = _owners(things, depth.shape)
         observations, surfaces, segments = self._observations(frame, things, owner)
         changes = self._history.update(observations, surfaces, frame)
-        return make_delta(self.name, previous, current, instruction, observations, changes, segments)
+        up = self._ground.up
+        return make_delta(self.name, previous, current, instruction, observations, changes, segments, up)
 
     def _things(self, frame: RGBDFrame, color: np.ndarray, depth: np.ndarray) -> list[_Thing]:
         """What was detected, with the pixels that depth gives it; of detections on one thing the surest."""
@@ -153,14 +163,14 @@ def _owners(things: list[_Thing], shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _observation(frame: RGBDFrame, detection: Detection, own: np.ndarray, surface: np.ndarray) -> ObjectObservation:
-    low, high = np.percentile(surface, (_TRIM, 100.0 - _TRIM), axis=0).astype(np.float64)
+    position, extent = center_and_size(surface)
     u0, v0, u1, v1 = (int(round(float(x))) for x in detection.box)
     return ObjectObservation(
         label=detection.label,
         color=dominant_color(np.asarray(frame.color)[_inner(own)]),
         confidence=_confidence(detection.score),
-        position=(low + high) / 2.0,
-        extent=high - low,
+        position=position,
+        extent=extent,
         box=(u0, v0, u1, v1),
     )
 

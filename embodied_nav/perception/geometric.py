@@ -15,6 +15,7 @@ from . import surfaces
 from .backend import PerceptionConfig, PerceptionError
 from .color_names import dominant_color
 from .deltas import Changes, make_delta
+from .extent import center_and_size
 from .ground import Ground
 from .visibility import HERE, HIDDEN, OUTSIDE, THROUGH, visibility
 
@@ -96,8 +97,7 @@ class GeometricPerception:
 
     def _observation(self, grid, colors, labels, k, cells, classes) -> ObjectObservation | None:
         points = grid.points.reshape(-1, 3)[cells]
-        low, high = np.percentile(points, (3.0, 97.0), axis=0).astype(np.float64)
-        extent = high - low
+        position, extent = center_and_size(points)
         if extent.max() < _SMALLEST or self._is_structure(points):
             return None
         flat = (classes.ravel()[cells] >= surfaces.TOP).mean() > 0.8
@@ -107,7 +107,7 @@ class GeometricPerception:
             label="surface" if flat else "object",
             color="" if colors is None else dominant_color(colors[_inner(labels, k, v, u)]),
             confidence=float(min(0.5, len(cells) / (len(cells) + 100.0))),
-            position=(low + high) / 2.0,
+            position=position,
             extent=extent,
             box=(int(u.min() * s), int(v.min() * s), int((u.max() + 1) * s), int((v.max() + 1) * s)),
         )

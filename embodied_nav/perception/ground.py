@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..frames import RGBDFrame
 from . import surfaces
 from .words import UP
 
@@ -29,6 +30,10 @@ class Ground:
         """Starts anew: up is the map's z, or the image's top if the map starts at any pose (handheld)."""
         top = -np.asarray(T_map_camera, dtype=np.float64)[:3, 1]
         self.up, self.floor = (UP if top[2] > 0.3 else top), None
+
+    def look(self, frame: RGBDFrame, near: float, far: float) -> None:
+        """Takes in a frame's depth between two limits (m)."""
+        self.update(surfaces.make_grid(frame, near, far), frame.T_map_camera)
 
     def update(self, grid: surfaces.Grid, T_map_camera: np.ndarray) -> float:
         """Takes in a keyframe's grid; returns the camera's height along ``up`` (not above the floor)."""

@@ -64,7 +64,7 @@ class History:
                 new.append(observation)
                 key, self._next = self._next, self._next + 1
             seen.add(key)
-            points = surface[:: max(1, len(surface) // _KEPT_POINTS)][:_KEPT_POINTS]
+            points = surface[:: max(1, -(-len(surface) // _KEPT_POINTS))]  # rounded up: evenly from all of it
             self._things[key] = _Thing(observation, np.ascontiguousarray(points, np.float32))
             self._things.move_to_end(key)
         gone = [self._things.pop(key).observation for key in self._left(seen, frame)]

@@ -53,6 +53,7 @@ class LocalVlm:
 
     Attributes:
         usage: calls and tokens since the start.
+        is_cut: whether the last answer ended only because it had all the tokens that it may have.
     """
 
     def __init__(self, config: VlmConfig, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,6 +63,7 @@ class LocalVlm:
         """
         self.config = config
         self.usage = Usage()
+        self.is_cut = False
         self._clock = clock
         loaded = _load(config)
         self._model, self._tokenizer, self._image_processor, self._kind = loaded
@@ -72,13 +74,14 @@ class LocalVlm:
         self._fixed: tuple[list[int], Any] = ([], None)
 
     def ask(self, request: Request) -> str:
-        """The model's answer.
+        """The model's answer; :attr:`is_cut` says whether it is whole.
 
         Raises:
-            PerceptionError: none within the time or tokens that it has, or the model failed (memory, say).
+            PerceptionError: none within the time that it has, or the model failed (memory, say).
         """
         import torch
 
+        self.is_cut = False
         end = self._clock() + self.config.timeout
         self.usage.calls += 1
         try:
@@ -136,6 +139,8 @@ class LocalVlm:
             place = after + len(found) - 1
             positions = {"position_ids": torch.full((3, 1, 1), place, device=step.device)} if placed else {}
             logits = self._forward(cache, step, **positions)
+        else:
+            self.is_cut = True
         return str(self._tokenizer.decode(found, skip_special_tokens=True))
 
     def _prompt(self, request: Request) -> str:
@@ -235,11 +240,11 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(int(e) for e in (*ends, tokenizer.eos_token_id) if e is not None)
 
 
-def _load(config: VlmConfig) -> tuple[Any, Any, Any, str]:
-    """Model, tokenizer, image processor and kind.
+def look_at(config: VlmConfig) -> tuple[str, str, str]:
+    """Name by which transformers finds a model, its kind, and the device; reads no weights.
 
     Raises:
-        InputError: see :class:`LocalVlm`.
+        InputError: torch or transformers are missing, or there is no such model or device, or it is of another kind.
     """
     if not config.model:
         raise InputError("vlm.model is empty; give the folder or id of a model, Qwen/Qwen3-VL-2B-Instruct say")
@@ -249,23 +254,38 @@ def _load(config: VlmConfig) -> tuple[Any, Any, Any, str]:
     except ImportError as error:
         raise InputError(f"perception 'vlm' needs {error.name}; {how_to_install('vlm')}") from None
     name = _name(config.model)
-    chosen = {"local_files_only": not config.download, "trust_remote_code": False}
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("vlm.device = cuda: torch sees no GPU here; set it to cpu")
     try:
-        kind = transformers.AutoConfig.from_pretrained(name, **chosen).model_type
-        if kind not in (*QWEN, *IDEFICS):
-            known = ", ".join((*QWEN, *IDEFICS))
-            raise InputError(f"vlm.model = {config.model}: is of kind '{kind}'; give one of {known}")
+        kind = transformers.AutoConfig.from_pretrained(name, **_chosen(config)).model_type
+    except Exception as error:  # transformers raises of many kinds at a bad folder
+        raise InputError(_cannot_load(config, error)) from None
+    if kind not in (*QWEN, *IDEFICS):
+        known = ", ".join((*QWEN, *IDEFICS))
+        raise InputError(f"vlm.model = {config.model}: is of kind '{kind}'; give one of {known}")
+    if config.precision == "4bit" and importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError(f"vlm.precision = 4bit needs bitsandbytes; {how_to_install('vlm')}")
+    return name, str(kind), device
+
+
+def _load(config: VlmConfig) -> tuple[Any, Any, Any, str]:
+    """Model, tokenizer, image processor and kind.
+
+    Raises:
+        InputError: see :class:`LocalVlm`.
+    """
+    name, kind, device = look_at(config)
+    import transformers
+
+    chosen = _chosen(config)
+    try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(name, **chosen)
         pil = {"use_fast": False} if int(transformers.__version__.split(".")[0]) < 5 else {"backend": "pil"}
         image_processor = transformers.AutoImageProcessor.from_pretrained(name, **chosen, **pil)
         model, about = transformers.AutoModelForImageTextToText.from_pretrained(
             name, output_loading_info=True, **chosen, **_weights(config, device)
         )
-    except InputError:
-        raise
     except Exception as error:  # transformers, safetensors and tokenizers raise of many kinds at a bad folder
         raise InputError(_cannot_load(config, error)) from None
     if about["missing_keys"]:
@@ -274,6 +294,11 @@ def _load(config: VlmConfig) -> tuple[Any, Any, Any, str]:
     if not tokenizer.chat_template:
         raise InputError(f"vlm.model = {config.model}: has no chat template; give a model for instructions")
     return model.eval(), tokenizer, image_processor, kind
+
+
+def _chosen(config: VlmConfig) -> dict[str, bool]:
+    """What all of a model's files are read with."""
+    return {"local_files_only": not config.download, "trust_remote_code": False}
 
 
 def _name(model: str) -> str:
@@ -300,8 +325,6 @@ def _weights(config: VlmConfig, device: str) -> dict[str, Any]:
         precision = "bf16" if device == "cuda" else "float32"
     how: dict[str, Any] = {"dtype": torch.float32 if precision == "float32" else torch.bfloat16, "device_map": device}
     if precision == "4bit":
-        if importlib.util.find_spec("bitsandbytes") is None:
-            raise InputError(f"vlm.precision = 4bit needs bitsandbytes; {how_to_install('vlm')}")
         how["quantization_config"] = transformers.BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
         )

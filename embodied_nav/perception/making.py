@@ -1,7 +1,7 @@
-"""Makes a back end that may fail together with what stands in for it. Knows the table of back ends, and none of them.
+"""Makes a back end and what stands in for it where it fails. Knows the table of back ends, and none of them.
 
-A back end that cannot even be made (a missing key, a model's folder without its config) is told of in one line, and the
-agent goes on with geometry, unless ``perception.fallback`` is ``none``.
+Whether a back end that cannot even be made (a missing key, a model's folder without its config) is an error, or is told
+of in one line and replaced by geometry, is ``perception.fallback``.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ def make_resilient(
     fallback: PerceptionBackend | None = None,
     timeout: float | None = None,
 ) -> ResilientPerception:
-    """A back end by name that never fails.
+    """A back end by name that gives a delta for every keyframe, once it is made.
 
     Args:
         settings: of the back end; None: its defaults.
+        config: time-out, back-off and whether it may be missing; None: the defaults.
         tell: gets one line where the back end cannot be made.
-        fallback, timeout: see :class:`ResilientPerception`; a slow back end's own deadline counts where that is later.
+        fallback: see :class:`ResilientPerception`.
+        timeout: seconds; None: ``config.timeout``, for a slow back end at least a little more than its own deadline.
 
     Raises:
         InputError: an unknown name; or the back end cannot be made, and ``config.fallback`` is ``none``.

@@ -39,7 +39,8 @@ class ResilientPerception:
     """A back end with a fallback whose answer, marked stale, is used when the back end gives no valid answer in time.
 
     No new call is made while a late one still runs. After k consecutive failures the back end is not called for
-    ``retry_first * 2**(k - 1)`` seconds, at most ``retry_longest``.
+    ``retry_first * 2**(k - 1)`` seconds, at most ``retry_longest``. A start (no previous keyframe) for which no call is
+    made is made up for: the next call is told that it is the first.
 
     Attributes:
         counts: keyframes by outcome: ``good``, ``error``, ``late``, ``nonsense`` (invalid), ``waiting`` (not called).
@@ -76,6 +77,7 @@ class ResilientPerception:
         self._clock = clock
         self._retry_at = -np.inf
         self._call: _Call | None = None
+        self._start_is_owed = False
 
     @property
     def name(self) -> str:
@@ -96,11 +98,13 @@ class ResilientPerception:
 
     def ask(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta | None:
         """The back end's delta; None where it gave no valid one in time, or was not asked."""
+        self._start_is_owed |= previous is None
         if self._clock() < self._retry_at or (self._call is not None and not self._call.done.is_set()):
             self.counts["waiting"] += 1
             self.skip(current)
             return None
-        self._call = call = _Call(self.backend, previous, current, instruction)
+        self._call = call = _Call(self.backend, None if self._start_is_owed else previous, current, instruction)
+        self._start_is_owed = False
         if not call.done.wait(self.timeout):
             self._failed("late", f"no answer within {self.timeout:g} s")
             return None

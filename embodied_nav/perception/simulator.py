@@ -18,6 +18,7 @@ from ..config import param
 from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from .backend import PerceptionConfig, PerceptionError
 from .deltas import Changes, make_delta
+from .extent import center_and_size
 from .visibility import HERE, OUTSIDE, THROUGH, visibility
 
 #: Surface points kept per object, to test whether later depth passes through them.
@@ -136,14 +137,13 @@ class SimulatorPerception:
         self, name: tuple[str, str], points: np.ndarray, pixels: int, least: float, box
     ) -> ObjectObservation:
         sample = points[:: max(1, len(points) // _MOST_POINTS)]
-        # Pixels at the silhouette may have the background's depth: drop the outer 3% on each side.
-        low, high = np.percentile(sample, (3.0, 97.0), axis=0).astype(np.float64)
+        position, extent = center_and_size(sample)
         return ObjectObservation(
             label=name[0],
             color=name[1],
             confidence=float(pixels / (pixels + 2.0 * least)),
-            position=(low + high) / 2.0,
-            extent=high - low,
+            position=position,
+            extent=extent,
             box=(int(box[0]), int(box[1]), int(box[2]) + 1, int(box[3]) + 1),
         )
 

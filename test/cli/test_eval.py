@@ -9,6 +9,8 @@ from embodied_nav.cli.eval import parse_scenes
 from embodied_nav.cli.main import main
 from embodied_nav.config import Config, param
 from embodied_nav.errors import InputError
+from embodied_nav.perception import BACKENDS, PerceptionError
+from embodied_nav.perception.geometric import GeometricPerception
 from embodied_nav.registry import Entry
 from embodied_nav.sim import SIMULATORS
 from embodied_nav.sim.embedded import EmbeddedSimulator
@@ -156,3 +158,75 @@ def test_spawned_processes_give_the_same_rows(capsys, tmp_path):
         assert run(capsys, *arguments)[0] == 0
         rows.append([{k: v for k, v in r.items() if k != "wall_s"} for r in json.loads(out.read_text())["episodes"]])
     assert rows[0] == rows[1]
+
+
+def test_eyes_that_cannot_be_used_are_one_line_and_no_file(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("openai", reason="needs openai: the extra 'server'")
+    monkeypatch.delenv("MY_KEY", raising=False)
+    out = tmp_path / "r.json"
+    common = ["--scenes", "0-1", "--episodes", 1, "--localization", "truth", "--quiet", "--out", out]
+    common += ["--perception", "server", "--set", "server.key_variable=MY_KEY"]
+    code, _, err = run(capsys, *common)
+    assert code == 2 and "MY_KEY holds no key" in err and len(err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+class Blinking(GeometricPerception):
+    """Fails at some keyframes; the last resort of a test is that it cannot be made at all."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config_, self.calls = config, 0
+        if config.broken:
+            raise InputError("blinking.broken: it is broken; mend it")
+
+    def perceive(self, previous, current, instruction):
+        self.calls += 1
+        if self.calls > self.config_.good:
+            raise PerceptionError("sees nothing any more")
+        return super().perceive(previous, current, instruction)
+
+
+@dataclass(frozen=True)
+class BlinkingConfig(Config):
+    """Settings of eyes of somebody else's."""
+
+    good: int = param(1, "keyframes that it sees", low=0, high=1000)
+    broken: bool = param(False, "whether it cannot be made")
+
+
+@pytest.fixture
+def blinking(request):
+    BACKENDS.add(Entry("blinking", "sees now and then", Blinking, BlinkingConfig, slow=request.param))
+    yield
+    BACKENDS.remove("blinking")
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Episodes of a few simulated seconds."""
+    monkeypatch.setattr("embodied_nav.evaluation.runner.TIME_LIMIT", 3.0)
+    return ["--scenes", "0-1", "--episodes", 1, "--localization", "truth", "--quiet", "--perception", "blinking"]
+
+
+@pytest.mark.parametrize("blinking", [True], indirect=True)
+def test_keyframes_that_only_geometry_has_described_are_counted(capsys, tmp_path, short, blinking):
+    out = tmp_path / "r.json"
+    code, _, err = run(capsys, *short, "--set", "blinking.good=1", "--out", out)
+    assert code == 0, err
+    (row,) = json.loads(out.read_text())["episodes"]
+    assert row["stale_keyframes"] >= 1
+    code, _, err = run(capsys, *short, "--set", "blinking.good=1000", "--out", tmp_path / "s.json")
+    assert json.loads((tmp_path / "s.json").read_text())["episodes"][0]["stale_keyframes"] == 0
+    broken = [*short, "--set", "blinking.broken=true", "--out", tmp_path / "t.json"]
+    code, _, err = run(capsys, *broken)
+    assert code == 2 and "it is broken; mend it" in err and len(err.strip().splitlines()) == 1
+    code, _, err = run(capsys, *broken, "--set", "perception.fallback=geometric")
+    assert code == 0 and "going on with geometry alone" in err, "said to be wanted"
+
+
+@pytest.mark.parametrize("blinking", [False], indirect=True)
+def test_eyes_that_fail_during_an_episode_are_one_line(capsys, tmp_path, short, blinking):
+    code, _, err = run(capsys, *short, "--out", tmp_path / "r.json")
+    assert code == 2 and len(err.strip().splitlines()) == 1
+    assert "perception 'blinking': sees nothing any more" in err and "0-object" in err

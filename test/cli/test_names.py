@@ -1,5 +1,8 @@
 """Options that name a back end and its model are checked before anything is started."""
 
+import json
+import sys
+
 import pytest
 
 from embodied_nav.cli import names
@@ -9,10 +12,20 @@ from embodied_nav.errors import InputError
 def test_detector_is_the_short_form_of_a_setting(tmp_path):
     file = tmp_path / "model.onnx"
     file.write_text("")
-    assert names.with_detector(["memory.carve=false"], str(file)) == ["memory.carve=false", f"detector.file={file}"]
-    assert names.with_detector(["a=1"], None) == ["a=1"]
+    given = ["memory.carve=false"]
+    for perception in ("detector", None):
+        assert names.with_detector(given, str(file), perception) == [*given, f"detector.file={file}"]
+    assert names.with_detector(["a=1"], None, "geometric") == ["a=1"]
     with pytest.raises(InputError, match=r"--detector /no/such\.onnx: there is no such file"):
-        names.with_detector([], "/no/such.onnx")
+        names.with_detector([], "/no/such.onnx", "detector")
+
+
+def test_a_detector_is_not_ignored_by_a_back_end_that_uses_none(tmp_path):
+    file = tmp_path / "model.onnx"
+    file.write_text("")
+    for perception in ("geometric", "compact", "vlm"):
+        with pytest.raises(InputError, match=f"'{perception}' takes none; give --perception detector"):
+            names.with_detector([], str(file), perception)
 
 
 def test_a_back_end_that_cannot_be_made_is_refused_unless_there_is_a_fallback():
@@ -24,3 +37,41 @@ def test_a_back_end_that_cannot_be_made_is_refused_unless_there_is_a_fallback():
     with pytest.raises(InputError, match="there is no such file"):
         names.check_perception("detector", {"detector.file": "/no/such.onnx", "memory.carve": True})
     names.check_perception("detector", {"detector.file": "/no/such.onnx", "perception.fallback": "geometric"})
+    with pytest.raises(InputError, match="there is no such file"):
+        names.check_perception("detector", {"detector.file": "/no/such.onnx", "perception.fallback": "none"})
+
+
+def test_a_model_behind_a_server_must_have_what_it_needs(monkeypatch):
+    pytest.importorskip("openai", reason="needs openai: the extra 'server'")
+    monkeypatch.delenv("MY_KEY", raising=False)
+    names.check_perception("server", {"server.url": "http://127.0.0.1:9/v1"})  # it may come later
+    given = {"server.key_variable": "MY_KEY"}
+    with pytest.raises(InputError, match="the environment variable MY_KEY holds no key"):
+        names.check_perception("server", given)
+    names.check_perception("server", given | {"perception.fallback": "geometric"})
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(InputError, match="needs openai; install it with"):
+        names.check_perception("server", {})
+
+
+def test_of_a_model_in_the_node_all_but_its_weights_is_looked_at(monkeypatch, tmp_path):
+    pytest.importorskip("torch", reason="needs torch: the extra 'vlm'")
+    pytest.importorskip("transformers", reason="needs transformers: the extra 'vlm'")
+    with pytest.raises(InputError, match=r"vlm\.model is empty"):
+        names.check_perception("vlm", {})
+    with pytest.raises(InputError, match=r"there is no config\.json"):
+        names.check_perception("vlm", {"vlm.model": str(tmp_path)})
+    config = {"model_type": "smolvlm", "architectures": ["SmolVLMForConditionalGeneration"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    good = {"vlm.model": str(tmp_path), "vlm.device": "cpu"}
+    names.check_perception("vlm", good)
+    with pytest.raises(InputError, match="/no/such"):
+        names.check_perception("vlm", good | {"vlm.prompts": "/no/such"})
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(InputError, match="needs transformers; install it with"):
+        names.check_perception("vlm", good)
+
+
+def test_what_is_named_in_a_command_must_be_made_unless_geometry_may_replace_it():
+    assert names.must_be_made({"a": 1}) == {"a": 1, "perception.fallback": "none"}
+    assert names.must_be_made({"perception.fallback": "geometric"}) == {"perception.fallback": "geometric"}

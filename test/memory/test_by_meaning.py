@@ -99,6 +99,38 @@ def test_a_room_may_be_described_too():
     assert meaning.texts[-1] == "something to sit on in the morning"
 
 
+def test_a_thing_that_is_named_may_be_in_a_room_that_is_described():
+    meaning = Opinions(kitchen=0.7)
+    best = found("the chair in the room where we cook", meaning)[0]
+    assert best.object.label == "chair" and best.by_meaning and best.score > 0.9 and meaning.texts
+    assert best.why == "in the kitchen; 'room where we cook' by meaning"
+    assert found("the sofa in the room where we cook", meaning)[0].score < 0.3
+    named = found("the chair in the kitchen", meaning)
+    assert named[0].score == best.score and not named[0].by_meaning
+    meaning.cosines["kitchen"] = 0.4
+    assert found("the chair in the room where we cook", meaning)[0].score < 0.3
+    assert found("the chair in the attic", Opinions(kitchen=0.7))[0].score < 0.3, "a name is no description"
+
+
+@pytest.mark.parametrize(
+    ("text", "named", "ids"),
+    [
+        ("Where is the chair in the room where we cook?", "where is the chair in the kitchen?", [1]),
+        ("what is in the room where we cook?", "what is in the kitchen?", [1, 3]),
+        ("how many chairs are there in the room where we cook?", "how many chairs are there in the kitchen?", [1]),
+        ("is there a sofa in the room where we cook?", "is there a sofa in the kitchen?", []),
+        ("where is the room where we cook?", "where is the kitchen?", [1, 3]),
+    ],
+)
+def test_a_sentence_about_a_room_that_is_described_says_what_it_took_it_for(text, named, ids):
+    known = a_flat(Opinions(kitchen=0.7))
+    reply, same = answer_in_words(text, known), answer_in_words(named, known)
+    assert reply.text == f"By meaning 'room where we cook' is the kitchen. {same.text}" and reply.kind == same.kind
+    assert sorted(a.object.id for a in reply.answers) == ids and all(a.by_meaning for a in reply.answers)
+    assert not any(a.by_meaning for a in same.answers)
+    assert not answer_in_words("what is in the room where we cook?", a_flat(Opinions(kitchen=0.4))).understood
+
+
 def test_what_only_looks_like_a_relation_belongs_to_the_description(sitting):
     assert found("where I sit on long evenings", sitting)[0].object.label == "sofa"
     assert sitting.texts == ["where i sit on long evenings"]

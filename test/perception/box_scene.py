@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from embodied_nav.frames import Keyframe, RGBDFrame
-from embodied_nav.geometry import T_LINK_OPTICAL, Camera, pose2d
+from embodied_nav.geometry import T_LINK_OPTICAL, Camera, invert, pose2d
 from embodied_nav.robot import RobotProfile
 
 CAMERA = Camera.from_hfov(320, 240, np.radians(80))
@@ -54,3 +56,15 @@ def render(T, boxes=None, camera=CAMERA, stamp=1, noise=0.0, seed=0) -> RGBDFram
 
 def keyframe(k, *args, **kwargs) -> Keyframe:
     return Keyframe(k, render(*args, stamp=1 + k * 10**9, **kwargs), float("nan"), 0, "first")
+
+
+def without_depth(key: Keyframe) -> Keyframe:
+    """The same picture, of a camera without depth."""
+    return replace(key, frame=replace(key.frame, depth=None))
+
+
+def in_map_of(first: Keyframe, key: Keyframe) -> Keyframe:
+    """The same view in a map that is the first view's optical frame, as handheld recordings give it: y points down."""
+    return replace(
+        key, frame=replace(key.frame, T_map_camera=invert(first.frame.T_map_camera) @ key.frame.T_map_camera)
+    )

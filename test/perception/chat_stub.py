@@ -41,12 +41,14 @@ class ChatStub:
             ``"redirect"``, ``"hang"``, ``"reset"``, or bytes as the body. Empty: good answers.
         requests: JSON of the chat requests that came, with ``authorization`` as sent.
         refused_forms: types of response_format that get status 400.
+        listing: status of the list of models. location: where ``"redirect"`` sends. error: text of a bad status.
     """
 
     def __init__(self, answer=None, delay=0.0, failing=0.0, nonsense=0.0, seed=0) -> None:
         self.answer, self.delay, self.failing, self.nonsense = answer, delay, failing, nonsense
         self.faults, self.requests, self.refused_forms = [], [], set()
         self.headers = {}
+        self.listing, self.location, self.error = 200, "http://127.0.0.1:9/elsewhere", "no"
         self._random = random.Random(seed)
         self._closing = threading.Event()
 
@@ -60,9 +62,8 @@ class ChatStub:
                 pass
 
             def do_GET(self):
-                self._reply(
-                    200, json.dumps({"object": "list", "data": [{"id": "tiny-vlm", "object": "model"}]}).encode()
-                )
+                models = {"object": "list", "data": [{"id": "tiny-vlm", "object": "model"}]}
+                self._reply(stub.listing, json.dumps(models).encode())
 
             def do_POST(self):
                 content = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -105,14 +106,14 @@ class ChatStub:
                 )
             fault = completion(answer if isinstance(answer, str) else json.dumps(answer))
         if isinstance(fault, int):
-            handler._reply(fault, b'{"error": {"message": "no"}}')
+            handler._reply(fault, json.dumps({"error": {"message": self.error}}).encode())
         elif isinstance(fault, bytes):
             handler._reply(200, fault)
         else:
             getattr(self, f"_{fault}")(handler)
 
     def _redirect(self, handler) -> None:
-        handler._reply(307, b"", location="http://127.0.0.1:9/elsewhere")
+        handler._reply(307, b"", location=self.location)
 
     def _hang(self, handler) -> None:
         self._closing.wait(20)

@@ -76,14 +76,37 @@ def test_geometry_is_there_at_once_and_the_latest_keyframe_wins(background, slow
         until(lambda: slow.pairs)
     assert slow.pairs == [(None, 0)] and time.monotonic() - start < 15.0, "nobody waited 20 s for the slow one"
     assert background.behind(KEYS[0].frame.stamp) == float("inf")
+    assert background.progress(KEYS[0].frame.stamp) == "nothing yet"
     slow.go.release()
     until(lambda: len(slow.pairs) == 2)
     assert slow.pairs[1] == (4, 5) and slow.skipped == [1, 2, 3, 4]
     assert [d.keyframe_id for d in answers] == [0] and not answers[0].stale
     assert background.behind(KEYS[5].frame.stamp) == 5.0
+    assert background.progress(KEYS[5].frame.stamp) == "5.0 s ago"
     slow.go.release()
     until(lambda: len(answers) == 2)
     assert answers[1].keyframe_id == 5 and background.behind(KEYS[5].frame.stamp) == 0.0
+
+
+def test_it_is_told_of_a_dropped_keyframe_before_it_is_asked_about_the_next(background, slow):
+    told, skip = [], slow.skip
+
+    def late_skip(key):
+        slow.go.release(2)  # the answer that is out comes: the thread is free to take the next keyframe
+        end = time.monotonic() + 0.3
+        while len(slow.pairs) < 2 and time.monotonic() < end:
+            time.sleep(0.005)
+        told.append(len(slow.pairs))
+        skip(key)
+
+    slow.skip = late_skip
+    background.perceive(None, KEYS[0], "")
+    until(lambda: slow.pairs)
+    background.perceive(KEYS[0], KEYS[1], "")
+    background.perceive(KEYS[1], KEYS[2], "")
+    until(lambda: len(slow.pairs) == 2)
+    assert slow.pairs[1] == (1, 2) and slow.skipped == [1]
+    assert told == [1], "keyframe 2 was asked about before it was told of 1"
 
 
 def test_a_failure_leaves_geometry_and_the_next_keyframe_is_asked_about(background, slow, answers):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from box_scene import BOXES, camera_pose, keyframe
+from box_scene import BOXES, camera_pose, in_map_of, keyframe, without_depth
 
 from embodied_nav import perception
 from embodied_nav.errors import InputError
@@ -99,8 +99,7 @@ def test_of_two_detections_on_one_thing_the_surer_stays():
 def test_what_cannot_be_processed_is_said():
     with pytest.raises(InputError, match="needs a model; give its ONNX file by --detector"):
         perception.create("detector")
-    key = keyframe(0, WALK[0])
-    blind = type(key)(0, type(key.frame)(1, key.frame.camera, WALK[0], key.frame.color, None), 0.0, 0, "first")
+    blind = without_depth(keyframe(0, WALK[0]))
     with pytest.raises(PerceptionError, match="needs colour and depth"):
         DetectorPerception(detector=Eyes()).perceive(None, blind, "")
 
@@ -115,3 +114,28 @@ def test_with_a_fallback_an_unusable_model_leaves_geometry():
     delta = resilient.perceive(None, keyframe(0, WALK[0]), "find the red sofa")
     assert delta.stale and delta.source == "geometric" and delta.objects
     assert "there is no such file" in resilient.last_error and resilient.name == "detector"
+
+
+def test_a_map_need_not_lie_level():
+    eyes, keys = Eyes(), [keyframe(0, camera_pose()), keyframe(1, camera_pose(yaw=0.3))]
+    backend, previous, deltas = DetectorPerception(DetectorConfig(), eyes), None, []
+    for view, key in enumerate(keys):
+        eyes.view, eyes.ids = view, key.frame.instance_ids
+        current = in_map_of(keys[0], key)
+        deltas.append(backend.perceive(previous, current, "find the red sofa"))
+        previous = current
+    assert deltas[1].action == "rotate left"
+    assert "red sofa ahead left at" in deltas[0].relevant and "red sofa ahead at" in deltas[1].relevant
+
+
+def test_a_start_without_depth_still_begins_a_new_history():
+    eyes = Eyes()
+    backend = DetectorPerception(DetectorConfig(), eyes)
+    eyes.ids = (first := keyframe(0, WALK[0])).frame.instance_ids
+    backend.perceive(None, first, "")
+    emptied = keyframe(1, WALK[0], boxes={i: box for i, box in BOXES.items() if i != 1})
+    eyes.ids = emptied.frame.instance_ids
+    with pytest.raises(PerceptionError, match="depth"):
+        backend.perceive(None, without_depth(emptied), "")
+    delta = backend.perceive(emptied, emptied, "")
+    assert delta.gone == () and len(delta.new) == 2, "the sofa was of another map"

@@ -75,3 +75,14 @@ def test_it_forgets_what_was_not_seen_for_longest():
     for k, u0 in enumerate((5, 25, 45)):
         update(history, [seen(f"box {k}", u0, u0 + 8, 2.0)], frame((u0, u0 + 8, 2.0)))
     assert names(update(history, [seen("box 0", 5, 13, 2.0)], frame((5, 13, 2.0))).new) == ["red box 0"]
+
+
+@pytest.mark.parametrize("count", [10, 96, 97, 150, 191, 192, 1000])
+def test_the_points_kept_are_from_all_of_a_surface(history, count):
+    points = np.zeros((count, 3), np.float32)
+    points[:, 2] = np.linspace(2.0, 0.0, count)  # a view's pixels come from top to bottom
+    update(history, [(ObjectObservation("shelf", "", 0.9, np.ones(3), np.ones(3)), points)], frame())
+    (thing,) = history._things.values()
+    kept = thing.surface[:, 2]
+    assert min(count, 48) <= len(kept) <= 96
+    assert kept.max() == 2.0 and kept.min() < 0.05 and np.ptp(np.diff(kept)) < 1e-5

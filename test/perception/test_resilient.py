@@ -131,3 +131,22 @@ def test_a_hanging_back_end_costs_one_timeout_and_is_not_called_twice():
     assert late.done.wait(5)
     assert not wrapped.perceive(KEYS[1], KEYS[2], "").stale
     assert backend.calls == 2
+
+
+def test_a_start_without_a_call_is_made_up_for_by_the_next_call():
+    clock, pairs = Clock(), []
+
+    class Noting(Fake):
+        def perceive(self, previous, current, instruction):
+            pairs.append((None if previous is None else previous.id, current.id))
+            return super().perceive(previous, current, instruction)
+
+    backend = Noting(PerceptionError("server is down"))
+    wrapped = ResilientPerception(backend, 5.0, config=CONFIG, clock=clock)
+    wrapped.perceive(KEYS[0], KEYS[1], "")
+    wrapped.perceive(None, KEYS[2], "")
+    assert pairs == [(0, 1)] and wrapped.counts["waiting"] == 1, "another map begins while it backs off"
+    backend.answer, clock.now = good, 1.0
+    wrapped.perceive(KEYS[2], KEYS[3], "")
+    wrapped.perceive(KEYS[3], KEYS[0], "")
+    assert pairs[1:] == [(None, 3), (3, 0)], "told once"

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from box_scene import BOXES, NAMES, camera_pose, keyframe
+from box_scene import BOXES, NAMES, camera_pose, in_map_of, keyframe, without_depth
 from chat_stub import ChatStub, completion, pictures_of, truth
 
 from embodied_nav import perception
@@ -101,6 +101,11 @@ def test_the_model_may_be_the_first_that_the_server_lists(stub):
     assert stub.requests[-1]["model"] == "tiny-vlm"
 
 
+def test_a_server_that_refuses_to_list_its_models_is_one_line(stub):
+    stub.listing = 404
+    assert "lists no models (status 404); give server.model" in refused(server(stub, model=""))
+
+
 @pytest.mark.parametrize("refused_forms", [{"json_schema"}, {"json_schema", "json_object"}])
 def test_a_server_without_schemas_is_asked_in_a_weaker_form(stub, refused_forms):
     stub.refused_forms = refused_forms
@@ -143,10 +148,14 @@ def test_it_comes_back_when_the_server_says(stub):
     backend = server(stub)
     waits = noting(backend)
     backend.perceive(None, KEYS[0], "")
-    assert abs(waits[0] / 7.0 - 1) <= 0.25
+    for backend in [server(stub) for _ in range(8)]:
+        stub.faults = [429]
+        backend._server._sleep = waits.append
+        backend.perceive(None, KEYS[0], "")
+    assert len(waits) == 9 and all(7.0 <= wait <= 7.0 * 1.25 for wait in waits), "never before the server wants it"
     stub.faults, stub.headers = [429], {"retry-after": "60"}
     assert "status 429" in refused(backend)
-    assert len(waits) == 1, "a minute is later than an answer is of use"
+    assert len(waits) == 9, "a minute is later than an answer is of use"
 
 
 @pytest.mark.parametrize(
@@ -207,11 +216,17 @@ def test_the_key_comes_from_the_environment_and_stands_in_no_message(stub, monke
     backend = server(stub, key_variable="MY_KEY", form="json_schema")
     backend.perceive(None, KEYS[0], "")
     assert stub.requests[-1]["authorization"] == f"Bearer {secret}"
-    stub.faults = [f"no such key: {secret}".encode()]
-    assert secret not in refused(backend)
-    stub.faults = [401]
-    assert secret not in refused(backend)
-    assert secret not in caplog.text and secret not in repr(backend.config)
+    half = secret[: len(secret) // 2]
+    assert "Sending HTTP Request" in caplog.text and half not in caplog.text, "nor in the client's own log"
+    assert backend._server._client.api_key == secret, "what follows is about the key in use"
+    for before in ("no such key: ", "x" * 40, "x" * (200 + len(secret))):  # whole, cut where the quotation ends, beyond
+        stub.faults = [(before + secret).encode()]
+        assert half not in (said := refused(backend)) and before[:12] in said
+    stub.faults, stub.location = ["redirect"], "http://127.0.0.1:9/" + "x" * 60 + secret
+    assert half not in (said := refused(backend)) and "sends us on to http://127.0.0.1:9/xxx" in said
+    stub.faults, stub.error = [401, 404], f"no such key: {secret}"
+    assert "refuses the key" in (said := refused(backend)) and half not in said
+    assert "status 404" in (said := refused(backend)) and half not in said
 
 
 @pytest.mark.parametrize(
@@ -261,3 +276,47 @@ def test_it_can_be_told_of_skipped_views_while_it_asks(stub):
     backend.perceive(KEYS[2], keyframe(3, camera_pose(0.6)), "")
     text = stub.requests[-1]["messages"][1]["content"][-1]["text"]
     assert "move forward 0.57 m and move right 0.18 m, then rotate right 17 degrees" in text
+
+
+def motion_told(request):
+    return request["messages"][1]["content"][-1]["text"].partition("new one: ")[2].partition(".\n")[0]
+
+
+def test_a_map_need_not_lie_level(stub):
+    backend, keys = server(stub), [in_map_of(KEYS[0], key) for key in KEYS]
+    deltas = [backend.perceive(before, key, "") for before, key in zip((None, *keys), keys, strict=False)]
+    assert [d.action for d in deltas] == ["stay", "rotate left", "move forward"]
+    assert motion_told(stub.requests[1]) == "rotate left 17 degrees"
+    assert motion_told(stub.requests[2]).startswith("move forward 0.57 m and move right 0.18 m")
+
+
+def test_a_start_without_depth_still_begins_a_new_history(stub):
+    backend = server(stub)
+    stub.answer = truth(KEYS[0], NAMES)
+    backend.perceive(None, KEYS[0], "")
+    emptied = keyframe(1, camera_pose(), boxes={i: b for i, b in BOXES.items() if i != 1})
+    assert "needs colour, and depth" in refused(backend, without_depth(emptied))
+    stub.answer = truth(emptied, NAMES)
+    delta = backend.perceive(emptied, emptied, "")
+    assert delta.gone == () and delta.previous_id == -1 and len(pictures_of(stub.requests[-1])) == 1
+    turned = keyframe(2, camera_pose(yaw=0.3))
+    with pytest.raises(PerceptionError):
+        backend.perceive(emptied, without_depth(turned), "")
+    backend.perceive(turned, keyframe(3, camera_pose(0.6, yaw=0.3)), "")
+    assert "rotate left 17 degrees, then move forward" in motion_told(stub.requests[-1]), "it counts as skipped"
+
+
+def test_what_was_skipped_before_the_first_picture_is_on_no_way(stub):
+    backend = server(stub)
+    stub.faults = [b"{}"]
+    refused(backend, keyframe(0, camera_pose(yaw=1.0)))
+    backend.perceive(KEYS[0], KEYS[0], "")
+    backend.perceive(KEYS[0], KEYS[1], "")
+    assert len(pictures_of(stub.requests[1])) == 1 and motion_told(stub.requests[2]) == "rotate left 17 degrees"
+
+
+def test_depth_beyond_the_limits_is_no_thing(stub):
+    stub.answer = truth(KEYS[0], NAMES)
+    delta = server(stub, max_depth=3.3).perceive(None, KEYS[0], "")
+    assert [o.name for o in delta.objects] == ["red sofa", "blue chair"]
+    assert KEYS[0].frame.depth[delta.segments > 0].max() < 3.3 + 0.15

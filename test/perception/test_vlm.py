@@ -117,8 +117,18 @@ def test_an_answer_becomes_objects_and_ends_with_its_object(folder):
     assert (delta.previous_id, delta.action) == (0, "rotate left") and not delta.gone
 
 
-def test_nonsense_of_a_random_model_is_a_perception_error(folder):
-    backend = perception.create("vlm", config(folder))
+def test_an_answer_that_is_cut_says_what_to_raise(folder):
+    backend = perception.create("vlm", config(folder))  # random weights go on for ever
+    with pytest.raises(PerceptionError, match=r"was cut after 32 tokens; raise vlm\.max_tokens"):
+        backend.perceive(None, KEYS[0], "find the red sofa")
+    say(backend, '{"action": "", "changes": "a room with red and blue and green things"')
+    with pytest.raises(PerceptionError, match="was cut after 32 tokens"):
+        backend.perceive(None, KEYS[0], "find the red sofa")
+
+
+def test_nonsense_is_a_perception_error(smol):
+    backend = perception.create("vlm", config(smol))
+    say(backend, "The sofa is red.")
     with pytest.raises(PerceptionError, match="not as asked for: no JSON"):
         backend.perceive(None, KEYS[0], "find the red sofa")
 
@@ -168,9 +178,14 @@ def test_on_a_gpu_the_same_is_said(folder):
     assert on_cpu.ask(REQUEST) == on_gpu.ask(REQUEST)
 
 
-def test_no_torchvision_is_needed(folder):
-    LocalVlm(config(folder)).ask(REQUEST)
-    assert "torchvision" not in sys.modules or transformers.utils.is_torchvision_available()
+def test_no_torchvision_is_needed(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)  # as if it were not installed: importing it fails
+    vlm = LocalVlm(config(folder))
+    vlm.ask(REQUEST)
+    # Where it is installed, transformers may have imported it before: no part of the processor may hold on to it.
+    modules = [sys.modules[kind.__module__] for kind in type(vlm._image_processor).__mro__]
+    held = {getattr(value, "__name__", "") for module in modules for value in vars(module).values()}
+    assert not [name for name in held if str(name).startswith("torchvision")]
 
 
 def spoilt(folder, tmp_path, spoil):

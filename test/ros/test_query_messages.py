@@ -48,7 +48,15 @@ def query(memory, text):
     return response
 
 
-@pytest.mark.parametrize("text", ["something to sit on in the kitchen", "somewhere to sit in the room where we cook"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "something to sit on in the kitchen",
+        "somewhere to sit in the room where we cook",
+        "the chair in the room where we cook",
+        "where is the room where we cook?",
+    ],
+)
 def test_nothing_is_embedded_while_the_memory_is_locked(memory, text):
     from embodied_nav.nodes.ros import query_messages
 
@@ -69,7 +77,7 @@ def test_a_description_is_answered_with_reasons_that_say_so(memory):
     before = list(encoder.asked)
     found = query(memory, "somewhere to sit")
     assert found.success and [o.label for o in found.objects] == ["chair"] and encoder.asked == before != []
-    assert found.message == "1 objects, by meaning: no word of the text names one"
+    assert found.message == "1 objects, by meaning: no word of the text names them, or their room"
     assert list(found.reasons) == ["by meaning (1.00)"]
     assert query(memory, "chair").message == "1 objects" and list(query(memory, "chair").reasons) == [""]
     asked = query_messages.answer(memory, Ask.Request(text="where can I sit?"), Ask.Response())

@@ -189,6 +189,8 @@ def test_bad_arguments_are_refused(recording, tmp_path):
     refused(replay(recording, "--set", "camera.sync_slip=0.1"), "did you mean camera.sync_slop")
     refused(replay(recording, "--set", "camera.sync_slop=9"), "--set camera.sync_slop=9: sync_slop = 9.0: out of range")
     refused(replay(recording, "--format", "tum"), "rgb.txt")
+    refused(replay(recording, "--perception", "server", "--set", "server.key_variable=NOT_SET"), "NOT_SET holds no key")
+    refused(replay(recording, "--detector", __file__), "give --perception detector")
     (tmp_path / "file").write_text("")
     refused(replay(recording, "--out", tmp_path / "file"), "--out")
     foreign = tmp_path / "foreign"

@@ -7,7 +7,7 @@ Where the words of a description find nothing, a sentence-embedding model guesse
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Answer:
         object: as remembered. score: 0 to 1. age: s since it was last seen.
         keyframe_id: the keyframe to look at, -1 for none. T_map_camera: its 4x4 pose, or None.
         why: what of the question holds, in words. room: id of its room, -1 unknown.
-        by_meaning: no word of the question names it: a guess, with the cosine in ``why``.
+        by_meaning: no word of the question names it, or its room: a guess, as ``why`` says.
     """
 
     object: MemoryObject
@@ -129,18 +129,19 @@ def ask(query: Query, known: Knowledge) -> list[Answer]:
     """
     if query.box is not None and not (np.asarray(query.box[0]) <= np.asarray(query.box[1])).all():
         raise InputError("the box is none: give its lower corner first, and finite numbers")
-    question = take_apart(query.text)
+    question, taken = rooms_by_name(take_apart(query.text), known)
     window = _window(query, question, known.stamp)
     seen = ((o, _fitting_keyframe(o, query, question, window, known)) for o in known.objects)
     there = [(o, keyframe) for o, keyframe in seen if keyframe is not None]
-    out = _by_words(there, query, question, known) or _by_meaning(there, query, question, known)
+    out = _by_words(there, query, question, known, taken) or _by_meaning(there, query, question, known)
     near = query.near if query.near is not None else query.viewer if question.nearest else None
     out.sort(key=lambda c: _order(c.object, c.fit, near, question.nearest))
     return [_answer(c, known) for c in out[: query.max_results]]
 
 
-def _by_words(there, query: Query, question: Question, known: Knowledge) -> list[_Candidate]:
-    """Of objects with their keyframes those that words or features find."""
+def _by_words(there, query: Query, question: Question, known: Knowledge, taken: Mapping[str, str]) -> list[_Candidate]:
+    """Of objects with their keyframes those that words or features find; guesses where a room was only described."""
+    guessed = tuple(f"'{words}' by meaning" for words in taken)
     embedding = known.encoder(query.text) if known.encoder is not None and query.text.strip() else None
     out = []
     for o, keyframe in there:
@@ -151,7 +152,7 @@ def _by_words(there, query: Query, question: Question, known: Knowledge) -> list
             fit *= share
         fit = _by_feature(o, fit, query.feature, embedding)
         if fit > 0:
-            out.append(_Candidate(o, fit, keyframe, reasons))
+            out.append(_Candidate(o, fit, keyframe, (*reasons, *guessed), by_meaning=bool(guessed)))
     return out
 
 
@@ -187,12 +188,11 @@ def description_in(text: str, labels: Collection[str]) -> str:
 
 def texts_by_meaning(text: str, labels: Collection[str]) -> tuple[list[str], list[str]]:
     """(texts, kinds of rooms) of which :func:`ask` may need the meaning; none where the text only gives names."""
-    description = description_in(text, labels)
-    if not description:
-        return [], []
-    question = take_apart(text)
+    question, description = take_apart(text), description_in(text, labels)
     rooms = [landmarks[0] for kind, landmarks in question.relations if kind == "in"]
-    return [description, question.subject, *rooms], list(ROOM_WORDS) if rooms else []
+    rooms = [*([question.subject] if is_room_described(question.subject) else []), *rooms]
+    rooms = [words for words in rooms if description or is_room_described(words)]
+    return [*([description, question.subject] if description else []), *rooms], list(ROOM_WORDS) if rooms else []
 
 
 def _places(question: Question, labels: Collection[str], known: Knowledge) -> tuple | None:
@@ -203,7 +203,7 @@ def _places(question: Question, labels: Collection[str], known: Knowledge) -> tu
     out = []
     for kind, landmarks in question.relations:
         if kind == "in":
-            landmarks = tuple(filter(None, (_room_meant(landmarks[0], known),)))
+            landmarks = tuple(filter(None, (room_meant(landmarks[0], known),)))
         elif not all(understood(words, labels)[0] for words in landmarks):
             landmarks = ()
         if not landmarks:
@@ -212,7 +212,24 @@ def _places(question: Question, labels: Collection[str], known: Knowledge) -> tu
     return tuple(out)
 
 
-def _room_meant(words: str, known: Knowledge) -> str:
+def is_room_described(words: str) -> bool:
+    """Whether words can be a room's description, "room where we cook": a word or two that are unknown are a name."""
+    return len(words.split()) > 2 and not known_room(words)
+
+
+def rooms_by_name(question: Question, known: Knowledge) -> tuple[Question, dict[str, str]]:
+    """A question with the rooms that it describes by their names, and which descriptions were taken for which names."""
+    taken: dict[str, str] = {}
+    relations = []
+    for kind, landmarks in question.relations:
+        words = landmarks[0]
+        if kind == "in" and is_room_described(words) and (name := room_meant(words, known)) not in ("", words):
+            taken[words], landmarks = name, (name,)
+        relations.append((kind, landmarks))
+    return replace(question, relations=tuple(relations)), taken
+
+
+def room_meant(words: str, known: Knowledge) -> str:
     """The room that words name, else the one here that they describe; "" for none."""
     numbers = [f"room {room.id}" for room in (known.rooms.rooms if known.rooms is not None else ())]
     names = sorted(set(known.room_names.values()))

@@ -20,7 +20,17 @@ import numpy as np
 from ...errors import InputError
 from ...language import Question, known_room, take_apart, words_of
 from ...language.vocabulary import every_word
-from .answering import CONFIDENCE_SHARE, Answer, Knowledge, Query, ask, describe
+from .answering import (
+    CONFIDENCE_SHARE,
+    Answer,
+    Knowledge,
+    Query,
+    ask,
+    describe,
+    is_room_described,
+    room_meant,
+    rooms_by_name,
+)
 
 #: An object of another colour fits by two thirds, one without the relation asked for by a quarter: neither counts.
 FITS = 0.7
@@ -29,6 +39,8 @@ CAN_BE_ASKED = (
     'ask "where is the red chair?", "how many chairs are there?", "is there a tv?", "what is in the kitchen?" or '
     '"what has changed?"'
 )
+#: How a question for a room itself begins: "the place where we cook" may be a thing.
+_ROOM = re.compile(r"(?:the )?room\b")
 #: Objects that a sentence names one by one.
 _NAMED = 6
 
@@ -95,6 +107,8 @@ def answer_in_words(text: str, known: Knowledge, near: np.ndarray | None = None)
         question = take_apart(words)
     except InputError as error:
         return _not_understood(text, str(error))
+    if guess := _room_guessed(kind, words, question, known):
+        return _with_room_guessed(words, *guess, known, near)
     if kind == "where" and (room := _room_called(question.subject, known)) is not None:
         return _where_is_room(room, known, near)
     subject = " ".join(word for word in question.subject.split() if word not in _ASKING)
@@ -110,6 +124,22 @@ def answer_in_words(text: str, known: Knowledge, near: np.ndarray | None = None)
     return {"where": _where, "count": _count, "exists": _exists, "what": _what}[kind](
         question, fitting, akin, known, near
     )
+
+
+def _room_guessed(kind: str, words: str, question: Question, known: Knowledge) -> tuple[str, str] | None:
+    """(words, name) of a room that a question only describes; None where it describes none."""
+    taken = rooms_by_name(question, known)[1]
+    subject = question.subject
+    if kind == "where" and _ROOM.match(subject) and is_room_described(subject) and _room_called(subject, known) is None:
+        taken[subject] = room_meant(subject, known)
+    return next(((described, name) for described, name in taken.items() if name and described in words), None)
+
+
+def _with_room_guessed(words: str, described: str, name: str, known: Knowledge, near) -> Reply:
+    """The answer with a room's name in the place of its description, as a guess."""
+    reply = answer_in_words(words.replace(described, name), known, near)
+    answers = tuple(dataclasses.replace(a, by_meaning=True) for a in reply.answers)
+    return dataclasses.replace(reply, text=f"By meaning '{described}' is the {name}. {reply.text}", answers=answers)
 
 
 # ---- finding ----

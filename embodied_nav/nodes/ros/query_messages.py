@@ -92,7 +92,7 @@ def find(
         response.success, response.message = False, str(error)
         return None
     fill(response, found, memory.room_names())
-    guessed = ", by meaning: no word of the text names one" if any(a.by_meaning for a in found) else ""
+    guessed = ", by meaning: no word of the text names them, or their room" if any(a.by_meaning for a in found) else ""
     response.success, response.message, response.map_id = True, f"{len(found)} objects{guessed}", memory.uuid
     return query.box
 

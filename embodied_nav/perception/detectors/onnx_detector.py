@@ -45,7 +45,7 @@ class OnnxOptions:
     """
 
     classes: str = ""
-    threshold: float = 0.4
+    threshold: float = 0.3
     overlap: float = 0.5
     provider: str = "cpu"
     threads: int = 1
