@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _perception(values: dict, folder: Path, resume: bool, file: str) -> int:
     from ..models.compact import CompactConfig
-    from ..training.perception.calibrate import calibrate
+    from ..training.perception.calibrate import spacing, unknown_from
     from ..training.perception.export import export, load_network
     from ..training.perception.train import PerceptionTraining, held_out_views, train
     from ..training.perception.views import NAMES, ViewConfig
@@ -53,7 +53,9 @@ def _perception(values: dict, folder: Path, resume: bool, file: str) -> int:
     views = ViewConfig.from_mapping({"seed": training.seed} | (values.get("views") or {}), where=f"{file}: views")
     network = CompactConfig.from_mapping({"categories": NAMES} | (values.get("network") or {}), f"{file}: network")
     trained = train(folder, training, views, network, resume=resume, say=lambda line: print(line, flush=True))
-    limit = calibrate(load_network(trained), held_out_views(training, views, network)["as made"])
-    weights, graph = export(trained, folder / "export", limit)
+    print("calibrating", flush=True)
+    limit = unknown_from(load_network(trained), held_out_views(training, views, network)["as made"])
+    apart = spacing(views.first_scene, min(views.scenes, 200))
+    weights, graph = export(trained, folder / "export", limit, apart)
     print(f"exported to {weights} and {graph}; to try them: --perception compact --set compact.weights={graph}")
     return 0

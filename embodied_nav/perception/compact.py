@@ -111,8 +111,8 @@ class CompactPerception:
         width = frame.camera.width
         scale = width / cells.label.shape[1]
         least = max(4, round(self.config.min_pixels * (width / 320.0) ** 2 / scale**2))
-        votes, points = (part.reshape(-1, 3)[chosen] for part in (cells.votes, cells.points))
-        groups = separate(cells.label.ravel()[chosen], votes, points, least)
+        votes, spacing = cells.votes.reshape(-1, 3)[chosen], dict(enumerate(self._about.spacing, start=1))
+        groups = separate(cells.label.ravel()[chosen], votes, least, spacing)
         observations: list[ObjectObservation] = []
         surfaces: list[np.ndarray] = []
         owner = np.zeros(cells.label.size, dtype=np.uint16)
@@ -198,11 +198,13 @@ class _About:
     Attributes:
         categories: in the order of the output's channels, the first of which is none of them.
         width: of the network's images, px. unknown_from: entropy (nat) from which a cell is unknown.
+        spacing: of each category, distance (m) between the centres of two of it that stand close.
     """
 
     categories: tuple[str, ...]
     width: int
     unknown_from: float
+    spacing: tuple[float, ...]
 
 
 @lru_cache(maxsize=4)
@@ -223,7 +225,11 @@ def load_session(path: str) -> tuple[Any, _About]:
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         properties = session.get_modelmeta().custom_metadata_map
         network = json.loads(properties["network"])
-        about = _About(tuple(network["categories"]), int(network["width"]), float(properties["unknown_from"]))
+        categories = tuple(network["categories"])
+        spacing = json.loads(properties["spacing"])
+        about = _About(
+            categories, int(network["width"]), float(properties["unknown_from"]), tuple(spacing[c] for c in categories)
+        )
     except Exception as error:  # onnxruntime's own exceptions have no common base
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: is no compact network ({reason}); give weights of 'train perception'") from None

@@ -7,25 +7,26 @@ something in front cuts it in two; chairs side by side are two, even where their
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 #: Edge (m) of the cells in which votes are counted.
 _CELL = 0.12
 #: A peak takes the votes of its category within this distance (m).
 _REACH = 0.45
-#: Centres nearer to each other than this share of the longest side of both together are those of one object. Two equal
-#: things side by side are half of it apart.
-_ONE = 0.35
+#: Peaks nearer to each other than this share of their category's spacing are one.
+_ONE = 0.6
 
 
-def separate(labels: np.ndarray, votes: np.ndarray, points: np.ndarray, least: int) -> list[np.ndarray]:
+def separate(labels: np.ndarray, votes: np.ndarray, least: int, spacing: Mapping[int, float]) -> list[np.ndarray]:
     """Pixels of each object.
 
     Args:
         labels: N int, category of each pixel, above 0.
         votes: Nx3 float, m, place of the object's centre that each pixel votes for.
-        points: Nx3 float, m, the pixels' places.
         least: fewest pixels of an object.
+        spacing: category -> distance (m) between the centres of two of it that stand close.
 
     Returns:
         Index arrays into ``labels``, largest objects first.
@@ -34,45 +35,37 @@ def separate(labels: np.ndarray, votes: np.ndarray, points: np.ndarray, least: i
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
         if len(own) >= least:
-            groups = _joined(_clusters(votes[own], least), votes[own], points[own])
+            groups = _clusters(votes[own], least, _ONE * spacing[int(label)])
             found += [own[group] for group in groups]
     return sorted(found, key=len, reverse=True)
 
 
-def _clusters(votes: np.ndarray, least: int) -> list[np.ndarray]:
-    """Groups of votes about the peaks of their density; stray ones join the nearest peak in reach."""
-    peaks = _peaks(votes, least)
+def _clusters(votes: np.ndarray, least: int, one: float) -> list[np.ndarray]:
+    """Groups of votes about the peaks of their density; stray ones join the nearest peak in reach.
+
+    Args:
+        one: peaks nearer to each other than this (m) are one: pixels at a bed's two ends vote less alike than a mug's.
+    """
+    peaks, weights = _peaks(votes, least)
+    while len(peaks) > 1:
+        apart = np.linalg.norm(peaks[:, None] - peaks[None], axis=2) + np.diag(np.full(len(peaks), np.inf))
+        i, j = np.unravel_index(int(apart.argmin()), apart.shape)
+        if apart[i, j] >= one:
+            break
+        both = weights[i] + weights[j]
+        peaks[i], weights[i] = (weights[i] * peaks[i] + weights[j] * peaks[j]) / both, both
+        peaks, weights = np.delete(peaks, j, axis=0), np.delete(weights, j)
     if not len(peaks):
         return []
     distance = np.linalg.norm(votes[:, None, :] - peaks[None], axis=2)
     nearest = distance.argmin(axis=1)
-    near = distance[np.arange(len(votes)), nearest] < _REACH
+    near = distance[np.arange(len(votes)), nearest] < max(_REACH, one)
     groups = [np.flatnonzero(near & (nearest == k)) for k in range(len(peaks))]
     return [group for group in groups if len(group) >= least]
 
 
-def _joined(groups: list[np.ndarray], votes: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
-    """Groups whose centres are near each other for their size are one: pixels at a bed's two ends vote less alike."""
-    groups = list(groups)
-    centers = [np.median(votes[group], axis=0) for group in groups]
-    k = 1
-    while k < len(groups):
-        both = [np.concatenate([groups[j], groups[k]]) for j in range(k)]
-        apart = np.array([np.linalg.norm(centers[j] - centers[k]) for j in range(k)])
-        size = np.array([np.ptp(np.percentile(points[pair], (3.0, 97.0), axis=0), axis=0).max() for pair in both])
-        j = int(np.argmin(apart / size))
-        if apart[j] < _ONE * size[j]:
-            groups[j] = both[j]
-            centers[j] = np.median(votes[groups[j]], axis=0)
-            del groups[k], centers[k]
-            k = max(j, 1)
-        else:
-            k += 1
-    return groups
-
-
-def _peaks(votes: np.ndarray, least: int) -> np.ndarray:
-    """Kx3 centres of connected cells that hold enough votes."""
+def _peaks(votes: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """Kx3 centres of connected cells that hold enough votes, and K counts of their votes."""
     from scipy.ndimage import label
 
     low = votes.min(axis=0)
@@ -88,4 +81,4 @@ def _peaks(votes: np.ndarray, least: int) -> np.ndarray:
     sums = np.bincount(of_vote, minlength=number + 1)[1:].astype(np.float64)
     centers = np.stack([np.bincount(of_vote, votes[:, k], number + 1)[1:] for k in range(3)], axis=1)
     good = sums >= max(2, least // 2)
-    return centers[good] / sums[good, None]
+    return centers[good] / sums[good, None], sums[good]

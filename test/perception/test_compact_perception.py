@@ -20,7 +20,7 @@ class Nothing:
 
 @pytest.fixture
 def backend(monkeypatch):
-    monkeypatch.setattr(compact, "load_session", lambda _: (Nothing(), compact._About(("sofa",), 160, 1.0)))
+    monkeypatch.setattr(compact, "load_session", lambda _: (Nothing(), compact._About(("sofa",), 160, 1.0, (2.0,))))
     return compact.CompactPerception(compact.CompactPerceptionConfig(weights="some.onnx"))
 
 

@@ -89,10 +89,10 @@ def test_what_is_shipped_answers_as_torch_does(trained, tmp_path):
     from embodied_nav.perception.compact import load_session
     from embodied_nav.training.perception.export import export, load_network
 
-    _, graph = export(trained[0] / "compact.safetensors", tmp_path / "weights", unknown_from=1.5)
+    _, graph = export(trained[0] / "compact.safetensors", tmp_path / "weights", 1.5, dict.fromkeys(NAMES, 0.5))
     assert graph.stat().st_size < 100_000, "the weights are in one file"
     session, about = load_session(str(graph))
-    assert (about.categories, about.width, about.unknown_from) == (NAMES, 64, 1.5)
+    assert (about.categories, about.width, about.unknown_from, about.spacing[0]) == (NAMES, 64, 1.5, 0.5)
     network = load_network(trained[0] / "compact.safetensors")
     inputs = np.random.default_rng(0).standard_normal((1, 8, 40, 64)).astype(np.float32)
     with torch.no_grad():

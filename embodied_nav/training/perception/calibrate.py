@@ -1,7 +1,8 @@
-"""Finds from held-out views where the network should say that it does not know. Knows nothing of simulators."""
+"""Numbers that are shipped with the weights: when a cell is unknown, how near two things of a category stand."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,11 +10,18 @@ import torch
 
 from ...models.compact import entropy
 from ...models.compact.network import CompactNetwork
+from ...sim.apartments import generate
 from .pool import Batch
+from .views import NAMES
+
+#: Spacing (m) of a category of which two are hardly ever in one apartment, and the largest.
+_WIDEST = 2.0
+#: Pairs from which a spacing is believed.
+_PAIRS = 10
 
 
 @torch.no_grad()
-def calibrate(network: CompactNetwork, batches: Iterable[Batch], lost: float = 0.07) -> float:
+def unknown_from(network: CompactNetwork, batches: Iterable[Batch], lost: float = 0.07) -> float:
     """Entropy (nat) of a cell's probabilities from which the cell counts as unknown.
 
     Args:
@@ -27,3 +35,20 @@ def calibrate(network: CompactNetwork, batches: Iterable[Batch], lost: float = 0
             named = (label > 0) & (logits.argmax(axis=0) == label)
             values.append(entropy(logits)[named])
     return float(np.quantile(np.concatenate(values), 1.0 - lost))
+
+
+def spacing(first_scene: int, scenes: int) -> dict[str, float]:
+    """Category -> distance (m) of the centres of two of it that stand as close as the closest 2% do."""
+    found = defaultdict(list)
+    for seed in range(first_scene, first_scene + scenes):
+        places = defaultdict(list)
+        for thing in generate(seed).objects:
+            places[thing.category].append(thing.center)
+        for category, centers in places.items():
+            apart = np.linalg.norm(np.array(centers)[:, None] - np.array(centers)[None], axis=2)
+            found[category] += (apart + np.diag(np.full(len(centers), np.inf))).min(axis=1).tolist()
+    closest = {}
+    for category in NAMES:
+        pairs = np.array([value for value in found[category] if np.isfinite(value)])
+        closest[category] = min(round(float(np.quantile(pairs, 0.02)), 2), _WIDEST) if len(pairs) >= _PAIRS else _WIDEST
+    return closest

@@ -30,12 +30,14 @@ def load_network(path: Path) -> CompactNetwork:
     return network.eval()
 
 
-def export(trained: Path, folder: Path, unknown_from: float, name: str = "compact") -> tuple[Path, Path]:
+def export(
+    trained: Path, folder: Path, unknown_from: float, spacing: dict[str, float], name: str = "compact"
+) -> tuple[Path, Path]:
     """Exports a training's weights.
 
     Args:
         trained: compact.safetensors of a training.
-        unknown_from: entropy (nat) of a cell's probabilities from which it is unknown (:mod:`.calibrate`).
+        unknown_from, spacing: see :mod:`.calibrate`.
         folder: for NAME.safetensors and NAME.onnx.
 
     Returns:
@@ -49,7 +51,11 @@ def export(trained: Path, folder: Path, unknown_from: float, name: str = "compac
     folder.mkdir(parents=True, exist_ok=True)
     weights, graph = folder / f"{name}.safetensors", folder / f"{name}.onnx"
     state = {key: value.to(torch.float16).contiguous() for key, value in network.state_dict().items()}
-    about = {"network": json.dumps(config.to_mapping()), "unknown_from": json.dumps(round(unknown_from, 4))}
+    about = {
+        "network": json.dumps(config.to_mapping()),
+        "unknown_from": json.dumps(round(unknown_from, 4)),
+        "spacing": json.dumps(spacing),
+    }
     save_file(state, str(weights), about)
     weights.chmod(0o644)  # safetensors lets nobody else read its files
     network.load_state_dict({key: value.float() for key, value in state.items()})
