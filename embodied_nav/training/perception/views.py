@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from ...sim.rasterizer import Rasterizer
 
 #: Names of the categories in the order of the network's channels.
 NAMES = tuple(sorted(CATEGORIES))
+#: Apartments in which categories are counted.
+_COUNTED = 100
 _UP = np.array([0.0, 0.0, 1.0])
 #: Textures with a meaning of their own (books, pictures, views): they stay.
 _MEANT = ("books", "picture", "view", "screen", "leaves")
@@ -42,7 +45,7 @@ class ViewConfig(Config):
     scenes: int = param(900, "apartments", low=1)
     scenes_at_once: int = param(24, "apartments among which views alternate", low=1, high=1000)
     views_a_scene: int = param(60, "views of an apartment before another takes its place", low=1)
-    toward: float = param(0.6, "share of views toward an object of a category drawn at random", low=0.0, high=1.0)
+    toward: float = param(0.6, "share of views toward a thing, rather of a rare category", low=0.0, high=1.0)
     retextured: float = param(0.6, "share of things and structures whose texture is another one", low=0.0, high=1.0)
     recolored: float = param(0.5, "share of things with another tint", low=0.0, high=1.0)
     first_variant: int = param(100, "number of the first other texture of a kind", low=0)
@@ -105,6 +108,7 @@ class Views:
         self.config = config
         self._apartments: OrderedDict[int, _Apartment] = OrderedDict()
         self._robot = RobotProfile()
+        self._rarity = rarity(config.first_scene, min(config.scenes, _COUNTED)) if config.toward > 0.0 else {}
 
     def __getitem__(self, index: int) -> View:
         config = self.config
@@ -150,7 +154,8 @@ class Views:
         yaw = rng.uniform(-math.pi, math.pi)
         if rng.random() < config.toward:
             categories = sorted(apartment.by_category)
-            things = apartment.by_category[categories[rng.integers(len(categories))]]
+            weights = np.array([self._rarity[category] for category in categories])
+            things = apartment.by_category[categories[rng.choice(len(categories), p=weights / weights.sum())]]
             target = things[rng.integers(len(things))]
             distance = np.linalg.norm(apartment.places - target[:2], axis=1)
             near = apartment.places[(distance < rng.uniform(1.0, 4.0)) & (distance > 0.4)]
@@ -173,6 +178,16 @@ class Views:
                 h, w = rng.integers(4, 40, 2)
                 noisy[max(y - h // 2, 0) : y + h // 2, max(x - w // 2, 0) : x + w // 2] = np.nan
         return noisy
+
+
+@lru_cache(maxsize=4)
+def rarity(first_scene: int, scenes: int) -> dict[str, float]:
+    """Category -> how much rather views look at it: the rarer the apartments that have one, the more."""
+    having = dict.fromkeys(NAMES, 1)
+    for seed in range(first_scene, first_scene + scenes):
+        for category in {thing.category for thing in generate(seed).objects}:
+            having[category] += 1
+    return {category: (scenes / count) ** 0.7 for category, count in having.items()}
 
 
 def retextured(scene: SceneDescription, config: ViewConfig, rng: np.random.Generator) -> SceneMesh:
