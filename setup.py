@@ -22,11 +22,14 @@ extras_require = {
         "torch>=2.4,<3",
         "transformers>=4.57,<6",
         "accelerate>=1.1,<2",
+        "huggingface_hub>=0.25,<3",  # transformers brings it; `models get` uses it where it is
         "safetensors>=0.4.5,<1",
         "bitsandbytes>=0.45,<1",  # for weights in 4 bits
     ],
     # The same model behind an OpenAI-compatible server.
     "server": ["openai>=1.50,<3"],
+    # `models get` of a model in another form, such as the small detector: needed once, not to run it.
+    "convert": ["onnx>=1.15,<2"],
     # Training of the reasoner and of the networks.
     "train": [
         "onnx>=1.15,<2",

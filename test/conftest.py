@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """An empty environment runs the tests too; pictures are drawn without a display."""
     complete_environment()
     os.environ.setdefault("MPLBACKEND", "Agg")
+    os.environ["EMBODIED_NAV_MODELS"] = "/nonexistent/models"  # what the user fetched changes no test
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

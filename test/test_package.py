@@ -25,6 +25,7 @@ spec.loader.exec_module(picture)
 #: As in CONTRIBUTING.md: a layer imports only itself and what stands before it.
 LAYERS = (
     ("errors", "start_up", "places", "resources", "findings", "kernels"), ("config",), ("registry",), ("tables",),
+    ("model_store",),
     ("geometry",), ("frames", "robot"),
     ("frame_checks", "recordings", "trial"), ("language",), ("keyframes",), ("rooms",),
     ("memory",), ("slam",), ("models",), ("perception",),
@@ -211,7 +212,7 @@ def test_every_library_has_a_rosdep_key_in_package_xml():
 
 def test_extras_are_those_of_the_readme():
     extras = assigned("extras_require")
-    assert set(extras) == {"vlm", "server", "train", "slam", "bags", "language", "viewer", "dev"}
+    assert set(extras) == {"vlm", "server", "train", "slam", "bags", "language", "convert", "viewer", "dev"}
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in extras:
         assert f"`{name}`" in readme

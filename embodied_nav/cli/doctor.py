@@ -33,6 +33,7 @@ EXTRAS = (
     Library("torch", "networks", extra="vlm"),
     Library("transformers", "language and vision models", extra="vlm"),
     Library("openai", "perception 'server'", extra="server"),
+    Library("onnx", "models that are converted when fetched, once", extra="convert"),
     Library("trl", "training of the reasoner", extra="train"),
     Library("gtsam", "own SLAM", extra="slam"),
     Library("rosbags", "replay of rosbag2 recordings", extra="bags"),
@@ -86,6 +87,7 @@ def examine() -> list[Finding]:
     findings += [_library_finding(library, *imported[library]) for library in LIBRARIES]
     findings += list(_numba_cache())
     findings += [_extra_finding(library, *imported[library]) for library in EXTRAS]
+    findings += list(_models())
     return findings
 
 
@@ -215,6 +217,23 @@ def _extra_finding(library: Library, found: bool, detail: str) -> Finding:
     if detail == "not installed":
         return Finding("extras", library.module, OPTIONAL, f"{library.why}: {install}")
     return Finding("extras", library.module, WARNING, detail, f"{install} (needed for: {library.why})")
+
+
+def _models() -> Iterator[Finding]:
+    """Models that the agent takes by itself where they were fetched, and others that were."""
+    from ..model_store import Store, read_sources
+
+    store = Store()
+    for source in read_sources().values():
+        if store.kept(source) is None:
+            if source.source != "hub":
+                get = f"embodied-nav models get {source.name} ({source.transfer_mb} MB)"
+                yield Finding("models", source.name, OPTIONAL, f"{source.what}: {get}")
+            continue
+        damage = store.damage(source.name)
+        yield Finding("models", source.name, WARNING if damage else OK,
+                      f"{store.place(source.name)}{': ' * bool(damage)}{damage}",
+                      f"embodied-nav models get {source.name}" if damage else "")  # fmt: skip
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..model_store import kept
 from ..resources import how_to_install
 
 #: The Python package that ships the model in its folder ``model``.
@@ -125,11 +126,15 @@ class SentenceEncoder:
 
 
 def installed_model() -> Path | None:
-    """The folder of the model that the extra ``language`` installs, None without it. Imports nothing of it."""
+    """The folder of the model that the extra ``language`` installs, or ``models get language`` brought; None without.
+
+    Imports nothing of it.
+    """
     spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        return None
-    return Path(spec.origin).parent / "model"
+    if spec is not None and spec.origin is not None:
+        return Path(spec.origin).parent / "model"
+    fetched = kept("language")
+    return fetched.parent if fetched is not None else None
 
 
 def available() -> bool:
