@@ -16,6 +16,7 @@ from embodied_nav.bringup.agent_graph import (
     LOG_LEVELS,
     SLAM,
     AgentOptions,
+    perception_of,
 )
 
 SHARE = FindPackageShare("embodied_nav")
@@ -54,8 +55,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "perception",
         default_value="",
-        choices=["", *perception.BACKENDS],
-        description=f"Perception back end: {perception.BACKENDS.describe()}; empty: as params_file says.",
+        choices=["", perception.AUTO, *perception.BACKENDS],
+        description=f"Perception back end: auto (a detector where one was fetched, else geometric), "
+        f"{perception.BACKENDS.describe()}; empty: as params_file says, auto where it says nothing.",
     ),
     DeclareLaunchArgument(
         "slam",
@@ -95,6 +97,8 @@ def agent(context: LaunchContext) -> list:
     found = [*launching.misspelt(context, ARGUMENTS), *(LogInfo(msg=hint) for hint in hints)]
     for process in processes:
         found += launching.actions(process, launching.value(context, "log_level"))
+    why = perception_of(options).why
+    found += [LogInfo(msg=why)] if why else []
     found += [_identity(options)] if options.slam == "none" else []
     return found + ([_rviz(options)] if flag("rviz") else [])
 

@@ -3,6 +3,8 @@
 ros2 action send_goal -f /navigate embodied_nav/action/Navigate "{instruction: 'find the red sofa'}"
 """
 
+from dataclasses import replace
+
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -16,6 +18,7 @@ from embodied_nav.bringup.agent_graph import (
     ABSOLUTE_TF,
     LOG_LEVELS,
     SLAM,
+    perception_of,
     sim_localization,
     sim_process,
 )
@@ -91,8 +94,9 @@ AGENT_ARGUMENTS = [
     DeclareLaunchArgument(
         "perception",
         default_value="simulator",
-        choices=["", *perception.BACKENDS],
-        description=f"Perception back end: {perception.BACKENDS.describe()}.",
+        choices=["", perception.AUTO, *perception.BACKENDS],
+        description="Perception back end: auto (a detector where one was fetched, else compact where it has weights), "
+        f"{perception.BACKENDS.describe()}.",
     ),
     DeclareLaunchArgument(
         "slam",
@@ -135,7 +139,7 @@ def simulation(context: LaunchContext) -> list:
         for name in ("tf_in_namespace", "clock_in_namespace")
     }
     topics = (ABSOLUTE_TF if below["tf_in_namespace"] else ()) + (ABSOLUTE_CLOCK if below["clock_in_namespace"] else ())
-    options = launching.agent_options(context, topics)
+    options = replace(launching.agent_options(context, topics), simulated=True)
     given = {argument.name: text(argument.name) for argument in SIM_ARGUMENTS}
     given["localization"] = sim_localization(given["localization"], options.slam)
     given["publish_clock"] = flag("publish_clock")
@@ -147,6 +151,7 @@ def simulation(context: LaunchContext) -> list:
     if not flag("agent"):
         return found
     handed_on = {argument.name: text(argument.name) for argument in AGENT_ARGUMENTS}
+    handed_on["perception"] = perception_of(options).name  # auto is another on a real camera
     handed_on |= {name: str(value).lower() for name, value in below.items()}
     return [*found, IncludeLaunchDescription(PythonLaunchDescriptionSource(AGENT), launch_arguments=handed_on.items())]
 

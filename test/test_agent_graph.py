@@ -35,7 +35,7 @@ def test_options_reach_the_nodes_that_have_them(tmp_path):
     assert all(p.namespace == "robot1" and p.remappings == {"/tf": "tf"} for p in found.values())
     assert all(p.parameters["use_sim_time"] is True for p in found.values())
     assert found["reasoner"].parameters["policy"] == "random"
-    assert found["perception"].parameters["backend"] == "geometric", "as the file says"
+    assert found["perception"].parameters["backend"] == "geometric", "auto, as the file says, without a detector"
     assert found["control"].parameters["control_rate"] == 10.0
     assert found["control"].parameters["robot.max_linear"] == 0.3
     assert found["keyframe"].parameters["robot.max_linear"] == 0.5

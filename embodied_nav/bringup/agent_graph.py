@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..node_table import AGENT_NODES, SIM_NODE, SLAM_NODE, NodeSpec
+from ..perception.choosing import AUTO, Choice, choose
 from ..places import unwritable
 from ..resources import how_to_install
 from . import parameter_files
@@ -40,6 +41,7 @@ class AgentOptions:
         namespace: of all nodes and topics.
         use_sim_time: take time from /clock.
         reasoner, perception: names of policy and back end.
+        simulated: whether the camera is the embedded simulator's; what perception ``auto`` is depends on it.
         slam: who publishes map->odom, one of SLAM.
         memory_file: file that holds the memory.
         remappings: topic from -> to, for all nodes.
@@ -52,6 +54,7 @@ class AgentOptions:
     use_sim_time: bool = False
     reasoner: str = ""
     perception: str = ""
+    simulated: bool = False
     slam: str = "external"
     memory_file: str = ""
     remappings: Mapping[str, str] = field(default_factory=dict)
@@ -85,6 +88,26 @@ def agent_processes(options: AgentOptions) -> list[Process]:
     if options.slam == "own" and importlib.util.find_spec("gtsam") is None:
         raise InputError(f"{options.say('slam')}own: needs GTSAM; {how_to_install('slam')}")
     return [_process(spec, found[spec.name], options) for spec in specs]
+
+
+def perception_of(options: AgentOptions) -> Choice:
+    """The perception back end; where it was ``auto`` that chose it, with the reason.
+
+    Raises:
+        InputError: a file is wrong.
+    """
+    spec = next(spec for spec in AGENT_NODES if spec.name == "perception")
+    found = parameter_files.resolve(spec, options.namespace, options.params_files)
+    return _chosen(found | dict(options.parameters.get(spec.name, {})), options)
+
+
+def _chosen(perception: Mapping[str, Any], options: AgentOptions) -> Choice:
+    return choose(
+        options.perception or perception.get("backend", AUTO),
+        simulated=options.simulated,
+        detector=perception.get("detector.file", ""),
+        compact=perception.get("compact.weights", ""),
+    )
 
 
 def sim_process(options: AgentOptions, given: Mapping[str, Any]) -> Process:
@@ -166,6 +189,7 @@ def _lay_over(found: dict[str, dict[str, Any]], options: AgentOptions) -> None:
     for name, parameter, value in given:
         if value:
             found[name] |= _settled(by_name[name], {parameter: value}, {parameter: options.say(name)})
+    found["perception"]["backend"] = _chosen(found["perception"], options).name
     if options.memory_file:
         given_file = os.path.abspath(os.path.expanduser(options.memory_file))
         for name, values in memory_parameters(given_file, own).items():

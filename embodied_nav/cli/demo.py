@@ -57,13 +57,15 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     require_ros()
     localization.settle(args)
-    given = names.with_detector(args.settings, args.detector, args.perception)
+    given, eyes = names.settle_perception(args, simulated=True)
     parameters = settings.parameters_by_node(given, _nodes(args), OWNED)
     names.check_perception(args.perception, parameters["perception"])
     started = time.monotonic()
     episode = episode_choice.choose(args.seed, args.instruction)
     with run_folder.prepared(args.out, _outputs(args)) as out:
         print(f'demo: apartment {args.seed}, "{episode.instruction}" -> {out}', flush=True)
+        if eyes:
+            print(f"demo: {eyes}", flush=True)
         report = _drive(args, episode, out, parameters)
         report["wall_time_s"] = round(time.monotonic() - started, 3)
         run_folder.write_report(out, report)
@@ -117,14 +119,13 @@ def _drive(args: argparse.Namespace, episode, out: Path, parameters: dict[str, d
 
 
 def _check(args: argparse.Namespace) -> None:
-    from ..perception import BACKENDS
     from ..reasoner import POLICIES
     from . import run_folder
 
     if args.seed < 0:
         raise InputError(f"--seed {args.seed}: give a whole number from 0")
     POLICIES.check(args.agent, "--agent")
-    BACKENDS.check(args.perception, "--perception")
+    names.check_perception_name(args.perception)
     if args.memory is not None:
         run_folder.check_memory_file("--memory", str(Path(args.memory).resolve()))
 

@@ -222,7 +222,12 @@ def _extra_finding(library: Library, found: bool, detail: str) -> Finding:
 def _models() -> Iterator[Finding]:
     """Models that the agent takes by itself where they were fetched, and others that were."""
     from ..model_store import Store, read_sources
+    from ..perception.choosing import AUTO, choose
 
+    choice = choose(AUTO, simulated=False)
+    yield Finding(
+        "models", "perception auto", OPTIONAL if choice.name == "geometric" else OK, choice.why.partition(" is ")[2]
+    )
     store = Store()
     for source in read_sources().values():
         if store.kept(source) is None:

@@ -84,9 +84,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _identity(args: argparse.Namespace, scenes: Sequence[int]) -> tuple[tuple[tuple[str, Any], ...], dict[str, Any]]:
     """(parameters as (name, value) pairs; all settings that the results depend on, for the results file)."""
+    chosen, eyes = names.settle_perception(args, simulated=True)
+    if eyes:
+        print(f"eval: {eyes}", file=sys.stderr, flush=True)
     kinds = components(args.agent, args.perception, args.localization, args.simulator)
-    assignments = names.with_detector(args.settings, args.detector, args.perception)
-    given = settings.assigned(assignments, {"eval": kinds})["eval"]
+    given = settings.assigned(chosen, {"eval": kinds})["eval"]
     names.check_perception(args.perception, given)
     identity = {
         "agent": args.agent,
@@ -199,7 +201,6 @@ def _compare_files(paths: Sequence[str]) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Refuses bad arguments before anything is written."""
     from ..evaluation.drivers import AGENTS
-    from ..perception import BACKENDS
     from ..sim import SIMULATORS
 
     if args.episodes < 1:
@@ -209,7 +210,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.seed < 0:
         raise InputError(f"--seed {args.seed}: give a number from 0")
     AGENTS.check(args.agent, "--agent")
-    BACKENDS.check(args.perception, "--perception")
+    names.check_perception_name(args.perception)
     SIMULATORS.check(args.simulator, "--simulator")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -12,16 +13,31 @@ from ..errors import InputError
 from ..registry import Entry, described
 from ..tables import OTHER_DRIVERS, PERCEPTION, REASONERS, REFERENCES, SIMULATORS
 
+#: As ``perception.AUTO``, whose import takes long.
+AUTO = "auto"
+
+
+#: Id of a repository of the hub.
+_REPOSITORY = re.compile(r"(?!.*\.onnx$)[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def _with_auto() -> str:
+    return f"auto (what this machine has: a detector that was fetched, else the best without), {PERCEPTION.describe()}"
+
 
 def add_perception(parser: argparse.ArgumentParser, default: str | None) -> None:
     """Adds ``--perception``; a default of None leaves it to the parameter files."""
-    text = f"back end: {PERCEPTION.describe()} ({_default(default)})"
+    text = f"back end: {_with_auto()} ({_default(default)})"
     parser.add_argument("--perception", default=default, metavar="P", help=text)
 
 
 def add_detector(parser: argparse.ArgumentParser) -> None:
     """Adds ``--detector``, the short form of ``--set detector.file=FILE``; see :func:`with_detector`."""
-    parser.add_argument("--detector", metavar="FILE", help="ONNX file of a detector, for --perception detector")
+    parser.add_argument(
+        "--detector",
+        metavar="FILE",
+        help="ONNX file, or folder or id of a Hugging Face detector, for --perception detector",
+    )
 
 
 def with_detector(settings: Iterable[str], detector: str | None, perception: str | None) -> list[str]:
@@ -35,12 +51,44 @@ def with_detector(settings: Iterable[str], detector: str | None, perception: str
     """
     if detector is None:
         return list(settings)
-    if perception not in (None, "detector"):
+    if perception not in (None, AUTO, "detector"):
         raise InputError(f"--detector {detector}: perception '{perception}' takes none; give --perception detector")
     path = Path(detector).expanduser().resolve()
-    if not path.is_file():
-        raise InputError(f"--detector {detector}: there is no such file; give an ONNX file of a detector")
+    if not path.exists():
+        if _REPOSITORY.fullmatch(detector):
+            return [*settings, f"detector.file={detector}"]
+        raise InputError(f"--detector {detector}: there is no such file; give an ONNX file or a folder of a detector")
     return [*settings, f"detector.file={path}"]
+
+
+def check_perception_name(name: str) -> None:
+    """Raises InputError if no back end has this name, and it is not ``auto``."""
+    if name != AUTO:
+        PERCEPTION.check(name, "--perception")
+
+
+def settle_perception(args: argparse.Namespace, *, simulated: bool) -> tuple[list[str], str]:
+    """Makes ``args.perception`` the name of a back end.
+
+    Returns:
+        The values of ``--set`` with the detector's file, so that reports show it; a line for the user that says what
+        ``auto`` stood for, "" where it was not given.
+
+    Raises:
+        InputError: an unknown back end, or ``--detector`` names no file.
+    """
+    from ..model_store import kept
+    from ..perception.choosing import choose
+
+    check_perception_name(args.perception)
+    files = {name: value for name, _, value in (text.partition("=") for text in args.settings)}
+    detector, compact = args.detector or files.get("detector.file", ""), files.get("compact.weights", "")
+    choice = choose(args.perception, simulated=simulated, detector=detector, compact=compact)
+    given = with_detector(args.settings, args.detector, choice.name)
+    args.perception = choice.name
+    if choice.name == "detector" and not detector and (fetched := kept("detector")):
+        given.append(f"detector.file={fetched}")
+    return given, choice.why
 
 
 def check_perception(name: str, parameters: Mapping[str, Any]) -> None:

@@ -77,7 +77,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="whose poses to use: the recording's, those of this package's SLAM (the recording's then measure its "
         "error), or those of a SLAM of yours that listens on this shell's ROS domain (default: given)",
     )
-    names.add_perception(parser, "geometric")
+    names.add_perception(parser, names.AUTO)
     names.add_detector(parser)
     ros.add_composed(parser)
     settings.add_option(parser)
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     require_ros()
-    given = names.with_detector(args.settings, args.detector, args.perception)
+    given, eyes = names.settle_perception(args, simulated=False)
     parameters = settings.parameters_by_node(given, _nodes(args), OWNED)
     names.check_perception(args.perception, parameters["perception"])
     recording = _open(args, parameters)
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         started = time.monotonic()
         skipped = f" (left out: {recording.losses.told()})" * bool(recording.skipped)
         print(f"replay: {len(recording)} frames of {args.folder}{skipped} -> {out}", flush=True)
-        for note in recording.notes:
+        for note in (*([eyes] if eyes else ()), *recording.notes):
             print(f"replay: {note}", flush=True)
         counts, restarts = _play(args, out, recording, parameters)
         report = _finish(args, out, recording, counts, restarts) | {"set": settings.told(parameters)}

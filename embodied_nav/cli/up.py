@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     options = _options(args)
     require_ros()
     processes = agent_graph.agent_processes(options)
+    if why := agent_graph.perception_of(options).why:
+        print(f"up: {why}", flush=True)
     processes = composed(processes) if args.composed else processes
     for hint in parameter_files.foreign_sections(options.namespace, options.params_files):
         print(f"up: {hint}", file=sys.stderr, flush=True)

@@ -16,10 +16,10 @@ from ..frames import Decision, Keyframe, RGBDFrame, SemanticDelta, Velocity
 from ..geometry import invert, rotation_angle
 from ..keyframes import KeyframeConfig, KeyframeGate
 from ..memory import MemoryConfig, SpatialMemory
-from ..perception import KnowsInstances, PerceptionBackend
+from ..perception import KnowsInstances, PerceptionBackend, categories_of
 from ..planning import PathFollower
 from ..planning.stall import Stall
-from ..reasoner import Navigator, NavigatorOutput, Policy
+from ..reasoner import Navigator, NavigatorOutput, Policy, Sight
 from ..robot import RobotProfile
 
 #: Smaller corrections by SLAM (m, rad) do not move a keyframe: a fifth of a voxel.
@@ -73,6 +73,8 @@ class Agent:
     def reset(self, instruction: str, memory: SpatialMemory | None = None, *, seed: str = "") -> None:
         """Starts on a new instruction in an unknown place.
 
+        What perception cannot name, and the memory does not hold, is not searched for: ``status`` is ``failed`` then.
+
         Args:
             memory: of an earlier session, as loaded from its file; poses must be in its map. If the robot is not
                 localised in that map yet, call ``begin_map`` first, and :meth:`join` once SLAM has relocalised.
@@ -81,7 +83,7 @@ class Agent:
         Raises:
             InputError: the sentence names no target.
         """
-        labels = () if memory is None else {o.label for o in memory.objects()}
+        labels = set() if memory is None else {o.label for o in memory.objects()}
         self.navigator.reset(instruction, labels)
         self.instruction = instruction
         if memory is None:
@@ -94,7 +96,9 @@ class Agent:
         self._late.clear()
         self.seconds.clear()
         self.stall.reset()
-        self._dead = ""
+        assert self.navigator.instruction is not None
+        sight = Sight(self.perception.name, categories_of(self.perception))
+        self._dead = sight.refusal(self.navigator.instruction, labels)
         self._previous, self._output = None, None
         self.keyframes = self.perception_calls = self.stale_keyframes = 0
 

@@ -1,7 +1,8 @@
 """The perception node: keyframes in, semantic deltas out. Knows nothing of how a back end sees.
 
 Subscribes keyframes, instruction (std_msgs/String, latched); for ``simulator`` also sim/instance_ids (Image 32SC1) and
-sim/instances (embodied_nav/ObjectArray, latched). Publishes semantic_delta, progress, /diagnostics.
+sim/instances (embodied_nav/ObjectArray, latched). Publishes semantic_delta, perception/sight (what it can name,
+latched), progress, /diagnostics.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -25,10 +27,10 @@ from .. import perception
 from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, SemanticDelta
-from ..perception import BACKENDS, BackgroundPerception, CountsUsage, KnowsInstances, ResilienceConfig
+from ..perception import AUTO, BACKENDS, BackgroundPerception, CountsUsage, KnowsInstances, ResilienceConfig
 from ..perception.describing import DescribingPerception
 from ..perception.warm_up import warm_up
-from .ros import params, qos
+from .ros import params, qos, sight
 from .ros.conversions import BadMessage, delta_msg, image_array, keyframe_from_msg, serialized_stamp, stamp_ns
 from .ros.lifecycle import AgentNode, run
 from .ros.worker import Worker
@@ -41,7 +43,9 @@ _LOCKSTEP_TIMEOUT = 50.0
 class PerceptionNodeConfig(Config):
     """Settings of the perception node."""
 
-    backend: str = param("geometric", "perception back end", choices=BACKENDS.names)
+    backend: str = param(
+        AUTO, "back end; auto: a detector where there is one, else geometric", choices=(AUTO, *BACKENDS.names)
+    )
     queue: int = param(4, "keyframes that wait at most; beyond it the oldest is dropped", low=1, high=1000)
 
 
@@ -56,20 +60,21 @@ class PerceptionNode(AgentNode):
         config = params.declare(self, PerceptionNodeConfig)
         resilience = params.declare(self, ResilienceConfig, "perception")
         settings = params.declare_table(self, BACKENDS)
+        backend = self._chosen(config.backend, settings)
         # In lock-step everybody waits for the answer, and results must not depend on the machine's load.
         timeout = _LOCKSTEP_TIMEOUT if self.settings.lockstep else None
         fallback = perception.create("geometric", settings["geometric"])
         self._asked = perception.make_resilient(
-            config.backend,
-            settings.get(config.backend),
+            backend,
+            settings.get(backend),
             resilience,
             fallback=fallback,
             timeout=timeout,
             tell=self.get_logger().error,
         )
-        self._warm_up(BACKENDS[config.backend].slow, resilience)
+        self._warm_up(BACKENDS[backend].slow, resilience)
         self._background: BackgroundPerception | None = None
-        if BACKENDS[config.backend].slow and not self.settings.lockstep:
+        if BACKENDS[backend].slow and not self.settings.lockstep:
             self._background = BackgroundPerception(self._asked, self._answered)
         self._instruction = ""
         self._previous: Keyframe | None = None
@@ -83,11 +88,23 @@ class PerceptionNode(AgentNode):
         capacity = 1000 if self.settings.lockstep else config.queue
         self._worker = Worker(self._work, capacity, self.handle_error, self._dropped, name="perception")
         self._publisher = self.create_lifecycle_publisher(DeltaMsg, "semantic_delta", self.handover())
+        self._sight_out = self.create_lifecycle_publisher(DiagnosticStatus, sight.TOPIC, qos.latched())
         self.create_subscription(KeyframeMsg, "keyframes", self._keyframe, self.handover())
         self.create_subscription(String, "instruction", self._instructed, qos.latched())
-        self._ids = InstanceIds(self, self.settings.lockstep) if config.backend == "simulator" else None
+        self._ids = InstanceIds(self, self.settings.lockstep) if backend == "simulator" else None
         if self._ids is not None:
             self.create_subscription(ObjectArray, "sim/instances", self._instances, qos.latched())
+
+    def activate(self) -> None:
+        """Tells what can be named."""
+        self._sight_out.publish(sight.sight_msg(self._asked.name, self._asked.categories))
+
+    def _chosen(self, name: str, settings: dict[str, Config]) -> str:
+        """The back end's name; what ``auto`` stands for is told. Whoever starts us in simulation has chosen already."""
+        choice = perception.choose(name, simulated=False, detector=getattr(settings["detector"], "file", ""))
+        if choice.why:
+            self.get_logger().info(choice.why)
+        return choice.name
 
     def cleanup(self) -> None:
         """Ends the worker."""

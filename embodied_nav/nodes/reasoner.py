@@ -1,9 +1,10 @@
 """The reasoner node: the map in, decisions and a plan out. Knows nothing of how decisions are made.
 
-Subscribes memory/occupancy, memory/object_list, memory/corrections (triggers replanning), slam/map (no decision is made
-between SLAM's switch to another map and the memory's), odom, touched (nav_msgs/GridCells in odom: obstacles for the
-rest of the goal), control/state (while control halts the robot, nothing is decided and no place is given up), /tf,
-/tf_static, progress (to count keyframes, and to see whether the memory works).
+Subscribes memory/occupancy, memory/object_list, memory/corrections (triggers replanning), slam/map (no decision is
+made between SLAM's switch to another map and the memory's), odom, touched (nav_msgs/GridCells in odom: obstacles for
+the rest of the goal), perception/sight (what it cannot name is not searched for), control/state (while control halts
+the robot, nothing is decided and no place is given up), /tf, /tf_static, progress (to count keyframes, and to see
+whether the memory works).
 Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose means "turn to it", an empty path
 "stop"), instruction (std_msgs/String, latched), options (markers of the choices, the decision as text), progress,
 /diagnostics. Serves the action navigate. The plan is repeated at least twice a second as a heartbeat: when this node
@@ -39,8 +40,8 @@ from ..errors import InputError
 from ..frames import MemoryObject, OccupancyGrid
 from ..planning import PlanningConfig, path_length
 from ..planning.warm_up import warm_up_planner
-from ..reasoner import POLICIES, Navigator, NavigatorConfig, NavigatorOutput, OptionConfig
-from .ros import map_identity, markers, params, qos, standing
+from ..reasoner import POLICIES, Navigator, NavigatorConfig, NavigatorOutput, OptionConfig, Sight
+from .ros import map_identity, markers, params, qos, sight, standing
 from .ros.conversions import (
     BadMessage,
     cells_array,
@@ -115,6 +116,7 @@ class ReasonerNode(AgentNode):
         self.diagnostics.facts.update(reasoner=policy.name, model=policy.name)
         self._goal: Goal | None = None
         self._objects, self._held_map = ObjectArray(), None
+        self._sight = Sight()
         self._living = Living(self)
         self._map_at = self._memory_at = -1e9
         #: Id of the map that SLAM is localised in ("": not announced), and of the map of the newest decisions.
@@ -159,6 +161,7 @@ class ReasonerNode(AgentNode):
         self.create_subscription(Odometry, "odom", self._odometry, qos.camera(self.settings.lockstep, 10))
         self.create_subscription(GridCells, "touched", self._touch, qos.reliable())
         self.create_subscription(DiagnosticStatus, standing.TOPIC, self._stands, qos.latched())
+        self.create_subscription(DiagnosticStatus, sight.TOPIC, self._sees, qos.latched())
         self.create_subscription(Progress, "progress", self._progressed, qos.reliable(100))
         self.create_subscription(MapIdentity, map_identity.TOPIC, self._identified, map_identity.profile())
         self.create_subscription(UInt32, "memory/corrections", self._corrected, qos.latched())
@@ -197,6 +200,8 @@ class ReasonerNode(AgentNode):
             with self._navigating:
                 self._touched.clear()
                 self._navigator.reset(goal.instruction, {o.label for o in self._objects.objects})
+            if refused := self._unseen():
+                raise InputError(refused)
         except InputError as error:
             goal.outcome = (False, str(error))
             return
@@ -276,6 +281,18 @@ class ReasonerNode(AgentNode):
         if waited:
             with self._navigating:
                 self._navigator.waited(waited)
+
+    def _sees(self, message: DiagnosticStatus) -> None:
+        """Perception tells what it can name; a goal that it makes vain ends, as when it starts after the goal."""
+        self._sight = Sight(*sight.sight_of(message))
+        if self._goal is not None and (refused := self._unseen()):
+            self._goal.outcome = self._goal.outcome or (False, refused)
+
+    def _unseen(self) -> str:
+        """Why the instruction in hand would be followed in vain, "" where it would not."""
+        instruction = self._navigator.instruction
+        remembered = {o.label for o in self._objects.objects}
+        return "" if instruction is None else self._sight.refusal(instruction, remembered)
 
     def _stand(self) -> None:
         self._plan_length = 0.0

@@ -9,12 +9,15 @@ from .backend import (
     CountsUsage,
     KnowsInstances,
     MergesSkipped,
+    NamesCategories,
     PerceptionBackend,
     PerceptionConfig,
     PerceptionError,
     Usage,
+    categories_of,
 )
 from .background import BackgroundPerception
+from .choosing import AUTO, Choice, choose, compact_weights
 from .making import UnavailablePerception, make_resilient
 from .resilient import ResilienceConfig, ResilientPerception
 
@@ -35,11 +38,14 @@ def create(name: str, settings: Config | None = None) -> PerceptionBackend:
 
 
 __all__ = [
+    "AUTO",
     "BACKENDS",
     "BackgroundPerception",
+    "Choice",
     "CountsUsage",
     "KnowsInstances",
     "MergesSkipped",
+    "NamesCategories",
     "PerceptionBackend",
     "PerceptionConfig",
     "PerceptionError",
@@ -47,6 +53,9 @@ __all__ = [
     "ResilientPerception",
     "UnavailablePerception",
     "Usage",
+    "categories_of",
+    "choose",
+    "compact_weights",
     "create",
     "make_resilient",
 ]

@@ -6,12 +6,13 @@ changes in words and fields (Embodied-R, sec. 3.2).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ..config import Config, param
 from ..frames import Keyframe, SemanticDelta
+from ..language.vocabulary import canonical
 
 
 class PerceptionError(RuntimeError):
@@ -65,6 +66,21 @@ class CountsUsage(Protocol):
     @property
     def usage(self) -> Usage:
         """Since the start."""
+
+
+@runtime_checkable
+class NamesCategories(Protocol):
+    """A back end that can name some categories only."""
+
+    @property
+    def categories(self) -> Collection[str] | None:
+        """Their names; empty: none; None: any."""
+
+
+def categories_of(backend: object) -> frozenset[str] | None:
+    """What a back end can name, in the vocabulary's words; None for anything, as with one that does not say."""
+    names = backend.categories if isinstance(backend, NamesCategories) else None
+    return None if names is None else frozenset(canonical(name) for name in names if name)
 
 
 @runtime_checkable

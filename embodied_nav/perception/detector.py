@@ -14,6 +14,7 @@ from ..config import param
 from ..errors import InputError
 from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from ..geometry import transform_points
+from ..model_store import kept
 from .backend import PerceptionConfig, PerceptionError
 from .color_names import dominant_color
 from .deltas import make_delta
@@ -38,7 +39,11 @@ _DEFAULT = OnnxOptions()
 class DetectorConfig(PerceptionConfig):
     """Settings of ``detector``."""
 
-    file: str = param("", "ONNX file of the detector", path=True)
+    file: str = param(
+        "",
+        "ONNX file of the detector; empty: the one that 'models get detector' brought",
+        path=True,
+    )
     classes: str = param(
         "", "text file with the model's class names, one a line; empty: the file's own, else COCO's", path=True
     )
@@ -70,6 +75,9 @@ class DetectorPerception:
     Args:
         detector: in the place of the one that the settings name.
 
+    Attributes:
+        categories: that the detector can name; None: any.
+
     Raises:
         InputError: the settings name no detector, or one that cannot be used.
     """
@@ -79,6 +87,8 @@ class DetectorPerception:
     def __init__(self, config: DetectorConfig | None = None, detector: Detector | None = None) -> None:
         self.config = config or DetectorConfig()
         self.detector = detector or open_detector(self.config)
+        names = getattr(self.detector, "names", None)
+        self.categories = None if names is None else frozenset(name for name in names if name)
         self._ground = Ground()
         self._history = History(self.config.history, self.config.gone_margin, self.config.moved_distance)
 
@@ -140,12 +150,16 @@ def open_detector(config: DetectorConfig) -> Detector:
     """The detector that the settings name.
 
     Raises:
-        InputError: they name none, or one that cannot be used.
+        InputError: they name none and none was fetched, or one that cannot be used.
     """
-    if not config.file:
-        raise InputError("perception 'detector' needs a model; give its ONNX file by --detector or detector.file")
-    options = OnnxOptions(config.classes, config.threshold, config.overlap, config.provider, config.threads)
-    return OnnxDetector(config.file, options)
+    file = config.file or str(kept("detector") or "")
+    if not file:
+        raise InputError(
+            "perception 'detector' needs a model: 'embodied-nav models get detector' brings a small one; or give an "
+            "ONNX file by --detector or detector.file"
+        )
+    c = config
+    return OnnxDetector(file, OnnxOptions(c.classes, c.threshold, c.overlap, c.provider, c.threads))
 
 
 def _is_same(a: _Thing, b: _Thing) -> bool:

@@ -41,6 +41,7 @@ class GeometricPerception:
     """Objects, and which are new and gone between keyframes, from depth and colour alone."""
 
     name = "geometric"
+    categories = ()
 
     def __init__(self, config: PerceptionConfig | None = None) -> None:
         self.config = config or PerceptionConfig()

@@ -22,6 +22,8 @@ _MARGIN = 2.0
 class UnavailablePerception:
     """In place of a back end that cannot be made: fails with the reason each time."""
 
+    categories = ()
+
     def __init__(self, name: str, reason: str) -> None:
         self.name, self._reason = name, reason
 

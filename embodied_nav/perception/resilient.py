@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config import Config, param
 from ..frames import Keyframe, ObjectObservation, SemanticDelta
-from .backend import MergesSkipped, PerceptionBackend
+from .backend import MergesSkipped, PerceptionBackend, categories_of
 from .words import ACTIONS
 
 #: Longest valid text (characters), and distance of the farthest valid object (m).
@@ -83,6 +83,11 @@ class ResilientPerception:
     def name(self) -> str:
         """The back end's name; a stale delta names the fallback as its source."""
         return self.backend.name
+
+    @property
+    def categories(self) -> frozenset[str] | None:
+        """What the back end can name; None: anything."""
+        return categories_of(self.backend)
 
     def perceive(self, previous: Keyframe | None, current: Keyframe, instruction: str) -> SemanticDelta:
         """The back end's delta, or the fallback's with ``stale`` set; never raises because of the back end."""

@@ -4,6 +4,7 @@ from .navigator import Navigator, NavigatorConfig, NavigatorOutput
 from .options import Context, Facts, OptionConfig
 from .policies import POLICIES, FrontierPolicy, Policy, RandomConfig, RandomPolicy, RulesConfig, RulesPolicy, create
 from .prompt import AnswerError, format_answer, parse_answer, prompt
+from .sight import Sight
 
 __all__ = [
     "POLICIES",
@@ -20,6 +21,7 @@ __all__ = [
     "RandomPolicy",
     "RulesConfig",
     "RulesPolicy",
+    "Sight",
     "create",
     "format_answer",
     "parse_answer",

@@ -1,5 +1,6 @@
 """Options that name a back end and its model are checked before anything is started."""
 
+import argparse
 import json
 import sys
 
@@ -16,6 +17,11 @@ def test_detector_is_the_short_form_of_a_setting(tmp_path):
     for perception in ("detector", None):
         assert names.with_detector(given, str(file), perception) == [*given, f"detector.file={file}"]
     assert names.with_detector(["a=1"], None, "geometric") == ["a=1"]
+    folder = names.with_detector([], str(tmp_path), "detector")
+    assert folder == [f"detector.file={tmp_path}"], "of transformers' form"
+    assert names.with_detector([], "PekingU/rtdetr", "auto") == ["detector.file=PekingU/rtdetr"], "an id of the hub"
+    with pytest.raises(InputError, match="there is no such file"):
+        names.with_detector([], "models/net.onnx", "detector")
     with pytest.raises(InputError, match=r"--detector /no/such\.onnx: there is no such file"):
         names.with_detector([], "/no/such.onnx", "detector")
 
@@ -75,3 +81,32 @@ def test_of_a_model_in_the_node_all_but_its_weights_is_looked_at(monkeypatch, tm
 def test_what_is_named_in_a_command_must_be_made_unless_geometry_may_replace_it():
     assert names.must_be_made({"a": 1}) == {"a": 1, "perception.fallback": "none"}
     assert names.must_be_made({"perception.fallback": "geometric"}) == {"perception.fallback": "geometric"}
+
+
+def chosen(perception, settings=(), detector=None, simulated=False):
+    args = argparse.Namespace(perception=perception, settings=list(settings), detector=detector)
+    given, why = names.settle_perception(args, simulated=simulated)
+    assert bool(why) is (perception == "auto"), "one line where it was left open"
+    return args.perception, given
+
+
+def test_auto_becomes_a_back_end_before_anything_is_started(tmp_path, monkeypatch):
+    file = tmp_path / "detector" / "coco-ssd-300.onnx"
+    file.parent.mkdir()
+    file.touch()
+    assert chosen("auto", ["a=1"]) == ("geometric", ["a=1"])
+    assert chosen("auto", detector=str(file)) == ("detector", [f"detector.file={file}"])
+    assert chosen("auto", [f"detector.file={file}"]) == ("detector", [f"detector.file={file}"])
+    assert chosen("auto", ["compact.weights=/w.onnx"], simulated=True)[0] == "compact"
+    monkeypatch.setenv("EMBODIED_NAV_MODELS", str(tmp_path))
+    assert chosen("auto") == ("detector", [f"detector.file={file}"]), "so the report says which"
+    assert chosen("detector") == ("detector", [f"detector.file={file}"])
+    assert chosen("geometric") == ("geometric", [])
+    with pytest.raises(InputError, match="did you mean detector"):
+        chosen("detecter")
+
+
+def test_name_of_auto_is_that_of_perception():
+    from embodied_nav.perception import AUTO
+
+    assert names.AUTO == AUTO

@@ -183,3 +183,14 @@ def test_guard_has_the_last_word_over_recovery_too():
         v = follower.command(k * 50_000_000, np.eye(4))
         assert v.linear == 0.0
     assert follower.recovery.count >= 1
+
+
+def test_robot_that_sees_no_categories_does_not_search(simulator):
+    """The episode ends before the first step, with the reason."""
+    blind = Agent(ROBOT, create_perception("geometric"), create("rules"))
+    row = run_episode(simulator, blind, near_episode())
+    assert blind.status == "failed" and "perception 'geometric' sees no categories" in blind.reason
+    assert not row["success"] and row["path_length"] == 0.0 and row["steps"] == 0
+    blind.perception = create_perception("simulator")
+    blind.reset("find the red sofa")
+    assert blind.status == "running", "the refusal was for that goal"

@@ -78,3 +78,39 @@ def test_the_way_leads_past_what_the_base_touched(two_doors):
     two_doors.told.publish(cells_msg(np.full((1, 2), np.nan), 0.04, header(STAMP, "odom")))
     two_doors.told.publish(cells_msg(in_odom, 0.04, header(STAMP, "odom")))
     assert two_doors.until(lambda: (two_doors.passes() or 0.0) > 2.8, 10.0), f"passes at {two_doors.passes()}"
+
+
+def test_goal_that_perception_cannot_see_is_refused_at_once(start_graph):
+    """Also one that came before perception said what it can name."""
+    from diagnostic_msgs.msg import DiagnosticStatus
+    from embodied_nav.action import Navigate
+    from rclpy.action import ActionClient
+
+    from embodied_nav.nodes.ros import qos, sight
+
+    graph = start_graph([Process("reasoner", "reasoner", {"map_patience": 600.0}, respawn=False)])
+    out = graph.node.create_publisher(DiagnosticStatus, sight.TOPIC, qos.latched())
+    client = ActionClient(graph.node, Navigate, "navigate")
+    assert graph.until(client.server_is_ready, 60.0)
+
+    def reason(text, meanwhile=lambda: None):
+        """Why a goal ended, "" while it goes on after some seconds."""
+        sent = client.send_goal_async(Navigate.Goal(instruction=text))
+        assert graph.until(sent.done, 10.0)
+        ended = sent.result().get_result_async()
+        meanwhile()
+        return ended.result().result.reason if graph.until(ended.done, 3.0) else ""
+
+    def tell(backend, categories):
+        out.publish(sight.sight_msg(backend, categories))
+        graph.until(lambda: False, 1.0)  # sight and goals come in no order of their own
+
+    blind = sight.sight_msg("geometric", ())
+    assert "'geometric' sees no categories" in reason("find the red sofa", lambda: out.publish(blind))
+    assert "'geometric' sees no categories" in reason("find the red sofa")
+    tell("detector", {"sofa", "chair"})
+    assert "cannot tell a lamp; it names chair, sofa" in reason("find the lamp")
+    assert reason("find the couch") == ""
+    tell("server", None)
+    assert reason("find the lamp") == ""
+    client.destroy()

@@ -107,7 +107,8 @@ def test_ctrl_c_ends_all_of_it(recording, tmp_path, way, count):
         way,
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline().startswith("replay:")
+    assert process.stdout.readline().startswith("replay: 24 frames")
+    assert process.stdout.readline().startswith("replay: perception auto is geometric: it sees no categories")
     assert process.stdout.readline().startswith("frame 1 of")
     assert (out / "memory.db").exists(), "the memory's file is there before the first frame"
     children = psutil.Process(process.pid).children(recursive=True)

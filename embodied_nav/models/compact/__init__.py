@@ -3,7 +3,7 @@
 Importing this package does not import torch; :mod:`.network` does.
 """
 
-from .config import CompactConfig, shipped_weights
+from .config import CompactConfig
 from .inputs import CHANNELS, entropy, level_rotation, make_inputs, nearest, network_camera, resized
 
 __all__ = [
@@ -15,5 +15,4 @@ __all__ = [
     "nearest",
     "network_camera",
     "resized",
-    "shipped_weights",
 ]
