@@ -29,7 +29,7 @@ PERCEPTION: Registry[Any] = Registry(
         ),
         Entry(
             "detector",
-            "any 2D detector in an ONNX file: real categories on real images",
+            "any 2D detector, an ONNX file or a Hugging Face model: real categories on real images",
             "embodied_nav.perception.detector:DetectorPerception",
             "embodied_nav.perception.detector:DetectorConfig",
         ),

@@ -46,6 +46,13 @@ def test_back_ends_without_a_large_model_share_the_process():
         assert "perception" in [n.name for n in composed(processes(perception={"backend": name}))[1].nodes]
 
 
+def test_a_detector_shares_the_process_unless_it_needs_torch(tmp_path):
+    for file, shares in (("net.onnx", True), ("", True), (str(tmp_path), False), ("owner/model", False)):
+        for backend in ("detector", "auto"):
+            given = {"backend": backend, "detector.file": file}
+            assert ("perception" in [n.name for n in composed(processes(perception=given))[1].nodes]) is shares, file
+
+
 def test_one_node_is_no_composition():
     alone = [Process("memory", "memory"), Process("control", "control")]
     assert composed(alone) == alone

@@ -7,8 +7,10 @@ remapping of its own (``memory:FROM:=TO``) keeps a process too: ROS would not ap
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from ..perception.choosing import AUTO
 from ..tables import PERCEPTION
 from .processes import Process
 
@@ -39,4 +41,14 @@ def composed(processes: Iterable[Process]) -> list[Process]:
 def _can_share(process: Process) -> bool:
     if any(rule.startswith(f"{process.name}:") for rule in process.remappings):
         return False
-    return process.name != "perception" or not PERCEPTION[process.parameters.get("backend", "geometric")].large
+    return process.name != "perception" or not _is_large(process.parameters)
+
+
+def _is_large(perception: Mapping[str, Any]) -> bool:
+    """Whether the perception node with these parameters holds a model that wants a process of its own."""
+    from ..perception.detectors.transformers_detector import is_transformers_model
+
+    backend, file = perception.get("backend", AUTO), perception.get("detector.file", "")
+    if backend in ("detector", AUTO):
+        return bool(file) and is_transformers_model(file)
+    return PERCEPTION[backend].large

@@ -14,11 +14,21 @@ from ..config import param
 from ..errors import InputError
 from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from ..geometry import transform_points
+from ..language.matching import understood
 from ..model_store import kept
 from .backend import PerceptionConfig, PerceptionError
 from .color_names import dominant_color
 from .deltas import make_delta
-from .detectors import Detection, Detector, OnnxDetector, OnnxOptions
+from .detectors import (
+    Detection,
+    Detector,
+    OnnxDetector,
+    OnnxOptions,
+    OpenVocabulary,
+    TransformersDetector,
+    TransformersOptions,
+    is_transformers_model,
+)
 from .detectors.onnx_detector import PROVIDERS
 from .extent import center_and_size
 from .foreground import foreground
@@ -41,7 +51,7 @@ class DetectorConfig(PerceptionConfig):
 
     file: str = param(
         "",
-        "ONNX file of the detector; empty: the one that 'models get detector' brought",
+        "ONNX file, or folder or id of a Hugging Face detector; empty: the one that 'models get detector' brought",
         path=True,
     )
     classes: str = param(
@@ -53,8 +63,12 @@ class DetectorConfig(PerceptionConfig):
     overlap: float = param(
         _DEFAULT.overlap, "two boxes of one class that share more than this are one", low=0.0, high=1.0
     )
-    provider: str = param(_DEFAULT.provider, "what onnxruntime computes on", choices=PROVIDERS)
+    provider: str = param(_DEFAULT.provider, "what it is computed on; tensorrt: ONNX files only", choices=PROVIDERS)
     threads: int = param(_DEFAULT.threads, "threads of the CPU", low=1, high=256)
+    words: tuple[str, ...] = param(
+        (), "what a detector of open vocabulary looks for beside what the instruction names; empty: furnishings"
+    )
+    download: bool = param(False, "fetch a Hugging Face detector that is given by its id")
     history: int = param(512, "objects remembered for what is new, gone and moved", low=1, high=100000)
 
 
@@ -106,6 +120,8 @@ class DetectorPerception:
         if color is None or depth is None or depth.shape != color.shape[:2]:
             raise PerceptionError("perception 'detector' needs colour and depth of one size with every keyframe")
         self._ground.look(frame, self.config.min_depth, self.config.max_depth)
+        if isinstance(self.detector, OpenVocabulary):
+            self.detector.look_for([noun.label for noun in understood(instruction)[0]])
         things = self._things(frame, color, depth)
         owner = _owners(things, depth.shape)
         observations, surfaces, segments = self._observations(frame, things, owner)
@@ -159,6 +175,11 @@ def open_detector(config: DetectorConfig) -> Detector:
             "ONNX file by --detector or detector.file"
         )
     c = config
+    if is_transformers_model(file):
+        return TransformersDetector(
+            file,
+            TransformersOptions(c.classes, c.words, c.threshold, c.overlap, c.provider, c.threads, c.download),
+        )
     return OnnxDetector(file, OnnxOptions(c.classes, c.threshold, c.overlap, c.provider, c.threads))
 
 

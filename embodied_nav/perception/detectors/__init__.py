@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from .detection import Detection, Detector
+from .detection import Detection, Detector, OpenVocabulary
 from .onnx_detector import OnnxDetector, OnnxOptions
+from .transformers_detector import TransformersDetector, TransformersOptions, is_transformers_model
 
-__all__ = ["Detection", "Detector", "OnnxDetector", "OnnxOptions"]
+__all__ = [
+    "Detection",
+    "Detector",
+    "OnnxDetector",
+    "OnnxOptions",
+    "OpenVocabulary",
+    "TransformersDetector",
+    "TransformersOptions",
+    "is_transformers_model",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -27,7 +28,13 @@ class Detection:
 
 @runtime_checkable
 class Detector(Protocol):
-    """An image in, detections out, the surest first."""
+    """An image in, detections out, the surest first.
+
+    Attributes:
+        names: what it can name, "" for a class that never counts; None with open vocabulary.
+    """
+
+    names: tuple[str, ...] | None
 
     def detect(self, rgb: np.ndarray) -> list[Detection]:
         """What an HxWx3 uint8 RGB image shows.
@@ -35,3 +42,11 @@ class Detector(Protocol):
         Raises:
             PerceptionError: this image cannot be processed.
         """
+
+
+@runtime_checkable
+class OpenVocabulary(Protocol):
+    """A detector that finds what it is told to look for."""
+
+    def look_for(self, words: Collection[str]) -> None:
+        """Looks for these things, too, from now on."""

@@ -73,7 +73,7 @@ class OnnxDetector:
             raise InputError(f"{path}: outputs of no known detector ({listed}); give a YOLO, RT-DETR, D-FINE or SSD")
         self.layout: Layout = layout
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self.names = _names(self._options.classes, metadata, layout, path)
+        self.names: tuple[str, ...] | None = _names(self._options.classes, metadata, layout, path)
 
     def detect(self, rgb: np.ndarray) -> list[Detection]:
         """What an HxWx3 uint8 RGB image shows, the surest first.
@@ -130,12 +130,10 @@ class OnnxDetector:
         return detections
 
     def _label(self, number: int) -> str:
-        k = number - self.layout.first
-        if not 0 <= k < len(self.names):
-            raise PerceptionError(
-                f"the detector gives class {number}, of {len(self.names)} names; give detector.classes"
-            )
-        return self.names[k]
+        k, names = number - self.layout.first, self.names or ()
+        if not 0 <= k < len(names):
+            raise PerceptionError(f"the detector gives class {number}, of {len(names)} names; give detector.classes")
+        return names[k]
 
 
 def _names(classes: str, metadata: dict[str, str], layout: Layout, path: str) -> tuple[str, ...]:
