@@ -86,7 +86,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["embodied_nav", "embodied_nav.*"]),
-    package_data={"embodied_nav": ["py.typed", "perception/prompts/*.txt"]},
+    package_data={"embodied_nav": ["py.typed", "perception/prompts/*.txt", "models/*/weights/*"]},
     data_files=data_files(),
     install_requires=install_requires,
     extras_require=extras_require,

@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--instruction", metavar="TEXT", help="what to look for (default: one of the apartment's own)")
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="where to write (default: runs/demo)")
     names.add_agent(parser, "rules")
-    names.add_perception(parser, "simulator")
+    names.add_perception(parser, "compact")
     names.add_detector(parser)
     localization.add_option(parser)
     settings.add_option(parser)

@@ -17,7 +17,7 @@ from .backend import (
     categories_of,
 )
 from .background import BackgroundPerception
-from .choosing import AUTO, Choice, choose, compact_weights
+from .choosing import AUTO, Choice, choose
 from .making import UnavailablePerception, make_resilient
 from .resilient import ResilienceConfig, ResilientPerception
 
@@ -55,7 +55,6 @@ __all__ = [
     "Usage",
     "categories_of",
     "choose",
-    "compact_weights",
     "create",
     "make_resilient",
 ]

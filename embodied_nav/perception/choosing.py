@@ -7,14 +7,12 @@ simulation, whose categories it knows, where its weights are; else geometry, whi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..model_store import kept
+from ..models.compact import shipped_weights
 
 #: The name that is not one of a back end.
 AUTO = "auto"
-#: Weights of our own network, where the package ships them.
-_COMPACT = Path(__file__).resolve().parents[1] / "models" / "compact" / "weights" / "compact.onnx"
 
 
 @dataclass(frozen=True)
@@ -38,15 +36,10 @@ def choose(name: str, *, simulated: bool, detector: str = "", compact: str = "")
         return _chosen("detector", f"with {detector}")
     if fetched := kept("detector"):
         return _chosen("detector", f"with {fetched}")
-    if simulated and (compact or compact_weights()):
+    if simulated and (compact or shipped_weights()):
         return _chosen("compact", "our own network, in simulation")
     mend = "'embodied-nav models get detector' brings one that does"
     return _chosen("geometric", f"it sees no categories and finds nothing by its name; {mend}")
-
-
-def compact_weights() -> Path | None:
-    """The weights of ``compact`` that the package ships; None where it ships none."""
-    return _COMPACT if _COMPACT.is_file() else None
 
 
 def _chosen(name: str, why: str) -> Choice:

@@ -18,7 +18,15 @@ from ..config import param
 from ..errors import InputError
 from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from ..geometry import Camera, transform_points
-from ..models.compact import entropy, level_rotation, make_inputs, nearest, network_camera, resized
+from ..models.compact import (
+    entropy,
+    level_rotation,
+    make_inputs,
+    nearest,
+    network_camera,
+    resized,
+    shipped_weights,
+)
 from .backend import PerceptionConfig, PerceptionError
 from .color_names import dominant_color
 from .deltas import make_delta
@@ -36,7 +44,7 @@ _SAME_SURFACE = 0.04
 class CompactPerceptionConfig(PerceptionConfig):
     """Settings of ``compact``."""
 
-    weights: str = param("", "exported ONNX file, its safetensors file beside it", path=True)
+    weights: str = param("", "exported ONNX file, its safetensors file beside it; empty: the package's", path=True)
     least_confidence: float = param(0.6, "mean probability from which an object is reported", low=0.0, high=1.0)
     history: int = param(512, "objects remembered for what is new, gone and moved", low=1, high=100000)
 
@@ -64,12 +72,13 @@ class CompactPerception:
 
     def __init__(self, config: CompactPerceptionConfig | None = None) -> None:
         self.config = config or CompactPerceptionConfig()
-        if not self.config.weights:
+        weights = self.config.weights or shipped_weights()
+        if weights is None:
             raise InputError(
-                "perception 'compact' has no weights yet: make them by 'embodied-nav train perception' and give "
+                "perception 'compact' has no weights here: make them by 'embodied-nav train perception' and give "
                 "--set compact.weights=FILE.onnx"
             )
-        self._session, self._about = load_session(self.config.weights)
+        self._session, self._about = load_session(str(weights))
         self.categories = self._about.categories
         self._ground = Ground()
         self._history = History(self.config.history, self.config.gone_margin, self.config.moved_distance)

@@ -29,13 +29,12 @@ def fetched(tmp_path, monkeypatch):
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
     """Weights of ``compact``, as if the package shipped them."""
-    monkeypatch.setattr(choosing, "_COMPACT", tmp_path / "compact.onnx")
-    (tmp_path / "compact.onnx").write_bytes(b"")
+    monkeypatch.setattr(choosing, "shipped_weights", lambda: tmp_path / "compact.onnx")
 
 
 @pytest.fixture
-def unshipped(monkeypatch, tmp_path):
-    monkeypatch.setattr(choosing, "_COMPACT", tmp_path / "none.onnx")
+def unshipped(monkeypatch):
+    monkeypatch.setattr(choosing, "shipped_weights", lambda: None)
 
 
 def test_name_of_a_back_end_stands_for_itself(fetched, shipped):

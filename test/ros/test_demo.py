@@ -41,7 +41,7 @@ def test_demo_finds_what_it_is_told_to(tmp_path):
     assert set(report) >= KEYS
     assert report["success"] is True and 0 < report["spl"] <= 1, done.stdout
     assert report["localization"] == ("slam" if SLAM else "truth")
-    assert report["perception"] == "simulator" and report["seed"] == 1003
+    assert report["perception"] == "compact" and report["seed"] == 1003
     assert busy or report["latency_ms"]["image_to_control"]["p95"] < 100, "camera to cmd_vel by the guard"
     assert busy or report["latency_ms"]["image_to_memory"]["p95"] < 250
     assert report["late_kernels"] == 0, "compiled or loaded after a node had said that it was ready"

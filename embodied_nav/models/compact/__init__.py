@@ -3,7 +3,7 @@
 Importing this package does not import torch; :mod:`.network` does.
 """
 
-from .config import CompactConfig
+from .config import CompactConfig, shipped_weights
 from .inputs import CHANNELS, entropy, level_rotation, make_inputs, nearest, network_camera, resized
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "nearest",
     "network_camera",
     "resized",
+    "shipped_weights",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...config import Config, param
 
@@ -26,3 +27,9 @@ class CompactConfig(Config):
     def widths(self) -> tuple[int, int, int, int]:
         """Channels from fine to coarse."""
         return self.width_2, self.width_4, self.width_8, self.width_16
+
+
+def shipped_weights() -> Path | None:
+    """The ONNX file of the package's own weights, its safetensors file beside it; None where it ships none."""
+    path = Path(__file__).parent / "weights" / "compact.onnx"
+    return path if path.is_file() else None

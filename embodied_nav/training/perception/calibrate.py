@@ -39,7 +39,7 @@ def unknown_from(network: CompactNetwork, batches: Iterable[Batch], lost: float 
 
 def spacing(first_scene: int, scenes: int) -> dict[str, float]:
     """Category -> distance (m) of the centres of two of it that stand as close as the closest 2% do."""
-    found = defaultdict(list)
+    found: dict[str, list[float]] = defaultdict(list)
     for seed in range(first_scene, first_scene + scenes):
         places = defaultdict(list)
         for thing in generate(seed).objects:
