@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
+
+from embodied_nav.frames import RGBDFrame
+from embodied_nav.recordings import open_recording
 
 #: Where the tests look for frames, too (test/conftest.py).
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data" / "7scenes-kitchen"
@@ -29,3 +35,14 @@ def are_there(folder: Path) -> bool:
         raise SystemExit(text)
     print(f"left out: {text}")
     return False
+
+
+def recorded_frames(folder: Path) -> Iterator[RGBDFrame]:
+    """The recorded frames, depth in metres."""
+    recording = open_recording(folder)
+    for k in range(len(recording)):
+        read = recording.read(k)
+        depth = read.depth
+        if depth.dtype == np.uint16:
+            depth = np.where(depth > 0, depth * np.float32(0.001), np.float32(np.nan))
+        yield RGBDFrame(read.stamp, recording.camera, read.T_map_camera, read.color, depth)

@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from recorded import add_folder, are_there
+from recorded import add_folder, are_there, recorded_frames
 
 from embodied_nav.frames import Keyframe, MemoryObject, ObjectObservation, RGBDFrame
 from embodied_nav.geometry import invert
@@ -27,7 +26,6 @@ from embodied_nav.memory import SpatialMemory
 from embodied_nav.perception import PerceptionBackend
 from embodied_nav.perception.compact import CompactPerception, CompactPerceptionConfig
 from embodied_nav.perception.detector import DetectorConfig, DetectorPerception
-from embodied_nav.recordings import open_recording
 
 
 @dataclass(frozen=True)
@@ -62,22 +60,11 @@ THINGS = (
 )
 
 
-def frames(folder: Path) -> Iterator[RGBDFrame]:
-    """The recorded frames, depth in metres."""
-    recording = open_recording(folder)
-    for k in range(len(recording)):
-        read = recording.read(k)
-        depth = read.depth
-        if depth.dtype == np.uint16:
-            depth = np.where(depth > 0, depth * np.float32(0.001), np.float32(np.nan))
-        yield RGBDFrame(read.stamp, recording.camera, read.T_map_camera, read.color, depth)
-
-
 def raw(folder: Path, backend: PerceptionBackend) -> list[list[ObjectObservation]]:
     """Every frame's detections in 3D."""
     return [
         list(backend.perceive(None, Keyframe(k, frame, 0.0, 0, "first"), "").objects)
-        for k, frame in enumerate(frames(folder))
+        for k, frame in enumerate(recorded_frames(folder))
     ]
 
 
@@ -85,7 +72,7 @@ def remembered(folder: Path, backend: PerceptionBackend, interval: float) -> tup
     """The memory after the recording, and CPU ms of perception a keyframe."""
     memory, gate = SpatialMemory(), KeyframeGate(KeyframeConfig(max_interval=interval))
     previous, seconds = None, 0.0
-    for frame in frames(folder):
+    for frame in recorded_frames(folder):
         memory.integrate(frame)
         keyframe = gate.process(frame)
         if keyframe is not None:
@@ -125,7 +112,7 @@ def draw(path: Path, folder: Path, objects: tuple[MemoryObject, ...], views: int
     """Writes frames from all over the recording with the boxes of the objects."""
     import cv2
 
-    every = list(frames(folder))
+    every = list(recorded_frames(folder))
     drawn = []
     for frame in every[:: max(1, len(every) // views)][:views]:
         image = np.ascontiguousarray(np.asarray(frame.color)[..., ::-1])

@@ -1,12 +1,12 @@
 """What perception finds in held-out apartments, against the simulator's truth, with sensor noise.
 
-    python bench/score_perception.py --weights compact.onnx [--scenes 1000-1049] [--views 12] [--tours 10]
-                                     [--furniture PATH]
+    python bench/score_perception.py [--weights compact.onnx] [--scenes 1000-1049] [--views 12] [--tours 10]
+                                     [--furniture PATH] [--recording FOLDER]
     python bench/score_perception.py --perception geometric|simulator|detector [--weights detector.onnx] [--tours 10]
 
 1. Pixels (``compact`` alone): mIoU over categories at the camera's resolution, of views from random places; again with
    textures and tints that training never saw; with --furniture, again with models of real furniture, those for
-   training and those held out.
+   training and those held out. Of the right pixels, how many are unknown; of a recording's, how many.
 2. Objects in the memory after the first 60 keyframes of a tour: a hit has the right category and its centre within
    0.5 m of the true one, one to one; duplicates count as false. True are the things once seen with 400 pixels within
    4 m.
@@ -22,8 +22,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
+from recorded import DEFAULT, are_there, recorded_frames
 
 from embodied_nav.cli.eval import parse_scenes
 from embodied_nav.errors import InputError
@@ -75,14 +77,37 @@ def appearances(furniture: str) -> dict[str, Callable[[int], SceneDescription]]:
     return looks
 
 
-def score_pixels(backend, scene: SceneDescription, count: int, seed: int, confusion: Confusion) -> None:
-    """Counts the pixels of views."""
+def true_labels(backend, scene: SceneDescription) -> np.ndarray:
+    """Label of each instance: 1 + the index of its category, 0 none."""
     label = np.zeros(max(o.instance for o in scene.objects) + 1, dtype=np.int64)
     for thing in scene.objects:
         label[thing.instance] = 1 + backend.categories.index(thing.category)
+    return label
+
+
+def score_pixels(backend, scene: SceneDescription, count: int, seed: int, confusion: Confusion) -> tuple[int, int]:
+    """Counts the pixels of views; returns how many are rightly of a category, and how many of these are unknown."""
+    label, right, lost = true_labels(backend, scene), 0, 0
     for frame in views(scene, count, seed):
         assert frame.instance_ids is not None
-        confusion.add(label[frame.instance_ids], backend.label_image(frame))
+        truth = label[frame.instance_ids]
+        named, unknown = backend.label_image(frame)
+        confusion.add(truth, named)
+        good = (truth > 0) & (named == truth)
+        right, lost = right + int(good.sum()), lost + int((good & unknown).sum())
+    return right, lost
+
+
+def unknown_share(backend, folder: Path, every: int = 5) -> tuple[float, float]:
+    """Of a recording's pixels with depth: the share that is unknown, and the share that is known as a category."""
+    unknown, named, count = 0, 0, 0
+    for frame in list(recorded_frames(folder))[::every]:
+        label, strange = backend.label_image(frame)
+        seen = np.isfinite(frame.depth)
+        count += int(seen.sum())
+        unknown += int((seen & strange).sum())
+        named += int((seen & ~strange & (label > 0)).sum())
+    return unknown / count, named / count
 
 
 def score_tour(backend, scene: SceneDescription, seed: int) -> tuple[ObjectScore, float, list, list]:
@@ -131,6 +156,7 @@ def main() -> None:
     parser.add_argument(
         "--furniture", default="", help="also with models of real furniture: .sh3f files or a saved .npz"
     )
+    parser.add_argument("--recording", type=Path, default=DEFAULT, help="real frames; left out where they are not")
     args = parser.parse_args()
     if args.weights and args.perception not in WEIGHTS:
         parser.error(f"--weights {args.weights}: {args.perception} takes none; give --perception compact or detector")
@@ -142,10 +168,15 @@ def main() -> None:
         parser.error(str(error))
     if hasattr(backend, "label_image"):
         for name, look in appearances(args.furniture).items():
-            confusion = Confusion(len(backend.categories) + 1)
+            confusion, right, lost = Confusion(len(backend.categories) + 1), 0, 0
             for seed in seeds:
-                score_pixels(backend, look(seed), args.views, seed, confusion)
+                counted = score_pixels(backend, look(seed), args.views, seed, confusion)
+                right, lost = right + counted[0], lost + counted[1]
             print_pixels(name, confusion, backend.categories)
+            print(f"   of the right pixels of a category {100 * lost / max(right, 1):.1f}% are unknown", flush=True)
+        if args.recording and are_there(args.recording):
+            unknown, named = unknown_share(backend, args.recording)
+            print(f"{args.recording.name}: {100 * unknown:.0f}% unknown, {100 * named:.0f}% named a category")
     scores, costs, extra, missing = [], [], Counter(), Counter()
     for seed in seeds[: args.tours]:
         score, cost, found, truth = score_tour(backend, describe(str(seed)), seed)

@@ -100,8 +100,9 @@ class CompactPerception:
         up = self._ground.up
         return make_delta(self.name, previous, current, instruction, observations, changes, segments, up)
 
-    def label_image(self, frame: RGBDFrame) -> np.ndarray:
-        """HxW int64: the most probable category of each pixel, 1 + its index in ``categories``, 0 none."""
+    def label_image(self, frame: RGBDFrame) -> tuple[np.ndarray, np.ndarray]:
+        """The most probable category of each pixel (HxW int64: 1 + its index in ``categories``, 0 none), and whether
+        it is unknown (HxW bool): objects are made of what is known alone."""
         import cv2
 
         logits, _ = self._answer(frame)[0]
@@ -111,7 +112,8 @@ class CompactPerception:
             value = cv2.resize(channel, size, interpolation=cv2.INTER_LINEAR)
             label[value > best] = k
             np.maximum(best, value, out=best)
-        return label
+        unknown = nearest((entropy(logits) > self._about.unknown_from).astype(np.uint8), *size)
+        return label, unknown.astype(bool)
 
     def _objects(self, frame: RGBDFrame) -> tuple[list[ObjectObservation], list[np.ndarray], np.ndarray]:
         """Observations, their surface points (Nx3, map), and the segments image."""
