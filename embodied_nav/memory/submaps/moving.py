@@ -37,7 +37,7 @@ def begin_correction(
     poses = {i: np.array(T, np.float64) for i, T in poses.items()}
     growing, clouds = state.split_cloud(), state.content.clouds
     placed = [
-        Placed(c, c.votes, c.T_map_cloud, _place(state, c, i, poses))
+        Placed.now(c, _place(state, c, i, poses))
         for c, i in zip(clouds, anchors(clouds), strict=True)
     ]
     if growing is not None:
