@@ -173,9 +173,9 @@ def later(config=None, frames=3):
     grids = np.random.default_rng(3).normal(size=(frames, 4, 5, 6)).astype(np.float32)
     for i in range(frames):
         f = frame(i, stamp=1 + i)
-        for memory, given in ((late, None), (at_once, grids[i])):
+        for memory, grid in ((late, None), (at_once, grids[i])):
             memory.add_keyframe(Keyframe(i, f, 1.0, 0, "test"))
-            memory.integrate(f, given)
+            memory.integrate(f, grid)
     return late, at_once, grids
 
 

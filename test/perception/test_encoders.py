@@ -258,7 +258,7 @@ def test_a_gpu_that_is_not_there_is_told(saved, monkeypatch):
 class Flat:
     """An encoder without a model."""
 
-    name, dim = "flat:1", 3
+    name, dim, knows_words = "flat:1", 3, False
 
     def __init__(self, settings=None):
         pass

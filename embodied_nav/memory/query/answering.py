@@ -22,6 +22,10 @@ from ...rooms import Rooms
 from ..records import KeyframeRecord
 from .relations import DIRECTED, between, floor_gap, holds, relations_of, viewpoint
 
+#: What a picture is compared with beside a text, since a cosine of an image with a text has no scale of its own; and
+#: how steeply the share of the text grows with its lead over them (LERF, Kerr et al. 2023, has these four and this factor).
+NEUTRAL = ("object", "things", "stuff", "texture")
+_STEEPNESS = 10.0
 #: Of an answer's score, so much is how sure the memory is of the object.
 CONFIDENCE_SHARE = 0.1
 
@@ -91,8 +95,8 @@ class Knowledge:
         seen_in: object id -> ids of the keyframes that show it, oldest first.
         grid, rooms, room_names: the map from above, its rooms, what they are called (id -> "kitchen"); or nothing.
         encoder: text -> (D,) embedding in the space of the objects' features, or None.
-        neutral: (K, D) embeddings of texts that say nothing (:data:`NEUTRAL`): an object must look more like a text than
-            like any of them; None: any object that looks like it at all will do.
+        neutral: texts that say nothing: an object must look more like what is asked for than like any of them; without
+            them any object that looks like it at all will do.
         meaning: text, N labels -> N cosines of their meanings (``language.meaning``), or None.
     """
 
@@ -104,7 +108,7 @@ class Knowledge:
     rooms: Rooms | None = None
     room_names: Mapping[int, str] = field(default_factory=dict)
     encoder: Callable[[str], np.ndarray] | None = None
-    neutral: np.ndarray | None = None
+    neutral: tuple[str, ...] = NEUTRAL
     meaning: Callable[[str, Sequence[str]], np.ndarray] | None = None
 
 
@@ -119,11 +123,6 @@ class _Candidate:
     by_meaning: bool = False
 
 
-#: What a picture is compared with beside a text, since a cosine of an image with a text has no scale of its own; and how
-#: steeply the share of the text grows with its lead over them (LERF, Kerr et al. 2023, has these four and this factor).
-NEUTRAL = ("object", "things", "stuff", "texture")
-_STEEPNESS = 10.0
-
 #: An object that fits, but not its relation, keeps this share of its score.
 UNRELATED = 0.25
 
@@ -131,8 +130,8 @@ UNRELATED = 0.25
 def ask(query: Query, known: Knowledge) -> list[Answer]:
     """Objects that fit, best first; among equals the nearest to ``near``, then by id.
 
-    Objects that words name are the answer where there are any; else those that look like it; else those that are near in
-    meaning.
+    Objects that words name are the answer where there are any; else those that look like it; else those that are near
+    in meaning.
 
     Raises:
         InputError: a box that is none, a sentence that names too little.
@@ -176,20 +175,21 @@ def _by_looks(there, query: Query, question: Question, known: Knowledge) -> list
         return []
     relations = _places(question, sorted({o.label for o in known.objects}), known)
     embedding = known.encoder(wording(query.text) if relations is None else question.subject)
+    neutral = [known.encoder(text) for text in known.neutral]
     out = []
     for o, keyframe in there:
         if o.feature is None:
             continue
         cosine = _cosine(embedding, o.feature)
         share, reasons = _standing(o, relations or (), query, known)
-        fit = _by_feature(o, _lead(cosine, o.feature, known.neutral) * share, query.feature)
+        fit = _by_feature(o, _lead(cosine, o.feature, neutral) * share, query.feature)
         out.append(_Candidate(o, fit, keyframe, (f"by its looks ({cosine:.2f})", *reasons), by_meaning=True))
     return [c for c in out if c.fit > 0]
 
 
-def _lead(cosine: float, feature: np.ndarray, neutral: np.ndarray | None) -> float:
+def _lead(cosine: float, feature: np.ndarray, neutral: Sequence[np.ndarray]) -> float:
     """How well a text fits a feature by their cosine, 0 to 1: 0 where a neutral text fits as well, above 0.5 else."""
-    if neutral is None:
+    if not neutral:
         return cosine
     ahead = cosine - max(_cosine(n, feature) for n in neutral)
     return float(1 / (1 + np.exp(-_STEEPNESS * ahead))) if ahead > 0 else 0.0
@@ -235,13 +235,13 @@ def texts_by_meaning(text: str, labels: Collection[str]) -> tuple[list[str], lis
 
 
 def texts_by_looks(text: str) -> list[str]:
-    """Texts of which :func:`ask` may need the embedding; none where the text names nothing to look for.
+    """Texts of which :func:`ask` may need an embedding for looks; none where the text names nothing to look for.
 
     Raises:
         InputError: "between" without two things.
     """
     subject = take_apart(text).subject
-    return list(dict.fromkeys((wording(text), subject))) if subject else []
+    return list(dict.fromkeys((wording(text), subject, *NEUTRAL))) if subject else []
 
 
 def _places(question: Question, labels: Collection[str], known: Knowledge) -> tuple | None:

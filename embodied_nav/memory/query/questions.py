@@ -20,7 +20,7 @@ from ..submaps.map_state import MapState
 from ..voxels.keys import BLOCK_SIDE, block_corners, pack_array
 from ..voxels.packing import columns
 from ..voxels.voxel_features import decode
-from .answering import NEUTRAL, Answer, Frustum, Knowledge, Query, ask
+from .answering import Answer, Frustum, Knowledge, Query, ask
 from .retrieval import Found, SearchIndex, keyframes_showing, rows_in_box, rows_in_view, search
 from .tokens import Tokens, select_tokens
 
@@ -176,10 +176,9 @@ class Questions:
         grid = self._state.voxels.grid.grid(content.stamp)
         rooms = self.rooms(grid=grid)
         encoder = self.text_encoder if features and self._state.config.feature_dim else None
-        neutral = None if encoder is None else np.stack([encoder(text) for text in NEUTRAL])
         return Knowledge(
             objects, content.keyframes, content.stamp, self._state.objects.keyframes_of, grid, rooms,
-            room_names(rooms, self.objects()), encoder, neutral, self.meaning,
+            room_names(rooms, self.objects()), encoder, meaning=self.meaning,
         )  # fmt: skip
 
     def object_feature(self, object_id: int) -> np.ndarray | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .background import BackgroundEncoder
 from .encoder import Encoder, EncoderChoice, TextTower, check_grid
-from .making import encoder_components, make_encoder, with_features
+from .making import encoder_components, make_encoder, tower_of, with_features
 
 __all__ = [
     "BackgroundEncoder",
@@ -18,5 +18,6 @@ __all__ = [
     "check_grid",
     "encoder_components",
     "make_encoder",
+    "tower_of",
     "with_features",
 ]

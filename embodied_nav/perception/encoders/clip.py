@@ -30,6 +30,8 @@ _TOKENS = 64
 class ClipEncoder(VisionEncoder):
     """Patches that can be compared with texts."""
 
+    knows_words = True
+
     def __init__(self, settings: EncoderConfig | None = None) -> None:
         """
         Raises:

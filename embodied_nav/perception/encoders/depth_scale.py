@@ -8,8 +8,8 @@ import numpy as np
 
 from ..backend import PerceptionError
 
-#: Measured depths that are used (m), how far from the scale (as a factor) a pixel may lie to say something about it, and
-#: how many pixels it takes.
+#: Measured depths that are used (m), how far from the scale (as a factor) a pixel may lie to say something about it,
+#: and how many pixels it takes.
 NEAR, FAR, BAND, LEAST = 0.1, 8.0, 0.25, 50
 _ROUNDS = 10
 
@@ -31,8 +31,8 @@ class DepthScale(NamedTuple):
 def depth_scale(predicted: np.ndarray, measured: np.ndarray) -> DepthScale:
     """The one scale of one or several depth images.
 
-    The median of the ratios, then least squares over the pixels that agree with it, until these stay the same. A pixel's
-    error grows with depth in both, so that squares are of relative errors.
+    The median of the ratios, then least squares over the pixels that agree with it, until these stay the same. Errors
+    grow with depth in both, so that squares are of relative errors.
 
     Args:
         predicted: float, any unit; not above 0 or not finite: none. measured: the same shape, m, NaN invalid.
@@ -50,7 +50,9 @@ def depth_scale(predicted: np.ndarray, measured: np.ndarray) -> DepthScale:
     for _ in range(_ROUNDS):
         now = np.abs(np.log(ratio / scale)) < np.log1p(BAND)
         if now.sum() < LEAST:
-            raise PerceptionError(f"only {int(now.sum())} of {len(ratio)} pixels agree on a scale of the predicted depth")
+            raise PerceptionError(
+                f"only {int(now.sum())} of {len(ratio)} pixels agree on a scale of the predicted depth"
+            )
         if (now == agree).all():
             break
         # min sum (s p / m - 1)^2

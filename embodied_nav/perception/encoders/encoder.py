@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -62,9 +62,12 @@ class TextTower:
 class Encoder(Protocol):
     """An image encoder. Making one reads its settings and its model's config; weights are loaded by :meth:`load`."""
 
+    #: Whether it has a text tower.
+    knows_words: ClassVar[bool]
+
     @property
     def name(self) -> str:
-        """What made the features, for the memory file: the table's name and the model's, ``dino:facebook/dinov2-small``."""
+        """What made the features, as the memory file says: the table's name and the model's, ``dino:some/folder``."""
 
     @property
     def dim(self) -> int:

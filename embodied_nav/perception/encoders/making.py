@@ -10,7 +10,7 @@ from ...config import Config
 from ...errors import InputError
 from ...memory import MemoryConfig
 from ...tables import ENCODERS
-from .encoder import Encoder, EncoderChoice
+from .encoder import Encoder, EncoderChoice, TextTower
 
 
 def encoder_components() -> list[tuple[type[Config], str]]:
@@ -29,9 +29,25 @@ def make_encoder(parameters: Mapping[str, Any]) -> Encoder | None:
             wants its features.
     """
     name = EncoderChoice.from_parameters(parameters, "perception").encoder
-    if name == "none":
+    return None if name == "none" else ENCODERS.create(name, settings=ENCODERS[name].settings_from(parameters))
+
+
+def tower_of(source: str, model: str = "") -> TextTower | None:
+    """The text tower of what made a memory file's features; None where that has none.
+
+    Args:
+        source: :attr:`Encoder.name` as the file has it. model: folder or id, where it is not that of ``source``.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    name, _, named = source.partition(":")
+    if name not in ENCODERS or not getattr(ENCODERS[name].load(), "knows_words", False):
         return None
-    return ENCODERS.create(name, settings=ENCODERS[name].settings_from(parameters))
+    entry = ENCODERS[name]
+    settings = entry.settings_from({f"{entry.parameter_prefix}.model": model or named})
+    encoder: Encoder = ENCODERS.create(name, settings=settings)
+    return encoder.text_tower()
 
 
 def with_features(memory: MemoryConfig, encoder: Encoder | None) -> MemoryConfig:

@@ -92,6 +92,8 @@ class VggtEncoder:
         name, dim: see :class:`~.encoder.Encoder`.
     """
 
+    knows_words = False
+
     def __init__(
         self, settings: VggtConfig | None = None, model: VggtModel | None = None, dim: int = 2 * EMBED_DIM
     ) -> None:
@@ -272,7 +274,7 @@ def predict(network: Any, images: np.ndarray) -> Prediction:
 
 
 def extrinsics_of(codes: np.ndarray) -> np.ndarray:
-    """S x 4 x 4 camera from world of VGGT's S x 9 pose codes: translation, quaternion (x, y, z, w), two fields of view."""
+    """S x 4 x 4 camera from world of VGGT's S x 9 codes: translation, quaternion (x, y, z, w), two fields of view."""
     from ...geometry import matrix_from_quaternion
 
     out = np.stack([matrix_from_quaternion(code[3:7]) for code in np.asarray(codes, np.float64)])

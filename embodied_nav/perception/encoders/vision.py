@@ -24,6 +24,8 @@ class VisionEncoder:
         name, dim: see :class:`~.encoder.Encoder`.
     """
 
+    knows_words = False
+
     def __init__(self, source: ModelSource, entry: str, dim: int, patch: int) -> None:
         self.name = f"{entry}:{source.settings.model}"
         self.dim = dim
