@@ -195,7 +195,9 @@ def refused(parameters):
 
 def test_no_encoder_is_no_encoder_and_an_unknown_one_is_told():
     assert make_encoder({}) is None and make_encoder({"perception.encoder": "none"}) is None
-    assert "must be one of none, clip, dino, vggt" in refused({"perception.encoder": "dyno"})
+    assert "perception.encoder dyno: unknown (did you mean dino?); give one of clip, dino, vggt" in refused(
+        {"perception.encoder": "dyno"}
+    )
     assert "encoder.model is empty" in refused({"perception.encoder": "dino"})
     assert "out of range [14, 2048] px" in refused({"perception.encoder": "dino", "encoder.image_size": 4})
 

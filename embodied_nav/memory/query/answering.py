@@ -23,7 +23,7 @@ from ..records import KeyframeRecord
 from .relations import DIRECTED, between, floor_gap, holds, relations_of, viewpoint
 
 #: What a picture is compared with beside a text, since a cosine of an image with a text has no scale of its own; and
-#: how steeply the share of the text grows with its lead over them (LERF, Kerr et al. 2023, has these four and this factor).
+#: how steeply a text's share grows with its lead over them. LERF (Kerr et al. 2023) has these four and this factor.
 NEUTRAL = ("object", "things", "stuff", "texture")
 _STEEPNESS = 10.0
 #: Of an answer's score, so much is how sure the memory is of the object.

@@ -23,9 +23,13 @@ _KEPT_TEXTS = 256
 class EncoderChoice(Config):
     """Which image encoder gives the memory its features."""
 
-    encoder: str = param(
-        "none", "makes image features for the memory's voxels, beside any back end", choices=("none", *ENCODERS.names)
-    )
+    encoder: str = param("none", "makes image features for the memory's voxels, beside any back end; or none")
+
+    def __post_init__(self) -> None:
+        """Checks the name against the table, to which encoders may be added at any time."""
+        super().__post_init__()
+        if self.encoder != "none":
+            ENCODERS.check(self.encoder, "perception.encoder")
 
 
 class TextTower:
