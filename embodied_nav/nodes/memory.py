@@ -37,10 +37,9 @@ from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, RGBDFrame, SemanticDelta
 from ..language import meaning
-from ..memory import MemoryConfig, SpatialMemory, warm_up
+from ..memory import SpatialMemory, warm_up
 from ..memory.file.writer import MemoryWriter
 from ..memory.submaps.correction import Correction
-from ..perception.encoders import with_features
 from ..places import unwritable
 from ..planning.scan_layer import ScanLayer, ScanLayerConfig
 from ..slam.looks import look_of
@@ -110,13 +109,10 @@ class MemoryNode(AgentNode):
     def configure(self) -> None:
         """Makes the memory (from its file where there is one) and the topics."""
         self._config = params.declare(self, MemoryNodeConfig)
-        encoder = features.declared_encoder(self)
-        self._memory_config = with_features(params.declare(self, MemoryConfig, "memory"), encoder)
+        self._memory_config, self._features = features.declared_memory(self)
         if self._config.file and (trouble := unwritable(self._config.file)):
             raise InputError(f"file = {self._config.file}: {trouble}; give another place")
         self._meaning = meaning.choose(self._config.language_model)
-        self._tower = None if encoder is None else encoder.text_tower()
-        self._pairs = features.FeaturePairs(self._memory_config.keyframe_images)
         warm_up(self._memory_config)
         self._try(SpatialMemory(self._memory_config))
         self._lock = threading.Lock()
@@ -230,7 +226,7 @@ class MemoryNode(AgentNode):
         self.create_subscription(MapIdentity, map_identity.TOPIC, identified, map_identity.profile())
         self.create_subscription(KeyframeMsg, "keyframes", self._take, self.handover())
         self.create_subscription(DeltaMsg, "semantic_delta", self._take, self.handover())
-        self.create_subscription(Image, features.TOPIC, self._take, self.handover())
+        self.create_subscription(Image, features.TOPIC, self._worker.put, qos.latched(10))
         if self._config.scan:
             self.create_subscription(LaserScan, "scan", self._take, qos.sensor())
         if self._order is not None:
@@ -275,7 +271,7 @@ class MemoryNode(AgentNode):
             elif isinstance(message, LaserScan):
                 self._scan(message)
             elif isinstance(message, Image):
-                self._features(*features.features_from_msg(message))
+                self._features.take(message, self._memory, self._lock)
             elif isinstance(message, PathMsg):
                 self._path(message)
             elif isinstance(message, MapIdentity):
@@ -308,14 +304,6 @@ class MemoryNode(AgentNode):
         ranges, angles = scan_beams(message)
         with self._lock:
             self._scan_layer.add(ranges, angles, T)
-
-    def _features(self, stamp: int, grid: np.ndarray) -> None:
-        """Gives a keyframe's features to the memory, or keeps them until it is there."""
-        number = self._pairs.features(stamp, grid)
-        if number is not None:
-            with self._lock:
-                self._memory.add_features(number, grid)
-            self.diagnostics.counts["features"] += 1
 
     def _identify(self, message: MapIdentity) -> None:
         """Continues in the map that SLAM is localised in: begins a new map, or merges two."""
@@ -385,7 +373,6 @@ class MemoryNode(AgentNode):
             self._newest_path = (np.zeros(0, np.int64), np.zeros((0, 4, 4)), 0)
             self._scan_layer = ScanLayer(self._memory_config.voxel_size, self._scan_layer.config)
             self._ids.forget()
-            self._pairs.forget()
         self._change_token = 0
 
     def _path(self, message: PathMsg) -> None:
@@ -452,10 +439,7 @@ class MemoryNode(AgentNode):
                 number = self._memory.add_keyframe(keyframe)
                 if look:
                     self._memory.add_look(number, **look)
-                grid = self._pairs.keyframe(keyframe.frame.stamp, keyframe.id)
-                if grid is not None:
-                    self._memory.add_features(keyframe.id, grid)
-                    self.diagnostics.counts["features"] += 1
+                self._features.keyframe(keyframe, self._memory)
             if delta is not None:
                 self._memory.add_delta(delta)
             if self._first_stamp is None and (frame is not None or keyframe is not None):
@@ -530,7 +514,7 @@ class MemoryNode(AgentNode):
     # -- services ------------------------------------------------------------------------------------------------------
 
     def _query(self, request: QueryMemory.Request, response: QueryMemory.Response) -> QueryMemory.Response:
-        query_messages.prepare(self._meaning, self._tower, request.text, self._memory, self._lock)
+        query_messages.prepare(self._meaning, self._features.tower, request.text, self._memory, self._lock)
         with self._lock:
             response.header = header(stamp := self._stamp, self.robot.map_frame)
             box = query_messages.find(self._memory, request, stamp, response)
@@ -540,7 +524,7 @@ class MemoryNode(AgentNode):
         return response
 
     def _ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        query_messages.prepare(self._meaning, self._tower, request.text, self._memory, self._lock)
+        query_messages.prepare(self._meaning, self._features.tower, request.text, self._memory, self._lock)
         with self._lock:
             response.header = header(self._memory.stamp, self.robot.map_frame)
             return query_messages.answer(self._memory, request, response)
@@ -596,7 +580,6 @@ class MemoryNode(AgentNode):
 
     def _begin_anew(self) -> None:
         self._ids, self._resumed = KeyframeIds(), None
-        self._pairs.forget()
         self._scan_layer = ScanLayer(self._memory_config.voxel_size, self._scan_layer.config)
         self._fused += 1
         self._change_token = 0

@@ -123,7 +123,8 @@ class PerceptionNode(AgentNode):
             return
         self._encoder.load()
         self.diagnostics.facts["encoder"] = self._encoder.name
-        self._features = self.create_lifecycle_publisher(Image, features.TOPIC, self.handover())
+        # Latched: a memory that starts late, or again, must not miss those of the keyframes that it is told again.
+        self._features = self.create_lifecycle_publisher(Image, features.TOPIC, qos.latched(10))
         if not self.settings.lockstep:
             self._encoding = BackgroundEncoder(self._encoder, self._encoded)
 

@@ -9,23 +9,25 @@ from __future__ import annotations
 import array
 import re
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any
 
 import numpy as np
-from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from ...perception.encoders import Encoder, EncoderChoice
+from ...frames import Keyframe
+from ...memory import MemoryConfig, SpatialMemory
+from ...perception.encoders import Encoder, EncoderChoice, TextTower, with_features
 from ...tables import ENCODERS
 from . import params
 from .conversions import BadMessage, header, stamp_ns
+from .lifecycle import AgentNode
 
 TOPIC = "keyframe_features"
 _ENCODING = re.compile(r"32FC([1-9][0-9]{0,3})")
 
 
-def declared_encoder(node: Node) -> Encoder | None:
+def declared_encoder(node: AgentNode) -> Encoder | None:
     """The encoder that a node's parameters name, which are declared here; its weights are not loaded yet.
 
     Raises:
@@ -60,38 +62,85 @@ def features_from_msg(message: Image) -> tuple[int, np.ndarray]:
     return stamp_ns(message.header.stamp), np.frombuffer(message.data, "<f4").reshape(shape)
 
 
-class FeaturePairs:
-    """Brings features and keyframes of one stamp together, whichever comes first; thread-safe.
+def declared_memory(node: AgentNode) -> tuple[MemoryConfig, MemoryFeatures]:
+    """The memory's settings by a node's parameters, with room for its encoder's features; and what takes these.
+
+    Raises:
+        InputError: a value out of range, an encoder that cannot be made, or that does not fit the settings.
+    """
+    encoder = declared_encoder(node)
+    config = with_features(params.declare(node, MemoryConfig, "memory"), encoder)
+    tower = None if encoder is None else encoder.text_tower()
+    return config, MemoryFeatures(node.diagnostics.counts, config.keyframe_images, tower)
+
+
+class MemoryFeatures:
+    """Gives a memory the features of its keyframes, whichever of the two comes first.
 
     Args:
-        most: keyframes, and features, that wait at most.
+        counts: ``features`` counts keyframes that got theirs. most: of either that wait.
+
+    Attributes:
+        tower: the encoder's text tower, or None.
+    """
+
+    def __init__(self, counts: Counter[str], most: int, tower: TextTower | None = None) -> None:
+        self.tower = tower
+        self._counts, self._most = counts, most
+        self._map, self._pairs = "", Pairs(most)
+
+    def take(self, message: Image, memory: SpatialMemory, lock: threading.Lock) -> None:
+        """Takes a message of features; keeps them until their keyframe is in the memory.
+
+        Args:
+            lock: of the memory; it is taken here.
+
+        Raises:
+            BadMessage, InputError: they cannot be read, or do not fit the memory.
+        """
+        stamp, grid = features_from_msg(message)
+        with lock:
+            keyframe_id = self._of(memory).second(stamp, grid)
+            if keyframe_id is not None:
+                self._counts["features"] += bool(memory.add_features(keyframe_id, grid))
+
+    def keyframe(self, keyframe: Keyframe, memory: SpatialMemory) -> None:
+        """Notes that a keyframe is in the memory now, whose lock is held."""
+        grid = self._of(memory).first(keyframe.frame.stamp, keyframe.id)
+        if grid is not None:
+            self._counts["features"] += bool(memory.add_features(keyframe.id, grid))
+
+    def _of(self, memory: SpatialMemory) -> Pairs:
+        """What waits; in another map nothing, for ids and places are that map's own."""
+        if memory.uuid != self._map:
+            self._map, self._pairs = memory.uuid, Pairs(self._most)
+        return self._pairs
+
+
+class Pairs:
+    """Two things of one stamp each, of which the later one gets the earlier one.
+
+    Args:
+        most: of either kind that wait at most; beyond it the oldest is dropped.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._lock = threading.Lock()
-        self._keyframes: OrderedDict[int, Any] = OrderedDict()
-        self._features: OrderedDict[int, Any] = OrderedDict()
+        self._firsts: OrderedDict[int, Any] = OrderedDict()
+        self._seconds: OrderedDict[int, Any] = OrderedDict()
 
-    def keyframe(self, stamp: int, keyframe_id: int) -> np.ndarray | None:
-        """Notes a keyframe that is in the memory now; returns its features where they are here already."""
-        return self._met(stamp, keyframe_id, self._keyframes, self._features)
+    def first(self, stamp: int, value: Any) -> Any:
+        """Takes one of the first kind; returns the second where it has come, else None."""
+        return self._met(stamp, value, self._firsts, self._seconds)
 
-    def features(self, stamp: int, grid: np.ndarray) -> int | None:
-        """Notes features; returns the id of their keyframe where it is in the memory already."""
-        return self._met(stamp, grid, self._features, self._keyframes)
-
-    def forget(self) -> None:
-        """Forgets all that wait: their ids are of another map."""
-        with self._lock:
-            self._keyframes.clear()
-            self._features.clear()
+    def second(self, stamp: int, value: Any) -> Any:
+        """Takes one of the second kind; returns the first where it has come, else None."""
+        return self._met(stamp, value, self._seconds, self._firsts)
 
     def _met(self, stamp: int, value: Any, mine: OrderedDict[int, Any], others: OrderedDict[int, Any]) -> Any:
-        with self._lock:
-            if stamp in others:
-                return others.pop(stamp)
-            mine[stamp] = value
-            while len(mine) > self._most:
-                mine.popitem(last=False)
-            return None
+        if stamp in others:
+            return others.pop(stamp)
+        mine[stamp] = value
+        while len(mine) > self._most:
+            mine.popitem(last=False)
+        return None
