@@ -235,7 +235,7 @@ def _where(question: Question, fitting: list[Answer], akin: list[Answer], known:
 
 def _by_meaning(kind: str, guesses: Sequence[Answer], known: Knowledge, near) -> Reply:
     """That nothing is named, and what is meant perhaps."""
-    way = guesses[0].why.partition(" (")[0]
+    way = "by its looks" if guesses[0].why.startswith("by its looks") else "by meaning"
     told = [f"the {a.object.name} ({a.score:.2f}), {_place(a, known, near)}" for a in guesses[:3]]
     least = f"; less near: {'; '.join(told[1:])}" if told[1:] else ""
     return Reply(f"I know nothing by these words; {way} the nearest is {told[0]}{least}.", kind, tuple(guesses))
