@@ -514,7 +514,7 @@ class MemoryNode(AgentNode):
     # -- services ------------------------------------------------------------------------------------------------------
 
     def _query(self, request: QueryMemory.Request, response: QueryMemory.Response) -> QueryMemory.Response:
-        query_messages.prepare(self._meaning, self._features.tower, request.text, self._memory, self._lock)
+        query_messages.prepare(self._meaning, request.text, self._memory, self._lock, self._features.tower)
         with self._lock:
             response.header = header(stamp := self._stamp, self.robot.map_frame)
             box = query_messages.find(self._memory, request, stamp, response)
@@ -524,7 +524,7 @@ class MemoryNode(AgentNode):
         return response
 
     def _ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        query_messages.prepare(self._meaning, self._features.tower, request.text, self._memory, self._lock)
+        query_messages.prepare(self._meaning, request.text, self._memory, self._lock, self._features.tower)
         with self._lock:
             response.header = header(self._memory.stamp, self.robot.map_frame)
             return query_messages.answer(self._memory, request, response)

@@ -1,6 +1,7 @@
 """Encoders of transformers on tiny random models, each against the model itself; and what is refused."""
 
 import importlib.util
+import inspect
 import json
 import sys
 
@@ -108,10 +109,13 @@ def test_a_clip_patch_is_what_its_last_layer_makes_of_it_alone(saved):
         before = found.hidden_states[-2]
         n = before.shape[1]
         alone = torch.full((1, 1, n, n), -1e9).masked_fill(torch.eye(n, dtype=torch.bool), 0.0)
-        out = vision.encoder.layers[-1](before, attention_mask=alone)
+        layer = vision.encoder.layers[-1]
+        takes = inspect.signature(layer.forward).parameters
+        more = {"causal_attention_mask": None} if "causal_attention_mask" in takes else {}  # transformers 4
+        out = layer(before, attention_mask=alone, **more)
         out = out[0] if isinstance(out, tuple) else out
         want = model.visual_projection(vision.post_layernorm(out[0, 1:]))
-        whole = vision.encoder.layers[-1](before, attention_mask=torch.zeros(1, 1, n, n))
+        whole = layer(before, attention_mask=torch.zeros(1, 1, n, n), **more)
         whole = whole[0] if isinstance(whole, tuple) else whole
     assert np.allclose(grid.reshape(-1, 12), unit(want.numpy()), atol=2e-3)
     assert not torch.allclose(whole, out, atol=1e-2)  # the mask says something

@@ -80,6 +80,38 @@ def test_features_of_an_earlier_map_do_not_get_into_the_next():
     assert not counts["features"]
 
 
+@pytest.mark.parametrize("text", ["the piano", "where is the piano?", "please show me a piano near the window"])
+def test_no_text_is_embedded_for_looks_while_the_memory_is_locked(text):
+    from embodied_nav.srv import Ask, QueryMemory
+
+    from embodied_nav.nodes.ros import query_messages
+    from embodied_nav.perception.encoders import TextTower
+    from embodied_nav.trial import delta
+
+    memory, seen = remembered()
+    for keyframe in seen:
+        memory.integrate(keyframe.frame)
+        memory.add_keyframe(keyframe)
+        memory.add_delta(delta(keyframe))
+        memory.add_features(keyframe.id, np.ones((3, 4, 5), np.float32))
+    asked = []
+
+    def embed(text):
+        asked.append(text)
+        return np.ones(5) if "piano" in text else -np.ones(5)
+
+    query_messages.prepare(None, text, memory, threading.Lock(), TextTower(embed))
+    before = list(asked)
+    assert "piano" in " ".join(before) and "stuff" in before
+    response = QueryMemory.Response()
+    query_messages.find(memory, QueryMemory.Request(text=text), 10**9, response)
+    assert response.success and asked == before
+    assert response.objects and all(reason.startswith("by its looks (1.00)") for reason in response.reasons)
+    if text.startswith("where"):
+        reply = query_messages.answer(memory, Ask.Request(text=text), Ask.Response())
+        assert reply.answer.startswith("I know nothing by these words; by its looks the nearest is") and asked == before
+
+
 def test_no_more_wait_than_may():
     pairs = f.Pairs(2)
     for stamp in range(5):

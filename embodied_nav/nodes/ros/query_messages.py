@@ -51,7 +51,9 @@ def query_from_msg(request: QueryMemory.Request, now: int) -> Query:
     )
 
 
-def prepare(meaning: Meaning | None, tower: TextTower | None, text: str, memory: SpatialMemory, lock: Lock) -> None:
+def prepare(
+    meaning: Meaning | None, text: str, memory: SpatialMemory, lock: Lock, tower: TextTower | None = None
+) -> None:
     """Lets a memory answer by meaning and by looks, and computes what a text will need before its lock is taken for the
     answer.
 
