@@ -26,6 +26,8 @@ extras_require = {
         "safetensors>=0.4.5,<1",
         "bitsandbytes>=0.45,<1",  # for weights in 4 bits
     ],
+    # Image features for the memory: DINOv2/v3, CLIP, SigLIP. sentencepiece: the tokenizer of SigLIP 1.
+    "encoder": ["torch>=2.4,<3", "transformers>=4.57,<6", "safetensors>=0.4.5,<1", "sentencepiece>=0.2,<1"],
     # The same model behind an OpenAI-compatible server.
     "server": ["openai>=1.50,<3"],
     # `models get` of a model in another form, such as the small detector: needed once, not to run it.

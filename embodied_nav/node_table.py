@@ -34,6 +34,9 @@ _CAMERA = (
     ("frame_checks", "FrameCheckConfig", "checks"),
 )
 
+#: The perception node runs the encoder; the memory node makes room for its features and asks its text tower.
+_ENCODER = ("perception.encoders", "EncoderChoice", "perception")
+
 AGENT_NODES: tuple[NodeSpec, ...] = (
     NodeSpec(
         "keyframe",
@@ -43,8 +46,12 @@ AGENT_NODES: tuple[NodeSpec, ...] = (
     NodeSpec(
         "perception",
         "says in words and fields what a keyframe shows",
-        settings=(("nodes.perception", "PerceptionNodeConfig", ""), ("perception", "ResilienceConfig", "perception")),
-        tables=(("perception", "BACKENDS"),),
+        settings=(
+            ("nodes.perception", "PerceptionNodeConfig", ""),
+            ("perception", "ResilienceConfig", "perception"),
+            _ENCODER,
+        ),
+        tables=(("perception", "BACKENDS"), ("tables", "ENCODERS")),
     ),
     NodeSpec(
         "memory",
@@ -54,7 +61,9 @@ AGENT_NODES: tuple[NodeSpec, ...] = (
             ("nodes.memory", "MemoryNodeConfig", ""),
             ("memory", "MemoryConfig", "memory"),
             ("planning.scan_layer", "ScanLayerConfig", "scan_layer"),
+            _ENCODER,
         ),
+        tables=(("tables", "ENCODERS"),),
     ),
     NodeSpec(
         "reasoner",

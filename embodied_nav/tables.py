@@ -58,6 +58,36 @@ PERCEPTION: Registry[Any] = Registry(
     ),
 )
 
+#: What makes image features for the memory, beside any back end; made from its settings.
+ENCODERS: Registry[Any] = Registry(
+    "encoder",
+    (
+        Entry(
+            "clip",
+            "CLIP, SigLIP or SigLIP2: image features that are searched in words",
+            "embodied_nav.perception.encoders.clip:ClipEncoder",
+            "embodied_nav.perception.encoders.loading:EncoderConfig",
+            prefix="encoder",
+            large=True,
+        ),
+        Entry(
+            "dino",
+            "DINOv2 or DINOv3: image features that tell things apart, searched by example",
+            "embodied_nav.perception.encoders.dino:DinoEncoder",
+            "embodied_nav.perception.encoders.loading:EncoderConfig",
+            prefix="encoder",
+            large=True,
+        ),
+        Entry(
+            "vggt",
+            "VGGT from a folder with its code: features of a geometry network",
+            "embodied_nav.perception.encoders.vggt:VggtEncoder",
+            "embodied_nav.perception.encoders.vggt:VggtConfig",
+            large=True,
+        ),
+    ),
+)
+
 REASONERS: Registry[Any] = Registry(
     "reasoner",
     (

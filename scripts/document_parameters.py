@@ -25,6 +25,7 @@ memory:
 
 `ros2 launch embodied_nav agent.launch.py params_file:=robot.yaml`, or `embodied-nav up --config robot.yaml`.
 """
+SHARED = "## The camera and the image encoder\n\nGive the nodes that share a table the same values.\n"
 
 
 def document() -> str:
@@ -56,13 +57,13 @@ def document() -> str:
 
 
 def _shared(users: dict[tuple, list[str]]) -> list[str]:
-    """A table for each group of nodes that have the same settings; these are all of the camera."""
+    """A table for each group of nodes that have the same settings."""
     groups: dict[tuple[str, ...], list[tuple]] = {}
     for pair, names in users.items():
         if len(names) > 1:
             groups.setdefault(tuple(names), []).append(pair)
     found = [f"### {', '.join(names[:-1])} and {names[-1]}\n\n{_table(pairs)}" for names, pairs in groups.items()]
-    return ["## The camera\n\nGive the nodes that share a table the same values.\n", *found] if found else []
+    return [SHARED, *found] if found else []
 
 
 def _choices(registry) -> str:

@@ -32,6 +32,13 @@ def test_what_holds_a_large_model_stays_alone():
     assert "perception" not in [node.name for node in found[1].nodes]
 
 
+def test_an_image_encoder_keeps_its_node_alone_and_none_does_not():
+    found = composed(processes(perception={"backend": "geometric", "perception.encoder": "dino"}))
+    assert [p.name for p in found] == ["sim", "composed", "perception", "reasoner", "control"]
+    found = composed(processes(perception={"backend": "geometric", "perception.encoder": "none"}))
+    assert [p.name for p in found] == ["sim", "composed", "reasoner", "control"]
+
+
 def test_a_node_with_a_remapping_of_its_own_stays_alone():
     wanted = processes()
     for process in wanted:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..perception.choosing import AUTO
-from ..tables import PERCEPTION
+from ..tables import ENCODERS, PERCEPTION
 from .processes import Process
 
 #: The nodes that process camera frames or keyframes, in the order of starting.
@@ -48,6 +48,9 @@ def _is_large(perception: Mapping[str, Any]) -> bool:
     """Whether the perception node with these parameters holds a model that wants a process of its own."""
     from ..perception.detectors.transformers_detector import is_transformers_model
 
+    encoder = perception.get("perception.encoder", "none")
+    if encoder != "none" and ENCODERS[encoder].large:
+        return True
     backend, file = perception.get("backend", AUTO), perception.get("detector.file", "")
     if backend in ("detector", AUTO):
         return bool(file) and is_transformers_model(file)

@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     given, eyes = names.settle_perception(args, simulated=True)
     parameters = settings.parameters_by_node(given, _nodes(args), OWNED)
     names.check_perception(args.perception, parameters["perception"])
+    names.check_encoder(parameters["perception"])
     started = time.monotonic()
     episode = episode_choice.choose(args.seed, args.instruction)
     with run_folder.prepared(args.out, _outputs(args)) as out:

@@ -90,6 +90,7 @@ def _identity(args: argparse.Namespace, scenes: Sequence[int]) -> tuple[tuple[tu
     kinds = components(args.agent, args.perception, args.localization, args.simulator)
     given = settings.assigned(chosen, {"eval": kinds})["eval"]
     names.check_perception(args.perception, given)
+    names.check_encoder(given)
     identity = {
         "agent": args.agent,
         "perception": args.perception,

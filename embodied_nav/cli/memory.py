@@ -90,6 +90,11 @@ def _add_query_arguments(action: argparse.ArgumentParser) -> None:
         help="sentence-embedding model for what the words do not name (default: that of the extra 'language', if it is "
         "installed)",
     )  # fmt: skip
+    action.add_argument(
+        "--encoder", metavar="MODEL", default="auto",
+        help="the model that made the file's image features, by folder or id, whose text part then looks for what the "
+        "words do not name (default: the one that the file names, where it is there; none: no looks)",
+    )  # fmt: skip
     action.add_argument("--max-results", metavar="N", type=int, default=10, help="at most so many (default: 10)")
 
 
@@ -138,14 +143,17 @@ def _query(args: argparse.Namespace) -> int:
         raise InputError(f"--box {' '.join(map(str, args.box))}: the lower corner must come first")
     memory = SpatialMemory.load(args.file, map=args.map)
     chosen = meaning.choose("none" if args.exact else args.language_model)
-    memory.meaning = None if chosen is None else chosen.scores
     names = memory.room_names()
     query = Query(
         args.text, box, _frustum(args.view), _feature(args.feature), _since(args.last, memory.stamp),
         near=np.array(args.near) if args.near else None, viewer=np.array(args.viewer) if args.viewer else None,
         include_gone=args.gone, max_results=args.max_results,
     )  # fmt: skip
-    found = memory.ask(query)
+    found, trouble = memory.ask(query), ""
+    if not found and not args.exact:
+        trouble = _search_by_looks(args.encoder, memory)
+        memory.meaning = None if chosen is None else chosen.scores
+        found = memory.ask(query)
     known = memory.knowledge()
     if args.json:
         print(json.dumps([_answer_fields(a, names, describe(a, known), memory.uuid) for a in found]))
@@ -158,15 +166,41 @@ def _query(args: argparse.Namespace) -> int:
         print(f"{a.score:.2f}  {o.name:24} at ({place}) m, {size} m, keyframe {a.keyframe_id}, id {o.id}")
         facts = [a.why, describe(a, known), f"seen {a.age:.0f} s before the end", "gone" if o.status == "gone" else ""]
         print("      " + "; ".join(fact for fact in facts if fact))
-    print(f"coordinates are of map {memory.uuid}" if found else _nothing(args, chosen is not None))
+    print(f"coordinates are of map {memory.uuid}" if found else _nothing(args, chosen is not None, trouble))
     return 0
 
 
-def _nothing(args: argparse.Namespace, by_meaning: bool) -> str:
+def _search_by_looks(model: str, memory: SpatialMemory) -> str:
+    """Lets a memory with image features compare them with texts; returns why it cannot, "" for nothing to say.
+
+    Raises:
+        InputError: a model is given, and cannot be used.
+    """
+    from ..perception.encoders import tower_of
+
+    source, given = memory.config.feature_source, model not in ("auto", "none")
+    if given and not memory.config.feature_dim:
+        raise InputError(f"--encoder {model}: this memory holds no image features; leave it out")
+    if model == "none" or not (source or given):
+        return ""
+    try:
+        memory.text_encoder = tower_of(source or "clip:", model if given else "")
+    except InputError as error:
+        if given:
+            raise
+        return f"; its image features cannot be searched: {error}"
+    if given and memory.text_encoder is None:
+        raise InputError(f"--encoder {model}: the features here are {source}'s, which knows no words; leave it out")
+    return ""
+
+
+def _nothing(args: argparse.Namespace, by_meaning: bool, trouble: str) -> str:
     """That nothing fits, and how a description could be searched for."""
     from ..language import describes
     from ..resources import how_to_install
 
+    if trouble:
+        return f"nothing fits these words{trouble}"
     if by_meaning or args.exact or not describes(args.text):
         return "nothing fits"
     return f"nothing fits these words; to search by meaning, {how_to_install('language')}"

@@ -122,6 +122,18 @@ def must_be_made(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {"perception.fallback": "none", **parameters}
 
 
+def check_encoder(parameters: Mapping[str, Any]) -> None:
+    """Makes the encoder that parameters (by dotted name) choose, without its weights, and drops it.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    if parameters.get("perception.encoder", "none") != "none":
+        from ..perception.encoders import make_encoder
+
+        make_encoder(parameters)
+
+
 def add_simulator(parser: argparse.ArgumentParser, default: str) -> None:
     """Adds ``--simulator``."""
     text = f"what the robot drives in: {SIMULATORS.describe()} ({_default(default)})"

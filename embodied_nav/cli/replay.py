@@ -92,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     given, eyes = names.settle_perception(args, simulated=False)
     parameters = settings.parameters_by_node(given, _nodes(args), OWNED)
     names.check_perception(args.perception, parameters["perception"])
+    names.check_encoder(parameters["perception"])
     recording = _open(args, parameters)
     with run_folder.prepared(args.out, OUTPUTS) as out:
         started = time.monotonic()

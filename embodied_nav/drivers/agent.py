@@ -12,11 +12,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..errors import InputError
 from ..frames import Decision, Keyframe, RGBDFrame, SemanticDelta, Velocity
 from ..geometry import invert, rotation_angle
 from ..keyframes import KeyframeConfig, KeyframeGate
 from ..memory import MemoryConfig, SpatialMemory
-from ..perception import KnowsInstances, PerceptionBackend, categories_of
+from ..perception import KnowsInstances, PerceptionBackend, PerceptionError, categories_of
+from ..perception.encoders import Encoder, check_grid
 from ..planning import PathFollower
 from ..planning.stall import Stall
 from ..reasoner import Navigator, NavigatorOutput, Policy, Sight
@@ -31,11 +33,14 @@ class Agent:
 
     Args:
         looks: stores the keyframes' appearance, by which SLAM relocalises in a later session.
+        encoder: gives the memory the keyframes' image features; the memory's settings must have room for them
+            (``encoders.with_features``). It is waited for, as perception is.
 
     Attributes:
         memory, gate, navigator, follower: the components, for reports and maps.
         decisions: all decisions since reset.
-        keyframes, perception_calls: counts since reset; stale_keyframes: those that only the fallback has described.
+        keyframes, perception_calls: counts since reset; stale_keyframes: those that only the fallback has described;
+            without_features: those that the encoder could not encode.
         seconds: stage -> list of wall seconds, one entry a call.
     """
 
@@ -52,7 +57,9 @@ class Agent:
         navigator: Navigator | None = None,
         follower: PathFollower | None = None,
         looks: bool = False,
+        encoder: Encoder | None = None,
     ) -> None:
+        self._encoder = encoder
         self.robot, self.perception = robot, perception
         self._looks = looks
         self.memory = SpatialMemory(memory or MemoryConfig())
@@ -68,7 +75,7 @@ class Agent:
         self._T_map_odom = np.eye(4)
         self._dead = ""
         self._late: deque[SemanticDelta] = deque()
-        self.keyframes = self.perception_calls = self.stale_keyframes = 0
+        self.keyframes = self.perception_calls = self.stale_keyframes = self.without_features = 0
 
     def reset(self, instruction: str, memory: SpatialMemory | None = None, *, seed: str = "") -> None:
         """Starts on a new instruction in an unknown place.
@@ -81,8 +88,11 @@ class Agent:
             seed: not used: random policies have a seed of their own.
 
         Raises:
-            InputError: the sentence names no target.
+            InputError: the sentence names no target, or the memory has no room for the encoder's features.
         """
+        dim = None if self._encoder is None else self._encoder.dim
+        if memory is not None and dim not in (None, memory.config.feature_dim):
+            raise InputError(f"the memory holds features of {memory.config.feature_dim} components, not of {dim}")
         labels = set() if memory is None else {o.label for o in memory.objects()}
         self.navigator.reset(instruction, labels)
         self.instruction = instruction
@@ -100,7 +110,7 @@ class Agent:
         sight = Sight(self.perception.name, categories_of(self.perception))
         self._dead = sight.refusal(self.navigator.instruction, labels)
         self._previous, self._output = None, None
-        self.keyframes = self.perception_calls = self.stale_keyframes = 0
+        self.keyframes = self.perception_calls = self.stale_keyframes = self.without_features = 0
 
     @property
     def status(self) -> str:
@@ -225,10 +235,22 @@ class Agent:
 
                 self.memory.add_look(number, **look_of(keyframe.frame))
             self.memory.add_delta(delta)
+        if self._encoder is not None:
+            self._give_features(self._encoder, keyframe)
         self._previous = keyframe
         self.keyframes += 1
         self.perception_calls += 1
         self.stale_keyframes += delta.stale
+
+    def _give_features(self, encoder: Encoder, keyframe: Keyframe) -> None:
+        with _Clock(self.seconds["encoder"]):
+            try:
+                grid = check_grid(encoder.encode(keyframe.frame), encoder.dim)
+            except PerceptionError:
+                self.without_features += 1
+                return
+        with _Clock(self.seconds["memory"]):
+            self.memory.add_features(keyframe.id, grid)
 
 
 def _is_moved(T: np.ndarray, other: np.ndarray) -> bool:

@@ -11,6 +11,7 @@ from ..config import Config
 from ..keyframes import KeyframeConfig
 from ..memory import MemoryConfig
 from ..perception import BACKENDS, PerceptionBackend, ResilienceConfig, make_resilient
+from ..perception.encoders import EncoderChoice, make_encoder, with_features
 from ..planning import (
     ContactConfig,
     CoverageConfig,
@@ -34,6 +35,7 @@ C = TypeVar("C", bound=Config)
 SETTINGS = (
     (KeyframeConfig, ""),
     (ResilienceConfig, "perception"),
+    (EncoderChoice, "perception"),
     (MemoryConfig, "memory"),
     (NavigatorConfig, "navigator"),
     (PlanningConfig, "planning"),
@@ -57,9 +59,12 @@ def make_agent(policy: str, perception: str, robot: RobotProfile, parameters: Ma
         parameters: by dotted name, ``memory.voxel_size``; others keep their defaults.
 
     Raises:
-        InputError: an unknown name, or a value out of range.
+        InputError: an unknown name, a value out of range, or an encoder that cannot be made.
     """
     given = parameters or {}
+    encoder = make_encoder(given)
+    if encoder is not None:
+        encoder.load()
 
     def read(kind: type[C], prefix: str) -> C:
         return kind.from_parameters(given, prefix)
@@ -76,7 +81,8 @@ def make_agent(policy: str, perception: str, robot: RobotProfile, parameters: Ma
         robot,
         _backend(perception, given),
         navigator.policy,
-        memory=read(MemoryConfig, "memory"),
+        memory=with_features(read(MemoryConfig, "memory"), encoder),
+        encoder=encoder,
         keyframes=read(KeyframeConfig, ""),
         navigator=navigator,
         follower=make_follower(robot, read),

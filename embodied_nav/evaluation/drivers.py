@@ -12,7 +12,7 @@ from ..perception import BACKENDS, ResilienceConfig
 from ..reasoner import POLICIES
 from ..registry import Registry
 from ..robot import RobotProfile
-from ..tables import OTHER_DRIVERS, REFERENCES
+from ..tables import ENCODERS, OTHER_DRIVERS, REFERENCES
 
 #: The names that ``--agent`` accepts: the drivers, and the oracle, which gets the ground truth.
 AGENTS: Registry[Driver] = Registry("agent", (*DRIVERS.entries, *REFERENCES.entries))
@@ -23,7 +23,7 @@ def components(agent: str, perception: str) -> list[tuple[type[Config], str]]:
     if agent in POLICIES and agent not in OTHER_DRIVERS:
         waited = BACKENDS[perception].slow  # only slow back ends have a time limit and a fallback
         common = [pair for pair in SETTINGS if waited or pair[0] is not ResilienceConfig]
-        return [*common, *BACKENDS[perception].own_settings(), *POLICIES[agent].own_settings()]
+        return [*common, *ENCODERS.settings(), *BACKENDS[perception].own_settings(), *POLICIES[agent].own_settings()]
     return AGENTS[agent].own_settings()
 
 

@@ -33,6 +33,9 @@ class MemoryConfig(Config):
     feature_pooling: str = param(
         "mean", "how the features that a voxel gets become one: weighted mean or maximum", choices=("mean", "max")
     )
+    feature_source: str = param(
+        "", "what makes the features, for a file to say; where both name one, only its own are added to it"
+    )
     carve: bool = param(True, "remove voxels that the camera sees through")
     carve_margin: float = param(
         1.0,

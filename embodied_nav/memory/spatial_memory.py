@@ -208,6 +208,26 @@ class SpatialMemory:
         intake.add_delta(self.state, delta)
         self.link.after_change()
 
+    def add_features(self, keyframe_id: int, features: np.ndarray) -> int:
+        """Gives a keyframe's features to those of its voxels that are there by now; they may come long after its frame.
+
+        Each voxel takes the patch under its mean point; what it has already is pooled with it by ``feature_pooling``.
+        The keyframe's depth waits for them for ``keyframe_images`` keyframes; what comes later, or again, is left out.
+
+        Args:
+            keyframe_id: as :meth:`add_keyframe` got it. features: (h, w, D) float32, a grid of patches over the whole
+                image, with D the configured feature_dim.
+
+        Returns:
+            How many voxels got a feature.
+
+        Raises:
+            InputError: an unknown keyframe, features that do not fit, or a memory that holds none.
+        """
+        given = intake.add_features(self.state, keyframe_id, features)
+        self.link.after_change()
+        return given
+
     # ---- corrected poses ----
 
     def begin_correction(

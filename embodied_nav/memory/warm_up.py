@@ -86,6 +86,8 @@ def _remember(config: MemoryConfig) -> SpatialMemory:
         # Every other time perception says where the thing is, but not which pixels it has.
         given = segments if i % 2 == 0 else None
         memory.add_delta(SemanticDelta(i, i - 1, frame.stamp, "warm-up", "", seen, segments=given))
+        if features is not None:
+            memory.add_features(i, features)
         memory.objects()
         memory.occupancy()
     return memory

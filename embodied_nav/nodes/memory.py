@@ -3,7 +3,7 @@
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static, keyframes,
 semantic_delta; slam/path (nav_msgs/Path, corrected poses of base_link in the past: keyframes move with it); slam/map
 (embodied_nav/MapIdentity, which map of the file all poses are of from now on); scan (LaserScan, by parameter) for the
-grid; in lock-step also progress. Publishes memory/object_list
+grid; keyframe_features (Image 32FC<D>); in lock-step also progress. Publishes memory/object_list
 (embodied_nav/ObjectArray), memory/occupancy, memory/voxels (whole map), memory/voxels_by_label (the same, coloured by
 label), memory/voxel_changes (changed blocks), memory/corrections (std_msgs/UInt32, how often keyframes were moved),
 memory/objects and memory/rooms (markers), progress, /diagnostics. Serves memory/query, memory/save, memory/load,
@@ -23,7 +23,7 @@ import numpy as np
 from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
 from nav_msgs.msg import Path as PathMsg
 from rclpy.clock import Clock, ClockType
-from sensor_msgs.msg import LaserScan, PointCloud2
+from sensor_msgs.msg import Image, LaserScan, PointCloud2
 from std_msgs.msg import UInt32
 from visualization_msgs.msg import MarkerArray
 
@@ -37,7 +37,7 @@ from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, RGBDFrame, SemanticDelta
 from ..language import meaning
-from ..memory import MemoryConfig, SpatialMemory, warm_up
+from ..memory import SpatialMemory, warm_up
 from ..memory.file.writer import MemoryWriter
 from ..memory.submaps.correction import Correction
 from ..places import unwritable
@@ -45,7 +45,7 @@ from ..planning.scan_layer import ScanLayer, ScanLayerConfig
 from ..slam.looks import look_of
 from ..start_up import RESTARTS
 from .lockstep.fusion_order import FusionOrder
-from .ros import map_identity, markers, params, qos, query_messages
+from .ros import features, map_identity, markers, params, qos, query_messages
 from .ros.camera_input import CameraInput
 from .ros.conversions import (
     BadMessage,
@@ -109,7 +109,7 @@ class MemoryNode(AgentNode):
     def configure(self) -> None:
         """Makes the memory (from its file where there is one) and the topics."""
         self._config = params.declare(self, MemoryNodeConfig)
-        self._memory_config = params.declare(self, MemoryConfig, "memory")
+        self._memory_config, self._features = features.declared_memory(self)
         if self._config.file and (trouble := unwritable(self._config.file)):
             raise InputError(f"file = {self._config.file}: {trouble}; give another place")
         self._meaning = meaning.choose(self._config.language_model)
@@ -226,6 +226,7 @@ class MemoryNode(AgentNode):
         self.create_subscription(MapIdentity, map_identity.TOPIC, identified, map_identity.profile())
         self.create_subscription(KeyframeMsg, "keyframes", self._take, self.handover())
         self.create_subscription(DeltaMsg, "semantic_delta", self._take, self.handover())
+        self.create_subscription(Image, features.TOPIC, self._worker.put, qos.latched(10))
         if self._config.scan:
             self.create_subscription(LaserScan, "scan", self._take, qos.sensor())
         if self._order is not None:
@@ -240,7 +241,7 @@ class MemoryNode(AgentNode):
 
     # -- fusing (worker threads) ---------------------------------------------------------------------------------------
 
-    def _take(self, message: KeyframeMsg | DeltaMsg | LaserScan | PathMsg | Progress) -> None:
+    def _take(self, message: KeyframeMsg | DeltaMsg | Image | LaserScan | PathMsg | Progress) -> None:
         if self.active:
             self._worker.put(message)
 
@@ -263,12 +264,14 @@ class MemoryNode(AgentNode):
             self._order.refused(stamp)
         self.report_progress("frame", stamp, False)
 
-    def _work(self, message: KeyframeMsg | DeltaMsg | LaserScan | PathMsg | Progress) -> None:
+    def _work(self, message: KeyframeMsg | DeltaMsg | Image | LaserScan | PathMsg | Progress) -> None:
         try:
             if isinstance(message, Progress):
                 self._order.progress(message.node, message.stage, stamp_ns(message.header.stamp), message.taken)
             elif isinstance(message, LaserScan):
                 self._scan(message)
+            elif isinstance(message, Image):
+                self._features.take(message, self._memory, self._lock)
             elif isinstance(message, PathMsg):
                 self._path(message)
             elif isinstance(message, MapIdentity):
@@ -436,6 +439,7 @@ class MemoryNode(AgentNode):
                 number = self._memory.add_keyframe(keyframe)
                 if look:
                     self._memory.add_look(number, **look)
+                self._features.keyframe(keyframe, self._memory)
             if delta is not None:
                 self._memory.add_delta(delta)
             if self._first_stamp is None and (frame is not None or keyframe is not None):
@@ -510,7 +514,7 @@ class MemoryNode(AgentNode):
     # -- services ------------------------------------------------------------------------------------------------------
 
     def _query(self, request: QueryMemory.Request, response: QueryMemory.Response) -> QueryMemory.Response:
-        query_messages.prepare(self._meaning, request.text, self._memory, self._lock)
+        query_messages.prepare(self._meaning, request.text, self._memory, self._lock, self._features.tower)
         with self._lock:
             response.header = header(stamp := self._stamp, self.robot.map_frame)
             box = query_messages.find(self._memory, request, stamp, response)
@@ -520,7 +524,7 @@ class MemoryNode(AgentNode):
         return response
 
     def _ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        query_messages.prepare(self._meaning, request.text, self._memory, self._lock)
+        query_messages.prepare(self._meaning, request.text, self._memory, self._lock, self._features.tower)
         with self._lock:
             response.header = header(self._memory.stamp, self.robot.map_frame)
             return query_messages.answer(self._memory, request, response)

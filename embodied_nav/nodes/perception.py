@@ -2,7 +2,7 @@
 
 Subscribes keyframes, instruction (std_msgs/String, latched); for ``simulator`` also sim/instance_ids (Image 32SC1) and
 sim/instances (embodied_nav/ObjectArray, latched). Publishes semantic_delta, perception/sight (what it can name,
-latched), progress, /diagnostics.
+latched), progress, /diagnostics; with an encoder also keyframe_features (Image 32FC<D>, a pixel a patch, latched).
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from ..errors import InputError
 from ..frames import Keyframe, SemanticDelta
 from ..perception import AUTO, BACKENDS, BackgroundPerception, CountsUsage, KnowsInstances, ResilienceConfig
 from ..perception.describing import DescribingPerception
+from ..perception.encoders import BackgroundEncoder, check_grid
 from ..perception.warm_up import warm_up
-from .ros import params, qos, sight
+from .ros import features, params, qos, sight
 from .ros.conversions import BadMessage, delta_msg, image_array, keyframe_from_msg, serialized_stamp, stamp_ns
 from .ros.lifecycle import AgentNode, run
 from .ros.worker import Worker
@@ -76,6 +77,7 @@ class PerceptionNode(AgentNode):
         self._background: BackgroundPerception | None = None
         if BACKENDS[backend].slow and not self.settings.lockstep:
             self._background = BackgroundPerception(self._asked, self._answered)
+        self._start_encoder()
         self._instruction = ""
         self._previous: Keyframe | None = None
         self._newest = -1
@@ -109,8 +111,22 @@ class PerceptionNode(AgentNode):
     def cleanup(self) -> None:
         """Ends the worker."""
         self._worker.close()
-        if self._background is not None:
-            self._background.close()
+        for thread in (self._background, self._encoding):
+            if thread is not None:
+                thread.close()
+
+    def _start_encoder(self) -> None:
+        """Loads the image encoder, where one is chosen; it works in a thread of its own, but in lock-step."""
+        self._encoder = features.declared_encoder(self)
+        self._encoding: BackgroundEncoder | None = None
+        if self._encoder is None:
+            return
+        self._encoder.load()
+        self.diagnostics.facts["encoder"] = self._encoder.name
+        # Latched: a memory that starts late, or again, must not miss those of the keyframes that it is told again.
+        self._features = self.create_lifecycle_publisher(Image, features.TOPIC, qos.latched(10))
+        if not self.settings.lockstep:
+            self._encoding = BackgroundEncoder(self._encoder, self._encoded)
 
     def _warm_up(self, slow: bool, resilience: ResilienceConfig) -> None:
         """Runs the back ends once, unless they are missing or slow.
@@ -152,6 +168,7 @@ class PerceptionNode(AgentNode):
         try:
             ids = self._ids.at(stamp, 5.0 if self.settings.lockstep else 0.3) if self._ids else None
             current = keyframe_from_msg(message, ids)
+            self._encode(current)
             delta = self._perceive(current)
         except BadMessage as error:
             self.diagnostics.refuse(error.fault, str(error))
@@ -172,6 +189,35 @@ class PerceptionNode(AgentNode):
         delta = backend.perceive(self._previous, current, self._instruction)
         self._tell(current.frame.stamp)
         return delta
+
+    def _encode(self, current: Keyframe) -> None:
+        """Has a keyframe encoded; in lock-step the features come before the delta."""
+        if self._encoding is not None:
+            self._encoding.put(current)
+            self.diagnostics.counts["encoder_failures"] = self._encoding.counts["failed"]
+            self.diagnostics.facts["encoded"] = self._encoding.counts["encoded"]
+            self._tell_encoder(self._encoding.last_error)
+        elif self._encoder is not None:
+            try:
+                self._encoded(current, check_grid(self._encoder.encode(current.frame), self._encoder.dim))
+                self._tell_encoder("")
+            except perception.PerceptionError as error:
+                self._tell_encoder(str(error))
+
+    def _tell_encoder(self, trouble: str) -> None:
+        if trouble:
+            self.diagnostics.errors["encoder"] = trouble
+        else:
+            self.diagnostics.errors.pop("encoder", None)
+
+    def _encoded(self, keyframe: Keyframe, grid: np.ndarray) -> None:
+        """Publishes a keyframe's features."""
+        try:
+            stamp = keyframe.frame.stamp
+            self._features.publish(features.features_msg(grid, stamp, self.robot.camera_frame))
+            self.diagnostics.latency("encoder").add(self.stamp_age(stamp))
+        except Exception as error:  # the encoder's thread must not end by it
+            self.handle_error(error)
 
     def _answered(self, delta: SemanticDelta) -> None:
         """Publishes what a slow back end says of a keyframe that was published as stale before."""

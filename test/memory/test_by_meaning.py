@@ -147,8 +147,58 @@ def test_an_image_text_encoder_goes_first(sitting):
 
     known = a_flat(sitting)
     seen = tuple(dataclasses.replace(o, feature=np.array([1.0, 0.0])) for o in known.objects)
-    known = dataclasses.replace(known, objects=seen, encoder=lambda text: np.array([1.0, 0.0]))
-    assert not any(a.by_meaning for a in ask(Query("somewhere to sit"), known)) and sitting.texts == []
+    known = dataclasses.replace(known, objects=seen, encoder=lambda text: np.array([1.0, 0.0]), neutral=())
+    answers = ask(Query("somewhere to sit"), known)
+    assert len(answers) == sum(o.status == "present" for o in seen) and sitting.texts == []
+    assert all(a.by_meaning and a.why.startswith("by its looks (1.00)") for a in answers)
+
+
+def looking(sitting, neutral=("stuff",), **looks):
+    """The flat with features in a plane, and an encoder of texts into it."""
+    import dataclasses
+
+    known, asked = a_flat(sitting), []
+    turned = {label: np.array([np.cos(a), np.sin(a)]) for label, a in looks.items()}
+    objects = tuple(dataclasses.replace(o, feature=turned.get(o.label)) for o in known.objects)
+
+    def encoder(text):
+        asked.append(text)
+        return np.array([0.6, 0.8] if text == "stuff" else [1.0, 0.0])
+
+    return dataclasses.replace(known, objects=objects, encoder=encoder, neutral=neutral), asked
+
+
+def test_words_that_name_a_thing_are_never_compared_with_its_looks(sitting):
+    known, asked = looking(sitting, sofa=1.5, chair=0.0)
+    (found,) = ask(Query("the couch"), known)
+    assert found.object.label == "sofa" and not found.by_meaning and asked == []
+
+
+def test_looks_find_what_has_no_such_name_and_the_best_comes_first(sitting):
+    known, asked = looking(sitting, sofa=0.3, chair=0.1)
+    answers = ask(Query("the piano"), known)
+    assert [a.object.label for a in answers] == ["chair", "sofa"] and asked == ["piano", "stuff"]
+    assert all(a.by_meaning and 0.5 < a.score < 1 for a in answers)
+
+
+def test_what_looks_more_like_nothing_than_like_the_text_is_left_to_meaning(sitting):
+    known, _ = looking(sitting, sofa=0.6, chair=1.2)
+    assert ask(Query("the piano"), known) == []
+    answers = ask(Query("somewhere to sit"), known)
+    assert answers and all(a.why.startswith("by meaning") for a in answers)
+
+
+def test_looks_count_in_the_room_that_is_asked_for(sitting):
+    known, asked = looking(sitting, sofa=0.0, chair=0.0)
+    answers = ask(Query("a gadget in the kitchen"), known)
+    assert asked[0] == "gadget" and answers[0].object.label == "chair" and "in the kitchen" in answers[0].why
+    assert answers[0].score > 2 * answers[1].score
+
+
+def test_a_sentence_says_that_it_guesses_by_looks(sitting):
+    known, _ = looking(sitting, sofa=0.2)
+    reply = answer_in_words("where is the piano?", known)
+    assert reply.text.startswith("I know nothing by these words; by its looks the nearest is the green sofa (")
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_what_a_cloud_can_touch_holds_what_it_does_touch(walk_frames):
         )
         known = np.unique(memory.state.voxels.store.arrays.block_keys[: memory.state.voxels.store.blocks])
         replay = Replay(config, VoxelStore(1 << 20), memory.state.voxels.grid.blank(), None)
-        replay.clouds([Placed(cloud, cloud.votes, T, T)], np.ones(1, np.bool_))
+        replay.clouds([Placed(cloud, cloud.votes, (), T, T)], np.ones(1, np.bool_))
         touched = replay._store.arrays.block_keys[: replay._store.blocks]
         assert len(touched) > 50 and np.isin(touched, cloud_blocks(cloud, T, config)).all()
         assert in_box(touched, *cloud_box(cloud, T, config), 0.05).all()

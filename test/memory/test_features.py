@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embodied_nav.errors import InputError
-from embodied_nav.frames import RGBDFrame
+from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import Camera, matrix_from_quaternion
 from embodied_nav.memory import MemoryConfig, SpatialMemory
+from embodied_nav.memory.file.writer import MemoryWriter
 from embodied_nav.memory.voxels import voxel_features as F
 from embodied_nav.memory.voxels.keys import pack_array, unpack_array
 from embodied_nav.memory.voxels.store import VoxelStore
@@ -160,3 +161,113 @@ def test_the_store_gives_and_takes_features_as_they_are():
     store.insert(keys, np.zeros(2, VOXEL), bits, np.array([0.5, 2.0], np.float32))
     rows = store.find(keys)
     assert np.array_equal(store.features[rows], bits) and store.feature_weights[rows].tolist() == [0.5, 2.0]
+
+
+# ---- features that come after their frames ----
+
+
+def later(config=None, frames=3):
+    """A memory of keyframes without features yet, their grids, and the same with the features given at once."""
+    config = config or MemoryConfig(feature_dim=6, feature_type="f32", carve=False)
+    late, at_once = SpatialMemory(config), SpatialMemory(config)
+    grids = np.random.default_rng(3).normal(size=(frames, 4, 5, 6)).astype(np.float32)
+    for i in range(frames):
+        f = frame(i, stamp=1 + i)
+        for memory, grid in ((late, None), (at_once, grids[i])):
+            memory.add_keyframe(Keyframe(i, f, 1.0, 0, "test"))
+            memory.integrate(f, grid)
+    return late, at_once, grids
+
+
+def features_of(memory):
+    positions = memory.voxels().positions
+    return memory.features(positions), positions
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_late_features_give_what_they_would_have_given_at_once(pooling):
+    config = MemoryConfig(feature_dim=6, feature_type="f32", feature_pooling=pooling, carve=False)
+    late, at_once, grids = later(config)
+    given = [late.add_features(i, grids[i]) for i in (2, 0, 1)]
+    assert min(given) > 100
+    (got, places), (want, same_places) = features_of(late), features_of(at_once)
+    assert np.array_equal(places, same_places) and np.abs(want).max() > 1
+    assert np.allclose(got, want, atol=1e-5)
+
+
+def test_late_features_are_taken_once_and_not_after_too_many_keyframes():
+    config = MemoryConfig(feature_dim=6, keyframe_images=2, carve=False)
+    late, _, grids = later(config)
+    assert late.add_features(0, grids[0]) == 0 and late.add_features(1, grids[1]) > 0
+    assert late.add_features(1, grids[1]) == 0
+
+
+def test_late_features_do_not_take_the_images_that_wait_for_a_delta():
+    late, _, grids = later()
+    late.add_features(0, grids[0])
+    assert set(late.state.images) == {0, 1, 2} and set(late.state.featureless) == {1, 2}
+
+
+@pytest.mark.parametrize("when", ["before", "begun", "run", "after"])
+def test_late_features_move_with_their_keyframe(when):
+    """A loop closure moves a keyframe before, while or after its features come: they end where its voxels do."""
+    late, at_once, grids = later(frames=2)
+    T = late.keyframes[1].T_map_camera.copy()
+    T[:3, 3] += [3.0, 0.0, 0.0]
+    for i in (0, 1):
+        if when == "before":
+            late.add_features(i, grids[i])
+    correction = late.begin_correction({1: T})
+    if when == "begun":
+        late.add_features(1, grids[1]), late.add_features(0, grids[0])
+    correction.run()
+    if when == "run":
+        late.add_features(1, grids[1]), late.add_features(0, grids[0])
+    late.apply(correction)
+    if when == "after":
+        late.add_features(1, grids[1]), late.add_features(0, grids[0])
+    at_once.move_keyframes({1: T})
+    at_once.rebuild_from_keyframes({}), late.rebuild_from_keyframes({})
+    (got, places), (want, same_places) = features_of(late), features_of(at_once)
+    assert np.array_equal(places, same_places)
+    # The mean point of a voxel's pixels may fall into another one after the move: hardly any does.
+    assert (np.abs(got - want).max(1) > 1e-3).mean() < 0.02 and np.abs(want).max() > 1
+
+
+def test_a_file_that_is_being_written_gets_late_features_too(tmp_path):
+    late, at_once, grids = later()
+    writer = MemoryWriter(late, tmp_path / "m.db", 0.01)
+    writer.flush()
+    for i in range(3):
+        late.add_features(i, grids[i])
+    writer.close()
+    again = SpatialMemory.load(tmp_path / "m.db")
+    want, places = features_of(at_once)
+    assert np.allclose(again.features(places), want, atol=1e-5) and np.abs(want).max() > 1
+    again.rebuild_from_keyframes({})
+    assert (np.abs(features_of(again)[0]).max(1) > 0).mean() > 0.95
+
+
+def test_features_of_another_encoder_are_refused_by_a_file(tmp_path):
+    one = MemoryConfig(feature_dim=6, feature_source="clip:a")
+    memory = SpatialMemory(one)
+    memory.integrate(frame(1), np.ones((2, 2, 6), np.float32))
+    memory.save(tmp_path / "m.db")
+    with pytest.raises(InputError, match="clip:a's, but dino:b is set"):
+        SpatialMemory.load(tmp_path / "m.db", MemoryConfig(feature_dim=6, feature_source="dino:b"))
+    with pytest.raises(InputError, match="feature_dim = 6, but feature_dim = 7"):
+        SpatialMemory.load(tmp_path / "m.db", MemoryConfig(feature_dim=7))
+    assert SpatialMemory.load(tmp_path / "m.db", MemoryConfig(feature_dim=6)).config.feature_source == "clip:a"
+
+
+def test_features_that_fit_nothing_are_refused():
+    late, _, grids = later()
+    with pytest.raises(InputError, match="keyframe 9, which is not in the memory"):
+        late.add_features(9, grids[0])
+    with pytest.raises(InputError, match=r"expected \(rows, columns, 6\)"):
+        late.add_features(0, grids[0][..., :3])
+    with pytest.raises(InputError, match="holds no features"):
+        memory = SpatialMemory()
+        memory.add_keyframe(Keyframe(0, frame(0), 1.0, 0, "test"))
+        memory.add_features(0, grids[0])
+    assert late.add_features(0, grids[0]) > 0

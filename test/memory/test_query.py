@@ -176,7 +176,7 @@ def test_features_and_an_encoder():
     space = {"something to sit on": (1.0, 0.0), "greenery": (0.0, 1.0)}
     objects = (thing(1, "chair", feature=np.array([0.9, 0.1])), thing(2, "plant", feature=np.array([0.1, 0.9])),
                thing(3, "wall"))  # fmt: skip
-    found = answers("something to sit on", objects, encoder=lambda text: np.array(space[text]))
+    found = answers("something to sit on", objects, encoder=lambda text: np.array(space[text]), neutral=())
     assert found[0].object.id == 1 and found[0].score > 0.9 and 3 not in [a.object.id for a in found]
     found = answers("", objects, feature=np.array([0.0, 2.0]))
     assert [a.object.id for a in found] == [2, 1] and found[0].score > 0.9 > found[1].score

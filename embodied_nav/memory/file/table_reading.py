@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -108,6 +109,8 @@ def read_map(
     settings.pop("local_cell", None)  # files of before had it
     written = MemoryConfig.from_mapping(settings, where=where)
     _check_config(config, written, where)
+    if config is not None and not config.feature_source:
+        config = replace(config, feature_source=written.feature_source)
     stored = _read_stored(source, meta["uuid"], uuid, row, written.voxel_size)
     if mend is not None:
         mend(stored)
@@ -171,6 +174,9 @@ def _check_config(config: MemoryConfig | None, written: MemoryConfig, where: str
         if config is not None and getattr(config, name) != getattr(written, name):
             have, want = getattr(written, name), getattr(config, name)
             raise InputError(f"{where}: written with {name} = {have}{unit}, but {name} = {want}{unit} is set")
+    if config is not None and config.feature_source and written.feature_source not in ("", config.feature_source):
+        have, want = written.feature_source, config.feature_source
+        raise InputError(f"{where}: its features are {have}'s, but {want} is set; set {have}, or give another file")
 
 
 def _as_written(state: MapState, whole: bool) -> Written:

@@ -1,7 +1,8 @@
 """Answers a query with objects: by words with relations, box, view, time, nearness, feature. Knows no voxels.
 
-Text is matched on labels, colours, everyday synonyms and relations; with an encoder and features, by embedding too.
-Where the words of a description find nothing, a sentence-embedding model guesses what is meant: such answers say so.
+Text is matched on labels, colours, everyday synonyms and relations. Where its words name nothing that is there, objects
+are compared with it by their looks (image features and a text encoder of the same space), and else a
+sentence-embedding model guesses which category is meant: such answers say so.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from ...rooms import Rooms
 from ..records import KeyframeRecord
 from .relations import DIRECTED, between, floor_gap, holds, relations_of, viewpoint
 
+#: What a picture is compared with beside a text, since a cosine of an image with a text has no scale of its own; and
+#: how steeply a text's share grows with its lead over them. LERF (Kerr et al. 2023) has these four and this factor.
+NEUTRAL = ("object", "things", "stuff", "texture")
+_STEEPNESS = 10.0
 #: Of an answer's score, so much is how sure the memory is of the object.
 CONFIDENCE_SHARE = 0.1
 
@@ -68,7 +73,7 @@ class Answer:
         object: as remembered. score: 0 to 1. age: s since it was last seen.
         keyframe_id: the keyframe to look at, -1 for none. T_map_camera: its 4x4 pose, or None.
         why: what of the question holds, in words. room: id of its room, -1 unknown.
-        by_meaning: no word of the question names it, or its room: a guess, as ``why`` says.
+        by_meaning: no word of the question names it, or its room: a guess by looks or by meaning, as ``why`` says.
     """
 
     object: MemoryObject
@@ -90,6 +95,8 @@ class Knowledge:
         seen_in: object id -> ids of the keyframes that show it, oldest first.
         grid, rooms, room_names: the map from above, its rooms, what they are called (id -> "kitchen"); or nothing.
         encoder: text -> (D,) embedding in the space of the objects' features, or None.
+        neutral: texts that say nothing: an object must look more like what is asked for than like any of them; without
+            them any object that looks like it at all will do.
         meaning: text, N labels -> N cosines of their meanings (``language.meaning``), or None.
     """
 
@@ -101,6 +108,7 @@ class Knowledge:
     rooms: Rooms | None = None
     room_names: Mapping[int, str] = field(default_factory=dict)
     encoder: Callable[[str], np.ndarray] | None = None
+    neutral: tuple[str, ...] = NEUTRAL
     meaning: Callable[[str, Sequence[str]], np.ndarray] | None = None
 
 
@@ -122,7 +130,8 @@ UNRELATED = 0.25
 def ask(query: Query, known: Knowledge) -> list[Answer]:
     """Objects that fit, best first; among equals the nearest to ``near``, then by id.
 
-    Objects that words name are the answer where there are any; else those that are near in meaning.
+    Objects that words name are the answer where there are any; else those that look like it; else those that are near
+    in meaning.
 
     Raises:
         InputError: a box that is none, a sentence that names too little.
@@ -133,16 +142,20 @@ def ask(query: Query, known: Knowledge) -> list[Answer]:
     window = _window(query, question, known.stamp)
     seen = ((o, _fitting_keyframe(o, query, question, window, known)) for o in known.objects)
     there = [(o, keyframe) for o, keyframe in seen if keyframe is not None]
-    out = _by_words(there, query, question, known, taken) or _by_meaning(there, query, question, known)
+    out = (
+        _by_words(there, query, question, known, taken)
+        or _by_looks(there, query, question, known)
+        or _by_meaning(there, query, question, known)
+    )
     near = query.near if query.near is not None else query.viewer if question.nearest else None
     out.sort(key=lambda c: _order(c.object, c.fit, near, question.nearest))
     return [_answer(c, known) for c in out[: query.max_results]]
 
 
 def _by_words(there, query: Query, question: Question, known: Knowledge, taken: Mapping[str, str]) -> list[_Candidate]:
-    """Of objects with their keyframes those that words or features find; guesses where a room was only described."""
+    """Of objects with their keyframes those that words name, or all where there are none, by the feature asked for;
+    guesses where a room was only described."""
     guessed = tuple(f"'{words}' by meaning" for words in taken)
-    embedding = known.encoder(query.text) if known.encoder is not None and query.text.strip() else None
     out = []
     for o, keyframe in there:
         fit = match_text(question.subject, o.label, o.color) if question.subject else 1.0
@@ -150,10 +163,36 @@ def _by_words(there, query: Query, question: Question, known: Knowledge, taken: 
         if fit:
             share, reasons = _standing(o, question.relations, query, known)
             fit *= share
-        fit = _by_feature(o, fit, query.feature, embedding)
+        fit = _by_feature(o, fit, query.feature)
         if fit > 0:
             out.append(_Candidate(o, fit, keyframe, (*reasons, *guessed), by_meaning=bool(guessed)))
     return out
+
+
+def _by_looks(there, query: Query, question: Question, known: Knowledge) -> list[_Candidate]:
+    """Of objects with their keyframes those whose image features are near a text's embedding."""
+    if known.encoder is None or not question.subject:
+        return []
+    relations = _places(question, sorted({o.label for o in known.objects}), known)
+    embedding = known.encoder(wording(query.text) if relations is None else question.subject)
+    neutral = [known.encoder(text) for text in known.neutral]
+    out = []
+    for o, keyframe in there:
+        if o.feature is None:
+            continue
+        cosine = _cosine(embedding, o.feature)
+        share, reasons = _standing(o, relations or (), query, known)
+        fit = _by_feature(o, _lead(cosine, o.feature, neutral) * share, query.feature)
+        out.append(_Candidate(o, fit, keyframe, (f"by its looks ({cosine:.2f})", *reasons), by_meaning=True))
+    return [c for c in out if c.fit > 0]
+
+
+def _lead(cosine: float, feature: np.ndarray, neutral: Sequence[np.ndarray]) -> float:
+    """How well a text fits a feature by their cosine, 0 to 1: 0 where a neutral text fits as well, above 0.5 else."""
+    if not neutral:
+        return cosine
+    ahead = cosine - max(_cosine(n, feature) for n in neutral)
+    return float(1 / (1 + np.exp(-_STEEPNESS * ahead))) if ahead > 0 else 0.0
 
 
 def _by_meaning(there, query: Query, question: Question, known: Knowledge) -> list[_Candidate]:
@@ -171,7 +210,7 @@ def _by_meaning(there, query: Query, question: Question, known: Knowledge) -> li
         cosine = float(cosines[o.label])
         if cosine >= LEAST:
             share, reasons = _standing(o, relations or (), query, known)
-            fit = _by_feature(o, cosine * share * color_fit(description, o.color), query.feature, None)
+            fit = _by_feature(o, cosine * share * color_fit(description, o.color), query.feature)
             out.append(_Candidate(o, fit, keyframe, (f"by meaning ({cosine:.2f})", *reasons), by_meaning=True))
     return [c for c in out if c.fit > 0]
 
@@ -193,6 +232,16 @@ def texts_by_meaning(text: str, labels: Collection[str]) -> tuple[list[str], lis
     rooms = [*([question.subject] if is_room_described(question.subject) else []), *rooms]
     rooms = [words for words in rooms if description or is_room_described(words)]
     return [*([description, question.subject] if description else []), *rooms], list(ROOM_WORDS) if rooms else []
+
+
+def texts_by_looks(text: str) -> list[str]:
+    """Texts of which :func:`ask` may need an embedding for looks; none where the text names nothing to look for.
+
+    Raises:
+        InputError: "between" without two things.
+    """
+    subject = take_apart(text).subject
+    return list(dict.fromkeys((wording(text), subject, *NEUTRAL))) if subject else []
 
 
 def _places(question: Question, labels: Collection[str], known: Knowledge) -> tuple | None:
@@ -313,10 +362,8 @@ def _in_frustum(o: MemoryObject, frustum: Frustum) -> bool:
     return bool(-0.5 <= u < c.width - 0.5 and -0.5 <= v < c.height - 0.5)
 
 
-def _by_feature(o: MemoryObject, fit: float, feature: np.ndarray | None, embedding: np.ndarray | None) -> float:
-    """The fit by words, or by the text's embedding where that is better, times that of the feature asked for."""
-    if embedding is not None and o.feature is not None:
-        fit = max(fit, _cosine(embedding, o.feature))
+def _by_feature(o: MemoryObject, fit: float, feature: np.ndarray | None) -> float:
+    """The fit by the text, times that of the feature asked for."""
     if feature is not None and np.size(feature):
         fit *= 0.0 if o.feature is None else _cosine(feature, o.feature)
     return fit

@@ -31,7 +31,8 @@ class Questions:
     """What ``SpatialMemory`` is asked; its methods of the same names say what the arguments mean.
 
     Attributes:
-        text_encoder: text -> (feature_dim,) embedding in the features' space, for questions in words; or None.
+        text_encoder: text -> (feature_dim,) embedding in the features' space, for questions whose words name nothing
+            here; or None. It is asked often: it should keep what it has made.
         meaning: text, N labels -> N cosines of their meanings, for descriptions that name nothing; or None.
     """
 
@@ -174,9 +175,10 @@ class Questions:
             objects = tuple(replace(o, feature=self.object_feature(o.id)) for o in objects)
         grid = self._state.voxels.grid.grid(content.stamp)
         rooms = self.rooms(grid=grid)
+        encoder = self.text_encoder if features and self._state.config.feature_dim else None
         return Knowledge(
             objects, content.keyframes, content.stamp, self._state.objects.keyframes_of, grid, rooms,
-            room_names(rooms, self.objects()), self.text_encoder, self.meaning,
+            room_names(rooms, self.objects()), encoder, meaning=self.meaning,
         )  # fmt: skip
 
     def object_feature(self, object_id: int) -> np.ndarray | None:

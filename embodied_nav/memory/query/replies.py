@@ -235,9 +235,10 @@ def _where(question: Question, fitting: list[Answer], akin: list[Answer], known:
 
 def _by_meaning(kind: str, guesses: Sequence[Answer], known: Knowledge, near) -> Reply:
     """That nothing is named, and what is meant perhaps."""
+    way = "by its looks" if guesses[0].why.startswith("by its looks") else "by meaning"
     told = [f"the {a.object.name} ({a.score:.2f}), {_place(a, known, near)}" for a in guesses[:3]]
     least = f"; less near: {'; '.join(told[1:])}" if told[1:] else ""
-    return Reply(f"I know nothing by these words; by meaning the nearest is {told[0]}{least}.", kind, tuple(guesses))
+    return Reply(f"I know nothing by these words; {way} the nearest is {told[0]}{least}.", kind, tuple(guesses))
 
 
 def _where_is_room(room: int, known: Knowledge, near) -> Reply:

@@ -57,12 +57,19 @@ MOST = 0.7
 
 @dataclass(frozen=True)
 class Placed:
-    """A cloud with its votes as they were, where it was (4x4, map from cloud) and where it belongs."""
+    """A cloud with its votes and its features as they were, where it was (4x4, map from cloud) and where it belongs."""
 
     cloud: LocalCloud
     votes: np.ndarray
+    features: tuple[FeatureHits, ...]
     before: np.ndarray
     after: np.ndarray
+
+    @classmethod
+    def now(cls, cloud: LocalCloud, after: np.ndarray | None = None) -> Placed:
+        """A cloud as it is now; ``after``: where it belongs, None for where it is."""
+        here = cloud.T_map_cloud
+        return cls(cloud, cloud.votes, tuple(cloud.features), here, here if after is None else after)
 
     @property
     def moved(self) -> bool:
@@ -128,7 +135,7 @@ class Replay:
         if wanted:
             last = sum(s.hits is not None for s in steps)  # whole frames come first
             hits = [self._hits(p)] if len(p.cloud.hits) else []
-            features = [_Step(features=p.cloud.features)] if p.cloud.features else []
+            features = [_Step(features=p.features)] if p.features else []
             steps = [*steps[:last], *hits, *features, *steps[last:]]
         return steps
 
@@ -163,7 +170,7 @@ class Replay:
                 upsert(self._store, *step.hits, c.max_evidence, c.min_evidence)
                 near = None
             for given in step.features:
-                self._features(given, p.after)
+                self.features(given, p.after)
             if (view := step.view) is not None:
                 self._grid.observe(step.seen, step.T[:3, 3], min(view.frames, 2))
                 if c.carve:
@@ -179,7 +186,8 @@ class Replay:
         camera = max((v.camera for v in p.cloud.views), key=longest_ray)
         return self._carver.near(self._store, camera, p.after, self._config.voxel_size, away)
 
-    def _features(self, given: FeatureHits, T: np.ndarray) -> None:
+    def features(self, given: FeatureHits, T: np.ndarray) -> None:
+        """Features that a frame of a cloud at T (4x4) gave."""
         rows = self._rows(given.points, T)
         add_features(self._store, rows, given.patches, given.weights, given.grid, self._config.feature_pooling)
 
@@ -245,10 +253,13 @@ class Correction:
         self.done = True
 
     def catch_up(self, later: Sequence[LocalCloud]) -> None:
-        """Puts on top what came since the beginning: clouds of new frames, and votes."""
-        here = [Placed(c, c.votes, c.T_map_cloud, c.T_map_cloud) for c in later]
+        """Puts on top what came since the beginning: clouds of new frames, features that came late, and votes."""
+        here = [Placed.now(c) for c in later]
         for p in here:
             self._replay.cloud(p)
+        for p in self.clouds:
+            for given in p.cloud.features[len(p.features) :]:
+                self._replay.features(given, p.after)
         now = [(p.cloud.votes, p) for p in self.clouds]
         if all(len(v) >= len(p.votes) and (v is p.votes or (v[: len(p.votes)] == p.votes).all()) for v, p in now):
             fresh = [(v[len(p.votes) :], p.after) for v, p in now]

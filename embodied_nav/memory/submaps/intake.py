@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
 
 from ...errors import InputError
 from ...frames import Keyframe, RGBDFrame, SemanticDelta
-from ...geometry import is_rigid
+from ...geometry import invert, is_rigid
 from ..objects.visibility import empty_places
 from ..objects.votes import cast_votes, count_votes, segments_of, votes_in_frame
 from ..records import IntegrationStats, KeyframeRecord
@@ -54,10 +55,16 @@ def add_keyframe(state: MapState, keyframe: Keyframe) -> int:
         number, int(f.stamp), T, keyframe.reason, float(keyframe.overlap), int(keyframe.inliers), _thumbnail(f.color)
     )
     state.builder.start(number, T, int(f.stamp))
-    state.images[number] = f
-    while len(state.images) > state.config.keyframe_images:
-        state.images.popitem(last=False)
+    _keep(state.images, number, f, state.config.keyframe_images)
+    if state.config.feature_dim and f.depth is not None:
+        _keep(state.featureless, number, replace(f, color=None), state.config.keyframe_images)
     return number
+
+
+def _keep(frames: OrderedDict[int, RGBDFrame], number: int, frame: RGBDFrame, most: int) -> None:
+    frames[number] = frame
+    while len(frames) > most:
+        frames.popitem(last=False)
 
 
 def add_look(state: MapState, keyframe_id: int, arrays: dict[str, np.ndarray]) -> None:
@@ -80,6 +87,24 @@ def add_delta(state: MapState, delta: SemanticDelta) -> None:
         if frame is not None and frame.depth is not None:
             _vote(state, delta, frame)
     state.content.deltas.append(replace(delta, segments=None))
+
+
+def add_features(state: MapState, keyframe_id: int, features: np.ndarray) -> int:
+    """Gives a keyframe's features to its voxels; see ``SpatialMemory.add_features``."""
+    number, dim = state.keyframe_number(keyframe_id), state.config.feature_dim
+    if number not in state.content.keyframes:
+        raise InputError(f"features of keyframe {keyframe_id}, which is not in the memory")
+    features = check_grid(features, dim)
+    frame = state.featureless.pop(number, None)
+    if frame is None:
+        return 0
+    # A loop closure may have moved it since its frame came.
+    T = state.content.keyframes[number].T_map_camera
+    given = state.voxels.give_features(frame, T, features)
+    R = invert(T)
+    points = (given.points.astype(np.float64) @ R[:3, :3].T + R[:3, 3]).astype(np.float32)
+    state.cloud_of(number).features.append(given._replace(points=points))
+    return len(points)
 
 
 def _vote(state: MapState, delta: SemanticDelta, frame: RGBDFrame) -> None:

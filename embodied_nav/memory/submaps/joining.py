@@ -54,7 +54,7 @@ class Joining:
     def __init__(self, running: MapState, joined: StoredMap, T: np.ndarray | None) -> None:
         self.T, self._made_of = T, _moment(running)
         self.joined = joined
-        placed = [Placed(c, c.votes, c.T_map_cloud, c.T_map_cloud) for c in joined.content.clouds]
+        placed = [Placed.now(c) for c in joined.content.clouds]
         nothing = np.zeros(0, np.int64)
         self.correction = Correction(
             running.config, placed, {}, joined.content.classes, running.voxels.grid, nothing, everything=True
@@ -123,6 +123,9 @@ def _check(a: MapState, b: MapState, T: np.ndarray) -> None:
         one, other = getattr(a.config, name), getattr(b.config, name)
         if one != other:
             raise InputError(f"{name} is {one} in one map and {other} in the other; only maps of equal {name} merge")
+    one, other = a.config.feature_source, b.config.feature_source
+    if one and other and one != other:
+        raise InputError(f"the features of one map are {one}'s, those of the other {other}'s: they do not mix")
 
 
 class _Joiner:

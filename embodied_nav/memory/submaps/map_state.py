@@ -88,6 +88,7 @@ class MapState:
         content: what a file holds. objects: the index of objects, with their sightings.
         voxels: the voxel map. builder: grows the newest local cloud, if there is one.
         images: frames of the newest keyframes, which wait for their semantic delta.
+        featureless: the same without colour, which wait for their features, where the map holds any.
         correction: begun and not applied yet, or None. corrections: how often keyframes were moved.
         late: (stamp, T) once a correction has begun: frames that are older (ns) have poses that T (4x4) corrects.
         generation: grows whenever everything is exchanged at once.
@@ -126,10 +127,11 @@ class MapState:
 
     def become(self, stored: StoredMap) -> None:
         """Takes the content and objects of another map; the caller restores or makes its voxels and free space."""
-        images = self.images if stored.content.uuid == self.content.uuid else OrderedDict()
+        same = stored.content.uuid == self.content.uuid
+        images, featureless = (self.images, self.featureless) if same else (OrderedDict(), OrderedDict())
         self._replace(stored.content)
         # Images whose delta is still to come have poses of their map.
-        self.images = images
+        self.images, self.featureless = images, featureless
         self.objects.restore(stored.objects, stored.sightings)
 
     def _replace(self, content: MapContent) -> None:
@@ -140,6 +142,7 @@ class MapState:
         self.voxels.clear()
         self.builder.cloud = None
         self.images: OrderedDict[int, RGBDFrame] = OrderedDict()
+        self.featureless: OrderedDict[int, RGBDFrame] = OrderedDict()
         self.correction: Correction | None = None
         self.corrections = 0
         self.late: tuple[int, np.ndarray] | None = None
@@ -191,7 +194,7 @@ class MapState:
     def split_cloud(self) -> LocalCloud | None:
         """Ends the growing cloud, which is to go on as another one of the same keyframe; an empty one is dropped."""
         cloud = self.builder.cloud
-        empty = cloud is not None and not cloud.frames and not len(cloud.votes)
+        empty = cloud is not None and not (cloud.frames or len(cloud.votes) or cloud.features)
         if empty and any(c.keyframe_id == cloud.keyframe_id for c in self.content.clouds):
             self.builder.cloud = None
         self.close_cloud()

@@ -15,8 +15,8 @@ from numba.extending import overload
 from ...errors import InputError
 from ...geometry import Camera, invert
 from .fusion import SUM_N, SUM_X, SUM_Y, SUM_Z, FrameVoxels
-from .keys import unpack
-from .store import VoxelStore
+from .keys import block_key, unpack
+from .store import CLOCK, VoxelStore, find_block, table_bits
 
 
 class PatchGrid(NamedTuple):
@@ -125,6 +125,12 @@ def clear(store: VoxelStore, rows: np.ndarray) -> None:
     store.arrays.feature_weight[rows] = 0
 
 
+def touch(store: VoxelStore, rows: np.ndarray) -> None:
+    """Marks the blocks of rows (N int64, -1 for none) as changed now: what only gives features changes no voxel."""
+    store.tick()
+    _touch(store.arrays, rows)
+
+
 def widen(bits):
     """float32 of a stored component."""
     return bits
@@ -212,6 +218,16 @@ def _add(table, total, rows, patches, weights, grid, take_max):
                 was = widen(old[j])
                 old[j] = _narrow(was + (widen(new[j]) - was) * share, old[j])
         total[r] += weights[i]
+
+
+@njit(cache=True, nogil=True)
+def _touch(store, rows):
+    """See :func:`touch`; rows: N int64."""
+    bits = table_bits(store)
+    for i in range(rows.size):
+        if rows[i] >= 0:
+            block = find_block(store, block_key(store.rows[rows[i]].key), bits)
+            store.block_clock[block] = store.counts[CLOCK]
 
 
 @njit(cache=True, nogil=True)

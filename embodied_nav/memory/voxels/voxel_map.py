@@ -19,7 +19,7 @@ from .eviction import Swapper, restore
 from .fusion import FrameHasher, sighting_weights, upsert
 from .store import REFUSED, VoxelStore
 from .swap_file import voxel_keys
-from .voxel_features import FeatureHits, fuse_frame
+from .voxel_features import FeatureHits, fuse_frame, touch
 
 _NONE = np.zeros(0, np.int64)
 
@@ -101,6 +101,29 @@ class VoxelMap:
         self.grid.apply(done.raised, 1)
         self.grid.observe(voxel_points(voxels.keys, voxels.sums, c.voxel_size), position)
         return Fused(voxels.points, int(done.new), int(self.store.arrays.counts[REFUSED]) - refused, given)
+
+    def give_features(self, frame: RGBDFrame, T: np.ndarray, features: np.ndarray) -> FeatureHits:
+        """Gives features to those of a frame's voxels that are there now; changes nothing else of them.
+
+        Args:
+            As for :meth:`fuse`.
+
+        Returns:
+            What was given, points in map.
+        """
+        c, position = self._config, T[:3, 3]
+        voxels = self._hasher(
+            frame.depth, None, frame.camera, T, c.voxel_size, c.min_depth, c.max_depth, c.stride
+        )  # fmt: skip
+        sightings = sighting_weights(voxels, position, c.voxel_size, c.near_range, c.full_points / c.stride**2)
+        if self.swapper is not None:
+            self._swapped(self.swapper.bring(voxels.keys, position, int(frame.stamp)))
+        rows = self.store.find(voxels.keys)
+        given = fuse_frame(
+            self.store, voxels, rows, sightings, features, frame.camera, T, c.voxel_size, c.feature_pooling
+        )
+        touch(self.store, rows)
+        return given
 
     def carve(self, frame: RGBDFrame, T: np.ndarray) -> tuple[int, np.ndarray]:
         """Removes what a frame sees through: how many voxels, and the classes (from 1) that lost some."""

@@ -15,8 +15,9 @@ from ...errors import InputError
 from ...geometry import is_rigid
 from ...language.meaning import Meaning
 from ...memory import SpatialMemory
-from ...memory.query.answering import Answer, Frustum, Knowledge, Query, texts_by_meaning
+from ...memory.query.answering import Answer, Frustum, Knowledge, Query, texts_by_looks, texts_by_meaning
 from ...memory.query.replies import answer_in_words
+from ...perception.encoders import TextTower
 from .conversions import BadMessage, camera_from_msg, matrix_from_pose, object_msg, pose_msg, time_msg, xyz
 
 #: Upper limit (s) of "seen within", a century.
@@ -50,11 +51,18 @@ def query_from_msg(request: QueryMemory.Request, now: int) -> Query:
     )
 
 
-def prepare(meaning: Meaning | None, text: str, memory: SpatialMemory, lock: Lock) -> None:
-    """Lets a memory answer by meaning, and computes what a text will need before its lock is taken for the answer.
+def prepare(
+    meaning: Meaning | None, text: str, memory: SpatialMemory, lock: Lock, tower: TextTower | None = None
+) -> None:
+    """Lets a memory answer by meaning and by looks, and computes what a text will need before its lock is taken for the
+    answer.
 
     What is wrong with the text or the model is said by the answer.
     """
+    memory.text_encoder = tower
+    if tower is not None:
+        with suppress(InputError):
+            tower.prepare(texts_by_looks(text))
     if meaning is None:
         return
     with lock:
@@ -104,7 +112,7 @@ def answer(memory: SpatialMemory, request: Ask.Request, response: Ask.Response) 
     if near is not None and not np.isfinite(near).all():
         response.success, response.answer = False, "near is not finite; give a place in the map, or use_near false"
         return response
-    known = memory.knowledge()
+    known = memory.knowledge(features=memory.text_encoder is not None)
     try:
         reply = answer_in_words(request.text, known, near)
     except InputError as error:
