@@ -27,8 +27,7 @@ from .. import perception
 from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, SemanticDelta
-from ..perception import AUTO, BACKENDS, BackgroundPerception, CountsUsage, KnowsInstances, ResilienceConfig
-from ..perception.describing import DescribingPerception
+from ..perception import AUTO, BACKENDS, BackgroundPerception, CountsUsage, KnowsInstances, ResilienceConfig, TellsFacts
 from ..perception.encoders import BackgroundEncoder, check_grid
 from ..perception.warm_up import warm_up
 from .ros import features, params, qos, sight
@@ -83,9 +82,8 @@ class PerceptionNode(AgentNode):
         self._newest = -1
         self._calls = 0
         self.diagnostics.facts.update(backend=self._asked.name, model=self._asked.name)
-        if isinstance(self._asked.backend, DescribingPerception):
-            versions = self._asked.backend.prompt_versions
-            self.diagnostics.facts["prompts"] = ", ".join(f"{name} {version}" for name, version in versions.items())
+        if isinstance(self._asked.backend, TellsFacts):
+            self.diagnostics.facts.update(self._asked.backend.facts())
         self.diagnostics.counts["dropped_keyframes"] += 0
         capacity = 1000 if self.settings.lockstep else config.queue
         self._worker = Worker(self._work, capacity, self.handle_error, self._dropped, name="perception")
@@ -235,6 +233,8 @@ class PerceptionNode(AgentNode):
         counts["backend_failures"] = sum(asked.counts[kind] for kind in ("error", "late", "nonsense"))
         if self._background is not None:
             facts["described up to"] = self._background.progress(stamp)
+        if isinstance(asked.backend, TellsFacts):
+            facts.update(asked.backend.facts())
         if isinstance(asked.backend, CountsUsage):
             usage = asked.backend.usage
             facts.update(requests=usage.calls, tokens=usage.tokens, cost=f"{usage.cost:.4f}")

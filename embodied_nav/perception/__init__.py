@@ -13,6 +13,7 @@ from .backend import (
     PerceptionBackend,
     PerceptionConfig,
     PerceptionError,
+    TellsFacts,
     Usage,
     categories_of,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "ResilienceConfig",
     "ResilientPerception",
     "UnavailablePerception",
+    "TellsFacts",
     "Usage",
     "categories_of",
     "choose",

@@ -84,6 +84,14 @@ def categories_of(backend: object) -> frozenset[str] | None:
 
 
 @runtime_checkable
+class TellsFacts(Protocol):
+    """A back end with something to say in diagnostics."""
+
+    def facts(self) -> dict[str, str]:
+        """Name -> what is so now."""
+
+
+@runtime_checkable
 class MergesSkipped(Protocol):
     """A back end that compares a keyframe with the last one it was asked about, whatever was in between."""
 

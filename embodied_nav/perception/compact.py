@@ -80,6 +80,7 @@ class CompactPerception:
             )
         self._session, self._about = load_session(str(weights))
         self.categories = self._about.categories
+        self._unknown = 0.0
         self._ground = Ground()
         self._history = History(self.config.history, self.config.gone_margin, self.config.moved_distance)
 
@@ -99,6 +100,11 @@ class CompactPerception:
         changes = self._history.update(observations, surfaces, frame)
         up = self._ground.up
         return make_delta(self.name, previous, current, instruction, observations, changes, segments, up)
+
+    def facts(self) -> dict[str, str]:
+        """How much of the last view is unknown."""
+        known = f"{100 * self._unknown:.0f}% of the last view"
+        return {"unknown": f"{known}; trained on rendered apartments: on real images its names mean little"}
 
     def label_image(self, frame: RGBDFrame) -> tuple[np.ndarray, np.ndarray]:
         """The most probable category of each pixel (HxW int64: 1 + its index in ``categories``, 0 none), and whether
@@ -177,7 +183,9 @@ class CompactPerception:
         probability = np.exp(logits - logits.max(axis=0))
         probability /= probability.sum(axis=0)
         label, best = probability.argmax(axis=0), probability.max(axis=0)
-        label[entropy(logits) > self._about.unknown_from] = 0
+        unknown = entropy(logits) > self._about.unknown_from
+        self._unknown = float(unknown.mean())
+        label[unknown] = 0
         points = _points(depth[1::2, 1::2], camera, T)
         votes = points + offsets.transpose(1, 2, 0) @ (T[:3, :3] @ R.T).T.astype(np.float32)
         z = depth[1::2, 1::2]

@@ -75,9 +75,6 @@ class DescribingPerception(abc.ABC):
     """A back end that asks a vision-language model about each keyframe; a subclass says how it is asked.
 
     A previous keyframe of None starts a new history.
-
-    Attributes:
-        prompt_versions: prompt -> version in use, for reports.
     """
 
     name: str
@@ -89,7 +86,7 @@ class DescribingPerception(abc.ABC):
         """
         self.config = config
         self._prompts = load_prompts(config.prompts)
-        self.prompt_versions = dict(self._prompts.versions)
+        self._versions = dict(self._prompts.versions)
         self.system = self._prompts.fill("system", units=_UNITS[config.boxes], most=str(config.most_objects))
         self._ground = Ground()
         self._history = History(config.history, config.gone_margin, config.moved_distance)
@@ -104,6 +101,10 @@ class DescribingPerception(abc.ABC):
         Raises:
             PerceptionError: there is none.
         """
+
+    def facts(self) -> dict[str, str]:
+        """Versions of the prompts in use."""
+        return {"prompts": ", ".join(f"{name} {version}" for name, version in self._versions.items())}
 
     def skip(self, keyframe: Keyframe) -> None:
         """Notes a keyframe that it will not be asked about; the next pair's motion goes through it. From any thread."""

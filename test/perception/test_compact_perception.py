@@ -41,3 +41,12 @@ def test_up_is_the_first_images_top_in_a_map_that_does_not_lie_level(backend):
     backend.perceive(None, in_map_of(first, first), "")
     delta = backend.perceive(in_map_of(first, first), in_map_of(first, turned), "")
     assert delta.action == "rotate left"
+
+
+def test_it_tells_how_much_it_does_not_know(backend):
+    assert "on real images its names mean little" in backend.facts()["unknown"]
+    backend.perceive(None, keyframe(0, camera_pose()), "")
+    assert backend.facts()["unknown"].startswith("0% of the last view")
+    backend._about = compact._About(("sofa",), 160, 0.0, (2.0,))
+    backend.perceive(None, keyframe(0, camera_pose()), "")
+    assert backend.facts()["unknown"].startswith("100% of the last view")
