@@ -23,7 +23,7 @@ PERCEPTION: Registry[Any] = Registry(
         ),
         Entry(
             "compact",
-            "our own small network: the simulator's categories on a CPU, once 'embodied-nav train' made its weights",
+            "our own small network, shipped: the simulator's categories from colour and depth, on a CPU",
             "embodied_nav.perception.compact:CompactPerception",
             "embodied_nav.perception.compact:CompactPerceptionConfig",
         ),
