@@ -15,7 +15,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -38,6 +40,8 @@ _REFUSED_FORM = (400, 404, 415, 422, 501)
 _MOST_BYTES, _FIRST_WAIT = 1_000_000, 0.5
 #: Bytes of a body among which the key is looked for before its beginning is quoted: more than any key has.
 _MOST_QUOTED = 4096
+#: Wait for the body of a failure (s), and characters of its message that are quoted.
+_FAILURE_WAIT, _QUOTED_MESSAGE = 1.0, 160
 
 
 @dataclass(frozen=True)
@@ -108,17 +112,19 @@ class ChatServer:
 
     def _ask_once(self, request: Request, end: float) -> str:
         """One call, or a few where the server must be asked for its model or refuses a form of "answer in JSON"."""
+        form = self._form
         while True:
             if not self._model:
                 self._model = self._first_model(end)
             try:
-                reply = self._call(end, lambda left: self._chat(request, left))
+                reply = self._call(end, partial(self._chat, request, form))
             except _Refused as error:
-                weaker = _FORMS.index(self._form) + 1
+                weaker = _FORMS.index(form) + 1
                 if self.config.form != "auto" or error.status not in _REFUSED_FORM or weaker == len(_FORMS):
                     raise PerceptionError(self._told(error)) from None
-                self._form = _FORMS[weaker]
+                form = _FORMS[weaker]
                 continue
+            self._form = form  # not before: what is refused in every form is refused for another reason
             return self._content(reply)
 
     def _call(self, end: float, send: Callable[[float], Any]) -> Any:
@@ -169,13 +175,13 @@ class ChatServer:
             raise _Passing(f"no answer within {self.config.timeout:g} s")
         return left
 
-    def _chat(self, request: Request, left: float) -> Any:
+    def _chat(self, request: Request, form: str, left: float) -> Any:
         pictures = [{"type": "image_url", "image_url": {"url": self._jpeg(image)}} for image in request.images]
         more: dict[str, Any] = {}
-        if self._form == "json_schema":
-            form = {"name": "semantic_delta", "schema": request.schema, "strict": True}
-            more["response_format"] = {"type": "json_schema", "json_schema": form}
-        elif self._form == "json_object":
+        if form == "json_schema":
+            wanted = {"name": "semantic_delta", "schema": request.schema, "strict": True}
+            more["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        elif form == "json_object":
             more["response_format"] = {"type": "json_object"}
         return self._client.chat.completions.with_streaming_response.create(
             model=self._model,
@@ -201,7 +207,8 @@ class ChatServer:
         try:
             reply = self._call(end, lambda left: self._client.models.with_streaming_response.list(timeout=left))
         except _Refused as error:
-            raise PerceptionError(self._told(f"lists no models (status {error.status}); give server.model")) from None
+            what = f"lists no models (status {error.status}{error.message}); give server.model"
+            raise PerceptionError(self._told(what)) from None
         try:
             return str(reply["data"][0]["id"])
         except (LookupError, TypeError):
@@ -245,9 +252,21 @@ class ChatServer:
             return PerceptionError(self._told(f"sends us on to {where} (status {status}); set server.url to that"))
         if status in (401, 403):
             return PerceptionError(self._told(f"refuses the key (status {status}); see server.key_variable"))
+        message = self._message(error.response.extensions.get("beginning", b""))
         if status in _PASSING:
-            return _Passing(f"answered with status {status}", _retry_after(error.response.headers))
-        return _Refused(status)
+            return _Passing(f"answered with status {status}{message}", _retry_after(error.response.headers))
+        return _Refused(status, message)
+
+    def _message(self, body: bytes) -> str:
+        """What the body of a failure says, in the forms that servers have, as ``: '...'``; "" for nothing."""
+        try:
+            said = json.loads(body)
+            said = said.get("error", said)
+            said = said.get("message", "") if isinstance(said, dict) else said
+        except (ValueError, RecursionError, AttributeError):
+            return ""
+        plain = " ".join(self._without_key(said).split()) if isinstance(said, str) else ""
+        return f": {plain[:_QUOTED_MESSAGE]!r}" if plain else ""
 
     def _told(self, reason: object) -> str:
         """One line for a user, without the key."""
@@ -273,9 +292,9 @@ class _Passing(Exception):
 class _Refused(Exception):
     """The server refuses the request."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"refuses the request with status {status}; check server.url and server.model")
-        self.status = status
+    def __init__(self, status: int, message: str = "") -> None:
+        super().__init__(f"refuses the request with status {status}{message}; check server.url and server.model")
+        self.status, self.message = status, message
 
 
 def _retry_after(headers: Any) -> float:
@@ -284,6 +303,23 @@ def _retry_after(headers: Any) -> float:
         return min(max(float(headers.get("retry-after", 0.0)), 0.0), 600.0)
     except ValueError:
         return 0.0
+
+
+def _keep_beginning(response: Any) -> None:
+    """Closes a failure; its body may be of any size and never end: only the beginning is kept, as an extension."""
+    if response.status_code < 300:
+        return
+    end = time.monotonic() + _FAILURE_WAIT
+    beginning = bytearray()
+    # Whatever else breaks, the status is known.
+    with suppress(Exception):
+        response.request.extensions["timeout"]["read"] = _FAILURE_WAIT
+        for part in response.stream:
+            beginning += part
+            if len(beginning) >= _MOST_QUOTED or time.monotonic() > end:
+                break
+    response.close()
+    response.extensions["beginning"] = bytes(beginning[:_MOST_QUOTED])
 
 
 def _key(variable: str) -> str:
@@ -325,7 +361,7 @@ def _client(config: ServerConfig, key: str) -> OpenAI:
         import openai
     except ImportError:
         raise InputError(f"perception 'server' needs openai; {how_to_install('server')}") from None
-    # A failure is told by its status; its body, of any size, is not read.
-    hooks = {"response": [lambda response: response.close() if response.status_code >= 300 else None]}
-    transport = openai.DefaultHttpxClient(follow_redirects=False, event_hooks=hooks)
+    hooks = {"response": [_keep_beginning]}
+    plain = {"accept-encoding": "identity"}  # so that the beginning of a body can be read, and no body grows
+    transport = openai.DefaultHttpxClient(follow_redirects=False, event_hooks=hooks, headers=plain)
     return openai.OpenAI(base_url=config.url, api_key=key or "none", max_retries=0, http_client=transport)

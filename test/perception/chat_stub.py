@@ -38,10 +38,11 @@ class ChatStub:
     Attributes:
         answer: the object to answer with; a function of the request's JSON, or a value.
         faults: what the next requests get instead, in order: a status, or ``"cut"``, ``"drip"``, ``"huge"``,
-            ``"redirect"``, ``"hang"``, ``"reset"``, or bytes as the body. Empty: good answers.
+            ``"redirect"``, ``"hang"``, ``"hung_error"``, ``"reset"``, or bytes as the body. Empty: good answers.
         requests: JSON of the chat requests that came, with ``authorization`` as sent.
         refused_forms: types of response_format that get status 400.
         listing: status of the list of models. location: where ``"redirect"`` sends. error: text of a bad status.
+        failure: JSON of a bad status; None: the text in OpenAI's form.
     """
 
     def __init__(self, answer=None, delay=0.0, failing=0.0, nonsense=0.0, seed=0) -> None:
@@ -49,6 +50,7 @@ class ChatStub:
         self.faults, self.requests, self.refused_forms = [], [], set()
         self.headers = {}
         self.listing, self.location, self.error = 200, "http://127.0.0.1:9/elsewhere", "no"
+        self.failure = None
         self._random = random.Random(seed)
         self._closing = threading.Event()
 
@@ -106,7 +108,8 @@ class ChatStub:
                 )
             fault = completion(answer if isinstance(answer, str) else json.dumps(answer))
         if isinstance(fault, int):
-            handler._reply(fault, json.dumps({"error": {"message": self.error}}).encode())
+            failure = {"error": {"message": self.error}} if self.failure is None else self.failure
+            handler._reply(fault, json.dumps(failure).encode())
         elif isinstance(fault, bytes):
             handler._reply(200, fault)
         else:
@@ -118,6 +121,10 @@ class ChatStub:
     def _hang(self, handler) -> None:
         self._closing.wait(20)
         handler.close_connection = True
+
+    def _hung_error(self, handler) -> None:
+        handler._reply(500, b"", content_length=1000)
+        self._hang(handler)
 
     def _reset(self, handler) -> None:
         handler.close_connection = True

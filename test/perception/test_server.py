@@ -115,6 +115,41 @@ def test_a_server_without_schemas_is_asked_in_a_weaker_form(stub, refused_forms)
     assert len(stub.requests) == 2 + len(refused_forms), "what it takes is remembered"
 
 
+def test_what_is_refused_in_every_form_costs_no_form(stub):
+    backend = server(stub)
+    stub.faults, stub.error = [400] * 3, "the prompt is too long"
+    assert "status 400: 'the prompt is too long'; check" in refused(backend)
+    backend.perceive(None, KEYS[0], "")
+    assert [r.get("response_format", {}).get("type") for r in stub.requests] == [
+        "json_schema",
+        "json_object",
+        None,
+        "json_schema",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": {"message": "image input\nis not supported"}}, "status 503: 'image input is not supported'"),
+        ({"object": "error", "message": "busy"}, "status 503: 'busy'"),
+        ({"error": "x" * 300}, "status 503: '" + "x" * 160 + "'"),
+        ({"error": {"message": 7}}, "status 503"),
+        ([], "status 503"),
+        ({"error": "x" * 5000}, "status 503"),
+    ],
+)
+def test_a_failure_is_told_with_the_servers_words(stub, body, said):
+    stub.faults, stub.failure = [503], body
+    assert refused(server(stub, retries=0)).endswith(f"answered with {said}")
+
+
+def test_the_words_of_a_failure_are_not_waited_for(stub):
+    stub.faults, start = ["hung_error"], time.monotonic()
+    assert refused(server(stub, retries=0)).endswith("status 500")
+    assert time.monotonic() - start < 8.0, "20 s would hang"
+
+
 def noting(backend):
     """Waits are noted instead of waited for."""
     waits = []
