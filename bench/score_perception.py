@@ -30,7 +30,7 @@ from recorded import DEFAULT, are_there, recorded_frames
 from embodied_nav.cli.eval import parse_scenes
 from embodied_nav.errors import InputError
 from embodied_nav.evaluation.object_score import ObjectScore, frames, score_objects, tour
-from embodied_nav.frames import RGBDFrame
+from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.keyframes import KeyframeGate
 from embodied_nav.memory import SpatialMemory
@@ -101,7 +101,9 @@ def score_pixels(backend, scene: SceneDescription, count: int, seed: int, confus
 def unknown_share(backend, folder: Path, every: int = 5) -> tuple[float, float]:
     """Of a recording's pixels with depth: the share that is unknown, and the share that is known as a category."""
     unknown, named, count = 0, 0, 0
-    for frame in list(recorded_frames(folder))[::every]:
+    for k, frame in enumerate(list(recorded_frames(folder))[::every]):
+        if k == 0:
+            backend.perceive(None, Keyframe(0, frame, 0.0, 0, "first"), "")  # finds which way is up in this map
         label, strange = backend.label_image(frame)
         seen = np.isfinite(frame.depth)
         count += int(seen.sum())
@@ -170,7 +172,12 @@ def main() -> None:
         for name, look in appearances(args.furniture).items():
             confusion, right, lost = Confusion(len(backend.categories) + 1), 0, 0
             for seed in seeds:
-                counted = score_pixels(backend, look(seed), args.views, seed, confusion)
+                try:
+                    scene = look(seed)
+                except InputError as error:  # models of furniture may close a room
+                    print(f"left out: {error}")
+                    continue
+                counted = score_pixels(backend, scene, args.views, seed, confusion)
                 right, lost = right + counted[0], lost + counted[1]
             print_pixels(name, confusion, backend.categories)
             print(f"   of the right pixels of a category {100 * lost / max(right, 1):.1f}% are unknown", flush=True)

@@ -45,7 +45,7 @@ class CompactPerceptionConfig(PerceptionConfig):
     """Settings of ``compact``."""
 
     weights: str = param("", "exported ONNX file, its safetensors file beside it; empty: the package's", path=True)
-    least_confidence: float = param(0.6, "mean probability from which an object is reported", low=0.0, high=1.0)
+    least_confidence: float = param(0.75, "mean probability from which an object is reported", low=0.0, high=1.0)
     history: int = param(512, "objects remembered for what is new, gone and moved", low=1, high=100000)
 
 

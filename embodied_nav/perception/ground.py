@@ -12,6 +12,9 @@ from .words import UP
 _WEIGHT = 0.3
 #: A level that is higher than the floor by more than this (m) is a table top in a view without floor.
 _HIGHER = 0.2
+#: Cosine of the angle (10 degrees) up to which two up directions agree, and how many views in a row that agree with
+#: each other, but not with what is known, change it: a single view may take a slanted back rest for level.
+_AGREES, _VIEWS = 0.985, 4
 
 
 class Ground:
@@ -25,11 +28,13 @@ class Ground:
     def __init__(self) -> None:
         self.up: np.ndarray = UP
         self.floor: float | None = None
+        self._other, self._others = UP, 0
 
     def reset(self, T_map_camera: np.ndarray) -> None:
         """Starts anew: up is the map's z, or the image's top if the map starts at any pose (handheld)."""
         top = -np.asarray(T_map_camera, dtype=np.float64)[:3, 1]
         self.up, self.floor = (UP if top[2] > 0.3 else top), None
+        self._others = 0
 
     def look(self, frame: RGBDFrame, near: float, far: float) -> None:
         """Takes in a frame's depth between two limits (m)."""
@@ -39,10 +44,22 @@ class Ground:
         """Takes in a keyframe's grid; returns the camera's height along ``up`` (not above the floor)."""
         up = surfaces.estimate_up(grid, self.up)
         if up is not None:
-            blended = up if self.floor is None else (1.0 - _WEIGHT) * self.up + _WEIGHT * up
-            self.up = blended / np.linalg.norm(blended)
+            self._take(up)
         height = float(np.asarray(T_map_camera)[:3, 3] @ self.up)
         floor = surfaces.find_floor(grid, self.up, height)
         if floor is not None and (self.floor is None or floor < self.floor + _HIGHER):
             self.floor = floor
         return height
+
+    def _take(self, up: np.ndarray) -> None:
+        """Blends a view's up direction with what is known, or replaces that once several views contradict it."""
+        if self.floor is None:
+            self.up, self._others = up, 0
+        elif float(up @ self.up) >= _AGREES:
+            blended = (1.0 - _WEIGHT) * self.up + _WEIGHT * up
+            self.up, self._others = blended / np.linalg.norm(blended), 0
+        else:
+            self._others = self._others + 1 if self._others and float(up @ self._other) >= _AGREES else 1
+            self._other = up
+            if self._others >= _VIEWS:
+                self.up, self.floor, self._others = up, None, 0
