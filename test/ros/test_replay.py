@@ -191,7 +191,8 @@ def test_bad_arguments_are_refused(recording, tmp_path):
     refused(replay(recording, "--set", "camera.sync_slop=9"), "--set camera.sync_slop=9: sync_slop = 9.0: out of range")
     refused(replay(recording, "--format", "tum"), "rgb.txt")
     refused(replay(recording, "--perception", "server", "--set", "server.key_variable=NOT_SET"), "NOT_SET holds no key")
-    refused(replay(recording, "--detector", __file__), "give --perception detector")
+    refused(replay(recording, "--perception", "geometric", "--detector", __file__), "give --perception detector")
+    refused(replay(recording, "--detector", __file__), "is no ONNX file")
     (tmp_path / "file").write_text("")
     refused(replay(recording, "--out", tmp_path / "file"), "--out")
     foreign = tmp_path / "foreign"
