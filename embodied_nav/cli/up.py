@@ -73,8 +73,6 @@ def run(args: argparse.Namespace) -> int:
     options = _options(args)
     require_ros()
     processes = agent_graph.agent_processes(options)
-    if why := agent_graph.perception_of(options).why:
-        print(f"up: {why}", flush=True)
     processes = composed(processes) if args.composed else processes
     for hint in parameter_files.foreign_sections(options.namespace, options.params_files):
         print(f"up: {hint}", file=sys.stderr, flush=True)
@@ -82,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     with Supervisor(processes, environment) as supervisor:
         names = ", ".join(node.name for process in processes for node in process.nodes or (process,))
         print(f"up: {names}; Ctrl-C ends them", flush=True)
+        if why := agent_graph.perception_of(options).why:
+            print(f"up: {why}", flush=True)
         try:
             while True:
                 supervisor.poll()
