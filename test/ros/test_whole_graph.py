@@ -109,7 +109,8 @@ class Killing:
 
     def told(self):
         """What the nodes say of themselves, for who reads that a test has failed."""
-        return {name: self.diagnostics(name) for name in (*NODES, "slam")}
+        facts = {name: self.diagnostics(name) for name in (*NODES, "slam")}
+        return f"goal: {self.said}, {len(self.track)} poses; " + "; ".join(f"{k}: {v}" for k, v in facts.items())
 
     def kill(self, *names):
         """Nodes that share a process die together."""
