@@ -11,6 +11,7 @@ in the memory with that of the peer: the memory takes one patch a voxel a frame,
 
 from __future__ import annotations
 
+import abc
 import argparse
 import time
 
@@ -28,7 +29,7 @@ GRIDS = (("DINOv2-S", 384, 12, 16), ("SigLIP2-B", 768, 10, 14), ("VGGT", 2048, 1
 LEAST = 2.0
 
 
-class Peer:
+class Peer(abc.ABC):
     """Sums and counts of features by voxel key; ``pixels`` says how a frame's pixels get into them."""
 
     def __init__(self, dim: int, config: MemoryConfig) -> None:
@@ -44,9 +45,9 @@ class Peer:
             self.sums, self.counts = (np.concatenate([a, np.zeros_like(a)]) for a in (self.sums, self.counts))
         self.pool(rows, inverse, patches, grid.reshape(-1, grid.shape[2]))
 
+    @abc.abstractmethod
     def pool(self, rows: np.ndarray, inverse: np.ndarray, patches: np.ndarray, flat: np.ndarray) -> None:
         """Adds ``flat[patches[i]]`` to row ``rows[inverse[i]]``."""
-        raise NotImplementedError
 
     def features(self, keys: np.ndarray) -> np.ndarray:
         """N x D means of N keys, zeros where none is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class VisionEncoder:
+class VisionEncoder(abc.ABC):
     """An encoder over a model of transformers; a subclass says how patches come out of it.
 
     Attributes:
@@ -64,9 +65,9 @@ class VisionEncoder:
         """What of a whole model is needed for images."""
         return model
 
+    @abc.abstractmethod
     def patches(self, model: Any, pixels: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
         """(rows * columns) x dim features of 1x3xHxW normalised pixels."""
-        raise NotImplementedError
 
 
 def size_of(config: Any, name: str, model: str) -> int:

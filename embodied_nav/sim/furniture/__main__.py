@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from ...errors import InputError
-from .library import open_library
+from .pieces import open_library
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,14 +17,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m embodied_nav.sim.furniture", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("library", help="folder of .sh3f files, one of them, or a saved .npz")
+    parser.add_argument("path", help="folder of .sh3f files, one of them, or a saved .npz")
     parser.add_argument(
         "--save", metavar="FILE.npz", help="where to save the pieces; creators and licences go beside it"
     )
     parser.add_argument("--credits", action="store_true", help="print every piece's creator and licence")
     args = parser.parse_args(arguments)
     try:
-        library = open_library(args.library)
+        library = open_library(args.path)
         if args.save:
             library.save(args.save)
     except InputError as error:

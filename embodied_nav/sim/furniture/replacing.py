@@ -9,7 +9,7 @@ import numpy as np
 
 from ..interface import SceneObject
 from ..mesh import SceneDescription, SceneMesh, concatenate
-from .library import FurnitureLibrary, Piece
+from .pieces import FurnitureLibrary, Piece
 
 #: A model is stretched along an axis by at least and at most this much, and no axis by more than EVEN times another.
 LEAST, MOST, EVEN = 0.6, 1.6, 1.5

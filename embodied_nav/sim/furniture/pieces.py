@@ -225,6 +225,7 @@ def _read(file: Path, pieces: list[Piece], problems: list[str], unmapped: list[s
     try:
         archive = zipfile.ZipFile(file)
         entries, others = read_catalogue(file, archive)
+    # zipfile raises NotImplementedError for a compression that it does not know, RuntimeError for an encrypted file.
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{file}: cannot be read as a .sh3f (zip) file ({error})") from None
     with archive:
