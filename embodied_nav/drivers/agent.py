@@ -123,6 +123,11 @@ class Agent:
         unmoved = self._dead or (self.stall.reason if self.status == "failed" and self.stall.suspects else "")
         return unmoved or (self._output.reason if self._output else "")
 
+    @property
+    def decisions_without_answer(self) -> int:
+        """Decisions since reset in which the rules decided, since the policy gave no answer."""
+        return self.navigator.malformed
+
     def set_instances(self, names: Mapping[int, tuple[str, str]]) -> None:
         """Sets the names of instance ids, for perception back ends that read them; see :class:`~.driver.Driver`."""
         if isinstance(self.perception, KnowsInstances):
@@ -159,6 +164,7 @@ class Agent:
             self._perceive(keyframe)
         with _Clock(self.seconds["memory"]):
             while self._late:
+                self.navigator.hear(self._late[0])
                 self.memory.add_delta(self._late.popleft())
         with _Clock(self.seconds["objects"]):
             objects = self.memory.objects()
@@ -235,6 +241,7 @@ class Agent:
 
                 self.memory.add_look(number, **look_of(keyframe.frame))
             self.memory.add_delta(delta)
+        self.navigator.hear(delta)
         if self._encoder is not None:
             self._give_features(self._encoder, keyframe)
         self._previous = keyframe

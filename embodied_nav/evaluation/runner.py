@@ -49,7 +49,8 @@ def run_episode(
         One row of the results file: id, scene, kind, success, spl, soft_spl, distance_to_goal, oracle_success,
         path_length, steps (control steps or discrete actions), collisions (those in which the robot touched
         something), wall_s; with SLAM slam_lost_s, the time without tracking, in which nothing was mapped; of an agent
-        that sees stale_keyframes, those that its back end has not described (geometry did).
+        that sees stale_keyframes, those that its back end has not described (geometry did); of one that reasons
+        decisions_without_answer, those in which the rules decided, since its policy gave no answer.
 
     Raises:
         InputError: unknown localization, or an episode whose goal cannot be reached.
@@ -79,7 +80,8 @@ def run_episode(
         if driver.needs_camera and driver.status == "running":
             observation = simulator.observe()
     row = _row(episode, metrics, driver.status == "stopped", time.perf_counter() - started)
-    counts = {"slam_lost_s": where.lost_s, "stale_keyframes": getattr(driver, "stale_keyframes", None)}
+    counts = {"slam_lost_s": where.lost_s}
+    counts |= {name: getattr(driver, name, None) for name in ("stale_keyframes", "decisions_without_answer")}
     return row | {name: value for name, value in counts.items() if value is not None}
 
 

@@ -2,9 +2,9 @@
 
 Subscribes memory/occupancy, memory/object_list, memory/corrections (triggers replanning), slam/map (no decision is
 made between SLAM's switch to another map and the memory's), odom, touched (nav_msgs/GridCells in odom: obstacles for
-the rest of the goal), perception/sight (what it cannot name is not searched for), control/state (while control halts
-the robot, nothing is decided and no place is given up), /tf, /tf_static, progress (to count keyframes, and to see
-whether the memory works).
+the rest of the goal), perception/sight (what it cannot name is not searched for), semantic_delta (where the
+policy reads it), control/state (while control halts the robot, nothing is decided and no place is given up), /tf,
+/tf_static, progress (to count keyframes, and to see whether the memory works).
 Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose means "turn to it", an empty path
 "stop"), instruction (std_msgs/String, latched), options (markers of the choices, the decision as text), progress,
 /diagnostics. Serves the action navigate. The plan is repeated at least twice a second as a heartbeat: when this node
@@ -33,6 +33,7 @@ from visualization_msgs.msg import MarkerArray
 from embodied_nav.action import Navigate
 from embodied_nav.msg import Decision as DecisionMsg
 from embodied_nav.msg import MapIdentity, ObjectArray, Progress
+from embodied_nav.msg import SemanticDelta as DeltaMsg
 
 from .. import reasoner
 from ..config import Config, param
@@ -46,6 +47,7 @@ from .ros.conversions import (
     BadMessage,
     cells_array,
     decision_msg,
+    delta_from_msg,
     grid_from_msg,
     header,
     matrix_from_pose,
@@ -111,7 +113,8 @@ class ReasonerNode(AgentNode):
         options = params.declare(self, OptionConfig, "options")
         warm_up_planner(self.robot)
         self._try(Navigator(settings, self.robot, reasoner.create(self._config.policy, own), planning, options))
-        self._navigator = Navigator(settings, self.robot, policy, planning, options)
+        beside = POLICIES[self._config.policy].slow and not self.settings.lockstep
+        self._navigator = Navigator(settings, self.robot, policy, planning, options, beside=beside)
         self._navigating = threading.Lock()
         self.diagnostics.facts.update(reasoner=policy.name, model=policy.name)
         self._goal: Goal | None = None
@@ -137,8 +140,9 @@ class ReasonerNode(AgentNode):
             self._conclude()
 
     def cleanup(self) -> None:
-        """Ends the worker."""
+        """Ends the threads."""
         self._worker.close()
+        self._navigator.close()
 
     def _try(self, navigator: Navigator) -> None:
         """JIT warm-up: one decision on a synthetic map."""
@@ -164,6 +168,8 @@ class ReasonerNode(AgentNode):
         self.create_subscription(DiagnosticStatus, sight.TOPIC, self._sees, qos.latched())
         self.create_subscription(Progress, "progress", self._progressed, qos.reliable(100))
         self.create_subscription(MapIdentity, map_identity.TOPIC, self._identified, map_identity.profile())
+        if self._navigator.policy.reads:
+            self.create_subscription(DeltaMsg, "semantic_delta", self._hear, self.handover())
         self.create_subscription(UInt32, "memory/corrections", self._corrected, qos.latched())
         self.diagnostics.input("memory/occupancy", required=False)
         self._server = ActionServer(
@@ -320,6 +326,12 @@ class ReasonerNode(AgentNode):
         """Keyframes were moved: replan on the next map, since the plan is based on the uncorrected one."""
         with self._navigating:
             self._navigator.replan()
+
+    def _hear(self, message: DeltaMsg) -> None:
+        try:
+            self._navigator.hear(delta_from_msg(message))
+        except BadMessage as error:
+            self.diagnostics.refuse(error.fault, str(error))
 
     def _identified(self, message: MapIdentity) -> None:
         """SLAM has switched to another map: until the memory follows, its map and the robot's pose do not match.

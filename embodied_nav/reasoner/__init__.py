@@ -1,10 +1,11 @@
 """Builds options, lets a policy decide in text, and follows up decisions. Knows nothing of pixels and of ROS."""
 
 from .navigator import Navigator, NavigatorConfig, NavigatorOutput
-from .options import Context, Facts, OptionConfig
+from .options import Context, Facts, OptionConfig, RoomFact
 from .policies import POLICIES, FrontierPolicy, Policy, RandomConfig, RandomPolicy, RulesConfig, RulesPolicy, create
-from .prompt import AnswerError, format_answer, parse_answer, prompt
+from .prompt import AnswerError, format_answer, parse_answer
 from .sight import Sight
+from .situation import situation
 
 __all__ = [
     "POLICIES",
@@ -19,11 +20,12 @@ __all__ = [
     "Policy",
     "RandomConfig",
     "RandomPolicy",
+    "RoomFact",
     "RulesConfig",
     "RulesPolicy",
     "Sight",
     "create",
     "format_answer",
     "parse_answer",
-    "prompt",
+    "situation",
 ]

@@ -6,6 +6,7 @@ Deterministic: the same sequence of updates gives the same decisions.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -13,16 +14,18 @@ from functools import cached_property, partial
 import numpy as np
 
 from ..config import Config, param
-from ..frames import Decision, MemoryObject, OccupancyGrid, Option
+from ..frames import Decision, MemoryObject, OccupancyGrid, Option, SemanticDelta
 from ..geometry import transform_points, yaw_of
 from ..language import Instruction, Target, parse_instruction
 from ..planning import NearGround, Planner, PlanningConfig, frontiers, is_frontier_near
 from ..planning.geodesic import line_of_sight
 from ..robot import RobotProfile
 from ..rooms import Region, RoomMap, Rooms, regions
-from .options import Context, Facts, OptionConfig, Surroundings, build_options, find_stand
+from .beside import Beside
+from .options import Context, Facts, OptionConfig, RoomFact, Surroundings, build_options, clear_kind, find_stand
 from .policies import Policy, RulesPolicy
 from .prompt import AnswerError, parse_answer
+from .situation import name_of
 from .stands import NEAR_MARKS, Surface
 from .targets import SURE, Candidate, box_gap, candidates, likeliest_room, not_found
 
@@ -60,6 +63,10 @@ class NavigatorConfig(Config):
     look_again: float = param(1.5, "distance driven before another look around", unit="m", low=0.2, high=20.0)
     rooms_every: float = param(1.0, "least time between two splits of the map into rooms", unit="s", low=0.0, high=60.0)
     field_of_view: float = param(1.5, "what the camera sees at once", unit="rad", low=0.3, high=6.3)
+    think_limit: float = param(
+        20.0, "a policy that thinks beside driving is waited for so long; then the rules decide", unit="s",
+        low=0.5, high=600.0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +94,8 @@ _NO_PATH = np.empty((0, 2), dtype=np.float64)
 _NO_PATH.setflags(write=False)
 
 _LONG_AGO = -(10**18)  # ns
+#: Semantic deltas and decisions that are kept for the policies that read.
+_TOLD = 4
 #: A map's stamp that goes back by more (ns) means that the clock was set back.
 _CLOCK_BACK = 1_000_000_000
 
@@ -129,7 +138,9 @@ class Navigator:
 
     Attributes:
         stage: index of the instruction's current stage.
-        malformed: number of the policy's answers since reset that could not be parsed.
+        malformed: number of the policy's answers since reset that could not be parsed, or were none in time; the rules
+            decided then.
+        dropped: number of its answers that came when the state they were about had passed.
     """
 
     def __init__(
@@ -139,12 +150,20 @@ class Navigator:
         policy: Policy | None = None,
         planning: PlanningConfig | None = None,
         options: OptionConfig | None = None,
+        *,
+        beside: bool = False,
     ) -> None:
+        """Args:
+
+        beside: the policy is slow: it thinks in a thread of its own, and the robot goes on along its path meanwhile.
+        """
         self.config = config or NavigatorConfig()
         self.robot = robot or RobotProfile()
         self.policy = policy or RulesPolicy()
         self.planning = planning or PlanningConfig()
         self.options = options or OptionConfig()
+        self._rules = RulesPolicy()
+        self._beside = Beside(self.policy) if beside else None
         self._near = NearGround(self.planning.near_radius)
         self._room_map = RoomMap()
         self.instruction: Instruction | None = None
@@ -154,7 +173,9 @@ class Navigator:
         self._near.clear()
         self._touched = np.empty((0, 2))  # (x, y) m in map
         self.stage = 0
-        self.malformed = 0
+        self.malformed = self.dropped = 0
+        if self._beside is not None:
+            self._beside.forget()
         self._count = 0
         self._decision: Decision | None = None
         self._decided_at = self._planned_at = self._stamp = 0
@@ -174,6 +195,12 @@ class Navigator:
         self._sure: frozenset[int] = frozenset()  # candidates that fitted when the decision was made
         self._key = -1  # of the candidate that is the present destination
         self._room_map.clear()
+        self._deltas: deque[SemanticDelta] = deque(maxlen=_TOLD)
+        self._before: deque[str] = deque(maxlen=_TOLD)
+
+    def hear(self, delta: SemanticDelta) -> None:
+        """Takes a semantic delta, for the policies that read it; the newest few are kept. From any thread."""
+        self._deltas.append(delta)
 
     def reset(self, instruction: str, labels: Collection[str] = ()) -> None:
         """Starts on a new instruction.
@@ -187,6 +214,11 @@ class Navigator:
         """
         self.instruction = parse_instruction(instruction, labels)
         self._clear()
+
+    def close(self) -> None:
+        """Ends the thread of a policy that thinks beside the driving."""
+        if self._beside is not None:
+            self._beside.close()
 
     def restart(self) -> None:
         """Restarts the current instruction, when the map is replaced: visited and given-up places are void."""
@@ -267,6 +299,8 @@ class Navigator:
         self._last_xy = xy
         if self._pass_waypoint(view):
             self._decision, view = None, replace(view, target=self.target)
+        if self._beside is not None and self._beside.context is not None:
+            return self._await(self._beside, view)
         why = self._needs_decision(view)
         if why == "arrived" and self._is_on_the_way:
             # As near as possible to a way point, or to a doubtful candidate.
@@ -275,10 +309,13 @@ class Navigator:
             elif self._decision is not None:
                 self._bar(self._decision.option)
             self._decision, view = None, replace(view, target=self.target)
-        if why:
-            decision, view = self._decide(view)
-            return self._act(decision, view, why)
-        return self._go_on(view)
+        if not why:
+            return self._go_on(view)
+        context, view = self._context(view)
+        if self._beside is not None:
+            self._beside.ask(context)
+            return self._meanwhile(view)
+        return self._act(self._settle(context, self.policy.answer(context), self.policy.name, view), view, why)
 
     # -- state -----------------------------------------------------------------------------------------------------
 
@@ -437,8 +474,8 @@ class Navigator:
         self._turns, self._path = [view.yaw + bearing], np.array([view.xy])
         return True
 
-    def _decide(self, view: _View) -> tuple[Decision, _View]:
-        """Asks the policy; returns its decision and the view that it was based on."""
+    def _context(self, view: _View) -> tuple[Context, _View]:
+        """What the policy is asked, and the view that it is based on."""
         (arrived, note), self._arrival = self._arrival, (0.0, "")
         if self._is_on_the_way:
             arrived, note = 0.0, ""
@@ -468,19 +505,71 @@ class Navigator:
             view.objects,
             view.planner.grid,
             self._count,
+            self.stage,
+            _room_facts(view),
+            tuple(self._deltas),
+            tuple(self._before),
         )
-        answer = self.policy.answer(context)
+        return context, view
+
+    def _settle(self, context: Context, answer: str, name: str, view: _View) -> Decision:
+        """Takes an answer for decided; where it is none, the rules' answer."""
+        options, facts = context.options, context.facts
         try:
             chosen, think = parse_answer(answer, options)
         except AnswerError as error:
             self.malformed += 1
-            chosen, think = 0, f"(unreadable answer: {error})"
+            answer, why = self._rules.answer(context), error
+            chosen, think = parse_answer(answer, options)
+            think, name = f"(no answer by {name}: {why}) {think}", self._rules.name
         if not self._is_same_place(facts[chosen]):
             self._nearest = (view.stamp, math.inf)
         self._opening, self._key = facts[chosen].opening, facts[chosen].key
         self._sure = self._sure_now(view)
         self._count += 1
-        return Decision(self._count - 1, view.stamp, options, chosen, think, answer, self.policy.name), view
+        self._before.append(name_of(options[chosen], facts[chosen]))
+        return Decision(self._count - 1, view.stamp, options, chosen, think, answer, name)
+
+    def _await(self, beside: Beside, view: _View) -> NavigatorOutput:
+        """One update while the policy thinks: takes its answer if it still fits; the rules decide if it is late."""
+        late = beside.waited > self.config.think_limit
+        answered, name = beside.answer(), self.policy.name
+        if answered is None and late and beside.context is not None:
+            self.malformed += 1
+            answered, name = (beside.context, self._rules.answer(beside.context)), self._rules.name
+            beside.forget()
+        if answered is None:
+            return self._meanwhile(view)
+        if self._still_fits(*answered, view):
+            return self._act(self._settle(*answered, name, view), view, "late" if late else "thought")
+        self.dropped += 1
+        self._decision = None  # the next update asks anew
+        return self._meanwhile(view)
+
+    def _still_fits(self, context: Context, answer: str, view: _View) -> bool:
+        """Whether what an answer chooses is still there: it was asked for the map as it was then."""
+        try:
+            chosen = parse_answer(answer, context.options)[0]
+        except AnswerError:
+            return True
+        option, facts = context.options[chosen], context.facts[chosen]
+        if context.stage != self.stage:
+            return False
+        if option.kind == "object":
+            return view.candidate(facts.key) is not None and facts.key not in self._barred_keys
+        if facts.opening is not None:
+            return is_frontier_near(view.planner.grid, facts.opening, 0.5)
+        # Stopping, and looking around, are about the place where the robot stands, and about what is known.
+        near = math.dist(context.position, view.xy) < 0.3
+        known = {f.key for f in context.facts if f.match >= SURE}
+        return near and (option.kind != "stop" or self._sure_now(view) <= known or facts.arrived >= SURE)
+
+    def _meanwhile(self, view: _View) -> NavigatorOutput:
+        """Goes on along the present path while the policy thinks; stands where it has come to its end."""
+        on_its_way = self._decision is not None and len(self._path) > 1 and not self._turns
+        if on_its_way and not self._is_reached(view, self.config.reached) and view.planner.is_clear(self._path):
+            return NavigatorOutput(None, self._path, None, "running", "thinking on the way")
+        return NavigatorOutput(None, np.array([view.xy]), view.yaw, "running", "thinking")
 
     def _is_same_place(self, facts: Facts) -> bool:
         """Whether a new decision has the same destination as the last: then its time-out goes on."""
@@ -595,3 +684,10 @@ def _remaining(path: np.ndarray, xy: tuple[float, float]) -> float:
 def _in_sight(view: _View, place: tuple[float, float]) -> bool:
     cells = view.planner.grid.cells(np.array([view.xy, place]))
     return line_of_sight(view.planner.grid.data > 0, tuple(cells[0]), tuple(cells[1]))
+
+
+def _room_facts(view: _View) -> tuple[RoomFact, ...]:
+    """The rooms of the map, nearest first."""
+    here = view.rooms.at(view.xy)
+    near = sorted(view.found.values(), key=lambda r: (math.dist(r.room.middle, view.xy), r.room.id))
+    return tuple(RoomFact(clear_kind(r), r.seen, here is not None and r.room.id == here.id) for r in near)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from ..config import Config, param
-from ..frames import MemoryObject, OccupancyGrid, Option
+from ..frames import MemoryObject, OccupancyGrid, Option, SemanticDelta
 from ..language import Instruction, Target
 from ..planning import Frontier, Planner, frontiers, hidden_area, path_length
 from ..rooms import Region, Rooms, chance_beyond, chance_in
@@ -47,6 +47,10 @@ class Facts:
         opening: (x, y) m, middle of a frontier.
         current: whether it is the present destination.
         key: of the candidate (``object``), see :class:`Candidate`; else -1.
+        name, note: of the candidate, and why it fits, in words; object: as remembered, None for a room.
+        room: likeliest kind of the room that a frontier is in, "" where nothing tells.
+        door: whether a frontier seems to be a door.
+        near: names of things near a frontier, nearest first.
     """
 
     cost: float = 0.0
@@ -57,6 +61,21 @@ class Facts:
     opening: tuple[float, float] | None = None
     current: bool = False
     key: int = -1
+    name: str = ""
+    note: str = ""
+    object: MemoryObject | None = None
+    room: str = ""
+    door: bool = False
+    near: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RoomFact:
+    """A room of the map: its likeliest kind ("" if unclear), how much of it was seen (0 to 1), whether it is here."""
+
+    kind: str
+    seen: float
+    here: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +90,10 @@ class Context:
         objects: as remembered.
         grid: the map.
         seed: differs between decisions, for random policies.
+        stage: index of the instruction's current stage.
+        rooms: of the map, nearest first.
+        deltas: the newest semantic deltas, oldest first.
+        before: what was chosen in the decisions before, in words, oldest first.
     """
 
     instruction: Instruction
@@ -83,6 +106,10 @@ class Context:
     objects: tuple[MemoryObject, ...]
     grid: OccupancyGrid
     seed: int = 0
+    stage: int = 0
+    rooms: tuple[RoomFact, ...] = ()
+    deltas: tuple[SemanticDelta, ...] = ()
+    before: tuple[str, ...] = ()
 
 
 class World(Protocol):
@@ -139,7 +166,15 @@ def build_options(
     rows: list[tuple[str, tuple[float, float] | None, Facts, str, int, float]] = []
     for candidate, stand in _object_options(target, fit, world, travel, here, config):
         words = candidate.name + (f" ({candidate.note})" if candidate.note else "")
-        facts = Facts(cost=stand.cost, match=candidate.score, key=candidate.key)
+        own = None if candidate.room is not None else candidate.object
+        facts = Facts(
+            cost=stand.cost,
+            match=candidate.score,
+            key=candidate.key,
+            name=candidate.name,
+            note=candidate.note,
+            object=own,
+        )
         rows.append(("object", stand.position, facts, words, max(candidate.key, -1), 0.0))
     left = len(LETTERS) - 1 - (here.look > 0) - len(rows)
     for frontier, facts, words in _frontier_options(target, world, travel, here, config)[:left]:
@@ -214,6 +249,8 @@ _DOOR = 0.58
 _ROOMY = 1.5
 #: Share of the next room's chance to hold the target that a frontier without a visible door gets.
 _DOORLESS = 0.35
+#: Least probability at which the kind of a room is told.
+_CLEAR = 0.5
 
 
 def _frontier_options(
@@ -232,9 +269,16 @@ def _frontier_options(
             continue
         current = here.heading_for is not None and math.dist(frontier.middle, here.heading_for) < 0.6
         near = _things_near(frontier.middle, world.objects, config.seen_radius)
-        relevance = _relevance(frontier, gain, target, world, beyond)
-        words = "near it: " + ", ".join(dict.fromkeys(o.name for o, _ in near[:4])) if near else "nothing seen near it"
-        facts = Facts(frontier.distance, gain, relevance, opening=frontier.middle, current=current)
+        names = tuple(dict.fromkeys(o.name for o, _ in near[:4]))
+        room = world.rooms.at(frontier.middle, 0.4)
+        region = None if room is None else world.found[room.id]
+        door = gain >= _ROOMY and float(clearance[tuple(frontier.cells.T)].max()) <= _DOOR
+        relevance = beyond if region is None else _relevance(region, chance_in(region, target), beyond, door)
+        words = "near it: " + ", ".join(names) if near else "nothing seen near it"
+        facts = Facts(
+            frontier.distance, gain, relevance, opening=frontier.middle, current=current,
+            room=clear_kind(region), door=door, near=names,
+        )  # fmt: skip
         rows.append((frontier, facts, words + "; on the way there" * current))
     rows.sort(key=lambda r: r[1].cost)
     rest = sorted(rows[2:], key=lambda r: -(0.1 + r[1].affinity) * r[1].gain / (r[1].cost + 2.0))
@@ -248,16 +292,19 @@ def _things_near(
     return sorted(((o, gap) for o, gap in near if gap < radius), key=lambda og: (og[1], og[0].id))
 
 
-def _relevance(frontier: Frontier, gain: float, target: Target, world: World, beyond: float) -> float:
-    """How likely the target is behind a frontier: in the unseen part of its room, or in the room it leads to."""
-    room = world.rooms.at(frontier.middle, 0.4)
-    if room is None:
-        return beyond
-    region = world.found[room.id]
-    own = chance_in(region, target)
-    cells = frontier.cells
-    narrow = float(world.planner.map.clearance[cells[:, 0], cells[:, 1]].max()) <= _DOOR
-    if narrow and gain >= _ROOMY:
+def clear_kind(region: Region | None) -> str:
+    """The kind of a room where one is likelier than all others together, else ""."""
+    return region.kind if region is not None and region.kinds[region.kind] >= _CLEAR else ""
+
+
+def _relevance(region: Region, own: float, beyond: float, door: bool) -> float:
+    """How likely the target is behind a frontier: in the unseen part of its room, or in the room it leads to.
+
+    Args:
+        region: the frontier's room. own: chance that it holds the target. beyond: that an undiscovered room does.
+        door: whether the frontier seems to be a door.
+    """
+    if door:
         return max(beyond, 0.5 * own)
     # A room that was hardly seen may be of any kind.
     rest = region.seen * own + (1.0 - region.seen) * max(own, beyond)

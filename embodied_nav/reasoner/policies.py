@@ -24,9 +24,11 @@ class Policy(Protocol):
 
     #: Names the policy in decisions and reports.
     name: str
+    #: Whether it reads the semantic deltas.
+    reads: bool
 
     def answer(self, context: Context) -> str:
-        """The answer as text; if it is malformed, it is counted and the first option is taken."""
+        """The answer as text; if it is none, that is counted and the rules decide."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class RulesPolicy:
     A frontier's worth is (base + affinity of what is near it to the target) x (unknown area)^p / (distance + offset).
     """
 
-    name = "rules"
+    name, reads = "rules", False
 
     def __init__(self, config: RulesConfig | None = None) -> None:
         self.config = config or RulesConfig()
@@ -83,7 +85,7 @@ class RulesPolicy:
 class FrontierPolicy:
     """The baseline: goes to the nearest frontier until the target is seen; stops as the rules do."""
 
-    name = "frontier"
+    name, reads = "frontier", False
 
     def answer(self, context: Context) -> str:
         """The target if known, else the nearest frontier."""
@@ -110,7 +112,7 @@ class RandomConfig(Config):
 class RandomPolicy:
     """Any option with equal probability; the same state and seed give the same choice."""
 
-    name = "random"
+    name, reads = "random", False
 
     def __init__(self, config: RandomConfig | None = None) -> None:
         self._seed = (config or RandomConfig()).seed

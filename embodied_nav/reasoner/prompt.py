@@ -1,4 +1,4 @@
-"""Formats options as a prompt and parses answers, for all policies. Knows nothing of maps and of policies."""
+"""The form of an answer: ``<think>...</think><answer>B</answer>``, for all policies. Knows no maps, no policies."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from collections.abc import Sequence
 
 from ..frames import Option
 
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
-_THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL | re.IGNORECASE)
+_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
+#: All that may stand in an answer's tag.
+_LETTER = re.compile(r"\s*([A-Z])\s*")
 _DIRECTIONS = ("ahead", "ahead left", "left", "behind left", "behind", "behind right", "right", "ahead right")
 
 #: Letters of options, in order.
 LETTERS = "ABCDEFGH"
+#: What a language model is told before the situation.
+TASK = (
+    "You steer a robot through a building that it explores. Choose its next move among the options. Think in one or "
+    "two short sentences about what decides, then answer with one letter: <think>...</think><answer>X</answer>"
+)
 
 
 class AnswerError(ValueError):
@@ -25,20 +32,6 @@ def direction_words(bearing: float) -> str:
     return _DIRECTIONS[round(bearing / (math.pi / 4)) % 8]
 
 
-def prompt(instruction: str, options: Sequence[Option], facts: Sequence[str] = ()) -> str:
-    """The prompt for a policy.
-
-    Args:
-        instruction: the sentence to follow.
-        options: at most eight.
-        facts: lines on the state (where it is in a route, what it sees, the last decisions).
-    """
-    lines = [f"Instruction: {instruction}", *facts, "Options:"]
-    lines += [f"{o.letter}. {o.text}" for o in options]
-    lines.append("Think briefly, then answer with one letter: <think>...</think><answer>X</answer>")
-    return "\n".join(lines)
-
-
 def format_answer(think: str, letter: str) -> str:
     """The text form of a decision."""
     return f"<think>{think}</think><answer>{letter}</answer>"
@@ -47,18 +40,18 @@ def format_answer(think: str, letter: str) -> str:
 def parse_answer(text: str, options: Sequence[Option]) -> tuple[int, str]:
     """Index of the chosen option and the reasoning.
 
-    Only the content of the last answer tag counts, not letters within the reasoning.
+    Strict: one answer tag in the whole text, with one option's letter in it and nothing else. Letters in the reasoning
+    do not count.
 
     Raises:
-        AnswerError: no answer tag, or not exactly one letter of an option in it.
+        AnswerError: any other text.
     """
     answers = _ANSWER.findall(text)
-    if not answers:
-        raise AnswerError("no <answer> tag")
-    letters = re.findall(r"(?<![A-Za-z])([A-Za-z])(?![A-Za-z])", answers[-1])
+    if len(answers) != 1 or text.count("<answer>") != 1:
+        raise AnswerError("no <answer> tag" if not answers else "more than one <answer> tag")
+    letter = _LETTER.fullmatch(answers[0])
     known = [o.letter for o in options]
-    chosen = {letter.upper() for letter in letters if letter.upper() in known}
-    if len(chosen) != 1:
-        raise AnswerError(f"answer '{answers[-1].strip()[:40]}' names not exactly one of {', '.join(known)}")
+    if letter is None or letter[1] not in known:
+        raise AnswerError(f"answer '{answers[0].strip()[:40]}' is not one of {', '.join(known)}")
     think = _THINK.search(text)
-    return known.index(chosen.pop()), think.group(1).strip() if think else ""
+    return known.index(letter[1]), think[1].strip() if think else ""

@@ -240,21 +240,6 @@ def test_options_are_at_most_eight_with_stop_last_and_texts_that_tell():
         assert all(len(o.text) > 8 for o in decision.options)
 
 
-class Babbler:
-    name = "babbler"
-
-    def answer(self, context):
-        return "I would say A or B"
-
-
-def test_unreadable_answers_are_counted_and_never_stop_the_robot_from_choosing():
-    flat, navigator = Flat(things()), Navigator(policy=Babbler())
-    navigator.reset("find the black oven")
-    _, decisions = flat.run(navigator, 20.0)
-    assert navigator.malformed == len(decisions) > 0
-    assert all(d.chosen == 0 for d in decisions)
-
-
 def test_blocked_way_is_given_up_and_another_one_taken():
     flat, navigator = Flat(things()), Navigator()
     flat.truth[30:48, 80:82] = OCCUPIED
