@@ -1,11 +1,13 @@
 """Builds options, lets a policy decide in text, and follows up decisions. Knows nothing of pixels and of ROS."""
 
-from .navigator import Navigator, NavigatorConfig, NavigatorOutput
+from .navigator import Navigator
+from .navigator_config import NavigatorConfig
 from .options import Context, Facts, OptionConfig, RoomFact
 from .policies import POLICIES, FrontierPolicy, Policy, RandomConfig, RandomPolicy, RulesConfig, RulesPolicy, create
 from .prompt import AnswerError, format_answer, parse_answer
 from .sight import Sight
 from .situation import situation
+from .view import NavigatorOutput
 
 __all__ = [
     "POLICIES",

@@ -8,85 +8,26 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from ..config import Config, param
 from ..frames import Decision, MemoryObject, OccupancyGrid, Option, SemanticDelta
 from ..geometry import transform_points, yaw_of
 from ..language import Instruction, Target, parse_instruction
 from ..planning import NearGround, Planner, PlanningConfig, frontiers, is_frontier_near
-from ..planning.geodesic import line_of_sight
 from ..robot import RobotProfile
-from ..rooms import Region, RoomMap, Rooms, regions
+from ..rooms import RoomMap, Rooms
 from .beside import Beside
-from .options import Context, Facts, OptionConfig, RoomFact, Surroundings, build_options, clear_kind, find_stand
+from .navigator_config import NavigatorConfig
+from .options import Context, Facts, OptionConfig, Surroundings, build_options, find_stand
 from .policies import Policy, RulesPolicy
 from .prompt import AnswerError, parse_answer
 from .situation import name_of
 from .stands import NEAR_MARKS, Surface
-from .targets import SURE, Candidate, box_gap, candidates, likeliest_room, not_found
-
-
-@dataclass(frozen=True)
-class NavigatorConfig(Config):
-    """When to decide, when to replan, when a place counts as reached."""
-
-    stop_gap: float = param(0.72, "gap to the target's surface at which it stops", unit="m", low=0.2, high=3.0)
-    last_gap: float = param(1.10, "gap that will do where it cannot get nearer", unit="m", low=0.2, high=3.0)
-    pass_gap: float = param(
-        0.45, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0
-    )
-    point_gap: float = param(
-        0.50, "gap at which it stops at the end of a route, whose point may lie beside any end", unit="m",
-        low=0.2, high=3.0,
-    )  # fmt: skip
-    reached: float = param(0.08, "distance to a place at which it counts as reached", unit="m", low=0.05, high=1.0)
-    frontier_reached: float = param(
-        0.35, "distance to a frontier at which it counts as reached", unit="m", low=0.05, high=2.0
-    )
-    decide_every: float = param(
-        6.0, "longest time between decisions on the way to a frontier", unit="s", low=0.5, high=120.0
-    )
-    replan_every: float = param(1.0, "longest time between new paths to the same place", unit="s", low=0.1, high=60.0)
-    patience: float = param(
-        12.0, "time without coming nearer after which a place is given up", unit="s", low=2.0, high=300.0
-    )
-    confirm_age: float = param(
-        1.0, "how recently the target must have been seen where it stops", unit="s", low=0.2, high=60.0
-    )
-    look_radius: float = param(
-        3.5, "unseen openings within this distance ask for a look around", unit="m", low=0.5, high=10.0
-    )
-    look_again: float = param(1.5, "distance driven before another look around", unit="m", low=0.2, high=20.0)
-    rooms_every: float = param(1.0, "least time between two splits of the map into rooms", unit="s", low=0.0, high=60.0)
-    field_of_view: float = param(1.5, "what the camera sees at once", unit="rad", low=0.3, high=6.3)
-    think_limit: float = param(
-        20.0, "a policy that thinks beside driving is waited for so long; then the rules decide", unit="s",
-        low=0.5, high=600.0,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class NavigatorOutput:
-    """Result of one update.
-
-    Attributes:
-        decision: made in this update, else None.
-        path: Nx2 float64 (x, y) m in map; one point means "turn on the spot"; 0x2 means "stop".
-        heading: rad in map to turn to; only with a path of one point.
-        status: ``running``, ``stopped`` (STOP called, believing to have arrived) or ``failed`` (STOP without belief).
-        reason: in words.
-    """
-
-    decision: Decision | None
-    path: np.ndarray
-    heading: float | None
-    status: str
-    reason: str
-
+from .targets import SURE, Candidate, box_gap, likeliest_room, not_found
+from .view import NavigatorOutput, View, in_sight, remaining, room_facts
 
 #: Up to this distance (m) from a thing the gap to it is measured.
 _NEAR = 1.5
@@ -98,39 +39,6 @@ _LONG_AGO = -(10**18)  # ns
 _TOLD = 4
 #: A map's stamp that goes back by more (ns) means that the clock was set back.
 _CLOCK_BACK = 1_000_000_000
-
-
-@dataclass(eq=False)
-class _View:
-    """One update's input, with what is derived from it."""
-
-    stamp: int
-    planner: Planner
-    xy: tuple[float, float]
-    yaw: float
-    objects: tuple[MemoryObject, ...]
-    target: Target
-    split: Callable[[], Rooms]
-
-    @cached_property
-    def rooms(self) -> Rooms:
-        return self.split()
-
-    @cached_property
-    def found(self) -> dict[int, Region]:
-        return regions(self.rooms, self.objects)
-
-    @cached_property
-    def candidates(self) -> list[Candidate]:
-        asked = self.target.is_room or self.target.anchor_is_room
-        return candidates(self.target, self.objects, self.found if asked else {}, self.rooms if asked else None)
-
-    def candidate(self, key: int) -> Candidate | None:
-        return next((c for c in self.candidates if c.key == key), None)
-
-    def bearing(self, place: Sequence[float]) -> float:
-        """rad from the robot's heading to a place, left positive."""
-        return math.remainder(math.atan2(place[1] - self.xy[1], place[0] - self.xy[0]) - self.yaw, 2.0 * math.pi)
 
 
 class Navigator:
@@ -294,7 +202,7 @@ class Navigator:
         objects = tuple(objects)
         rooms = rooms or (lambda age, grid: self._room_map.update(grid, objects, age))
         split = partial(rooms, self.config.rooms_every, replace(planner.grid, stamp=stamp))
-        view = _View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split)
+        view = View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split)
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
         if self._pass_waypoint(view):
@@ -334,10 +242,10 @@ class Navigator:
         elif self._opening is not None:
             self._barred.append(self._opening)
 
-    def _sure_now(self, view: _View) -> frozenset[int]:
+    def _sure_now(self, view: View) -> frozenset[int]:
         return frozenset(c.key for c in view.candidates if c.score >= SURE) - self._barred_keys
 
-    def _pass_waypoint(self, view: _View) -> bool:
+    def _pass_waypoint(self, view: View) -> bool:
         """Advances to the next stage of a route if its way point is passed."""
         if not self._is_on_the_way:
             return False
@@ -356,7 +264,7 @@ class Navigator:
         self.stage, self._arrival = self.stage + 1, (0.0, "")
         self._barred_keys.clear()
 
-    def _gap(self, c: Candidate, view: _View) -> float:
+    def _gap(self, c: Candidate, view: View) -> float:
         """m from the robot to an object, inf if it is not near; for a room 0 inside, inf outside."""
         if c.room is not None:
             here = view.rooms.at(view.xy)
@@ -368,7 +276,7 @@ class Navigator:
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
-    def _needs_decision(self, view: _View) -> str:
+    def _needs_decision(self, view: View) -> str:
         """Why a new decision is due, "" if none is."""
         if self._decision is None:
             return "start"
@@ -382,7 +290,7 @@ class Navigator:
             return "looked"
         return self._object_done(view, option) if option.kind == "object" else self._frontier_done(view, option)
 
-    def _object_done(self, view: _View, option: Option) -> str:
+    def _object_done(self, view: View, option: Option) -> str:
         c = view.candidate(self._key)
         if c is None:
             return "gone"
@@ -401,7 +309,7 @@ class Navigator:
             return "reached" if reached else "stuck"
         return ""
 
-    def _frontier_done(self, view: _View, option: Option) -> str:
+    def _frontier_done(self, view: View, option: Option) -> str:
         elapsed = (view.stamp - self._decided_at) * 1e-9
         assert self._opening is not None  # the destination is a frontier
         if elapsed > 0.5 and not is_frontier_near(view.planner.grid, self._opening, 0.5):
@@ -416,18 +324,18 @@ class Navigator:
             return "stuck"
         return "time" if elapsed > self.config.decide_every else ""
 
-    def _is_reached(self, view: _View, distance: float) -> bool:
+    def _is_reached(self, view: View, distance: float) -> bool:
         end = self._path[-1] if len(self._path) else self._decided.position or view.xy
         return math.dist(view.xy, (float(end[0]), float(end[1]))) < distance
 
-    def _is_late(self, view: _View) -> bool:
+    def _is_late(self, view: View) -> bool:
         """Whether the robot has not come nearer to its destination for long."""
-        left = _remaining(self._path, view.xy)
+        left = remaining(self._path, view.xy)
         if left < self._nearest[1] - 0.1:
             self._nearest = (view.stamp, left)
         return (view.stamp - self._nearest[0]) * 1e-9 > self.config.patience
 
-    def _is_at(self, c: Candidate, view: _View, reached: bool) -> bool:
+    def _is_at(self, c: Candidate, view: View, reached: bool) -> bool:
         """Whether the robot is at a candidate's goal place and has just seen it; if not seen, starts turning to it."""
         if c.room is not None:
             if not reached:
@@ -460,13 +368,13 @@ class Navigator:
             return self.config.pass_gap
         return self.config.point_gap if self.target.is_point else self.config.stop_gap
 
-    def _is_inside(self, c: Candidate, view: _View) -> bool:
+    def _is_inside(self, c: Candidate, view: View) -> bool:
         """Whether the robot is inside a room by the newest segmentation, and near its marks if it has any."""
         if self._gap(c, view) > 0.0:
             return False
         return not c.marks or min(math.dist(view.xy, o.position[:2]) for o in c.marks) <= NEAR_MARKS + 0.2
 
-    def _turn_to(self, place: Sequence[float], view: _View) -> bool:
+    def _turn_to(self, place: Sequence[float], view: View) -> bool:
         """Starts turning to a place outside of the camera's view; False if it is in view."""
         bearing = view.bearing(place)
         if abs(bearing) < 0.3 * self.config.field_of_view:
@@ -474,7 +382,7 @@ class Navigator:
         self._turns, self._path = [view.yaw + bearing], np.array([view.xy])
         return True
 
-    def _context(self, view: _View) -> tuple[Context, _View]:
+    def _context(self, view: View) -> tuple[Context, View]:
         """What the policy is asked, and the view that it is based on."""
         (arrived, note), self._arrival = self._arrival, (0.0, "")
         if self._is_on_the_way:
@@ -506,13 +414,13 @@ class Navigator:
             view.planner.grid,
             self._count,
             self.stage,
-            _room_facts(view),
+            room_facts(view),
             tuple(self._deltas),
             tuple(self._before),
         )
         return context, view
 
-    def _settle(self, context: Context, answer: str, name: str, view: _View) -> Decision:
+    def _settle(self, context: Context, answer: str, name: str, view: View) -> Decision:
         """Takes an answer for decided; where it is none, the rules' answer."""
         options, facts = context.options, context.facts
         try:
@@ -530,7 +438,7 @@ class Navigator:
         self._before.append(name_of(options[chosen], facts[chosen]))
         return Decision(self._count - 1, view.stamp, options, chosen, think, answer, name)
 
-    def _await(self, beside: Beside, view: _View) -> NavigatorOutput:
+    def _await(self, beside: Beside, view: View) -> NavigatorOutput:
         """One update while the policy thinks: takes its answer if it still fits; the rules decide if it is late."""
         late = beside.waited > self.config.think_limit
         answered, name = beside.answer(), self.policy.name
@@ -546,7 +454,7 @@ class Navigator:
         self._decision = None  # the next update asks anew
         return self._meanwhile(view)
 
-    def _still_fits(self, context: Context, answer: str, view: _View) -> bool:
+    def _still_fits(self, context: Context, answer: str, view: View) -> bool:
         """Whether what an answer chooses is still there: it was asked for the map as it was then."""
         try:
             chosen = parse_answer(answer, context.options)[0]
@@ -564,7 +472,7 @@ class Navigator:
         known = {f.key for f in context.facts if f.match >= SURE}
         return near and (option.kind != "stop" or self._sure_now(view) <= known or facts.arrived >= SURE)
 
-    def _meanwhile(self, view: _View) -> NavigatorOutput:
+    def _meanwhile(self, view: View) -> NavigatorOutput:
         """Goes on along the present path while the policy thinks; stands where it has come to its end."""
         on_its_way = self._decision is not None and len(self._path) > 1 and not self._turns
         if on_its_way and not self._is_reached(view, self.config.reached) and view.planner.is_clear(self._path):
@@ -577,7 +485,7 @@ class Navigator:
             return math.dist(facts.opening, self._opening) < 0.6
         return facts.key != -1 and facts.key == self._key
 
-    def _options(self, view: _View, arrived: float, note: str) -> tuple[tuple[Option, ...], tuple[Facts, ...]]:
+    def _options(self, view: View, arrived: float, note: str) -> tuple[tuple[Option, ...], tuple[Facts, ...]]:
         here = Surroundings(
             view.xy,
             view.yaw,
@@ -597,7 +505,7 @@ class Navigator:
             return ()
         return (f"Stage {self.stage + 1} of {len(stages)}: {self.target.name}.",)
 
-    def _look_gain(self, view: _View) -> float:
+    def _look_gain(self, view: View) -> float:
         """Length (m) of nearby openings outside of the camera's view; 0 if the robot has just looked around."""
         if self._driven - self._looked_at < self.config.look_again:
             return 0.0
@@ -606,13 +514,13 @@ class Navigator:
         gain = 0.0
         for f in frontiers(view.planner.grid, self.planning, view.planner.field_from(view.xy)):
             hidden = abs(view.bearing(f.middle)) > 0.5 * self.config.field_of_view
-            if hidden and math.dist(f.middle, view.xy) < self.config.look_radius and _in_sight(view, f.middle):
+            if hidden and math.dist(f.middle, view.xy) < self.config.look_radius and in_sight(view, f.middle):
                 gain += f.length
         return gain
 
     # -- acting ----------------------------------------------------------------------------------------------------
 
-    def _act(self, decision: Decision, view: _View, why: str) -> NavigatorOutput:
+    def _act(self, decision: Decision, view: View, why: str) -> NavigatorOutput:
         """Starts carrying out a decision."""
         self._decision, self._decided_at, self._turns = decision, view.stamp, []
         option = decision.option
@@ -627,13 +535,13 @@ class Navigator:
             self._plan(view)
         return self._output(decision, f"{why}: {option.text}")
 
-    def _look_around(self, view: _View) -> None:
+    def _look_around(self, view: View) -> None:
         """Starts a full turn on the spot."""
         self._looked_at = self._driven
         self._turns = [math.remainder(view.yaw + k * 2.0 * math.pi / 3.0, 2.0 * math.pi) for k in (1, 2, 3)]
         self._path = np.array([view.xy])
 
-    def _go_on(self, view: _View) -> NavigatorOutput:
+    def _go_on(self, view: View) -> NavigatorOutput:
         """Updates the path of the decision in progress."""
         if self._turns:
             # Between headings, continue without braking.
@@ -646,7 +554,7 @@ class Navigator:
                 self._plan(view)
         return self._output(None, self._decision.option.text if self._decision else "")
 
-    def _plan(self, view: _View) -> None:
+    def _plan(self, view: View) -> None:
         """Plans a new path to the decision's place; if it cannot be reached, the next decision deals with that."""
         option = self._decided
         goal = option.position
@@ -670,24 +578,3 @@ class Navigator:
             return NavigatorOutput(decision, self._path, self._turns[0], "running", reason)
         path = self._path if len(self._path) > 1 else _NO_PATH
         return NavigatorOutput(decision, path, None, "running", reason)
-
-
-def _remaining(path: np.ndarray, xy: tuple[float, float]) -> float:
-    """Length (m) from the nearest corner of a path on to its end, plus the way to that corner."""
-    if len(path) == 0:
-        return 0.0
-    gaps = np.linalg.norm(path - np.asarray(xy), axis=1)
-    tail = np.concatenate([np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1)[::-1])[::-1], [0.0]])
-    return float((gaps + tail).min())
-
-
-def _in_sight(view: _View, place: tuple[float, float]) -> bool:
-    cells = view.planner.grid.cells(np.array([view.xy, place]))
-    return line_of_sight(view.planner.grid.data > 0, tuple(cells[0]), tuple(cells[1]))
-
-
-def _room_facts(view: _View) -> tuple[RoomFact, ...]:
-    """The rooms of the map, nearest first."""
-    here = view.rooms.at(view.xy)
-    near = sorted(view.found.values(), key=lambda r: (math.dist(r.room.middle, view.xy), r.room.id))
-    return tuple(RoomFact(clear_kind(r), r.seen, here is not None and r.room.id == here.id) for r in near)
