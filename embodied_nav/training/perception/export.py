@@ -1,8 +1,6 @@
 """Writes trained weights as they are shipped: a half-precision safetensors file and an ONNX graph that reads it.
 
-The graph holds no weights: each of its initialisers is a range of bytes of the safetensors file, cast to float32. So
-there is one file of weights, and torch and onnxruntime read the same numbers. Normalisations are folded into
-convolutions.
+Normalisations are folded into convolutions.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ...models.compact import CHANNELS, CompactConfig
 from ...models.compact.network import CompactNetwork
+from ..onnx_weights import refer
 
 
 def load_network(path: Path) -> CompactNetwork:
@@ -65,7 +64,7 @@ def export(
         dynamic_axes={"inputs": {2: "height"}, "logits": {2: "rows"}, "offsets": {2: "rows"}}, opset_version=17,
         dynamo=False, do_constant_folding=False,
     )  # fmt: skip
-    _refer(graph, weights, about)
+    refer(graph, weights, about)
     return weights, graph
 
 
@@ -79,35 +78,3 @@ def _fold(module: nn.Module) -> None:
         if isinstance(getattr(child, "norm", None), nn.BatchNorm2d):
             child.second, child.norm = fuse_conv_bn_eval(child.second, child.norm), nn.Identity()
         _fold(child)
-
-
-def _refer(graph: Path, weights: Path, about: dict[str, str]) -> None:
-    """Replaces the graph's weights by references to the safetensors file."""
-    import onnx
-    from onnx import TensorProto, helper
-
-    model = onnx.load(str(graph))
-    with weights.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
-    casts, kept = [], []
-    for tensor in model.graph.initializer:
-        if tensor.name not in header:
-            kept.append(tensor)
-            continue
-        begin, end = header[tensor.name]["data_offsets"]
-        half = TensorProto(name=f"{tensor.name}.half", data_type=TensorProto.FLOAT16, dims=tensor.dims)
-        half.data_location = TensorProto.EXTERNAL
-        for key, value in (("location", weights.name), ("offset", 8 + length + begin), ("length", end - begin)):
-            half.external_data.add(key=key, value=str(value))
-        kept.append(half)
-        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    for key, text in about.items():
-        model.metadata_props.add(key=key, value=text)
-    model.producer_name, model.doc_string = "embodied_nav", ""
-    graph.write_bytes(model.SerializeToString())

@@ -1,0 +1,245 @@
+"""Reasoning in a closed form: two options, a fact of each, and what decides. Writes it, reads it, and judges it.
+
+A thought says what was found, names two options by content (never by letter), states the facts of both that decide, and
+the criterion: "red sofa not found. explore 3.5 m ahead left: unknown floor 4 m2. explore 1.5 m behind: unknown floor 1
+m2. more floor". What follows from it can be computed from its words alone, so three things can be told of any text:
+whether its facts are true of the situation, whether the answer follows, and what the answer must be when a fact is
+changed. This is what makes consistency (Embodied-R, sec. 3.3) mean something for a model of this size. Knows no model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..frames import Option
+from .options import Context, Facts
+from .situation import area, name_of, percent, quoted
+from .targets import SURE
+
+#: Added to distances in "more for the way", as the rules do (m), and the interest of what fits nothing.
+_OFFSET, _INTEREST = 1.5, 0.08
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What decides between two options.
+
+    Attributes:
+        words: as a thought ends.
+        facts: which facts of the options it compares, by the names in :data:`FACTS`.
+        worth: of an option from its facts' numbers (and its ``distance``); the larger one is chosen.
+    """
+
+    words: str
+    facts: tuple[str, ...]
+    worth: Callable[[Mapping[str, float]], float]
+
+
+#: Fact -> (words before the number, number of an option's facts as text).
+FACTS: dict[str, tuple[str, Callable[[Facts], str]]] = {
+    "floor": ("unknown floor ", lambda f: area(f.gain)),
+    "fits": ("fits ", lambda f: percent(f.affinity)),
+    "match": ("match ", lambda f: percent(f.match)),
+    "seen": ("seen ", lambda f: str(min(f.object.confirmed, 9)) if f.object is not None else "0"),
+}
+#: Kinds of options that have each fact.
+_OF_KIND = {"frontier": ("floor", "fits"), "object": ("match", "seen")}
+
+CRITERIA: dict[str, Criterion] = {
+    "floor": Criterion("more floor", ("floor",), lambda n: n["floor"]),
+    "fits": Criterion("fits better", ("fits",), lambda n: n["fits"]),
+    "nearer": Criterion("nearer", (), lambda n: -n["distance"]),
+    "value": Criterion(
+        "more for the way", ("fits", "floor"),
+        lambda n: (_INTEREST + n["fits"] / 100.0) * max(n["floor"], 0.5) / (n["distance"] + _OFFSET),
+    ),
+    "match": Criterion("matches better", ("match",), lambda n: n["match"]),
+    "evidence": Criterion("seen more often", ("seen",), lambda n: n["seen"]),
+}  # fmt: skip
+#: Criteria of one option alone: what makes it the choice whatever else there is.
+ALONE = {
+    "stop": "stop at the goal",
+    "known": "go to what is known",
+    "verify": "verify it from near",
+    "look": "look around first",
+    "doubt": "nothing better is left",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An option as a thought states it: its name, and the numbers of its facts as text by fact."""
+
+    name: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+    def stating(self, facts: Sequence[str]) -> Claim:
+        """The claim with these facts alone, those of them that it has."""
+        return Claim(self.name, tuple(pair for pair in self.facts if pair[0] in facts))
+
+    @property
+    def words(self) -> str:
+        """The claim's text."""
+        facts = ", ".join(FACTS[fact][0] + number for fact, number in self.facts)
+        return f"{self.name}: {facts}" if facts else self.name
+
+
+@dataclass(frozen=True)
+class Thought:
+    """A thought: what was found, one or two claims, the key of its criterion."""
+
+    finding: str
+    claims: tuple[Claim, ...]
+    criterion: str
+
+    @property
+    def words(self) -> str:
+        """The thought's text."""
+        ending = CRITERIA[self.criterion].words if self.criterion in CRITERIA else ALONE[self.criterion]
+        return ". ".join([self.finding, *(claim.words for claim in self.claims), ending])
+
+    def conclusion(self) -> str | None:
+        """The name of the option that follows from the stated facts; None where they do not decide."""
+        if self.criterion in ALONE:
+            return self.claims[0].name if len(self.claims) == 1 else None
+        if len(self.claims) != 2:
+            return None
+        worths = [_worth(claim, CRITERIA[self.criterion]) for claim in self.claims]
+        if None in worths or worths[0] == worths[1]:
+            return None
+        return self.claims[int(worths[1] > worths[0])].name  # type: ignore[operator]  # neither is None
+
+    def changed(self) -> Thought | None:
+        """The thought with the deciding facts of its two claims exchanged, which turns the conclusion; or None."""
+        criterion = CRITERIA.get(self.criterion)
+        if criterion is None or not criterion.facts or len(self.claims) != 2:
+            return None
+        first, second = self.claims
+        other = replace(self, claims=(replace(first, facts=second.facts), replace(second, facts=first.facts)))
+        turned = other.conclusion()
+        return other if turned is not None and turned != self.conclusion() else None
+
+
+@dataclass(frozen=True)
+class Matter:
+    """What thoughts can be about in a situation, in words.
+
+    Attributes:
+        finding: what is found of the goal.
+        claims: of every option, with all facts that options of its kind have.
+        alone: of every option, the criteria by which it may be chosen without a comparison.
+    """
+
+    finding: str
+    claims: tuple[Claim, ...]
+    alone: tuple[tuple[str, ...], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each option is, without its letter."""
+        return tuple(claim.name for claim in self.claims)
+
+
+def matter_of(context: Context) -> Matter:
+    """What thoughts can be about in a situation."""
+    pairs = list(zip(context.options, context.facts, strict=True))
+    return Matter(_finding(context), tuple(_claim_of(o, f) for o, f in pairs), tuple(_alone(context)))
+
+
+def thoughts_for(matter: Matter, chosen: int) -> list[Thought]:
+    """All true thoughts that conclude in an option; empty where none of this form does.
+
+    Args:
+        matter: of the situation.
+        chosen: index of the option.
+    """
+    mine = matter.claims[chosen]
+    found = [Thought(matter.finding, (mine.stating(("match",)),), key) for key in matter.alone[chosen]]
+    for k, theirs in enumerate(matter.claims):
+        if k == chosen or theirs.name == mine.name:
+            continue
+        for key, criterion in CRITERIA.items():
+            claims = tuple(c.stating(criterion.facts) for c in ((mine, theirs) if chosen < k else (theirs, mine)))
+            thought = Thought(matter.finding, claims, key)
+            if thought.conclusion() == mine.name:
+                found.append(thought)
+    return found
+
+
+def is_true(thought: Thought, matter: Matter) -> bool:
+    """Whether everything that a thought states is so in the situation."""
+    known = {claim.name: dict(claim.facts) for claim in matter.claims}
+    stated = ((claim.name, fact) for claim in thought.claims for fact in claim.facts)
+    return (
+        thought.finding == matter.finding
+        and all(claim.name in known for claim in thought.claims)
+        and all(known[name].get(fact[0]) == fact[1] for name, fact in stated)
+    )
+
+
+def read(text: str) -> Thought | None:
+    """The thought in a text, or None where it is not of this form."""
+    *parts, ending = [part.strip() for part in re.split(r"\.(?=\s)", text.strip())]
+    keys = [key for key, c in CRITERIA.items() if c.words == ending] + [key for key, w in ALONE.items() if w == ending]
+    if not keys or not 2 <= len(parts) <= 3:
+        return None
+    claims = [_claim(part) for part in parts[1:]]
+    if any(claim is None for claim in claims):
+        return None
+    return Thought(parts[0], tuple(claim for claim in claims if claim is not None), keys[0])
+
+
+def _claim(text: str) -> Claim | None:
+    name, _, rest = text.partition(": ")
+    facts = []
+    for piece in rest.split(", ") if rest else ():
+        fact = next((key for key, (words, _) in FACTS.items() if piece.startswith(words)), None)
+        if fact is None:
+            return None
+        facts.append((fact, piece.removeprefix(FACTS[fact][0])))
+    return Claim(name, tuple(facts)) if name else None
+
+
+def _finding(context: Context) -> str:
+    goal = quoted(context.target.name)
+    best = max((f.match for f in context.facts), default=0.0)
+    if max((f.arrived for f in context.facts), default=0.0) >= SURE:
+        return f"{goal} is here"
+    if best >= SURE:
+        return f"{goal} found"
+    return f"{goal} perhaps found" if best > 0.0 else f"{goal} not found"
+
+
+def _claim_of(option: Option, facts: Facts) -> Claim:
+    own = _OF_KIND.get(option.kind, ())
+    return Claim(name_of(option, facts), tuple((fact, FACTS[fact][1](facts)) for fact in own))
+
+
+def _alone(context: Context) -> Iterator[tuple[str, ...]]:
+    frontiers = sum(o.kind == "frontier" for o in context.options)
+    for option, facts in zip(context.options, context.facts, strict=True):
+        if option.kind == "stop":
+            yield ("stop",) if facts.arrived > 0.0 else ("doubt",)
+        elif option.kind == "look_around":
+            yield ("look",)
+        elif option.kind == "object":
+            yield ("known",) if facts.match >= SURE else ("verify",)
+        else:
+            yield ("doubt",) if frontiers == 1 else ()
+
+
+def _worth(claim: Claim, criterion: Criterion) -> float | None:
+    """What a claim's stated numbers are worth; None where one is missing or no number."""
+    stated = dict(claim.facts)
+    numbers: dict[str, float] = {}
+    for fact in criterion.facts:
+        number = re.match(r"\d+(?:\.\d+)?", stated.get(fact, ""))
+        if number is None:
+            return None
+        numbers[fact] = float(number[0])
+    distance = re.search(r"(\d+(?:\.\d+)?) m\b", claim.name)
+    if distance is None:
+        return None
+    return criterion.worth(numbers | {"distance": float(distance[1])})

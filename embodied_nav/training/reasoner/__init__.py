@@ -1,0 +1,1 @@
+"""Training problem of the reasoner: states, options and their returns, without rendering. Knows nothing of networks."""
