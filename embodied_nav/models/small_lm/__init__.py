@@ -4,7 +4,7 @@ Importing this package does not import torch; :mod:`.network` does. Source of th
 """
 
 from .config import SmallLMConfig
-from .generation import Generation, SmallLM
+from .generation import Generation, SmallLM, State, shipped_weights
 from .tokenizer import END, PAD, UNKNOWN, Tokenizer
 
-__all__ = ["END", "PAD", "UNKNOWN", "Generation", "SmallLM", "SmallLMConfig", "Tokenizer"]
+__all__ = ["END", "PAD", "UNKNOWN", "Generation", "SmallLM", "SmallLMConfig", "State", "Tokenizer", "shipped_weights"]

@@ -125,6 +125,12 @@ class State:
         return np.asarray(shifted - np.log(np.exp(shifted).sum()))
 
 
+def shipped_weights() -> Path | None:
+    """The ONNX file of the package's own reasoner, its safetensors file beside it; None where it ships none."""
+    path = Path(__file__).parent / "weights" / "reasoner.onnx"
+    return path if path.is_file() else None
+
+
 def metadata(path: Path) -> dict[str, str]:
     """Metadata of a safetensors file, read without its library.
 

@@ -1,8 +1,8 @@
 """The network in torch: for training, for sampling in batches, and for the export to ONNX. Knows no text.
 
 A decoder of pre-normalised blocks with rotary positions, one shared head of keys and values, and gated feed-forward
-parts; input and output share the embedding. Prompts that several answers share are computed once: their keys and values
-are repeated (:meth:`Network.forward`, ``past``), with gradients.
+parts; input and output share the embedding. A prompt that several answers share is computed once, with gradients, and
+its keys and values are not repeated for each (:meth:`Network.forward`, ``prompt``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from .config import SmallLMConfig
 
 #: Keys and values of all layers: (layers, 2, batch, positions, head).
 Past = Tensor
+#: Added to the scores of what must not be seen.
+_HIDDEN = -1e9
 
 
 class Network(nn.Module):
@@ -37,28 +39,36 @@ class Network(nn.Module):
                 residual = name.endswith(("out.weight", "down.weight"))
                 nn.init.normal_(parameter, std=0.02 / (2 * config.layers) ** 0.5 if residual else 0.02)
 
-    def forward(self, ids: Tensor, past: Past | None = None, lengths: Tensor | None = None) -> tuple[Tensor, Past]:
-        """Hidden states and keys and values.
+    def forward(
+        self, ids: Tensor, past: Past | None = None, prompt: Past | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Past]:
+        """Hidden states, and keys and values of the words after the prompt.
 
         Args:
             ids: (batch, new) int64.
-            past: of the words before, or None.
-            lengths: (batch,) int64, how many positions of ``past`` hold words (they are padded at the end); None: all.
+            past: of the words before, and after the prompt, or None.
+            prompt: of prompts, each shared by batch / prompts answers that follow each other in the batch; or None.
+            lengths: (prompts,) int64, how many positions of each prompt hold words (they are padded at the end).
 
         Returns:
             (batch, new, width) hidden states for :meth:`logits`; (layers, 2, batch, past + new, head).
         """
         before = 0 if past is None else past.shape[3]
-        if lengths is None:
-            lengths = torch.full((ids.shape[0],), before, dtype=torch.int64, device=ids.device)
         new = torch.arange(ids.shape[1], device=ids.device)
-        seen = torch.arange(before, device=ids.device)[None] < lengths[:, None]
-        visible = [seen[:, None].expand(-1, ids.shape[1], -1), (new <= new[:, None]).expand(ids.shape[0], -1, -1)]
-        mask = torch.where(torch.cat(visible, dim=2), 0.0, -1e9)[:, None]
-        turn = rotary(lengths[:, None] + new[None], self.config.head)
+        old = torch.arange(before + ids.shape[1], device=ids.device)
+        own_mask = torch.where(old <= new[:, None] + before, 0.0, _HIDDEN)[None, None]
+        positions, prompt_mask = (new + before)[None], None
+        if prompt is not None:
+            assert lengths is not None
+            place = torch.arange(prompt.shape[3], device=ids.device)
+            prompt_mask = torch.where(place < lengths[:, None], 0.0, _HIDDEN)[:, None]
+            positions = positions + lengths.repeat_interleave(ids.shape[0] // len(lengths))[:, None]
+        turn = rotary(positions, self.config.head)
         x, kept = self.embedding(ids), []
         for k, block in enumerate(self.blocks):
-            x, own = block(x, None if past is None else past[k], mask, turn)
+            mine = None if past is None else past[k]
+            shared = None if prompt is None else prompt[k]
+            x, own = block(x, mine, own_mask, turn, shared, prompt_mask)
             kept.append(own)
         return self.norm(x), torch.stack(kept)
 
@@ -90,7 +100,13 @@ class _Block(nn.Module):
         self.down = nn.Linear(config.hidden, config.width, bias=False)
 
     def forward(
-        self, x: Tensor, past: Tensor | None, mask: Tensor, turn: tuple[Tensor, Tensor]
+        self,
+        x: Tensor,
+        past: Tensor | None,
+        mask: Tensor,
+        turn: tuple[Tensor, Tensor],
+        prompt: Tensor | None,
+        prompt_mask: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """The block's output, and its keys and values (2, batch, past + new, head)."""
         batch, new, width = x.shape
@@ -100,11 +116,28 @@ class _Block(nn.Module):
         own = torch.stack([turned[:, -1], qkv[:, -1]])
         if past is not None:
             own = torch.cat([past, own], dim=2)
-        scores = turned[:, :-1] @ own[0][:, None].transpose(2, 3) * self.head**-0.5
-        weights = (scores + mask).softmax(dim=-1)
-        x = x + self.out((weights @ own[1][:, None]).transpose(1, 2).reshape(batch, new, width))
+        query = turned[:, :-1] * self.head**-0.5
+        scores = query @ own[0][:, None].transpose(2, 3) + mask
+        if prompt is None or prompt_mask is None:
+            read = scores.softmax(dim=-1) @ own[1][:, None]
+        else:
+            read = self._with_prompt(query, scores, own[1], prompt, prompt_mask)
+        x = x + self.out(read.transpose(1, 2).reshape(batch, new, width))
         gate, up = self.gate(self.norm_2(x)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up), own
+
+    def _with_prompt(self, query: Tensor, scores: Tensor, value: Tensor, prompt: Tensor, mask: Tensor) -> Tensor:
+        """What all heads read from a prompt's words and their own, (batch, heads, new, head).
+
+        The answers to a prompt are one matrix product with its keys: the prompt is not repeated for each.
+        """
+        groups, (batch, heads, new, head) = prompt.shape[1], query.shape
+        rows = query.reshape(groups, -1, head)
+        shared = (rows @ prompt[0].transpose(1, 2) + mask).view(batch, heads, new, -1)
+        weights = torch.cat([shared, scores], dim=-1).softmax(dim=-1)
+        length = prompt.shape[2]
+        told = weights[..., :length].reshape(groups, -1, length) @ prompt[1]
+        return told.view(batch, heads, new, head) + weights[..., length:] @ value[:, None]
 
 
 def rotary(positions: Tensor, head: int) -> tuple[Tensor, Tensor]:
@@ -118,8 +151,3 @@ def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     a, b = x.chunk(2, dim=-1)
     cos, sin = turn[0].to(x.dtype), turn[1].to(x.dtype)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
-
-
-def repeated(past: Past, times: int) -> Past:
-    """Keys and values for ``times`` answers to each prompt."""
-    return past.repeat_interleave(times, dim=2)

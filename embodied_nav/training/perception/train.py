@@ -21,6 +21,7 @@ from ...config import Config, param
 from ...errors import InputError
 from ...models.compact import CompactConfig
 from ...models.compact.network import CompactNetwork, loss
+from .. import checkpoints
 from .augment import augment
 from .pool import Batch, Pool, fresh_views
 from .scores import Confusion
@@ -140,7 +141,9 @@ class Run:
         )
         self.average.eval().load_state_dict(self.net.state_dict())
         self._optimizer = torch.optim.AdamW(self.net.parameters(), config.rate, (0.9, 0.98), 1e-8, config.weight_decay)
-        self._half = config.precision == "bfloat16" or (config.precision == "auto" and _fast_bfloat16(self.device))
+        self._half = config.precision == "bfloat16" or (
+            config.precision == "auto" and checkpoints.fast_bfloat16(self.device)
+        )
         self._chance = torch.Generator(self.device)
         self._weights = torch.ones(len(network.categories) + 1, device=self.device)
         self._weights[0] = config.structure_weight
@@ -198,7 +201,7 @@ class Run:
 
     def keep(self, path: Path) -> None:
         """Writes the averaged weights."""
-        _write(path, self.average.state_dict(), self._about())
+        checkpoints.write(path, self.average.state_dict(), self._about())
 
     def note(self, line: dict[str, float]) -> None:
         """Adds a line to metrics.jsonl."""
@@ -207,36 +210,18 @@ class Run:
 
     def save(self) -> None:
         """Writes the checkpoint."""
-        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for k, parameter in enumerate(self.net.parameters()):
-            for name, value in self._optimizer.state[parameter].items():
-                tensors[f"optimizer.{k}.{name}"] = value
-        _write(self._file, tensors, self._about())
+        checkpoints.save(self._file, self._networks, self._optimizer, self._about())
+
+    @property
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"net": self.net, "average": self.average}
 
     def _load(self) -> None:
-        from safetensors import SafetensorError, safe_open
-        from safetensors.torch import load_file
-
-        try:
-            with safe_open(str(self._file), "pt") as file:
-                about = json.loads(file.metadata()["about"])
-            if about["network"] != self.net.config.to_mapping():
-                raise InputError(f"{self._file}: is of another network; give --config as it was, or another folder")
-            self.step, self.best = about["step"], about["best"]
-            tensors = load_file(str(self._file), device=str(self.device))
-            for name, module in (("net.", self.net), ("average.", self.average)):
-                module.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
-        except InputError:
-            raise
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise InputError(f"{self._file}: cannot be read ({reason}); begin again in another folder") from None
-        for k, parameter in enumerate(self.net.parameters()):
-            start = f"optimizer.{k}."
-            found = {key.removeprefix(start): v for key, v in tensors.items() if key.startswith(start)}
-            found["step"] = found["step"].cpu()
-            self._optimizer.state[parameter] = found
+        about: dict = checkpoints.facts(self._file)
+        if about.get("network") != self.net.config.to_mapping():
+            raise InputError(f"{self._file}: is of another network; give --config as it was, or another folder")
+        self.step, self.best = about["step"], about["best"]
+        checkpoints.load(self._file, self._networks, self._optimizer, self.device)
 
     def _about(self) -> dict[str, object]:
         return {"step": self.step, "best": self.best, "network": self.net.config.to_mapping()}
@@ -279,27 +264,8 @@ def validation_views(views: ViewConfig) -> dict[str, ViewConfig]:
     return kinds
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
-    """Whether sums in bfloat16 are faster: on a GPU, and on processors that have them; others take ten times longer."""
-    if device.type == "cuda":
-        return True
-    try:
-        about = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return "avx512_bf16" in about or "amx_bf16" in about
-
-
 def _like(config: ViewConfig, **changes: object) -> ViewConfig:
     return ViewConfig.from_mapping(config.to_mapping() | changes)
-
-
-def _write(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, object]) -> None:
-    from safetensors.torch import save_file
-
-    other = path.with_suffix(".new")
-    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, str(other), {"about": json.dumps(about)})
-    other.replace(path)
 
 
 def draw_curves(metrics: Path, picture: Path) -> None:

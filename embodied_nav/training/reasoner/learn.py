@@ -1,0 +1,310 @@
+"""Trains the small language model: imitation of an imperfect teacher, then GRPO. Knows no simulator and no ROS.
+
+Embodied-R, sec. 3.3, for a model from scratch: supervised training stops early, on a teacher that errs; then groups of
+answers are drawn for each situation and reinforced by form, accuracy (returns of rollouts) and consistency, weighted in
+stages, with a penalty on the distance to the supervised model. Groups without variance are dropped. Writes into its
+folder: checkpoint.safetensors (all that is needed to go on), sft.safetensors and best.safetensors, metrics.jsonl.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...config import Config, param
+from ...errors import InputError
+from ...models.small_lm import SmallLMConfig, Tokenizer
+from ...models.small_lm.network import Network
+from ...reasoner import AnswerError, parse_answer, rewards
+from .. import checkpoints
+from .batches import Prompts, answer_log_probabilities, padded, sample
+from .problems import Problem, answer_text, counterfactual, explained, options_of, teach
+from .reader import Reader
+from .scoring import measure
+
+
+@dataclass(frozen=True)
+class ReasonerTraining(Config):
+    """Settings of the training of ``compact``."""
+
+    seed: int = param(0, "of all chance", low=0)
+    teacher: str = param("rules", "who is imitated: the rules, or the best option known", choices=("rules", "best"))
+    noise: float = param(0.2, "share of the teacher's choices that are drawn by chance", low=0.0, high=1.0)
+    counterfactuals: float = param(
+        0.2, "share of examples whose reasoning has its facts exchanged, for the answer to follow it", low=0.0, high=1.0
+    )
+    prompt_weight: float = param(0.1, "weight of the prompt's words in supervised training", low=0.0, high=1.0)
+    sft_steps: int = param(1200, "steps of supervised training", low=0)
+    sft_batch: int = param(32, "examples a step", low=1, high=4096)
+    sft_rate: float = param(1.5e-3, "its highest learning rate", low=1e-7, high=1.0)
+    grpo_steps: int = param(1000, "steps of GRPO", low=0)
+    prompts: int = param(16, "situations a step", low=1, high=1024)
+    group: int = param(8, "answers drawn for each", low=2, high=256)
+    grpo_rate: float = param(1e-4, "learning rate of GRPO", low=1e-8, high=1.0)
+    kl: float = param(0.01, "weight of the distance to the supervised model", low=0.0, high=10.0)
+    consistent: bool = param(True, "whether consistency is rewarded")
+    answer_limit: int = param(64, "most words of an answer", low=8, high=512)
+    warm_up: int = param(60, "steps until the highest learning rate", low=1)
+    weight_decay: float = param(0.05, "weight decay", low=0.0, high=1.0)
+    validate_every: int = param(100, "steps between two validations", low=1)
+    validation: int = param(200, "problems of a validation", low=1)
+    threads: int = param(1, "threads of torch", low=1, high=256)
+    device: str = param("auto", "auto takes a CUDA GPU where there is one", choices=("auto", "cpu", "cuda"))
+    precision: str = param(
+        "auto", "of the network's sums; auto takes bfloat16 where it is fast", choices=("auto", "float32", "bfloat16")
+    )
+
+    @property
+    def steps(self) -> int:
+        """Steps of both parts together."""
+        return self.sft_steps + self.grpo_steps
+
+
+class Learner:
+    """State of a training.
+
+    Args:
+        folder: for all files. config: settings. network: shape.
+        tokenizer: of the problems. reader: judges consistency.
+        resume: go on from the folder's checkpoint.
+
+    Raises:
+        InputError: the folder holds a training already and ``resume`` is not given, or none and it is; its checkpoint
+            is damaged or of another network or vocabulary.
+    """
+
+    def __init__(
+        self, folder: Path, config: ReasonerTraining, network: SmallLMConfig, tokenizer: Tokenizer,
+        reader: Reader | None = None, *, resume: bool = False,
+    ) -> None:  # fmt: skip
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+        self.device = torch.device("cuda" if gpu else "cpu")
+        self.folder, self.config, self.tokenizer, self.reader = folder, config, tokenizer, reader
+        self.network = Network(network, len(tokenizer)).to(self.device)
+        self.start = Network(network, len(tokenizer)).to(self.device)  # the supervised model, kept for the distance
+        groups = [
+            {"params": [p for p in self.network.parameters() if (p.ndim == 2) == decays], "weight_decay": decay}
+            for decays, decay in ((True, config.weight_decay), (False, 0.0))
+        ]
+        self._optimizer = torch.optim.AdamW(groups, config.sft_rate, (0.9, 0.98))
+        half = config.precision == "bfloat16"
+        self._half = half or (config.precision == "auto" and checkpoints.fast_bfloat16(self.device))
+        self.step, self.best = 0, -math.inf
+        self._file = folder / "checkpoint.safetensors"
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._file.exists() != resume:
+            text = "holds a training already; give --resume or another folder" if not resume else "holds no checkpoint"
+            raise InputError(f"{folder}: {text}")
+        if resume:
+            about: dict = checkpoints.facts(self._file)
+            if (about.get("network"), about.get("words")) != (network.to_mapping(), tokenizer.version):
+                raise InputError(f"{self._file}: is of another network or vocabulary; take another folder")
+            self.step, self.best = about["step"], about["best"]
+            checkpoints.load(self._file, self._networks, self._optimizer, self.device)
+
+    @property
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"network": self.network, "start": self.start}
+
+    # -- supervised ------------------------------------------------------------------------------------------------
+
+    def imitate(self, problems: Sequence[Problem]) -> dict[str, float]:
+        """One supervised step; returns the parts of the loss."""
+        config, chance = self.config, random.Random(f"{self.config.seed}/{self.step}")
+        prompts, answers, judged = [], [], []
+        while len(prompts) < config.sft_batch:
+            problem = chance.choice(problems)
+            if config.teacher == "best" and problem.returns:
+                told = explained(problem, problem.best, chance)
+            else:
+                told = teach(problem, chance, config.noise)
+            if told is None:
+                continue
+            turned = counterfactual(problem, told[0]) if chance.random() < config.counterfactuals else None
+            prompts.append(problem.prompt)
+            answers.append([*self.tokenizer.encode(answer_text(*(turned or told))), self.tokenizer.end])
+            # Of a reasoning with changed facts only what follows from it is learned, not the untrue facts.
+            judged.append([0.0 if turned else 1.0] * (len(answers[-1]) - 3) + [1.0] * 3)
+        given, words = (
+            Prompts.of(self.tokenizer, prompts, self.device),
+            padded(answers, self.tokenizer.pad, self.device),
+        )
+        weight = torch.zeros(words.shape, device=self.device)
+        for k, row in enumerate(judged):
+            weight[k, : len(row)] = torch.tensor(row)
+        self._rate(config.sft_rate, self.step, config.sft_steps)
+        with self._sums():
+            told_log = answer_log_probabilities(self.network, given, words)
+            prompt_loss = self._prompt_loss(given) if config.prompt_weight > 0.0 else told_log.new_zeros(())
+        loss = -(told_log * weight).sum() / weight.sum()
+        self._descend(loss + config.prompt_weight * prompt_loss)
+        self.step += 1
+        if self.step == config.sft_steps:
+            self.start.load_state_dict(self.network.state_dict())
+            self.keep("sft")
+            self.best = -math.inf
+            self._optimizer.state.clear()
+        return {"loss": float(loss), "prompt": float(prompt_loss)}
+
+    def _prompt_loss(self, prompts: Prompts) -> Tensor:
+        hidden, _ = self.network(prompts.ids[:, :-1])
+        logits = self.network.logits(hidden).float()
+        loss = nn.functional.cross_entropy(logits.transpose(1, 2), prompts.ids[:, 1:], reduction="none")
+        seen = prompts.ids[:, 1:] != self.tokenizer.pad
+        return (loss * seen).sum() / seen.sum()
+
+    # -- GRPO ------------------------------------------------------------------------------------------------------
+
+    def reinforce(self, problems: Sequence[Problem]) -> dict[str, float]:
+        """One step of GRPO on problems with returns; returns rewards, entropy, distance, dropped groups."""
+        config, chance = self.config, random.Random(f"{self.config.seed}/{self.step}")
+        drawn = [chance.choice(problems) for _ in range(config.prompts)]
+        given = Prompts.of(self.tokenizer, [p.prompt for p in drawn], self.device)
+        generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
+        with self._sums():
+            words = sample(self.network, given, config.group, config.answer_limit, self.tokenizer, generator=generator)
+        done = (self.step - config.sft_steps) / max(1, config.grpo_steps)
+        parts = self.judge(drawn, words, chance)
+        share = rewards.weights(done)
+        if not config.consistent:
+            share = (share[0] + share[2], share[1], 0.0)
+        total = [sum(w * r for w, r in zip(share, row, strict=True)) for row in parts]
+        groups = [total[k : k + config.group] for k in range(0, len(total), config.group)]
+        advantages = [rewards.group_advantages(group) for group in groups]
+        kept = [k for k, group in enumerate(advantages) if group is not None]
+        self._rate(config.grpo_rate, self.step - config.sft_steps, config.grpo_steps)
+        told = self._improve(given, words, advantages, kept) if kept else {}
+        self.step += 1
+        means = [sum(row[i] for row in parts) / len(parts) for i in range(3)]
+        lengths = (words != self.tokenizer.pad).sum(dim=1).float().mean()
+        return {"form": means[0], "accuracy": means[1], "consistency": means[2], "length": float(lengths),
+                "without_variance": 1.0 - len(kept) / len(groups), **told}  # fmt: skip
+
+    def _improve(
+        self, given: Prompts, words: Tensor, advantages: Sequence[list[float] | None], kept: Sequence[int]
+    ) -> dict[str, float]:
+        group = self.config.group
+        rows = torch.tensor([k * group + j for k in kept for j in range(group)], device=self.device)
+        some, answers = Prompts(given.ids[kept], given.lengths[kept]), words[rows]
+        weight = torch.tensor([a for k in kept for a in advantages[k] or ()], device=self.device)[:, None]
+        seen = (answers != self.tokenizer.pad).float()
+        with self._sums():
+            logs = answer_log_probabilities(self.network, some, answers)
+            with torch.no_grad():
+                before = answer_log_probabilities(self.start, some, answers)
+        # One update a batch: the ratio to the drawing policy is 1, its gradient that of the logarithm.
+        gain = (logs - logs.detach()).exp() * weight
+        distance = (before - logs).exp() - (before - logs) - 1.0
+        loss = -((gain - self.config.kl * distance) * seen).sum() / seen.sum()
+        self._descend(loss)
+        return {"kl": float((distance * seen).sum() / seen.sum()), "entropy": float(-(logs * seen).sum() / seen.sum())}
+
+    def judge(self, drawn: Sequence[Problem], words: Tensor, chance: random.Random) -> list[tuple[float, float, float]]:
+        """Form, accuracy and consistency of drawn answers, in order."""
+        times = len(words) // len(drawn)
+        texts = [self.tokenizer.decode(row) for row in words.tolist()]
+        asked: list[tuple[str, str, list[str]]] = []
+        rows: list[tuple[float, float, tuple[int, list[int]] | None]] = []
+        for k, text in enumerate(texts):
+            problem = drawn[k // times]
+            options, returns = options_of(problem), problem.returns
+            right = rewards.accuracy(text, options, returns)
+            place = None
+            try:
+                chosen, think = parse_answer(text, options)
+                if think and right >= _RIGHT and self.reader is not None:
+                    order = list(range(len(options)))
+                    chance.shuffle(order)
+                    asked.append(
+                        (problem.goal, rewards.without_letters(think), [problem.matter.names[i] for i in order])
+                    )
+                    place = (chosen, order)
+            except AnswerError:
+                pass
+            rows.append((rewards.form(text, options), right, place))
+        picked = iter(self.reader.pick(asked) if self.reader is not None and asked else ())
+        names = [drawn[k // times].matter.names for k in range(len(texts))]
+        return [
+            (form, right, 0.0 if place is None else float(names[k][place[1][next(picked)]] == names[k][place[0]]))
+            for k, (form, right, place) in enumerate(rows)
+        ]
+
+    # -- both ------------------------------------------------------------------------------------------------------
+
+    def validate(self, problems: Sequence[Problem]) -> dict[str, float]:
+        """Scores of the likeliest answers on held-out problems; keeps the weights of the lowest regret so far."""
+        scores = measure(self.network, self.tokenizer, problems, self.config.answer_limit, self.reader)
+        self.note({"step": self.step, **scores})
+        if -scores["regret"] > self.best:
+            self.best = -scores["regret"]
+            self.keep("best")
+        return scores
+
+    def keep(self, name: str) -> None:
+        """Writes the network's weights."""
+        about = {"network": self.network.config.to_mapping(), "words": list(self.tokenizer.words), "step": self.step}
+        checkpoints.write(self.folder / f"{name}.safetensors", self.network.state_dict(), about)
+
+    def save(self) -> None:
+        """Writes the checkpoint."""
+        about = {"network": self.network.config.to_mapping(), "words": self.tokenizer.version}
+        checkpoints.save(self._file, self._networks, self._optimizer, about | {"step": self.step, "best": self.best})
+
+    def note(self, line: dict[str, float]) -> None:
+        """Adds a line to metrics.jsonl."""
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _sums(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
+
+    def _rate(self, highest: float, step: int, steps: int) -> None:
+        begin = min(1.0, (step + 1) / self.config.warm_up)
+        end = 0.55 + 0.45 * math.cos(math.pi * min(1.0, step / max(1, steps)))
+        for group in self._optimizer.param_groups:
+            group["lr"] = highest * begin * end
+
+    def _descend(self, loss: Tensor) -> None:
+        self._optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._optimizer.step()
+
+
+#: Share of the way from the worst to the best option from which an answer counts as right.
+_RIGHT = 0.9
+
+
+def train(
+    learner: Learner, problems: Sequence[Problem], held_out: Sequence[Problem], *, until: int | None = None,
+    say: Callable[[str], None] = print,
+) -> None:  # fmt: skip
+    """Trains to the end, or to a step.
+
+    Args:
+        problems, held_out: to learn from, and to choose weights by; those of GRPO need returns.
+    """
+    config, begun = learner.config, time.monotonic()
+    rated = [p for p in problems if p.returns]
+    last = config.steps if until is None else min(until, config.steps)
+    while learner.step < last:
+        supervised = learner.step < config.sft_steps
+        told = learner.imitate(problems) if supervised else learner.reinforce(rated)
+        learner.note({"step": learner.step, **told})
+        if learner.step % 20 == 0:
+            text = ", ".join(f"{k} {v:.3f}" for k, v in told.items())
+            say(f"step {learner.step} of {config.steps}, {time.monotonic() - begun:.0f} s: {text}")
+        if learner.step % config.validate_every == 0 or learner.step in (config.sft_steps, config.steps):
+            scores = learner.validate(held_out)
+            say(f"step {learner.step}: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+            learner.save()

@@ -1,0 +1,141 @@
+"""Decision problems as text: prompt, what can be said of the options, their returns. Knows no network, no simulator."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ...errors import InputError
+from ...frames import Option
+from ...models.small_lm import END, PAD, UNKNOWN, Tokenizer
+from ...reasoner import Context, format_answer, situation
+from ...reasoner.prompt import LETTERS
+from ...reasoner.situation import VERSION, area, metres, percent
+from ...reasoner.thought import Claim, Matter, Thought, matter_of, thoughts_for
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One decision.
+
+    Attributes:
+        id: of the episode and the decision in it.
+        scene: the apartment's seed.
+        prompt: the situation as text.
+        goal: the target's name.
+        matter: what can be said of the options.
+        rules: index of the option that the rules chose.
+        returns: of every option, from rollouts; empty where none were made.
+    """
+
+    id: str
+    scene: int
+    prompt: str
+    goal: str
+    matter: Matter
+    rules: int
+    returns: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, id: str, scene: int, context: Context, rules: int, returns: Sequence[float] = ()) -> Problem:
+        """The problem of a situation."""
+        goal = context.target.name
+        return cls(id, scene, situation(context), goal, matter_of(context), rules, tuple(float(r) for r in returns))
+
+    @property
+    def best(self) -> int:
+        """Index of the option with the highest return."""
+        return max(range(len(self.returns)), key=lambda k: self.returns[k])
+
+    def regret(self, chosen: int) -> float:
+        """The best return less that of an option."""
+        return max(self.returns) - self.returns[chosen]
+
+    def answers(self, chosen: int) -> list[Thought]:
+        """True reasonings that conclude in an option."""
+        return thoughts_for(self.matter, chosen)
+
+
+def answer_text(thought: Thought, chosen: int) -> str:
+    """The whole answer."""
+    return format_answer(thought.words, LETTERS[chosen])
+
+
+def options_of(problem: Problem) -> tuple[Option, ...]:
+    """Options with the problem's letters, to read an answer."""
+    return tuple(Option(LETTERS[k], "", None, 0.0, 0.0, "") for k in range(len(problem.matter.claims)))
+
+
+def write(problems: Iterable[Problem], path: Path) -> None:
+    """Writes problems as lines of JSON."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(json.dumps({"situation": VERSION}) + "\n")
+        for problem in problems:
+            file.write(json.dumps(asdict(problem)) + "\n")
+
+
+def read(path: Path) -> list[Problem]:
+    """Reads what :func:`write` wrote.
+
+    Raises:
+        InputError: it is missing, of another version of the situation's text, or no such file.
+    """
+    try:
+        first, *lines = path.read_text(encoding="utf-8").splitlines()
+        if json.loads(first)["situation"] != VERSION:
+            raise InputError(f"{path}: its situations are of another version; collect the problems anew")
+        return [_problem(json.loads(line)) for line in lines]
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}; make it by embodied-nav train reasoner") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: no file of decision problems ({' '.join(str(error).split())[:80]})") from None
+
+
+def make_tokenizer(problems: Iterable[Problem]) -> Tokenizer:
+    """The tokenizer of the vocabulary, of all numbers, and of the words in some problems."""
+    from ...language.vocabulary import every_word
+
+    numbers = {metres(k / 2) for k in range(70)} | {percent(k / 10) for k in range(11)} | {area(k) for k in range(31)}
+    words = every_word() | numbers | {str(k) for k in range(10)} | set(LETTERS) | {PAD, END, UNKNOWN}
+    texts: list[str] = ["<think></think><answer></answer>\n"]
+    for problem in problems:
+        texts.append(problem.prompt)
+        texts += [thought.words for k in range(len(problem.matter.claims)) for thought in problem.answers(k)]
+    return Tokenizer.of(texts, words)
+
+
+def teach(problem: Problem, chance: random.Random, noise: float) -> tuple[Thought, int] | None:
+    """What an imperfect teacher says: the rules' choice, or with the chance ``noise`` any; None where it has no words.
+
+    After a perfect teacher reinforcement finds groups without variance alone, and nothing to improve.
+    """
+    count = len(problem.matter.claims)
+    chosen = problem.rules if chance.random() >= noise else chance.randrange(count)
+    return explained(problem, chosen, chance)
+
+
+def explained(problem: Problem, chosen: int, chance: random.Random) -> tuple[Thought, int] | None:
+    """A true reasoning for an option with the option, or None where there is none."""
+    thoughts = problem.answers(chosen)
+    return (chance.choice(thoughts), chosen) if thoughts else None
+
+
+def counterfactual(problem: Problem, thought: Thought) -> tuple[Thought, int] | None:
+    """The reasoning with its facts exchanged, and the option that follows then; None where nothing turns."""
+    changed = thought.changed()
+    if changed is None:
+        return None
+    names = problem.matter.names
+    turned = changed.conclusion()
+    return (changed, names.index(turned)) if turned in names else None
+
+
+def _problem(values: dict) -> Problem:
+    matter = values["matter"]
+    claims = tuple(Claim(c["name"], tuple((f, n) for f, n in c["facts"])) for c in matter["claims"])
+    alone = tuple(tuple(keys) for keys in matter["alone"])
+    own = {"matter": Matter(matter["finding"], claims, alone), "returns": tuple(values["returns"])}
+    return Problem(**{**values, **own})

@@ -1,0 +1,93 @@
+"""A reader who never sees the situation: from goal, reasoning and the options' names to an option. The reference.
+
+Consistency (Embodied-R, sec. 3.3) asks whether a frozen reference, given question and reasoning without the
+observations, picks the same answer. A model that was trained with observations is out of its depth without them, so
+this one is trained without: on true reasonings for any option, good or bad, and on such with exchanged facts, the
+options in any order. Two readers with different seeds are independent judges.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ...models.small_lm import SmallLMConfig, Tokenizer
+from ...models.small_lm.network import Network
+from ...reasoner.prompt import LETTERS
+from .batches import Prompts
+from .problems import Problem, counterfactual, explained
+
+#: Shape of the readers.
+SHAPE = SmallLMConfig(width=96, layers=3, heads=3, hidden=256, context=384)
+
+#: (goal, reasoning, names of the options).
+Asked = tuple[str, str, Sequence[str]]
+
+
+class Reader:
+    """Picks options by a reasoning alone.
+
+    Args:
+        tokenizer: of the problems. seed: of its weights and its training. device: where it runs.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, seed: int, device: torch.device) -> None:
+        torch.manual_seed(seed)
+        self.tokenizer, self.device, self.seed = tokenizer, device, seed
+        self.network = Network(SHAPE, len(tokenizer)).to(device)
+        self._letters = torch.tensor([tokenizer.number(letter) for letter in LETTERS], device=device)
+
+    @torch.no_grad()
+    def pick(self, asked: Sequence[Asked]) -> list[int]:
+        """Index of the option that each reasoning speaks for."""
+        return [int(k) for k in self._scores(asked).argmax(dim=-1)]
+
+    def train(self, problems: Sequence[Problem], steps: int, batch: int = 64, rate: float = 2e-3) -> float:
+        """Learns from the problems' reasonings; returns the share it got right over the last tenth of the steps."""
+        chance, right, count = random.Random(f"reader/{self.seed}"), 0, 0
+        optimizer = torch.optim.AdamW(self.network.parameters(), rate, (0.9, 0.98), weight_decay=0.02)
+        for step in range(steps):
+            pairs = [_example(problems, chance) for _ in range(batch)]
+            scores = self._scores([asked for asked, _ in pairs])
+            wanted = torch.tensor([k for _, k in pairs], device=self.device)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * min(1.0, (step + 1) / 50) * (1.0 - step / (1.05 * steps))
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(scores, wanted).backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            optimizer.step()
+            if step >= 0.9 * steps:
+                right, count = right + int((scores.argmax(dim=-1) == wanted).sum()), count + batch
+        return right / max(1, count)
+
+    def _scores(self, asked: Sequence[Asked]) -> torch.Tensor:
+        """(questions, letters) logits; those beyond the options are out."""
+        prompts = Prompts.of(self.tokenizer, [_prompt(*question) for question in asked], self.device)
+        hidden, _ = self.network(prompts.ids)
+        last = hidden[torch.arange(len(asked), device=self.device), prompts.lengths - 1]
+        scores = self.network.logits(last).float()[:, self._letters]
+        counts = torch.tensor([len(names) for _, _, names in asked], device=self.device)
+        return scores.masked_fill(torch.arange(len(LETTERS), device=self.device) >= counts[:, None], -1e9)
+
+
+def _prompt(goal: str, think: str, names: Sequence[str]) -> str:
+    rows = [f"{LETTERS[k]}. {name}" for k, name in enumerate(names)]
+    return "\n".join([f"Goal: {goal}", "Options:", *rows, f"<think>{think}</think><answer>"])
+
+
+def _example(problems: Sequence[Problem], chance: random.Random) -> tuple[Asked, int]:
+    """A reasoning with the place of the option that follows from it."""
+    while True:
+        problem = chance.choice(problems)
+        told = explained(problem, chance.randrange(len(problem.matter.claims)), chance)
+        if told is None:
+            continue
+        if chance.random() < 0.3:
+            told = counterfactual(problem, told[0]) or told
+        order = list(range(len(problem.matter.claims)))
+        chance.shuffle(order)
+        names = [problem.matter.names[k] for k in order]
+        return (problem.goal, told[0].words, names), order.index(told[1])

@@ -1,0 +1,99 @@
+"""What a policy's answers are worth on problems whose options' returns are known. Knows no training."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import torch
+
+from ...models.small_lm import Tokenizer
+from ...models.small_lm.network import Network
+from ...reasoner import AnswerError, parse_answer, rewards, thought
+from ...reasoner.prompt import LETTERS
+from .batches import Prompts, answer_log_probabilities, padded, sample
+from .problems import Problem, options_of
+from .reader import Reader
+
+#: Problems that are asked at once.
+_AT_ONCE = 50
+
+
+@torch.no_grad()
+def measure(
+    network: Network, tokenizer: Tokenizer, problems: Sequence[Problem], limit: int, reader: Reader | None = None
+) -> dict[str, float]:
+    """Scores of the likeliest answers.
+
+    Returns:
+        ``form``: share of well-formed answers; ``rules``: that agree with the rules; ``true``: reasonings whose facts
+        are all true; ``follows``: answers that follow from their reasoning, by its words; ``changed``: of the
+        reasonings with exchanged facts, those after which the answer is what follows then; ``consistent``: answers that
+        a reader picks by content from the reasoning alone, right or not; ``regret``: mean of the best return less the
+        chosen option's, no answer counting as the rules'; ``words``: mean length. Those without a case are left out.
+    """
+    counts: dict[str, list[float]] = {}
+    for begin in range(0, len(problems), _AT_ONCE):
+        some = problems[begin : begin + _AT_ONCE]
+        prompts = Prompts.of(tokenizer, [p.prompt for p in some], network.embedding.weight.device)
+        answers = sample(network, prompts, 1, limit, tokenizer, 0.0)
+        texts = [tokenizer.decode(row) for row in answers.tolist()]
+        for problem, text in zip(some, texts, strict=True):
+            for name, value in _one(problem, text, reader).items():
+                counts.setdefault(name, []).append(value)
+        counts.setdefault("changed", []).extend(_changed(network, tokenizer, some, texts))
+    return {name: sum(values) / len(values) for name, values in counts.items() if values}
+
+
+def _one(problem: Problem, text: str, reader: Reader | None) -> dict[str, float]:
+    options, names = options_of(problem), problem.matter.names
+    scores = {"form": rewards.form(text, options), "words": float(len(text.split()))}
+    try:
+        chosen, think = parse_answer(text, options)
+    except AnswerError:
+        chosen, think = problem.rules, ""
+        scores |= {"rules": 0.0, "true": 0.0, "follows": 0.0}
+    else:
+        told = thought.read(think)
+        scores |= {
+            "rules": float(chosen == problem.rules),
+            "true": float(told is not None and thought.is_true(told, problem.matter)),
+            "follows": float(told is not None and told.conclusion() == names[chosen]),
+        }
+    if problem.returns:
+        scores["regret"] = problem.regret(chosen)
+    if reader is not None:
+        order = list(range(len(names)))
+        random.Random(problem.id).shuffle(order)
+        picked = reader.pick([(problem.goal, rewards.without_letters(think), [names[k] for k in order])])[0]
+        scores["consistent"] = float(bool(think) and names[order[picked]] == names[chosen])
+    return scores
+
+
+def _changed(network: Network, tokenizer: Tokenizer, problems: Sequence[Problem], texts: Sequence[str]) -> list[float]:
+    """For reasonings whose facts can be exchanged: whether the answer then follows the exchanged facts."""
+    asked: list[tuple[Problem, str, str]] = []
+    for problem, text in zip(problems, texts, strict=True):
+        try:
+            told = thought.read(parse_answer(text, options_of(problem))[1])
+        except AnswerError:
+            continue
+        changed = told.changed() if told is not None else None
+        turned = changed.conclusion() if changed is not None else None
+        if changed is not None and turned in problem.matter.names:
+            asked.append((problem, f"<think>{changed.words}</think><answer>", str(turned)))
+    if not asked:
+        return []
+    device = network.embedding.weight.device
+    letters = [tokenizer.number(letter) for letter in LETTERS]
+    prompts = Prompts.of(tokenizer, [p.prompt for p, _, _ in asked], device)
+    # Each letter is tried after the changed reasoning; the likeliest is the answer.
+    rows = [[*tokenizer.encode(begun), letter] for _, begun, _ in asked for letter in letters]
+    logs = answer_log_probabilities(network, prompts, padded(rows, tokenizer.pad, device))
+    at = torch.tensor([len(row) - 1 for row in rows], device=device)
+    scores = logs.gather(1, at[:, None]).view(len(asked), len(letters))
+    found = []
+    for (problem, _, turned), row in zip(asked, scores.tolist(), strict=True):
+        count = len(problem.matter.claims)
+        found.append(float(problem.matter.names[max(range(count), key=lambda k: row[k])] == turned))
+    return found
