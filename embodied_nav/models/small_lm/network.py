@@ -13,8 +13,6 @@ from torch.nn import functional as F
 
 from .config import SmallLMConfig
 
-#: Keys and values of all layers: (layers, 2, batch, positions, head).
-Past = Tensor
 #: Added to the scores of what must not be seen.
 _HIDDEN = -1e9
 
@@ -40,14 +38,15 @@ class Network(nn.Module):
                 nn.init.normal_(parameter, std=0.02 / (2 * config.layers) ** 0.5 if residual else 0.02)
 
     def forward(
-        self, ids: Tensor, past: Past | None = None, prompt: Past | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, Past]:
+        self, ids: Tensor, past: Tensor | None = None, prompt: Tensor | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Hidden states, and keys and values of the words after the prompt.
 
         Args:
             ids: (batch, new) int64.
-            past: of the words before, and after the prompt, or None.
-            prompt: of prompts, each shared by batch / prompts answers that follow each other in the batch; or None.
+            past: (layers, 2, batch, before, head) keys and values of the words between prompt and ``ids``, or None.
+            prompt: (layers, 2, prompts, longest, head), the same of prompts, each shared by batch / prompts answers
+                that follow each other in the batch; or None.
             lengths: (prompts,) int64, how many positions of each prompt hold words (they are padded at the end).
 
         Returns:

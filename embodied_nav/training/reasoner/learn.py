@@ -121,7 +121,9 @@ class Learner:
     def imitate(self, problems: Sequence[Problem]) -> dict[str, float]:
         """One supervised step; returns the parts of the loss."""
         config, chance = self.config, random.Random(f"{self.config.seed}/{self.step}")
-        prompts, answers, judged = [], [], []
+        prompts: list[str] = []
+        answers: list[list[int]] = []
+        judged: list[list[float]] = []
         while len(prompts) < config.sft_batch:
             problem = chance.choice(problems)
             if config.teacher == "best" and problem.returns:
@@ -154,7 +156,7 @@ class Learner:
             self.keep("sft")
             self.best = -math.inf
             self._optimizer.state.clear()
-        return {"loss": float(loss), "prompt": float(prompt_loss)}
+        return {"loss": float(loss.detach()), "prompt": float(prompt_loss.detach())}
 
     def _prompt_loss(self, prompts: Prompts) -> Tensor:
         hidden, _ = self.network(prompts.ids[:, :-1])
@@ -207,7 +209,10 @@ class Learner:
         distance = (before - logs).exp() - (before - logs) - 1.0
         loss = -((gain - self.config.kl * distance) * seen).sum() / seen.sum()
         self._descend(loss)
-        return {"kl": float((distance * seen).sum() / seen.sum()), "entropy": float(-(logs * seen).sum() / seen.sum())}
+        return {
+            "kl": float((distance * seen).sum().detach() / seen.sum()),
+            "entropy": float(-(logs * seen).sum().detach() / seen.sum()),
+        }
 
     def judge(self, drawn: Sequence[Problem], words: Tensor, chance: random.Random) -> list[tuple[float, float, float]]:
         """Form, accuracy and consistency of drawn answers, in order."""
