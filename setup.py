@@ -28,7 +28,16 @@ extras_require = {
     ],
     # Image features for the memory: DINOv2/v3, CLIP, SigLIP. sentencepiece: the tokenizer of SigLIP 1.
     "encoder": ["torch>=2.4,<3", "transformers>=4.57,<6", "safetensors>=0.4.5,<1", "sentencepiece>=0.2,<1"],
-    # The same model behind an OpenAI-compatible server.
+    # A language model that decides, in the reasoner's process; gguf: for models in that form, peft: for LoRA adapters.
+    "causal_lm": [
+        "torch>=2.4,<3",
+        "transformers>=4.57,<6",
+        "safetensors>=0.4.5,<1",
+        "accelerate>=1.1,<2",
+        "gguf>=0.10,<1",
+        "peft>=0.17,<1",
+    ],
+    # A model behind an OpenAI-compatible server: perception's eyes, or the reasoner.
     "server": ["openai>=1.50,<3"],
     # `models get` of a model in another form, such as the small detector: needed once, not to run it.
     "convert": ["onnx>=1.15,<2"],

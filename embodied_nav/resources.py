@@ -21,6 +21,14 @@ EXTRAS = {
     "server": ("openai>=1.50,<3",),
     "convert": ("onnx>=1.15,<2",),
     "encoder": ("torch>=2.4,<3", "transformers>=4.57,<6", "safetensors>=0.4.5,<1", "sentencepiece>=0.2,<1"),
+    "causal_lm": (
+        "torch>=2.4,<3",
+        "transformers>=4.57,<6",
+        "safetensors>=0.4.5,<1",
+        "accelerate>=1.1,<2",
+        "gguf>=0.10,<1",
+        "peft>=0.17,<1",
+    ),
     "vlm": (
         "torch>=2.4,<3",
         "transformers>=4.57,<6",

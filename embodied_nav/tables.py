@@ -108,6 +108,20 @@ REASONERS: Registry[Any] = Registry(
             "embodied_nav.reasoner.policies:RandomPolicy",
             "embodied_nav.reasoner.policies:RandomConfig",
         ),
+        Entry(
+            "compact",
+            "our own small language model, which reasons in a few words; train it by embodied-nav train reasoner",
+            "embodied_nav.reasoner.compact:CompactPolicy",
+            "embodied_nav.reasoner.compact:CompactPolicyConfig",
+            prefix="small_lm",
+        ),
+        Entry(
+            "causal_lm",
+            "any causal language model, by folder, id or GGUF file, with a LoRA adapter, or behind a server",
+            "embodied_nav.reasoner.causal_lm:CausalLMPolicy",
+            "embodied_nav.reasoner.causal_lm:CausalLMConfig",
+            slow=True,
+        ),
     ),
 )
 
