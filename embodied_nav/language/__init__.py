@@ -2,9 +2,9 @@
 
 from .instruction import Proposer, parse_instruction
 from .json_form import as_json, from_json, refused_json
-from .target import Instruction, Target
 from .matching import color_fit, color_score, describes, label_score, match_text, understood
 from .question import Question, take_apart, wording, words_of
+from .target import Instruction, Target
 from .vocabulary import COLORS, LABELS, canonical, known_color, known_label, known_room
 
 __all__ = [

@@ -14,7 +14,10 @@ from .matching import longest_noun
 from .vocabulary import ANYBODY
 
 _ITS = r"(?:it|them|there|here|that|this|that one|nearby|around|close by|(?:the |my |that )?(?P<place>[\w' ]+?))"
-_AT = r"(?:(?:sitting|lying|sleeping|standing|resting|already|still|currently) )*(?:in |on |at |by |near |beside |next to |inside |in front of )?"
+_AT = (
+    r"(?:(?:sitting|lying|sleeping|standing|resting|already|still|currently) )*"
+    r"(?:in |on |at |by |near |beside |next to |inside |in front of )?"
+)
 _WHO = r"(?P<who>[\w' ]+?)"
 _PRESENT = rf"{_WHO}(?: is| are|'s| sits| lies| sleeps| stands) {_AT}{_ITS}"
 _THERE = rf"there(?: is|'s| are) (?P<who2>[\w' ]+?)(?: {_AT}{_ITS.replace('place', 'place2')})?"

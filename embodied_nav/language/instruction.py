@@ -19,6 +19,7 @@ from .json_form import from_json
 from .languages import function_words
 from .lexing import lex
 from .matching import longest_noun
+from .order import in_order
 from .phrases import Phrase, PhraseReader
 from .spelling import corrected
 from .target import ROUTE_RADIUS, Instruction, Target
@@ -33,27 +34,42 @@ Proposer = Callable[[str], str]
 _TAG = re.compile(r"<\s*/?\s*\w[^<>]{0,40}>?")
 _ELISION = re.compile(r"\b(all|nell|dell|l|d)'(?=\w)")
 #: Phrases of politeness and manner, which change nothing.
-_POLITE = re.compile(
-    r"\b(?:if (?:you (?:can|could|please|would|like|would like|want|don't mind|do not mind|wouldn't mind)|possible|i may|it's ok)"
-    r"|(?:when|whenever|once) (?:you (?:can|are ready|have time|have a (?:moment|minute|second|chance)|get a chance)|possible)"
-    r"|as (?:soon|fast|quickly|quietly|carefully|slowly|safely) as (?:possible|you can)|would you mind|do you mind|be so kind"
-    r"(?: as)?(?: to)?|why don't you|thank you(?: very much| so much)?|thanks a lot|many thanks|at once|right (?:now|away)"
-    r"|straight away|for me|for us|for now|from here|of the (?:two|three|four)|of them|of all(?: of them)?|a (?:little )?bit"
-    r"|wait a (?:second|minute|moment)|one more time|no matter what|don't worry|the one (?=that)|i think|you know|in order to"
-    r"|all the way(?= to| into| over))\b"
+_POLITE_PHRASES = (
+    r"if (?:you (?:can|could|please|would like|would|like|want|don't mind|do not mind|wouldn't mind)|possible|i may)",
+    r"(?:when|whenever|once) (?:you (?:can|are ready|have time|have a (?:moment|minute|second)|get a chance)|possible)",
+    r"as (?:soon|fast|quickly|quietly|carefully|slowly|safely) as (?:possible|you can)",
+    r"(?:would|do) you mind", r"be so kind(?: as)?(?: to)?", r"why don't you", r"thank you(?: very much| so much)?",
+    r"thanks a lot", r"many thanks", r"at once", r"right (?:now|away)", r"straight away", r"for (?:me|us|now)",
+    r"(?:make|making) (?:your|its) way", r"in (?:that|this) order", r"from here", r"of the (?:two|three|four)",
+    r"of (?:all of )?them", r"of all", r"a (?:little )?bit", r"wait a (?:second|minute|moment)", r"one more time",
+    r"no matter what", r"don't worry", r"the one (?=that)", r"i think", r"you know", r"in order to",
+    r"all the way(?= to| into| over)",
+)  # fmt: skip
+_POLITE = re.compile(rf"\b(?:{'|'.join(_POLITE_PHRASES)})\b")
+#: Verbs with which a clause of its own begins after "and".
+_CLAUSE_VERBS = (
+    "stop|go|find|pass|walk|leave|drive|head|move|visit|enter|look|search|come|return|navigate|skip|don't|do not|wait"
+    "|stand|park|end|finish"
 )
 _BREAK = re.compile(
-    r"(,)|\b((?:and |but )?(?:after that|after this|afterwards|then(?: finally| lastly| next)?|finally|lastly|next(?! to\b))\b)"
-    r"|\b(and) (?=(?:stop|go|find|pass|walk|leave|drive|head|move|visit|enter|look|search|come|return|navigate|skip|"
-    r"don't|do not|wait|stand|park|end|finish)\b)|(?= (?:via|by way of) )"
+    r"(,)|\b((?:and |but )?(?:after that|after this|afterwards|then(?: finally| lastly| next)?|finally|lastly"
+    rf"|next(?! to\b))\b)|\b(and) (?=(?:{_CLAUSE_VERBS})\b)|(?= (?:via|by way of) )"
 )
+#: A clause that begins so is an order of its own, not a description of what stands before it.
 _VERB = re.compile(
     r"(?:(?:please|now|first|also|just|and|but|you|robot|should|can|could|will|must) )*"
-    r"(?:go|find|walk|drive|head|move|visit|enter|look|search|come|return|navigate|seek|take me|bring me|show|locate|get|reach)\b"
+    r"(?:go|find|walk|drive|head|move|visit|enter|look|search|come|return|navigate|seek|take me|bring me|show|locate"
+    r"|get|reach)\b"
 )
 _CARRYING = re.compile(
     r"\b(bring|take|get) (?:me|us) (?!(?:to|into|towards?|over|near|back|up|down|there|inside|home)\b)"
 )
+#: "In any room except the kitchen" is anywhere but there.
+_ANY_ROOM = re.compile(
+    r"\b(?:in |to |into )?any (?:other )?rooms? (?=(?:but|except|other than|apart from|excluding)\b)"
+)
+#: "Take the second door" is to go there.
+_TAKEN = re.compile(r"\b(?:take|use) (?=the (?:\w+ ){0,3}(?:doors?|doorway|elevator|lift|stairs)\b)")
 _BEGUN = r"^(?:(?:then|and|first|next|you|please|finally) )*"
 _PASS = re.compile(
     _BEGUN + r"(?:(?:walk|go|drive|move|head|get|come) )?(?:pass(?: by)?|past|passing(?: by)?|via|by way of|through)\b"
@@ -114,10 +130,10 @@ def _clean(text: str) -> str:
 
 @dataclass
 class _Excluded:
-    """What is not meant, and which goal it is said of: by index, or None for the next one."""
+    """What is not meant, and the index of the goal that it is said of, which may be yet to come."""
 
     phrase: Phrase
-    goal: int | None
+    goal: int
 
 
 class _Sentence:
@@ -127,7 +143,7 @@ class _Sentence:
         self._text, self._labels = text, labels
         self._goals: list[Target] = []
         self._excluded: list[_Excluded] = []
-        self._conditions: list[Condition] = []
+        self._conditions: list[tuple[Condition, int]] = []  # each with the goal that it stands behind
         self._in_route = False  # whether a passed thing or a left room waits for the end of its route
         self._left = False
 
@@ -152,7 +168,8 @@ class _Sentence:
         words, notes = corrected(_clean(self._text).split(), self._labels)
         words = _in_english(words, self._labels)
         sentence = turned(_POLITE.sub(" ", _ELISION.sub(_elided, " ".join(words))))
-        sentence = " ".join(sentence.split())
+        sentence = _ANY_ROOM.sub("anywhere ", _TAKEN.sub("go to ", sentence))
+        sentence = in_order(" ".join(sentence.split()))
         if carrying := _CARRYING.search(sentence + " "):
             raise self._final(f"'{carrying[1]}' asks for more than driving somewhere")
         for joint, clause in _clauses(sentence):
@@ -164,8 +181,6 @@ class _Sentence:
 
     def _read(self, joint: str, clause: str) -> None:
         clause, condition = split_condition(clause, self._labels, self._refusal)
-        if condition is not None:
-            self._conditions.append(condition)
         clause = re.sub(r"^(?:(?:and|finally|first|please|now|but first|so|well|also) )+", "", clause + " ").strip()
         on_the_way, clause = bool(_ON_THE_WAY.search(clause)), _ON_THE_WAY.sub("", clause).strip()
         leaving, passing, on_to = _LEAVE.match(clause), _PASS.match(clause), _ON_TO.match(clause)
@@ -174,17 +189,20 @@ class _Sentence:
         phrases = PhraseReader(self._refusal).read(lex(rest, self._labels, self._refusal))
         if leaving:
             self._leave(clause, phrases)
-            return
+            phrases = []
         describes = joint == "," and not _VERB.match(clause) and not begun
         before = len(self._goals)
         for phrase in phrases:
             if phrase.sign:
-                known_goal = len(self._goals) > before or (joint and self._goals)
-                self._excluded.append(_Excluded(phrase, len(self._goals) - 1 if known_goal else None))
+                # "The chair, not the red one" is said of the chair; "then not the red one, the blue one" of the next.
+                behind = len(self._goals) > before or (joint == "," and self._goals)
+                self._excluded.append(_Excluded(phrase, len(self._goals) - bool(behind)))
             elif describes and self._refine(phrase):
                 continue
             else:
                 self._add(phrase, passing=bool(passing or on_the_way), on_to=bool(on_to))
+        if condition is not None:
+            self._conditions.append((condition, len(self._goals) - 1))
 
     def _leave(self, clause: str, phrases: Sequence[Phrase]) -> None:
         if any(p.sign or not p.target.is_room for p in phrases):
@@ -250,23 +268,16 @@ class _Sentence:
         if off:
             raise self._final(f"'{off[0].words} the {off[0].target.name}' limits the way, which is not understood")
         self._close_route()
-        waiting: list[Target] = []
         for excluded in self._excluded:
-            if excluded.goal is None:
-                waiting.append(excluded.phrase.target)
-            else:
-                self._exclude(excluded.goal, [excluded.phrase.target])
-        self._exclude(0, waiting)
-        for condition in self._conditions:
-            self._attach(condition)
+            index = min(excluded.goal, len(self._goals) - 1)
+            own = self._goals[index]
+            self._goals[index] = replace(own, excludes=(*own.excludes, excluded.phrase.target))
+        for condition, goal in self._conditions:
+            self._attach(condition, goal)
         return self._goals
 
-    def _exclude(self, goal: int, what: Sequence[Target]) -> None:
-        own = self._goals[goal]
-        self._goals[goal] = replace(own, excludes=(*own.excludes, *what))
-
     def _close_route(self) -> None:
-        """The last goal is where the robot stops; what is passed after it ("..., and pass the lamp") comes before it."""
+        """The last goal is where the robot stops; what is named to be passed after it is passed before."""
         goals = self._goals
         if not goals[-1].passing:
             return
@@ -281,9 +292,9 @@ class _Sentence:
         else:
             goals[-1] = replace(goals[-1], passing=False)
 
-    def _attach(self, condition: Condition) -> None:
+    def _attach(self, condition: Condition, goal: int) -> None:
         """Says of a goal that it may be skipped."""
-        index = self._goal_of(condition.what, len(self._goals) - 1)
+        index = self._goal_of(condition.what, goal % len(self._goals))
         if self._goal_of(condition.place, index) != index:
             raise self._refusal(f"whether something is at '{condition.place}' decides nothing about another goal")
         self._goals[index] = replace(self._goals[index], unless=condition.label)
@@ -300,9 +311,9 @@ class _Sentence:
         return fits[-1]
 
 
-def _moved(index: int | None, start: int, end: int) -> int | None:
+def _moved(index: int, start: int, end: int) -> int:
     """Where an index points to after the element at ``start`` moved to ``end``."""
-    if index is None or index < start:
+    if index < start:
         return index
     return end if index == start else index - 1
 

@@ -3,8 +3,8 @@
     {"goals": [{"kind": "relation", "label": "lamp", "color": "red", "room": "", "relation": "beside the bed",
                 "ordinal": 2, "exclude": ["blue"], "side": "left", "unless": "person", "passing": false}]}
 
-``ordinal`` is null, a number or a rank ("nearest"). What is read is data of unknown origin: unknown keys, types and words
-are refused.
+``ordinal`` is null, a number or a rank ("nearest"). What is read is data of unknown origin: unknown keys, types and
+words are refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def refused_json(why: str) -> dict[str, Any]:
 
 def _goal(target: Target) -> dict[str, Any]:
     ordinal: int | str | None = target.ordinal or target.rank or None
-    in_words = target.anchor_label and not target.in_room == target.anchor_label
+    in_words = target.anchor_label and target.in_room != target.anchor_label
     anchor = f"{target.anchor_color} {target.anchor_label}".strip()
     goal = {
         "kind": target.kind,

@@ -70,7 +70,7 @@ _ROOMS = """
     nursery      | kinderzimmer                                  | chambre enfant                | cuarto de niños        | cameretta
     laundry room | waschküche                                    | buanderie                     | lavadero               | lavanderia
     storage room | abstellraum, abstellkammer                    | débarras                      | trastero               | ripostiglio
-"""
+"""  # noqa: E501
 _COLORS = """
     red       | rot, rote, roten, rotes, roter                     | rouge, rouges       | rojo, roja         | rosso, rossa
     green     | grün, grüne, grünen, grünes, grüner                | vert, verte         | verde              | verde
@@ -84,7 +84,7 @@ _COLORS = """
     gray      | grau, graue, grauen, graues, grauer                | gris, grise         | gris               | grigio, grigia
     orange    | orangefarben                                       |                     | naranja            | arancione
     turquoise | türkis                                             |                     | turquesa           | turchese
-"""
+"""  # noqa: E501
 #: Words between the names, as the English ones that they stand for.
 _FUNCTION = """
     the    | der, das, dem, den, die, ein, eine, einen, einem, einer | le, la, les, un, une               | el, los, las, una, unos     | il, lo, gli, uno, la
@@ -92,7 +92,7 @@ _FUNCTION = """
     in     | im, ins                                                 | dans                               | en                          | nel, nella, nello
     go     | geh, gehe, gehen, fahr, fahre, fahren                   | va, aller, allez                   | ve, vaya, ir                | vai, vada, andare
     find   | finde, suche                                            | trouve, trouvez, cherche, cherchez | busca, encuentra, encuentre | trova, cerca
-    please | bitte                                                   | s'il, te, vous, plaît              | por, favor                  | per, favore
+    please | bitte, kannst, könntest, können, du, sie, mir                                                   | s'il, te, vous, plaît, peux, tu, pouvez              | por, favor, puedes, podrías, puede                  | per, favore, puoi, potresti
     then   | dann, danach                                            | puis, ensuite                      | luego, después              | poi, dopo
     and    | und                                                     | et                                 |                             |
     beside | neben                                                   |                                    |                             | accanto

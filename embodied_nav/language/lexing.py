@@ -13,8 +13,16 @@ from ..errors import InputError
 from .matching import Noun, longest_noun
 from .spelling import suggestion
 from .vocabulary import (
-    COURTESY, FILLERS, ORDINALS, RANKS, RELATIONS, SHADES, is_negation, known_color, known_place,
-)  # fmt: skip
+    COURTESY,
+    FILLERS,
+    ORDINALS,
+    RANKS,
+    RELATIONS,
+    SHADES,
+    is_negation,
+    known_color,
+    known_place,
+)
 
 #: Phrases excluded because they are ambiguous in an instruction to drive: "before" may be temporal.
 _NOT_YET = ("before", "over", "around", "between")
@@ -55,7 +63,8 @@ _EXCLUDING = re.compile(
     r"|skip|skipping|ignore|ignoring|leave out|omit)\b(?! that\b)"
 )
 _OFF = re.compile(
-    rf"(?:but |and )*(?:{_NO} {_NOT_BY}|without (?:passing|entering|crossing|touching|going (?:through|into|past|near|by|over))"
+    rf"(?:but |and )*(?:{_NO} {_NOT_BY}|without (?:passing|entering|crossing|touching"
+    r"|going (?:through|into|past|near|by|over))"
     r"|(?:stay|keep|keeping|staying)(?: well| far)? (?:away from|out of|off|clear of)|avoid(?:ing)?"
     r"|not (?:through|past|via|into|over|across))\b"
 )
@@ -177,15 +186,16 @@ def _which(words: Sequence[str], k: int, before: str, labels: Collection[str]) -
         return Token("side", side[1], k, k + len(side[0].split()))
     if word not in ORDINALS and word not in RANKS:
         return None
-    named = _names(words, k + 1, labels) or (following in ("of", "") and before in _DETERMINERS)
+    to_us = words[k + 1 : k + 2] == ["to"] and words[k + 2 : k + 3] in (["me"], ["you"], ["us"], ["here"])
+    alone = (following in ("of", "") and before in _DETERMINERS) or (following == "" and before in ("is", "are"))
+    named = _names(words, k + 1, labels) or alone or to_us
     if word in ("first", "last") and not (named and before in _DETERMINERS):
         return None  # "first the sofa": an order of goals
     if not named:
         return None
     if word in ORDINALS:
         return Token("ordinal", str(ORDINALS[word]), k, k + 1)
-    end = k + 3 if words[k + 1 : k + 3] in (["to", "me"], ["to", "you"], ["to", "us"]) else k + 1
-    return Token("rank", RANKS[word], k, end)
+    return Token("rank", RANKS[word], k, k + 3 if to_us else k + 1)
 
 
 def _names(words: Sequence[str], k: int, labels: Collection[str]) -> bool:

@@ -107,11 +107,13 @@ class PhraseReader:
         self._relation = token.value
 
     def _on_rank(self, token: Token) -> None:
-        self._only_of_the_thing_itself(token)
+        if self._relation or self._target.rank or self._target.anchor_label:
+            raise self._refusal(f"'{token.value}' is not understood there")
         self._target = replace(self._target, rank=token.value)
 
     def _on_ordinal(self, token: Token) -> None:
-        self._only_of_the_thing_itself(token)
+        if self._relation or self._target != replace(Target(""), side=self._target.side):
+            raise self._refusal(f"'{token.value}th' is not understood there")
         self._target = replace(self._target, ordinal=int(token.value))
 
     def _on_side(self, token: Token) -> None:
@@ -154,10 +156,6 @@ class PhraseReader:
     _on_off = _on_not
 
     # -- parts -----------------------------------------------------------------------------------------------------
-
-    def _only_of_the_thing_itself(self, token: Token) -> None:
-        if self._relation or self._target.label or self._target.ordinal or self._target.rank:
-            raise self._refusal(f"'{token.value}' is not understood there")
 
     def _anchor(self, label: str, is_room: bool) -> None:
         color, self._color = self._color, ""

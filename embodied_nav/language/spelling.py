@@ -11,26 +11,35 @@ from functools import lru_cache
 
 from .languages import function_words
 from .vocabulary import (
-    ANYBODY, COURTESY, FILLERS, NEGATIONS, ORDINALS, PLACE_WORDS, RANKS, SHADES, english_words, every_word, is_negation,
-    known_color, known_label, known_room,
-)  # fmt: skip
+    ANYBODY,
+    COURTESY,
+    FILLERS,
+    NEGATIONS,
+    ORDINALS,
+    PLACE_WORDS,
+    RANKS,
+    SHADES,
+    english_words,
+    every_word,
+    is_negation,
+    known_color,
+    known_label,
+    known_room,
+    word_set,
+)
 
 #: Words of the grammar alone, besides those that the vocabulary lists.
-_GRAMMAR = frozenset(
-    """
-    and or then if so thing things one ones left right leftmost rightmost side hand after afterwards that next last
-    pass past passing leave exit via through
-    finally lastly occupied taken empty free sleeping lying sitting standing
-    anything anywhere everything any second when can could as lots lot mind
-""".split()
-)  # noqa: SIM905
+_GRAMMAR = word_set("""
+    and or then if so thing things one ones left right leftmost rightmost side hand after afterwards that next
+    last pass past passing leave exit via through finally lastly occupied taken empty free sleeping lying sitting
+    standing anything anywhere everything any second when can could as lots lot mind
+""")
 #: Words of orders that are often misspelt; none of them changes what is meant.
-_ORDERING = frozenset(
-    "please kindly nearest closest farthest biggest largest smallest second third could would".split()
-)
+_ORDERING = word_set("""
+    please kindly nearest closest farthest biggest largest smallest second third could would search navigate
+""")
 #: Common words that are a letter or two away from ours and mean something else: they stay unknown.
-_OTHER_WORDS = frozenset(
-    """
+_OTHER_WORDS = word_set("""
     ample applies apply baird barred barren barrister basic basics basil basis batch bates battle battles beach
     beers bells bender bills bites blank blended blends blind block blocks bloom blooms blown blows blush boils
     boko boots bottled bowel break breaks breed breeds broad bulls bunch burton cafes cages calls carbs cards
@@ -59,8 +68,7 @@ _OTHER_WORDS = frozenset(
     tears thirds tolls towed tower towers tracy trans traps upton utilities violent wager waiter waiting wales
     walked walks walsh washed wasps wasting wells while widow widows width wills winds wings wipes wires wishing
     witch wives world wound write writes
-""".split()
-)  # noqa: SIM905
+""")
 
 
 def corrected(words: Sequence[str], labels: Collection[str] = ()) -> tuple[list[str], list[str]]:
@@ -109,9 +117,10 @@ def correction(word: str) -> str:
 
 def suggestion(word: str) -> str:
     """The known word most like an unknown one, for a hint, "" if none is near."""
-    if not 4 < len(word) < 24:
+    if word in every_word() or not 4 < len(word) < 24:
         return ""
-    found = [(d, own) for d, own in _near(word, max(1, len(word) // 4)) if own[0] == word[0]]
+    near = _near(word, max(1, len(word) // 4))
+    found = [(d, own) for d, own in near if own[0] == word[0] and own != word]
     return min(found, default=(0, ""))[1]
 
 

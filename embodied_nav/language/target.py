@@ -67,20 +67,17 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Description in words: "second red sofa beside the bed"."""
-        which = [_ORDINAL_NAMES.get(self.ordinal, f"{self.ordinal}th") if self.ordinal else "", self.rank]
-        own = " ".join(word for word in (*which, self.color, self.label) if word)
+        """Description in words: "second red sofa beside the bed", "chair, not brown"."""
+        ordinal = _ORDINAL_NAMES.get(self.ordinal, f"{self.ordinal}th") if self.ordinal else ""
+        words = [ordinal, self.rank, self.color, self.label]
         if self.anchor_label:
-            anchor = f"{self.anchor_color} {self.anchor_label}".strip()
-            own = f"{own} {self.relation} the {anchor}".strip()
-        side = f" {self.side} " if self.side.startswith("from") else f" on the {self.side}" if self.side else ""
-        own += side.rstrip().replace("from ", "from the ")
-        return f"{own} in the {self.room}" if self.room else own
-
-    @property
-    def full_name(self) -> str:
-        """The name with what it must not be: "chair, not red"."""
-        return ", ".join((self.name, *(f"not {e.name}" for e in self.excludes)))
+            words += [self.relation, "the", self.anchor_color, self.anchor_label]
+        if self.side:
+            words += self.side.replace("from ", "from the ").split() if " " in self.side else ["on the", self.side]
+        if self.room:
+            words += ["in the", self.room]
+        own = " ".join(word for word in words if word)
+        return ", ".join((own, *(f"not {excluded.name}" for excluded in self.excludes)))
 
     @property
     def anchor_is_room(self) -> bool:

@@ -12,7 +12,8 @@ from functools import lru_cache
 from .languages import other_colors, other_rooms, other_things
 
 
-def _words(text: str) -> frozenset[str]:
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
@@ -136,7 +137,7 @@ FURNISHINGS = frozenset(" ".join(thing.split()) for thing in _FURNISHINGS.split(
 LABELS = FURNISHINGS | frozenset(" ".join(thing.split()) for thing in _THINGS.split(","))
 
 #: Words without influence on the target. A word that changes the meaning must never be added here.
-FILLERS = _words("""
+FILLERS = word_set("""
     please kindly now then first finally next last just also again once immediately hey hi hello ok okay robot
     i i'd i'm we you it them one us me my your our his her their its the a an some any this that these those
     want would like need should can could will shall must may let lets let's have has be is are to of for with so
@@ -147,7 +148,7 @@ FILLERS = _words("""
 """)
 
 #: Words of politeness and manner that instructions may hold besides the fillers, without influence on what is meant.
-COURTESY = _words("""
+COURTESY = word_set("""
     hiya greetings dear buddy mate friend sir madam thanks thank cheers sorry thx pls plz teh
     help guide lead escort wanna gonna gotta lemme gimme make try spot position yourself park travel return locate
     trip visiting looking going finding heading driving walking searching check see wish know which
@@ -186,10 +187,10 @@ RANK_WORDS = {
 RANKS = {word: rank for rank, words in RANK_WORDS.items() for word in words}
 
 #: Words for a person in a condition ("if somebody is in it").
-ANYBODY = _words("somebody someone anybody anyone people persons person human humans")
+ANYBODY = word_set("somebody someone anybody anyone people persons person human humans")
 
 #: Negations and limitations. What they exclude must be understood, or the sentence is refused.
-NEGATIONS = _words("""
+NEGATIONS = word_set("""
     not no never none nobody nothing nowhere neither nor without except excluding excepting but avoid avoiding unless
     skip ignore ignoring forget cancel abort refuse don't dont doesn't doesnt didn't didnt isn't isnt aren't arent can't
     cant cannot won't wont shouldn't shouldnt mustn't mustnt wouldn't wouldnt couldn't couldnt wasn't wasnt ain't aint
@@ -198,6 +199,29 @@ NEGATIONS = _words("""
     nein nie
 """)
 
+
+#: Families of categories: what is named as the nearest match where nothing of the category itself was found.
+KIN = tuple(
+    frozenset(" ".join(label.split()) for label in family.split(","))
+    for family in (
+        "sofa, armchair, chair, bench, stool, bar stool, ottoman, office chair, dining chair, rocking chair, "
+        "beanbag, daybed",
+        "bed, crib, bunk bed, daybed, futon, mattress, patient bed",
+        "table, dining table, coffee table, side table, console table, desk, conference table, "
+        "kitchen island, nightstand",
+        "bookshelf, shelf, cabinet, wardrobe, dresser, sideboard, filing cabinet, kitchen cabinet, shoe cabinet, "
+        "shoe rack, locker, tv stand",
+        "lamp, desk lamp, table lamp, ceiling lamp, chandelier, candle",
+        "tv, monitor, screen, display, computer, laptop, projector",
+        "sink, washbasin, bathtub, shower, toilet",
+        "oven, microwave, refrigerator, dishwasher, toaster, coffee machine, kettle, washing machine, dryer",
+        "plant, vase", "picture, poster, photo, mirror, board, whiteboard",
+        "cup, mug, glass, bottle, jug, bowl, pot, pan",
+        "box, toy box, basket, laundry basket, trash can, chest, bucket", "curtain, blinds, window",
+        "cat, dog, bird", "piano, guitar", "treadmill, exercise bike, bicycle", "bag, backpack, handbag, suitcase",
+        "door, doorway", "rug, towel, blanket", "coat rack, umbrella stand, towel rack",
+    )
+)  # fmt: skip
 
 #: Modifiers of a colour.
 SHADES = ("light", "dark", "bright", "pale")

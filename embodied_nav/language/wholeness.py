@@ -36,7 +36,7 @@ def checked(
             _check_words(part, labels, refusal)
         _check_which(goal, goals[:k], refusal)
         if any(_covers(excluded, goal) for excluded in goal.excludes):
-            raise refusal(f"'{goal.full_name}' excludes itself")
+            raise refusal(f"'{goal.name}' excludes itself")
     return tuple(goals)
 
 

@@ -27,7 +27,9 @@ from .prompt import AnswerError, parse_answer
 from .situation import name_of
 from .stands import NEAR_MARKS, Surface
 from .targets import SURE, Candidate, box_gap, likeliest_room, not_found
+from .unless import hindrance
 from .view import NavigatorOutput, View, in_sight, remaining, room_facts
+from .which import Progress
 
 #: Up to this distance (m) from a thing the gap to it is measured.
 _NEAR = 1.5
@@ -102,6 +104,7 @@ class Navigator:
         self._barred_keys: set[int] = set()
         self._sure: frozenset[int] = frozenset()  # candidates that fitted when the decision was made
         self._key = -1  # of the candidate that is the present destination
+        self._progress = Progress()
         self._room_map.clear()
         self._deltas: deque[SemanticDelta] = deque(maxlen=_TOLD)
         self._before: deque[str] = deque(maxlen=_TOLD)
@@ -202,11 +205,14 @@ class Navigator:
         objects = tuple(objects)
         rooms = rooms or (lambda age, grid: self._room_map.update(grid, objects, age))
         split = partial(rooms, self.config.rooms_every, replace(planner.grid, stamp=stamp))
-        view = View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split)
+        self._progress.here(xy, yaw_of(T_map_base))
+        view = View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split, self._progress)
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
         if self._pass_waypoint(view):
             self._decision, view = None, replace(view, target=self.target)
+        if self.target.unless and (why := hindrance(self.target, view, self._key, self.config.confirm_age)):
+            return self._skip(why)
         if self._beside is not None and self._beside.context is not None:
             return self._await(self._beside, view)
         why = self._needs_decision(view)
@@ -250,26 +256,47 @@ class Navigator:
         if not self._is_on_the_way:
             return False
         sure = [c for c in view.candidates if c.score >= SURE]
-        if not any(self._gap(c, view) <= self.config.pass_gap for c in sure):
+        passed = next((c for c in sure if self._gap(c, view) <= self.config.pass_gap), None)
+        if passed is None:
             return False
+        self._progress.at = passed.key
         self._next_stage()
         return True
 
     @property
     def _is_on_the_way(self) -> bool:
         """Whether the current stage is a way point."""
-        return self.stage < len(self._asked.stages) - 1
+        return self.target.passing and not self._is_last
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether no other goal comes after this one."""
+        return self.stage == len(self._asked.stages) - 1
 
     def _next_stage(self) -> None:
         self.stage, self._arrival = self.stage + 1, (0.0, "")
         self._barred_keys.clear()
+        self._key, self._sure = -1, frozenset()
+        self._progress.next_goal()
+
+    def _skip(self, why: str) -> NavigatorOutput:
+        """Leaves a goal out, as its condition asks; after the last one the instruction is done."""
+        self._progress.skipped.append(f"the {self.target.name} is skipped: {why}")
+        self._decision, self._path, self._turns = None, _NO_PATH, []
+        if self._is_last:
+            self._final = ("stopped", "; ".join(self._progress.skipped))
+            return NavigatorOutput(None, _NO_PATH, None, *self._final)
+        self._next_stage()
+        return NavigatorOutput(None, _NO_PATH, None, "running", self._progress.skipped[-1])
 
     def _gap(self, c: Candidate, view: View) -> float:
         """m from the robot to an object, inf if it is not near; for a room 0 inside, inf outside."""
         if c.room is not None:
             here = view.rooms.at(view.xy)
             return 0.0 if here is not None and here.id == c.room.id else math.inf
-        assert c.object is not None  # a candidate is a room or an object
+        if c.place is not None:
+            return math.dist(view.xy, c.place)
+        assert c.object is not None  # a candidate is a room, a place or an object
         if box_gap(c.object, view.xy) > _NEAR:
             return math.inf
         return Surface(c.object, view.planner, view.objects, _NEAR, self.target.radius).gap(view.xy)
@@ -298,6 +325,7 @@ class Navigator:
             return "refuted"
         reached = self._is_reached(view, self.config.reached)
         if self._is_at(c, view, reached):
+            self._progress.at = c.key
             return "arrived"
         if self._turns:
             return ""
@@ -347,6 +375,10 @@ class Navigator:
             if not self._is_inside(c, view):
                 return False
             note = f"this is the {c.name}, {c.note}"
+        elif c.place is not None:
+            if not reached and self._gap(c, view) > 2.0 * self.config.reached:
+                return False
+            note = f"the {c.name} is {self._gap(c, view):.1f} m away"
         else:
             gap = self._gap(c, view)
             # At the planned place, accept a slightly larger gap: nothing nearer can be reached.
@@ -389,6 +421,10 @@ class Navigator:
             arrived, note = 0.0, ""
         self._found = note if arrived >= SURE else ""
         options, facts = self._options(view, arrived, note)
+        if not self._progress.explored and all(o.kind in ("object", "stop") for o in options):
+            # What had to be compared with all others can be decided now.
+            self._progress.explored, view = True, replace(view)
+            options, facts = self._options(view, arrived, note)
         while arrived <= 0.0 and all(o.kind == "stop" for o in options) and not self._squeezes:
             # Nothing is left to explore: offer every small gap, also those given up before; if even these are
             # exhausted, plan with less clearance.
@@ -524,16 +560,25 @@ class Navigator:
         """Starts carrying out a decision."""
         self._decision, self._decided_at, self._turns = decision, view.stamp, []
         option = decision.option
+        if option.kind == "stop" and self._found and not self._is_last:
+            self._next_stage()
+            self._decision, self._path = None, _NO_PATH
+            return NavigatorOutput(decision, _NO_PATH, None, "running", f"{self._found}; on to the {self.target.name}")
         if option.kind == "stop":
-            self._final = (
-                ("stopped", self._found) if self._found else ("failed", not_found(self.target, view.candidates))
-            )
+            self._final = self._end(decision, view)
             return NavigatorOutput(decision, _NO_PATH, None, *self._final)
         if option.kind == "look_around":
             self._look_around(view)
         else:
             self._plan(view)
         return self._output(decision, f"{why}: {option.text}")
+
+    def _end(self, decision: Decision, view: View) -> tuple[str, str]:
+        """Status and reason of stopping here."""
+        if self._found:
+            return "stopped", "; ".join((*self._progress.skipped, self._found))
+        explored = all(o.kind != "frontier" for o in decision.options)
+        return "failed", not_found(self.target, view.candidates, view.objects, view.rooms, explored=explored)
 
     def _look_around(self, view: View) -> None:
         """Starts a full turn on the spot."""

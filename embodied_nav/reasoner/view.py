@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from ..frames import Decision, MemoryObject
 from ..language import Target
-from ..planning import Planner
-from ..planning.geodesic import line_of_sight
+from ..planning import Planner, frontiers, hidden_area
+from ..planning.geodesic import fast_marching, line_of_sight
 from ..rooms import Region, Rooms, regions
 from .options import RoomFact, clear_kind
-from .targets import Candidate, candidates
+from .targets import Candidate, asks_rooms, candidates, middle_of
+from .which import Progress, chosen_among
+
+#: m around a thing within which the robot is at it.
+_NEAR = 0.8
+#: Unknown floor (m^2) within so much (m) of an opening that may hide another thing of the kind that is looked for.
+_MUCH, _BEHIND = 1.0, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +54,7 @@ class View:
     objects: tuple[MemoryObject, ...]
     target: Target
     split: Callable[[], Rooms]
+    progress: Progress = field(default_factory=Progress)
 
     @cached_property
     def rooms(self) -> Rooms:
@@ -59,8 +66,40 @@ class View:
 
     @cached_property
     def candidates(self) -> list[Candidate]:
-        asked = self.target.is_room or self.target.anchor_is_room
-        return candidates(self.target, self.objects, self.found if asked else {}, self.rooms if asked else None)
+        asked, start = asks_rooms(self.target), self.progress.start
+        fit = candidates(
+            self.target,
+            self.objects,
+            self.found if asked else {},
+            self.rooms if asked else None,
+            None if start is None else start[:2],
+        )
+        return chosen_among(self.target, fit, self.progress, self._way_to, self._way_to_unseen)
+
+    @cached_property
+    def _way(self) -> np.ndarray:
+        """HxW travel field (m) from where the present goal began."""
+        grid, traversal = self.planner.grid, self.planner.map
+        begin = self.xy if self.progress.begin is None else self.progress.begin[:2]
+        return fast_marching(traversal.around(begin), grid.cells(np.array([begin])), grid.resolution, traversal.speed)
+
+    def _way_to(self, c: Candidate) -> float:
+        """m to drive to a candidate from where the goal began; inf where it cannot be reached."""
+        half = 0.5 * c.object.extent[:2] if c.object is not None and c.room is None else np.zeros(2)
+        low, high = self.planner.grid.cells(np.array([middle_of(c) - half - _NEAR, middle_of(c) + half + _NEAR]))
+        (r0, c0), (r1, c1) = np.maximum(low, 0), np.maximum(high, 0)
+        return float(self._way[r0 : r1 + 1, c0 : c1 + 1].min(initial=math.inf))
+
+    def _way_to_unseen(self) -> float:
+        """m to drive to the nearest unseen floor from where the goal began; inf where none is left."""
+        grid, clearance = self.planner.grid, self.planner.map.clearance
+        radius = self.planner.map.robot.footprint_radius
+        ways = (
+            f.distance
+            for f in frontiers(grid, self.planner.map.config, self._way)
+            if hidden_area(grid, clearance, f.cells, radius, _BEHIND) >= _MUCH
+        )
+        return min(ways, default=math.inf)
 
     def candidate(self, key: int) -> Candidate | None:
         return next((c for c in self.candidates if c.key == key), None)

@@ -9,8 +9,14 @@ from embodied_nav.language import parse_instruction
 from embodied_nav.language.languages import other_colors, other_rooms, other_things
 from embodied_nav.language.spelling import correction, known
 from embodied_nav.language.vocabulary import (
-    COLOR_SYNONYMS, FILLERS, LABELS, NEGATIONS, ROOM_WORDS, SYNONYMS, english_words, known_label,
-)  # fmt: skip
+    COLOR_SYNONYMS,
+    FILLERS,
+    LABELS,
+    NEGATIONS,
+    ROOM_WORDS,
+    SYNONYMS,
+    known_label,
+)
 from embodied_nav.rooms.priors import TYPICAL
 from embodied_nav.sim import episodes
 from embodied_nav.sim.apartments.catalog import CATEGORIES, COLORS
@@ -255,7 +261,8 @@ def test_foreign_words_name_no_two_things_and_hide_no_english_word():
 
 @pytest.mark.parametrize(
     "text, name",
-    [("geh zum Kühlschrank", "refrigerator"), ("Bitte fahre in die Küche", "kitchen"), ("finde den roten Stuhl", "red chair"),
+    [("geh zum Kühlschrank", "refrigerator"), ("Bitte fahre in die Küche", "kitchen"),
+     ("finde den roten Stuhl", "red chair"),
      ("trouve le canapé rouge", "red sofa"), ("va à la cuisine", "kitchen"), ("cherche le lit", "bed"),
      ("ve a la cocina", "kitchen"), ("busca la silla azul", "blue chair"), ("encuentra la lavadora", "washing machine"),
      ("vai in cucina", "kitchen"), ("trova il divano verde", "green sofa"), ("cerca la lampada nella camera da letto",
