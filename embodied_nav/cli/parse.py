@@ -42,9 +42,12 @@ def _block(form: dict[str, Any]) -> str:
 
 
 def _line(goal: dict[str, Any]) -> str:
-    which = "" if goal["ordinal"] is None else str(goal["ordinal"])
-    name = " ".join(word for word in (which, goal["color"], goal["label"], goal["relation"]) if word)
+    which = goal["ordinal"]
+    rank = which if isinstance(which, str) else ""
+    name = " ".join(word for word in (rank, goal["color"], goal["label"], goal["relation"]) if word)
     parts = [f"{'pass' if goal['passing'] else 'go to'} {name} ({goal['kind']})"]
+    if which and not rank:
+        parts.append(f"number {which}")
     if goal["room"]:
         parts.append(f"in the {goal['room']}")
     if goal["side"]:

@@ -1,10 +1,10 @@
 """The JSON form of goals: written for people and programs, read from a language model. Knows no grammar of sentences.
 
     {"goals": [{"kind": "relation", "label": "lamp", "color": "red", "room": "", "relation": "beside the bed",
-                "ordinal": 2, "exclude": ["blue"], "side": "left", "unless": "person", "passing": false}]}
+                "ordinal": 2, "rank": "", "exclude": ["blue"], "side": "left", "unless": "person", "passing": false}]}
 
-``ordinal`` is null, a number or a rank ("nearest"). What is read is data of unknown origin: unknown keys, types and
-words are refused.
+``ordinal`` is null, a number or a rank ("nearest"); ``rank`` is the rank, also beside a number. What is read is
+data of unknown origin: unknown keys, types and words are refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from .target import ROUTE_RADIUS, Instruction, Target
 from .vocabulary import RANK_WORDS, known_color, known_label, known_place, known_room
 
 _KINDS = ("object", "room", "relation", "route", "place")
-_KEYS = {"kind", "label", "color", "room", "relation", "ordinal", "exclude", "side", "unless", "passing"}
+_KEYS = {"kind", "label", "color", "room", "relation", "ordinal", "rank", "exclude", "side", "unless", "passing"}
+_TEXTS = ("kind", "label", "color", "room", "relation", "rank", "side", "unless")
 _LONGEST = 20_000
 
 
@@ -39,21 +40,19 @@ def _goal(target: Target) -> dict[str, Any]:
     ordinal: int | str | None = target.ordinal or target.rank or None
     in_words = target.anchor_label and target.in_room != target.anchor_label
     anchor = f"{target.anchor_color} {target.anchor_label}".strip()
-    goal = {
+    return {
         "kind": target.kind,
         "label": target.label,
         "color": target.color,
         "room": target.in_room,
         "relation": f"{target.relation} the {anchor}" if in_words else "",
         "ordinal": ordinal,
+        "rank": target.rank,
         "exclude": [excluded.name for excluded in target.excludes],
         "side": target.side,
         "unless": target.unless,
         "passing": target.passing,
     }
-    if target.ordinal and target.rank:
-        goal["rank"] = target.rank
-    return goal
 
 
 def from_json(text: str, labels: Collection[str] = ()) -> list[Target]:
@@ -83,7 +82,7 @@ def from_json(text: str, labels: Collection[str] = ()) -> list[Target]:
 def _target(goal: Any, labels: Collection[str]) -> Target:
     if not isinstance(goal, Mapping) or not set(goal) <= _KEYS:
         raise InputError(f"a goal of it has keys other than {', '.join(sorted(_KEYS))}")
-    words = {key: _text(goal, key) for key in ("kind", "label", "color", "room", "relation", "side", "unless")}
+    words = {key: _text(goal, key) for key in _TEXTS}
     if words["kind"] not in ("", *_KINDS):
         raise InputError(f"its kind '{words['kind'][:40]}' is none of {', '.join(_KINDS)}")
     target = _labelled(words, labels)
@@ -96,7 +95,9 @@ def _target(goal: Any, labels: Collection[str]) -> Target:
     ordinal, rank = _which(goal.get("ordinal"))
     unless = words["unless"] and _known("thing", words["unless"], known_label(words["unless"], labels))
     excludes = tuple(_excluded(text, labels) for text in _texts(goal.get("exclude", [])))
-    target = replace(target, ordinal=ordinal, rank=rank, side=words["side"], unless=unless, excludes=excludes)
+    target = replace(
+        target, ordinal=ordinal, rank=rank or words["rank"], side=words["side"], unless=unless, excludes=excludes
+    )
     if words["kind"] == "route":
         target = replace(target, radius=ROUTE_RADIUS, passing=goal.get("passing") is True)
     return target
