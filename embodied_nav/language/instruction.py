@@ -38,7 +38,13 @@ _POLITE_PHRASES = (
     r"if (?:you (?:can|could|please|would like|would|like|want|don't mind|do not mind|wouldn't mind)|possible|i may)",
     r"(?:when|whenever|once) (?:you (?:can|are ready|have time|have a (?:moment|minute|second)|get a chance)|possible)",
     r"as (?:soon|fast|quickly|quietly|carefully|slowly|safely) as (?:possible|you can)",
-    r"(?:would|do) you mind", r"be so kind(?: as)?(?: to)?", r"why don't you", r"thank you(?: very much| so much)?",
+    r"(?:would|do) you mind",
+    r"i don't (?:care|mind) which(?: one)?",
+    r"will do",
+    r"(?:is|are) (?:fine|ok|okay)",
+    r"be so kind(?: as)?(?: to)?",
+    r"why don't you",
+    r"thank you(?: very much| so much)?",
     r"thanks a lot", r"many thanks", r"at once", r"right (?:now|away)", r"straight away", r"for (?:me|us|now)",
     r"(?:make|making) (?:your|its) way", r"in (?:that|this) order", r"from here", r"of the (?:two|three|four)",
     r"of (?:all of )?them", r"of all", r"a (?:little )?bit", r"wait a (?:second|minute|moment)", r"one more time",
@@ -70,6 +76,9 @@ _ANY_ROOM = re.compile(
 )
 #: "Take the second door" is to go there.
 _TAKEN = re.compile(r"\b(?:take|use) (?=the (?:\w+ ){0,3}(?:doors?|doorway|elevator|lift|stairs)\b)")
+_QUESTION = re.compile(
+    r"(?:where|what|how|who|why|whose|when (?:is|did|was|were)|(?:is|are|was|were) there|have you)\b"
+)
 _BEGUN = r"^(?:(?:then|and|first|next|you|please|finally) )*"
 _PASS = re.compile(
     _BEGUN + r"(?:(?:walk|go|drive|move|head|get|come) )?(?:pass(?: by)?|past|passing(?: by)?|via|by way of|through)\b"
@@ -123,6 +132,7 @@ def _proposed(text: str, labels: Collection[str], propose: Proposer, error: Inpu
 def _clean(text: str) -> str:
     """Words and commas in lower case, separated by one space; other punctuation is dropped, or a comma at a pause."""
     text = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'").replace("\u2018", "'")
+    text = re.sub(r"\s[&+]\s", " and ", text)
     text = re.sub(r"(?<=\w)[.;:!?]+(?=\s|$|['\"])|[;:]|\s[-\u2013\u2014]+\s|\u2014|->|\n", " , ", text)
     text = re.sub(r"[^\w',]|_|(?<!\w)'|'(?!\w)", " ", text)
     return re.sub(r"\s+", " ", text.replace(",", " , ")).strip()
@@ -170,6 +180,8 @@ class _Sentence:
         sentence = turned(_POLITE.sub(" ", _ELISION.sub(_elided, " ".join(words))))
         sentence = _ANY_ROOM.sub("anywhere ", _TAKEN.sub("go to ", sentence))
         sentence = in_order(" ".join(sentence.split()))
+        if question := _QUESTION.match(sentence):
+            raise self._final(f"'{question[0]}' asks a question; the service ask answers questions")
         if carrying := _CARRYING.search(sentence + " "):
             raise self._final(f"'{carrying[1]}' asks for more than driving somewhere")
         for joint, clause in _clauses(sentence):
@@ -259,7 +271,8 @@ class _Sentence:
         Raises:
             InputError: there are none, or something is said of nothing.
         """
-        off = [e.phrase for e in self._excluded if e.phrase.sign == "off"]
+        labels = {"", *(goal.label for goal in self._goals)}
+        off = [e.phrase for e in self._excluded if e.phrase.sign == "off" and e.phrase.target.label not in labels]
         if not self._goals:
             if self._excluded:
                 names = ", ".join(e.phrase.target.name for e in self._excluded)
@@ -347,8 +360,10 @@ def _in_english(words: Sequence[str], labels: Collection[str]) -> list[str]:
         if length:
             out.extend(words[k : k + length])
         else:
-            word = words[k]
-            english = word in FILLERS or word in COURTESY or word == "and"
-            out.append(word if english else function_words().get(word, word))
-        k += max(length, 1)
+            phrases = (" ".join(words[k : k + n]) for n in (4, 3, 2))
+            phrase = next((p for p in phrases if p in function_words()), words[k])
+            english = phrase in FILLERS or phrase in COURTESY or phrase == "and"
+            out.extend([phrase] if english else function_words().get(phrase, phrase).split())
+            length = len(phrase.split())
+        k += length
     return out

@@ -87,17 +87,24 @@ _COLORS = """
 """  # noqa: E501
 #: Words between the names, as the English ones that they stand for.
 _FUNCTION = """
-    the    | der, das, dem, den, die, ein, eine, einen, einem, einer | le, la, les, un, une               | el, los, las, una, unos     | il, lo, gli, uno, la
-    to     | zum, zur, nach, zu                                      | à, au, aux, jusqu'à, vers          | al, hasta                   | alla, allo, al
-    in     | im, ins                                                 | dans                               | en                          | nel, nella, nello
-    go     | geh, gehe, gehen, fahr, fahre, fahren                   | va, aller, allez                   | ve, vaya, ir                | vai, vada, andare
-    find   | finde, suche                                            | trouve, trouvez, cherche, cherchez | busca, encuentra, encuentre | trova, cerca
-    please | bitte, kannst, könntest, können, du, sie, mir                                                   | s'il, te, vous, plaît, peux, tu, pouvez              | por, favor, puedes, podrías, puede                  | per, favore, puoi, potresti
-    then   | dann, danach                                            | puis, ensuite                      | luego, después              | poi, dopo
-    and    | und                                                     | et                                 |                             |
-    beside | neben                                                   |                                    |                             | accanto
-    not    | nicht, kein, keine, keinen                              | pas, jamais                        | nunca                       | mai
-    except | außer                                                   | sauf                               | excepto, salvo              | tranne, eccetto
+    the         | der, das, dem, den, die, ein, eine, einen, einem, einer | le, la, les, un, une                    | el, los, las, una, unos                                         | il, lo, gli, uno, la
+    to          | zum, zur, nach, zu                                      | à, au, aux, jusqu'à, vers               | al, hasta                                                       | alla, allo, al
+    in          | im, ins                                                 | dans                                    | en                                                              | nel, nella, nello
+    go          | geh, gehe, gehen, fahr, fahre, fahren                   | va, aller, allez                        | ve, vaya, ir                                                    | vai, vada, andare
+    find        | finde, suche                                            | trouve, trouvez, cherche, cherchez      | busca, encuentra, encuentre                                     | trova, cerca
+    please      | bitte, kannst, könntest, können, du, sie, mir           | s'il, te, vous, plaît, peux, tu, pouvez | por, favor, puedes, podrías, puede                              | per, favore, puoi, potresti
+    then        | dann, danach                                            | puis, ensuite                           | luego, después                                                  | poi, dopo
+    and         | und                                                     | et                                      |                                                                 |
+    beside      | neben                                                   | à côté de, à côté du, près de, près du  | al lado de, al lado del, junto a, junto al, cerca de, cerca del | accanto, accanto a, accanto al, accanto alla, vicino a, vicino al, vicino alla
+    not         | nicht, kein, keine, keinen                              | pas, jamais                             | nunca                                                           | mai
+    except      | außer                                                   | sauf                                    | excepto, salvo                                                  | tranne, eccetto
+    on          | auf                                                     | sur                                     | sobre                                                           | sul, sulla
+    under       | unter                                                   | sous                                    | debajo de, debajo del                                           | sotto
+    in front of | vor                                                     | devant                                  | delante de, delante del                                         | davanti a, davanti al, davanti alla
+    behind      | hinter                                                  | derrière                                | detrás de, detrás del                                           | dietro
+    of          | von                                                     | de, du, des                             | de, del                                                         | della, dello
+    but         | aber                                                    | mais                                    | pero                                                            | ma
+    that is     |                                                         | qui est                                 | que está                                                        | che è
 """  # noqa: E501
 
 

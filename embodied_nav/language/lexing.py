@@ -40,6 +40,7 @@ _SIDE = re.compile(
     r"|(?:counted |counting |as seen )?from (?:the |your |my )?(?P<counted>left|right)(?: ?hand)?(?: side)?)(?! of\b)\b"
 )
 _SIDE_BEFORE = re.compile(r"(?:the )?(left|right)(?: ?hand)?(?: side)?(?= )")
+_TO_US = re.compile(r"(?:away )?(?:to|from) (?:me|you|us|here)\b|away\b")
 _MOST = {"leftmost": "from left", "rightmost": "from right"}
 
 _NO = r"(?:do not|don'?t|never|not|must not|mustn'?t|should not|shouldn'?t|may not|cannot|can'?t|won'?t)"
@@ -171,6 +172,8 @@ def _token(words: Sequence[str], k: int, labels: Collection[str], any_but: bool)
         return token("color", color)
     if relation := _longest_relation(words[k:]):
         return token("relation", relation, relation)
+    if word == "of" and _names_room(words, k + 1):
+        return token("relation", "in")
     if word in ("one", "ones") and not _names(words, k + 1, labels) and following != "of":
         return token("one", word)
     if word == "but":
@@ -186,16 +189,23 @@ def _which(words: Sequence[str], k: int, before: str, labels: Collection[str]) -
         return Token("side", side[1], k, k + len(side[0].split()))
     if word not in ORDINALS and word not in RANKS:
         return None
-    to_us = words[k + 1 : k + 2] == ["to"] and words[k + 2 : k + 3] in (["me"], ["you"], ["us"], ["here"])
+    to_us = _TO_US.match(" ".join(words[k + 1 :]))
     alone = (following in ("of", "") and before in _DETERMINERS) or (following == "" and before in ("is", "are"))
-    named = _names(words, k + 1, labels) or alone or to_us
+    named = _names(words, k + 1, labels) or alone or to_us is not None
     if word in ("first", "last") and not (named and before in _DETERMINERS):
         return None  # "first the sofa": an order of goals
     if not named:
         return None
     if word in ORDINALS:
         return Token("ordinal", str(ORDINALS[word]), k, k + 1)
-    return Token("rank", RANKS[word], k, k + 3 if to_us else k + 1)
+    return Token("rank", RANKS[word], k, k + 1 + (len(to_us[0].split()) if to_us else 0))
+
+
+def _names_room(words: Sequence[str], k: int) -> bool:
+    """Whether a room's name begins at a word, after an article ("the door of the kitchen")."""
+    k += words[k : k + 1] == ["the"]
+    noun = longest_noun(words[k:])[0]
+    return noun is not None and noun.is_room
 
 
 def _names(words: Sequence[str], k: int, labels: Collection[str]) -> bool:

@@ -36,7 +36,7 @@ _GRAMMAR = word_set("""
 """)
 #: Words of orders that are often misspelt; none of them changes what is meant.
 _ORDERING = word_set("""
-    please kindly nearest closest farthest biggest largest smallest second third could would search navigate
+    please kindly nearest closest farthest biggest largest smallest second third could would find search navigate
 """)
 #: Common words that are a letter or two away from ours and mean something else: they stay unknown.
 _OTHER_WORDS = word_set("""

@@ -261,8 +261,11 @@ def known_color(word: str) -> str:
 
 def known_room(phrase: str) -> str:
     """The kind of room that a phrase names, "" where it names none."""
-    found = next((kind for kind, names in ROOM_WORDS.items() if phrase in names), "")
-    return found or other_rooms().get(phrase, "")
+    for form in (phrase, phrase.removesuffix("s")):
+        for kind, names in ROOM_WORDS.items():
+            if form in names:
+                return kind
+    return other_rooms().get(phrase, "")
 
 
 def known_place(phrase: str) -> str:

@@ -90,8 +90,8 @@ def _covers(excluded: Target, goal: Target) -> bool:
         return excluded.label == goal.in_room
     label = not excluded.label or (excluded.is_room == goal.is_room and label_score(goal.label, excluded.label) >= 1.0)
     color = not excluded.color or excluded.color == goal.color
-    anchor = not excluded.anchor_label or (excluded.relation, excluded.anchor_label) == (
-        goal.relation,
-        goal.anchor_label,
+    anchor = not excluded.anchor_label or (
+        (excluded.relation, excluded.anchor_label) == (goal.relation, goal.anchor_label)
+        and excluded.anchor_color in ("", goal.anchor_color)
     )
     return label and color and anchor

@@ -54,7 +54,7 @@ class Progress:
         """The present goal is done; the next one begins here."""
         if self.at is not None:
             self.visited.add(self.at)
-        self.begin, self.chosen, self.at = self.now, None, None
+        self.begin, self.chosen, self.at, self.explored = self.now, None, None, False
 
 
 def chosen_among(
