@@ -138,6 +138,14 @@ def function_words() -> dict[str, str]:
     return _read(_FUNCTION)
 
 
+@lru_cache(maxsize=1)
+def other_words() -> frozenset[str]:
+    """All single words of other languages for things, rooms and colours."""
+    return frozenset(
+        word for table in (other_things(), other_rooms(), other_colors()) for name in table for word in name.split()
+    )
+
+
 def _read(table: str) -> dict[str, str]:
     words: dict[str, str] = {}
     for row in filter(None, map(str.strip, table.splitlines())):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
-from .languages import function_words
+from .languages import function_words, other_words
 from .vocabulary import (
     ANYBODY,
     COURTESY,
@@ -19,7 +19,6 @@ from .vocabulary import (
     PLACE_WORDS,
     RANKS,
     SHADES,
-    english_words,
     every_word,
     is_negation,
     known_color,
@@ -95,7 +94,7 @@ def known(word: str) -> bool:
         or is_negation(word)
         or not word.isalpha()
         or bool(known_label(word) or known_room(word) or known_color(word))
-        or any(word == own + "s" or word == own + "es" for own in (word[:-1], word[:-2]) if own in english_words())
+        or any(word == own + "s" or word == own + "es" for own in (word[:-1], word[:-2]) if own in every_word())
     )
 
 
@@ -146,7 +145,7 @@ def _meaning(word: str) -> str:
 @lru_cache(maxsize=1)
 def _targets() -> tuple[str, ...]:
     """Words that a misspelt one may stand for; plurals of things, too."""
-    names = {w for w in english_words() if len(w) > 3}
+    names = {w for w in every_word() if len(w) > 3}
     return tuple(sorted(names | {w + "s" for w in names if w[-1] != "s"} | _ORDERING))
 
 
@@ -154,5 +153,16 @@ def _targets() -> tuple[str, ...]:
 def _all_known() -> frozenset[str]:
     places = {word for names in PLACE_WORDS.values() for name in names for word in name.split()}
     return frozenset().union(
-        every_word(), FILLERS, COURTESY, NEGATIONS, ORDINALS, RANKS, SHADES, ANYBODY, _GRAMMAR, places, function_words()
+        every_word(),
+        other_words(),
+        FILLERS,
+        COURTESY,
+        NEGATIONS,
+        ORDINALS,
+        RANKS,
+        SHADES,
+        ANYBODY,
+        _GRAMMAR,
+        places,
+        function_words(),
     )

@@ -275,13 +275,6 @@ def known_place(phrase: str) -> str:
 
 @lru_cache(maxsize=1)
 def every_word() -> frozenset[str]:
-    """All single words of things, rooms, colours and relations, those of other languages included."""
-    others = (other_things(), other_rooms(), other_colors())
-    return english_words() | {word for table in others for name in table for word in name.split()}
-
-
-@lru_cache(maxsize=1)
-def english_words() -> frozenset[str]:
     """All single English words of things, rooms, colours and relations."""
     rooms = (name for names in ROOM_WORDS.values() for name in names)
     tables: tuple[Iterable[str], ...] = (LABELS, SYNONYMS, rooms, COLORS, COLOR_SYNONYMS, RELATIONS)
