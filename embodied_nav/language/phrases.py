@@ -113,7 +113,7 @@ class PhraseReader:
 
     def _on_ordinal(self, token: Token) -> None:
         if self._relation or self._target != replace(Target(""), side=self._target.side):
-            raise self._refusal(f"'{token.value}th' is not understood there")
+            raise self._refusal(f"'number {token.value}' is not understood there")
         self._target = replace(self._target, ordinal=int(token.value))
 
     def _on_side(self, token: Token) -> None:

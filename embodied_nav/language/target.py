@@ -26,7 +26,7 @@ class Target:
         passing: whether it is a way point: to be passed, not stopped at.
         ordinal: which one in order, from 1; 0: any.
         rank: "nearest", "farthest", "biggest", "smallest", "last", "other" (than those visited before), or "".
-        side: "left" or "right" as seen where the goal begins; "from left", "from right": counted from there.
+        side: "left" or "right" as seen where the instruction begins; "from left", "from right": counted from there.
         excludes: what it must not be; each holds a label, a colour, a room or a relation.
         unless: label; the goal is skipped where such a thing is at it.
     """

@@ -206,7 +206,7 @@ class Navigator:
         rooms = rooms or (lambda age, grid: self._room_map.update(grid, objects, age))
         split = partial(rooms, self.config.rooms_every, replace(planner.grid, stamp=stamp))
         self._progress.here(xy, yaw_of(T_map_base))
-        view = View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split, self._progress)
+        view = View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split, progress=self._progress)
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
         if self._pass_waypoint(view):

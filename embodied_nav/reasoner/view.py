@@ -78,20 +78,21 @@ class View:
 
     @cached_property
     def _way(self) -> np.ndarray:
-        """HxW travel field (m) from where the present goal began."""
+        """HxW travel field (m) from where the present target is counted."""
         grid, traversal = self.planner.grid, self.planner.map
-        begin = self.xy if self.progress.begin is None else self.progress.begin[:2]
-        return fast_marching(traversal.around(begin), grid.cells(np.array([begin])), grid.resolution, traversal.speed)
+        origin = self.progress.origin(self.target)
+        xy = self.xy if origin is None else origin[:2]
+        return fast_marching(traversal.around(xy), grid.cells(np.array([xy])), grid.resolution, traversal.speed)
 
     def _way_to(self, c: Candidate) -> float:
-        """m to drive to a candidate from where the goal began; inf where it cannot be reached."""
+        """m to drive to a candidate from where it is counted; inf where it cannot be reached."""
         half = 0.5 * c.object.extent[:2] if c.object is not None and c.room is None else np.zeros(2)
         low, high = self.planner.grid.cells(np.array([middle_of(c) - half - _NEAR, middle_of(c) + half + _NEAR]))
         (r0, c0), (r1, c1) = np.maximum(low, 0), np.maximum(high, 0)
         return float(self._way[r0 : r1 + 1, c0 : c1 + 1].min(initial=math.inf))
 
     def _way_to_unseen(self) -> float:
-        """m to drive to the nearest unseen floor from where the goal began; inf where none is left."""
+        """m to drive to the nearest unseen floor from there; inf where none is left."""
         grid, clearance = self.planner.grid, self.planner.map.clearance
         radius = self.planner.map.robot.footprint_radius
         ways = (

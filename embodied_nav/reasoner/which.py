@@ -50,6 +50,10 @@ class Progress:
         self.start = self.start or self.now
         self.begin = self.begin or self.now
 
+    def origin(self, target: Target) -> tuple[float, float, float] | None:
+        """From where a target is counted: numbers and sides from where the instruction began, else from here on."""
+        return self.start if target.ordinal or target.side else self.begin
+
     def next_goal(self) -> None:
         """The present goal is done; the next one begins here."""
         if self.at is not None:
@@ -70,13 +74,13 @@ def chosen_among(
         target: of the present goal.
         fit: its candidates, best first.
         progress: where the goal began and what was visited; takes what is decided.
-        distance: m to drive from where the goal began.
+        distance: m to drive from :meth:`Progress.origin`.
         unseen: m to drive from there to the nearest unseen floor, inf where there is none.
     """
     if target.rank == "other":
         fit = [c for c in fit if c.key not in progress.visited]
     if target.side in ("left", "right"):
-        fit = [c for c in fit if _is_on(target.side, c, progress)]
+        fit = [c for c in fit if _is_on(target.side, _bearing(target, c, progress))]
     ranked = target.rank if target.rank != "other" else ""
     if not (ranked or target.ordinal or target.side):
         return list(fit)
@@ -110,7 +114,7 @@ def _order(
         return sorted(sure, key=lambda c: (sign * _size(c), c.key)), False
     if target.side.startswith("from "):
         sign = -1.0 if target.side == "from left" else 1.0
-        return sorted(sure, key=lambda c: (sign * _bearing(c, progress), c.key)), False
+        return sorted(sure, key=lambda c: (sign * _bearing(target, c, progress), c.key)), False
     away = target.rank in ("farthest", "last")
     sign = -1.0 if away else 1.0
     return sorted(sure, key=lambda c: (sign * distance(c), c.key)), not away
@@ -123,13 +127,14 @@ def _size(c: Candidate) -> float:
     return 0.0 if c.object is None else float(np.prod(c.object.extent))
 
 
-def _bearing(c: Candidate, progress: Progress) -> float:
-    """rad, left positive, from where the goal began."""
-    assert progress.begin is not None
-    x, y, yaw = progress.begin
+def _bearing(target: Target, c: Candidate, progress: Progress) -> float:
+    """rad, left positive, from where the target is counted."""
+    origin = progress.origin(target)
+    assert origin is not None  # the robot's pose comes first
+    x, y, yaw = origin
     middle = middle_of(c)
     return math.remainder(math.atan2(middle[1] - y, middle[0] - x) - yaw, 2.0 * math.pi)
 
 
-def _is_on(side: str, c: Candidate, progress: Progress) -> bool:
-    return _bearing(c, progress) > 0.0 if side == "left" else _bearing(c, progress) < 0.0
+def _is_on(side: str, bearing: float) -> bool:
+    return bearing > 0.0 if side == "left" else bearing < 0.0

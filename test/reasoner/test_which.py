@@ -85,6 +85,14 @@ def test_the_other_one_is_none_of_those_visited():
     assert state.visited == {3} and state.begin == (0.0, 0.0, 0.0)
 
 
+def test_numbers_are_counted_from_the_start_and_nearness_from_the_last_goal():
+    state = progress()
+    state.here((6.0, 0.0), math.pi)
+    state.next_goal()
+    for text, origin in (("the second chair", 0.0), ("the chair on the left", 0.0), ("the nearest chair", 6.0)):
+        assert state.origin(parse_instruction(text).target)[0] == origin
+
+
 def test_held_back_is_too_little_to_be_offered():
     target, state = parse_instruction("the biggest chair").target, progress()
     fit = candidates(target, CHAIRS, {}, None)
