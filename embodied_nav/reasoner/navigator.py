@@ -16,7 +16,7 @@ import numpy as np
 from ..frames import Decision, MemoryObject, OccupancyGrid, Option, SemanticDelta
 from ..geometry import transform_points, yaw_of
 from ..language import Instruction, Target, parse_instruction
-from ..planning import NearGround, Planner, PlanningConfig, frontiers, is_frontier_near
+from ..planning import NearGround, Planner, PlanningConfig, is_frontier_near
 from ..robot import RobotProfile
 from ..rooms import RoomMap, Rooms
 from .beside import Beside
@@ -25,14 +25,11 @@ from .options import Context, Facts, OptionConfig, Surroundings, build_options, 
 from .policies import Policy, RulesPolicy
 from .prompt import AnswerError, parse_answer
 from .situation import name_of
-from .stands import NEAR_MARKS, Surface
-from .targets import SURE, Candidate, box_gap, likeliest_room, not_found
+from .targets import SURE, Candidate, likeliest_room, not_found
 from .unless import hindrance
-from .view import NavigatorOutput, View, in_sight, remaining, room_facts
+from .view import NavigatorOutput, View, hidden_openings, remaining, room_facts, squeezing_planner, still_fits
 from .which import Progress
 
-#: Up to this distance (m) from a thing the gap to it is measured.
-_NEAR = 1.5
 _NO_PATH = np.empty((0, 2), dtype=np.float64)
 _NO_PATH.setflags(write=False)
 
@@ -235,11 +232,9 @@ class Navigator:
 
     def _planner(self, grid: OccupancyGrid) -> Planner:
         """A planner for the map. When squeezing, allows for cells that an obstacle covers only in part."""
-        if not self._squeezes:
-            return Planner(grid, self.robot, self.planning, self._touched)
-        radius = max(self.robot.footprint_radius - 0.5 * grid.resolution, 0.05)
-        thin = replace(self.robot, footprint_radius=radius)
-        return Planner(grid, thin, replace(self.planning, clearance_margin=0.0), self._touched)
+        if self._squeezes:
+            return squeezing_planner(grid, self.robot, self.planning, self._touched)
+        return Planner(grid, self.robot, self.planning, self._touched)
 
     def _bar(self, option: Option) -> None:
         """Gives a place up."""
@@ -290,16 +285,7 @@ class Navigator:
         return NavigatorOutput(None, _NO_PATH, None, "running", self._progress.skipped[-1])
 
     def _gap(self, c: Candidate, view: View) -> float:
-        """m from the robot to an object, inf if it is not near; for a room 0 inside, inf outside."""
-        if c.room is not None:
-            here = view.rooms.at(view.xy)
-            return 0.0 if here is not None and here.id == c.room.id else math.inf
-        if c.place is not None:
-            return math.dist(view.xy, c.place)
-        assert c.object is not None  # a candidate is a room, a place or an object
-        if box_gap(c.object, view.xy) > _NEAR:
-            return math.inf
-        return Surface(c.object, view.planner, view.objects, _NEAR, self.target.radius).gap(view.xy)
+        return view.gap(c)
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -372,7 +358,7 @@ class Navigator:
                 # Look at the whole room first: it may be of another kind than it seemed from the door.
                 self._look_around(view)
                 return False
-            if not self._is_inside(c, view):
+            if not view.is_inside(c):
                 return False
             note = f"this is the {c.name}, {c.note}"
         elif c.place is not None:
@@ -399,12 +385,6 @@ class Navigator:
         if self._is_on_the_way:
             return self.config.pass_gap
         return self.config.point_gap if self.target.is_point else self.config.stop_gap
-
-    def _is_inside(self, c: Candidate, view: View) -> bool:
-        """Whether the robot is inside a room by the newest segmentation, and near its marks if it has any."""
-        if self._gap(c, view) > 0.0:
-            return False
-        return not c.marks or min(math.dist(view.xy, o.position[:2]) for o in c.marks) <= NEAR_MARKS + 0.2
 
     def _turn_to(self, place: Sequence[float], view: View) -> bool:
         """Starts turning to a place outside of the camera's view; False if it is in view."""
@@ -484,29 +464,11 @@ class Navigator:
             beside.forget()
         if answered is None:
             return self._meanwhile(view)
-        if self._still_fits(*answered, view):
+        if still_fits(*answered, view, self.stage, self._barred_keys):
             return self._act(self._settle(*answered, name, view), view, "late" if late else "thought")
         self.dropped += 1
         self._decision = None  # the next update asks anew
         return self._meanwhile(view)
-
-    def _still_fits(self, context: Context, answer: str, view: View) -> bool:
-        """Whether what an answer chooses is still there: it was asked for the map as it was then."""
-        try:
-            chosen = parse_answer(answer, context.options)[0]
-        except AnswerError:
-            return True
-        option, facts = context.options[chosen], context.facts[chosen]
-        if context.stage != self.stage:
-            return False
-        if option.kind == "object":
-            return view.candidate(facts.key) is not None and facts.key not in self._barred_keys
-        if facts.opening is not None:
-            return is_frontier_near(view.planner.grid, facts.opening, 0.5)
-        # Stopping, and looking around, are about the place where the robot stands, and about what is known.
-        near = math.dist(context.position, view.xy) < 0.3
-        known = {f.key for f in context.facts if f.match >= SURE}
-        return near and (option.kind != "stop" or self._sure_now(view) <= known or facts.arrived >= SURE)
 
     def _meanwhile(self, view: View) -> NavigatorOutput:
         """Goes on along the present path while the policy thinks; stands where it has come to its end."""
@@ -547,12 +509,7 @@ class Navigator:
             return 0.0
         if self._count == 0:
             return 2.0 * math.pi
-        gain = 0.0
-        for f in frontiers(view.planner.grid, self.planning, view.planner.field_from(view.xy)):
-            hidden = abs(view.bearing(f.middle)) > 0.5 * self.config.field_of_view
-            if hidden and math.dist(f.middle, view.xy) < self.config.look_radius and in_sight(view, f.middle):
-                gain += f.length
-        return gain
+        return hidden_openings(view, self.planning, self.config.look_radius, self.config.field_of_view)
 
     # -- acting ----------------------------------------------------------------------------------------------------
 

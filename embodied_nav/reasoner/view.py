@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
-from ..frames import Decision, MemoryObject
+from ..frames import Decision, MemoryObject, OccupancyGrid
 from ..language import Target
-from ..planning import Planner, frontiers, hidden_area
+from ..planning import Planner, PlanningConfig, frontiers, hidden_area, is_frontier_near
 from ..planning.geodesic import fast_marching, line_of_sight
+from ..robot import RobotProfile
 from ..rooms import Region, Rooms, regions
-from .options import RoomFact, clear_kind
-from .targets import Candidate, asks_rooms, candidates, middle_of
+from .options import Context, RoomFact, clear_kind
+from .prompt import AnswerError, parse_answer
+from .stands import NEAR_MARKS, Surface
+from .targets import SURE, Candidate, asks_rooms, box_gap, candidates, middle_of
 from .which import Progress, chosen_among
 
+#: Up to this distance (m) from a thing the gap to it is measured.
+_MEASURED = 1.5
 #: m around a thing within which the robot is at it.
 _NEAR = 0.8
 #: Unknown floor (m^2) within so much (m) of an opening that may hide another thing of the kind that is looked for.
@@ -105,6 +110,24 @@ class View:
     def candidate(self, key: int) -> Candidate | None:
         return next((c for c in self.candidates if c.key == key), None)
 
+    def gap(self, c: Candidate) -> float:
+        """m from the robot to an object or a place, inf if an object is not near; for a room 0 inside, inf outside."""
+        if c.room is not None:
+            here = self.rooms.at(self.xy)
+            return 0.0 if here is not None and here.id == c.room.id else math.inf
+        if c.place is not None:
+            return math.dist(self.xy, c.place)
+        assert c.object is not None  # a candidate is a room, a place or an object
+        if box_gap(c.object, self.xy) > _MEASURED:
+            return math.inf
+        return Surface(c.object, self.planner, self.objects, _MEASURED, self.target.radius).gap(self.xy)
+
+    def is_inside(self, c: Candidate) -> bool:
+        """Whether the robot is inside a room by the newest segmentation, and near its marks if it has any."""
+        if self.gap(c) > 0.0:
+            return False
+        return not c.marks or min(math.dist(self.xy, o.position[:2]) for o in c.marks) <= NEAR_MARKS + 0.2
+
     def bearing(self, place: Sequence[float]) -> float:
         """rad from the robot's heading to a place, left positive."""
         return math.remainder(math.atan2(place[1] - self.xy[1], place[0] - self.xy[0]) - self.yaw, 2.0 * math.pi)
@@ -129,3 +152,49 @@ def room_facts(view: View) -> tuple[RoomFact, ...]:
     here = view.rooms.at(view.xy)
     near = sorted(view.found.values(), key=lambda r: (math.dist(r.room.middle, view.xy), r.room.id))
     return tuple(RoomFact(clear_kind(r), r.seen, here is not None and r.room.id == here.id) for r in near)
+
+
+def hidden_openings(view: View, planning: PlanningConfig, radius: float, field_of_view: float) -> float:
+    """Length (m) of openings within a radius (m) and in sight that are outside of the camera's view (rad)."""
+    gain = 0.0
+    for f in frontiers(view.planner.grid, planning, view.planner.field_from(view.xy)):
+        hidden = abs(view.bearing(f.middle)) > 0.5 * field_of_view
+        if hidden and math.dist(f.middle, view.xy) < radius and in_sight(view, f.middle):
+            gain += f.length
+    return gain
+
+
+def squeezing_planner(
+    grid: OccupancyGrid, robot: RobotProfile, planning: PlanningConfig, touched: np.ndarray
+) -> Planner:
+    """A planner with less clearance, for gaps no wider than the robot."""
+    radius = max(robot.footprint_radius - 0.5 * grid.resolution, 0.05)
+    return Planner(grid, replace(robot, footprint_radius=radius), replace(planning, clearance_margin=0.0), touched)
+
+
+def still_fits(context: Context, answer: str, view: View, stage: int, barred: Collection[int]) -> bool:
+    """Whether what an answer chooses is still there: it was asked for the map as it was then.
+
+    Args:
+        context: what was asked.
+        answer: of the policy.
+        view: of now.
+        stage: the instruction's current one.
+        barred: keys of candidates that were given up.
+    """
+    try:
+        chosen = parse_answer(answer, context.options)[0]
+    except AnswerError:
+        return True
+    option, facts = context.options[chosen], context.facts[chosen]
+    if context.stage != stage:
+        return False
+    if option.kind == "object":
+        return view.candidate(facts.key) is not None and facts.key not in barred
+    if facts.opening is not None:
+        return is_frontier_near(view.planner.grid, facts.opening, 0.5)
+    # Stopping, and looking around, are about the place where the robot stands, and about what is known.
+    near = math.dist(context.position, view.xy) < 0.3
+    known = {f.key for f in context.facts if f.match >= SURE}
+    sure = {c.key for c in view.candidates if c.score >= SURE} - set(barred)
+    return near and (option.kind != "stop" or sure <= known or facts.arrived >= SURE)
