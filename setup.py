@@ -14,6 +14,7 @@ install_requires = [
     "opencv-python-headless>=4.10,<5",
     "pillow>=10,<14",
     "pyyaml>=6,<7",
+    "rapidfuzz>=3.4,<4",  # misspelt words in instructions
     "scipy>=1.11,<2",
 ]
 extras_require = {

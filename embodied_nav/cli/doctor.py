@@ -27,6 +27,7 @@ LIBRARIES = (
     Library("matplotlib", "pictures of the map", "python3-matplotlib"),
     Library("onnxruntime", "detectors and our own networks", "python3-onnxruntime-pip"),
     Library("PIL", "pictures", "python3-pil"),
+    Library("rapidfuzz", "misspelt words in instructions", "python3-rapidfuzz"),
     Library("yaml", "parameter files", "python3-yaml"),
 )
 EXTRAS = (

@@ -45,10 +45,19 @@ def _goals(target, description) -> tuple[Goal, ...]:
         rooms = [r for r in description.rooms if r.kind == target.label]
         return tuple(Goal("room", (*_middle(r.rectangles[0]), 0.0), room=r.id) for r in rooms)
     things = [o for o in description.objects if o.category == target.label and target.color in ("", o.color)]
+    things = [o for o in things if not any(_is_excluded(o, excluded, description) for excluded in target.excludes)]
     if target.anchor_label:
         anchored = [o for o in things if _is_anchored(o, target, description)]
         things = anchored or things
     return tuple(Goal("object", o.center, instance=o.instance, room=o.room) for o in things)
+
+
+def _is_excluded(thing, excluded, description) -> bool:
+    """Whether all that an exclusion says is true of a thing."""
+    if excluded.is_room:
+        return any(r.id == thing.room and r.kind == excluded.label for r in description.rooms)
+    named = excluded.label in ("", thing.category) and excluded.color in ("", thing.color)
+    return named and (not excluded.anchor_label or _is_anchored(thing, excluded, description))
 
 
 def _is_anchored(thing, target, description) -> bool:

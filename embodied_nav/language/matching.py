@@ -29,7 +29,18 @@ _ALIKE = (
 #: Weights of label and colour in the match score.
 LABEL_SHARE, COLOR_SHARE = 0.6, 0.3
 #: Words that name no category.
-_ANYTHING = FILLERS | {",", "thing", "things", "object", "objects", "something", "anything", "everything"}
+_ANYTHING = FILLERS | {
+    ",",
+    "nearest",
+    "closest",
+    "thing",
+    "things",
+    "object",
+    "objects",
+    "something",
+    "anything",
+    "everything",
+}
 #: Words that name a category and colour no closer: "some red thing".
 _UNSAYING = frozenset("""
     a an the my your our his her their its any some this that these those of please there thing things object objects

@@ -6,12 +6,14 @@ everywhere. An instruction may contain only these words and the labels in the me
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 
+from .languages import other_colors, other_rooms, other_things
 
-def _words(text: str) -> frozenset[str]:
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
@@ -135,34 +137,99 @@ FURNISHINGS = frozenset(" ".join(thing.split()) for thing in _FURNISHINGS.split(
 LABELS = FURNISHINGS | frozenset(" ".join(thing.split()) for thing in _THINGS.split(","))
 
 #: Words without influence on the target. A word that changes the meaning must never be added here.
-FILLERS = _words("""
+FILLERS = word_set("""
     please kindly now then first finally next last just also again once immediately hey hi hello ok okay robot
     i i'd i'm we you it them one us me my your our his her their its the a an some any this that these those
     want would like need should can could will shall must may let lets let's have has be is are to of for with so
     there here up out room place
     find go goto get walk drive move head navigate come proceed look search seek locate reach visit show bring
     take approach stop halt stand wait end arrive enter sit rest on onto towards toward at by in into inside near
-    beside besides down straight directly nearest closest back over
+    beside besides down straight directly back over
 """)
 
-#: Negations and limitations. Exclusion is not supported yet, so such instructions are refused.
-NEGATIONS = _words("""
-    not no never none nobody nothing nowhere neither nor without except excluding but avoid avoiding unless skip
-    ignore ignoring forget cancel abort refuse don't dont doesn't doesnt didn't didnt isn't isnt aren't arent can't cant
-    cannot won't wont shouldn't shouldnt mustn't mustnt wouldn't wouldnt couldn't couldnt wasn't wasnt ain't aint
-    needn't neednt away instead rather other otherwise beware keep keeping hardly non
+#: Words of politeness and manner that instructions may hold besides the fillers, without influence on what is meant.
+COURTESY = word_set("""
+    hiya greetings dear buddy mate friend sir madam thanks thank cheers sorry thx pls plz teh
+    help guide lead escort wanna gonna gotta lemme gimme make try spot position yourself park travel return locate
+    trip visiting looking going finding heading driving walking searching check see wish know which
+    be been being am was way quick quickly slowly slow carefully gently quietly safely soon fast asap instantly promptly
+    swiftly immediately currently really very much kind nice possible possibly maybe perhaps that's it's there's
+    we're you're i've forward ahead well alright great good morning afternoon evening today tonight urgently quite
+    simply actually basically um uh er hmm your destination target goal
+""")
+
+#: Places that are neither things nor rooms, each with all words for it.
+PLACE_WORDS = {
+    "start": (
+        "home", "back home", "where i started", "where you started", "where we started", "where you began",
+        "where you came from", "where we began", "where we came from", "where you were", "where you were before",
+        "starting point", "starting position", "starting place", "start point", "start position", "start",
+        "initial position", "beginning", "home position", "home base",
+    ),
+}  # fmt: skip
+#: Labels of passages between rooms, which a map of rooms knows even where perception names none.
+PASSAGES = ("door", "doorway")
+
+#: Word -> which one of several.
+ORDINALS = {
+    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
+    "tenth": 10, "1st": 1, "2nd": 2, "3rd": 3, "4th": 4, "5th": 5, "6th": 6,
+}  # fmt: skip
+#: Which one of several by distance, size or what was visited before, each with all words for it.
+RANK_WORDS = {
+    "nearest": ("nearest", "closest"),
+    "farthest": ("farthest", "furthest", "remotest"),
+    "biggest": ("biggest", "largest", "bigger", "larger", "hugest"),
+    "smallest": ("smallest", "littlest", "tiniest", "smaller"),
+    "other": ("other", "another", "different"),
+    "last": ("last",),
+}
+RANKS = {word: rank for rank, words in RANK_WORDS.items() for word in words}
+
+#: Words for a person in a condition ("if somebody is in it").
+ANYBODY = word_set("somebody someone anybody anyone people persons person human humans")
+
+#: Negations and limitations. What they exclude must be understood, or the sentence is refused.
+NEGATIONS = word_set("""
+    not no never none nobody nothing nowhere neither nor without except excluding excepting but avoid avoiding unless
+    skip ignore ignoring forget cancel abort refuse don't dont doesn't doesnt didn't didnt isn't isnt aren't arent can't
+    cant cannot won't wont shouldn't shouldnt mustn't mustnt wouldn't wouldnt couldn't couldnt wasn't wasnt ain't aint
+    needn't neednt away instead rather other otherwise beware keep keeping hardly non if only apart aside omit until
     nicht kein keine keinen niemals ohne außer ne pas jamais sans sauf sin nunca excepto evita evitar senza mai
     nein nie
 """)
 
 
+#: Families of categories: what is named as the nearest match where nothing of the category itself was found.
+KIN = tuple(
+    frozenset(" ".join(label.split()) for label in family.split(","))
+    for family in (
+        "sofa, armchair, chair, bench, stool, bar stool, ottoman, office chair, dining chair, rocking chair, "
+        "beanbag, daybed",
+        "bed, crib, bunk bed, daybed, futon, mattress, patient bed",
+        "table, dining table, coffee table, side table, console table, desk, conference table, "
+        "kitchen island, nightstand",
+        "bookshelf, shelf, cabinet, wardrobe, dresser, sideboard, filing cabinet, kitchen cabinet, shoe cabinet, "
+        "shoe rack, locker, tv stand",
+        "lamp, desk lamp, table lamp, ceiling lamp, chandelier, candle",
+        "tv, monitor, screen, display, computer, laptop, projector",
+        "sink, washbasin, bathtub, shower, toilet",
+        "oven, microwave, refrigerator, dishwasher, toaster, coffee machine, kettle, washing machine, dryer",
+        "plant, vase", "picture, poster, photo, mirror, board, whiteboard",
+        "cup, mug, glass, bottle, jug, bowl, pot, pan",
+        "box, toy box, basket, laundry basket, trash can, chest, bucket", "curtain, blinds, window",
+        "cat, dog, bird", "piano, guitar", "treadmill, exercise bike, bicycle", "bag, backpack, handbag, suitcase",
+        "door, doorway", "rug, towel, blanket", "coat rack, umbrella stand, towel rack",
+    )
+)  # fmt: skip
+
 #: Modifiers of a colour.
 SHADES = ("light", "dark", "bright", "pale")
 
 
-def negation(words: Iterable[str]) -> str:
-    """The first negating word of a sentence, "" if there is none."""
-    return next((w for w in words if w in NEGATIONS or w.endswith("n't")), "")
+def is_negation(word: str) -> bool:
+    """Whether a word negates or limits."""
+    return word in NEGATIONS or word.endswith("n't")
 
 
 def canonical(label: str) -> str:
@@ -183,38 +250,35 @@ def known_label(phrase: str, more: Collection[str] = ()) -> str:
             return SYNONYMS[form]
         if form in LABELS or form in more:
             return form
-    return ""
+    return other_things().get(phrase, "")
 
 
 def known_color(word: str) -> str:
     """The colour that a word names, "" where it names none."""
     word = COLOR_SYNONYMS.get(word, word)
-    return word if word in COLOR_WORDS else ""
+    return word if word in COLOR_WORDS else other_colors().get(word, "")
 
 
 def known_room(phrase: str) -> str:
     """The kind of room that a phrase names, "" where it names none."""
-    return next((kind for kind, names in ROOM_WORDS.items() if phrase in names), "")
+    for form in (phrase, phrase.removesuffix("s")):
+        for kind, names in ROOM_WORDS.items():
+            if form in names:
+                return kind
+    return other_rooms().get(phrase, "")
 
 
-def alike(word: str) -> str:
-    """The known word most similar to an unknown one (a spelling suggestion), "" if none is near."""
-    if not 4 < len(word) < 24:
-        return ""
-    nouns = [w for w in _single_words(LABELS, SYNONYMS, ROOM_WORDS, COLORS, COLOR_SYNONYMS) if w[0] == word[0]]
-    found = difflib.get_close_matches(word, nouns, n=1, cutoff=0.81)
-    return found[0] if found else ""
+def known_place(phrase: str) -> str:
+    """The place that a phrase names, "" where it names none."""
+    return next((place for place, names in PLACE_WORDS.items() if phrase in names), "")
 
 
 @lru_cache(maxsize=1)
 def every_word() -> frozenset[str]:
-    """All single words of things, rooms, colours and relations."""
+    """All single English words of things, rooms, colours and relations."""
     rooms = (name for names in ROOM_WORDS.values() for name in names)
-    return frozenset(_single_words(LABELS, SYNONYMS, rooms, COLORS, COLOR_SYNONYMS, RELATIONS))
-
-
-def _single_words(*tables: Iterable[str]) -> list[str]:
-    return sorted({word for table in tables for name in table for word in name.split()})
+    tables: tuple[Iterable[str], ...] = (LABELS, SYNONYMS, rooms, COLORS, COLOR_SYNONYMS, RELATIONS)
+    return frozenset(word for table in tables for name in table for word in name.split())
 
 
 def _singulars(phrase: str) -> Iterable[str]:

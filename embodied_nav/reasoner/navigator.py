@@ -16,7 +16,7 @@ import numpy as np
 from ..frames import Decision, MemoryObject, OccupancyGrid, Option, SemanticDelta
 from ..geometry import transform_points, yaw_of
 from ..language import Instruction, Target, parse_instruction
-from ..planning import NearGround, Planner, PlanningConfig, frontiers, is_frontier_near
+from ..planning import NearGround, Planner, PlanningConfig, is_frontier_near
 from ..robot import RobotProfile
 from ..rooms import RoomMap, Rooms
 from .beside import Beside
@@ -25,12 +25,11 @@ from .options import Context, Facts, OptionConfig, Surroundings, build_options, 
 from .policies import Policy, RulesPolicy
 from .prompt import AnswerError, parse_answer
 from .situation import name_of
-from .stands import NEAR_MARKS, Surface
-from .targets import SURE, Candidate, box_gap, likeliest_room, not_found
-from .view import NavigatorOutput, View, in_sight, remaining, room_facts
+from .targets import SURE, Candidate, likeliest_room, not_found
+from .unless import hindrance
+from .view import NavigatorOutput, View, hidden_openings, remaining, room_facts, squeezing_planner, still_fits
+from .which import Progress
 
-#: Up to this distance (m) from a thing the gap to it is measured.
-_NEAR = 1.5
 _NO_PATH = np.empty((0, 2), dtype=np.float64)
 _NO_PATH.setflags(write=False)
 
@@ -102,6 +101,7 @@ class Navigator:
         self._barred_keys: set[int] = set()
         self._sure: frozenset[int] = frozenset()  # candidates that fitted when the decision was made
         self._key = -1  # of the candidate that is the present destination
+        self._progress = Progress()
         self._room_map.clear()
         self._deltas: deque[SemanticDelta] = deque(maxlen=_TOLD)
         self._before: deque[str] = deque(maxlen=_TOLD)
@@ -202,11 +202,14 @@ class Navigator:
         objects = tuple(objects)
         rooms = rooms or (lambda age, grid: self._room_map.update(grid, objects, age))
         split = partial(rooms, self.config.rooms_every, replace(planner.grid, stamp=stamp))
-        view = View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split)
+        self._progress.here(xy, yaw_of(T_map_base))
+        view = View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split, progress=self._progress)
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
         if self._pass_waypoint(view):
             self._decision, view = None, replace(view, target=self.target)
+        if self.target.unless and (why := hindrance(self.target, view, self._key, self.config.confirm_age)):
+            return self._skip(why)
         if self._beside is not None and self._beside.context is not None:
             return self._await(self._beside, view)
         why = self._needs_decision(view)
@@ -229,11 +232,9 @@ class Navigator:
 
     def _planner(self, grid: OccupancyGrid) -> Planner:
         """A planner for the map. When squeezing, allows for cells that an obstacle covers only in part."""
-        if not self._squeezes:
-            return Planner(grid, self.robot, self.planning, self._touched)
-        radius = max(self.robot.footprint_radius - 0.5 * grid.resolution, 0.05)
-        thin = replace(self.robot, footprint_radius=radius)
-        return Planner(grid, thin, replace(self.planning, clearance_margin=0.0), self._touched)
+        if self._squeezes:
+            return squeezing_planner(grid, self.robot, self.planning, self._touched)
+        return Planner(grid, self.robot, self.planning, self._touched)
 
     def _bar(self, option: Option) -> None:
         """Gives a place up."""
@@ -250,29 +251,41 @@ class Navigator:
         if not self._is_on_the_way:
             return False
         sure = [c for c in view.candidates if c.score >= SURE]
-        if not any(self._gap(c, view) <= self.config.pass_gap for c in sure):
+        passed = next((c for c in sure if self._gap(c, view) <= self.config.pass_gap), None)
+        if passed is None:
             return False
+        self._progress.at = passed.key
         self._next_stage()
         return True
 
     @property
     def _is_on_the_way(self) -> bool:
         """Whether the current stage is a way point."""
-        return self.stage < len(self._asked.stages) - 1
+        return self.target.passing and not self._is_last
+
+    @property
+    def _is_last(self) -> bool:
+        """Whether no other goal comes after this one."""
+        return self.stage == len(self._asked.stages) - 1
 
     def _next_stage(self) -> None:
         self.stage, self._arrival = self.stage + 1, (0.0, "")
         self._barred_keys.clear()
+        self._key, self._sure = -1, frozenset()
+        self._progress.next_goal()
+
+    def _skip(self, why: str) -> NavigatorOutput:
+        """Leaves a goal out, as its condition asks; after the last one the instruction is done."""
+        self._progress.skipped.append(f"the {self.target.name} is skipped: {why}")
+        self._decision, self._path, self._turns = None, _NO_PATH, []
+        if self._is_last:
+            self._final = ("stopped", "; ".join(self._progress.skipped))
+            return NavigatorOutput(None, _NO_PATH, None, *self._final)
+        self._next_stage()
+        return NavigatorOutput(None, _NO_PATH, None, "running", self._progress.skipped[-1])
 
     def _gap(self, c: Candidate, view: View) -> float:
-        """m from the robot to an object, inf if it is not near; for a room 0 inside, inf outside."""
-        if c.room is not None:
-            here = view.rooms.at(view.xy)
-            return 0.0 if here is not None and here.id == c.room.id else math.inf
-        assert c.object is not None  # a candidate is a room or an object
-        if box_gap(c.object, view.xy) > _NEAR:
-            return math.inf
-        return Surface(c.object, view.planner, view.objects, _NEAR, self.target.radius).gap(view.xy)
+        return view.gap(c)
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -298,6 +311,7 @@ class Navigator:
             return "refuted"
         reached = self._is_reached(view, self.config.reached)
         if self._is_at(c, view, reached):
+            self._progress.at = c.key
             return "arrived"
         if self._turns:
             return ""
@@ -344,9 +358,13 @@ class Navigator:
                 # Look at the whole room first: it may be of another kind than it seemed from the door.
                 self._look_around(view)
                 return False
-            if not self._is_inside(c, view):
+            if not view.is_inside(c):
                 return False
             note = f"this is the {c.name}, {c.note}"
+        elif c.place is not None:
+            if not reached and self._gap(c, view) > 2.0 * self.config.reached:
+                return False
+            note = f"the {c.name} is {self._gap(c, view):.1f} m away"
         else:
             gap = self._gap(c, view)
             # At the planned place, accept a slightly larger gap: nothing nearer can be reached.
@@ -368,12 +386,6 @@ class Navigator:
             return self.config.pass_gap
         return self.config.point_gap if self.target.is_point else self.config.stop_gap
 
-    def _is_inside(self, c: Candidate, view: View) -> bool:
-        """Whether the robot is inside a room by the newest segmentation, and near its marks if it has any."""
-        if self._gap(c, view) > 0.0:
-            return False
-        return not c.marks or min(math.dist(view.xy, o.position[:2]) for o in c.marks) <= NEAR_MARKS + 0.2
-
     def _turn_to(self, place: Sequence[float], view: View) -> bool:
         """Starts turning to a place outside of the camera's view; False if it is in view."""
         bearing = view.bearing(place)
@@ -389,6 +401,10 @@ class Navigator:
             arrived, note = 0.0, ""
         self._found = note if arrived >= SURE else ""
         options, facts = self._options(view, arrived, note)
+        if not self._progress.explored and all(o.kind in ("object", "stop") for o in options):
+            # What had to be compared with all others can be decided now.
+            self._progress.explored, view = True, replace(view)
+            options, facts = self._options(view, arrived, note)
         while arrived <= 0.0 and all(o.kind == "stop" for o in options) and not self._squeezes:
             # Nothing is left to explore: offer every small gap, also those given up before; if even these are
             # exhausted, plan with less clearance.
@@ -448,29 +464,11 @@ class Navigator:
             beside.forget()
         if answered is None:
             return self._meanwhile(view)
-        if self._still_fits(*answered, view):
+        if still_fits(*answered, view, self.stage, self._barred_keys):
             return self._act(self._settle(*answered, name, view), view, "late" if late else "thought")
         self.dropped += 1
         self._decision = None  # the next update asks anew
         return self._meanwhile(view)
-
-    def _still_fits(self, context: Context, answer: str, view: View) -> bool:
-        """Whether what an answer chooses is still there: it was asked for the map as it was then."""
-        try:
-            chosen = parse_answer(answer, context.options)[0]
-        except AnswerError:
-            return True
-        option, facts = context.options[chosen], context.facts[chosen]
-        if context.stage != self.stage:
-            return False
-        if option.kind == "object":
-            return view.candidate(facts.key) is not None and facts.key not in self._barred_keys
-        if facts.opening is not None:
-            return is_frontier_near(view.planner.grid, facts.opening, 0.5)
-        # Stopping, and looking around, are about the place where the robot stands, and about what is known.
-        near = math.dist(context.position, view.xy) < 0.3
-        known = {f.key for f in context.facts if f.match >= SURE}
-        return near and (option.kind != "stop" or self._sure_now(view) <= known or facts.arrived >= SURE)
 
     def _meanwhile(self, view: View) -> NavigatorOutput:
         """Goes on along the present path while the policy thinks; stands where it has come to its end."""
@@ -511,12 +509,7 @@ class Navigator:
             return 0.0
         if self._count == 0:
             return 2.0 * math.pi
-        gain = 0.0
-        for f in frontiers(view.planner.grid, self.planning, view.planner.field_from(view.xy)):
-            hidden = abs(view.bearing(f.middle)) > 0.5 * self.config.field_of_view
-            if hidden and math.dist(f.middle, view.xy) < self.config.look_radius and in_sight(view, f.middle):
-                gain += f.length
-        return gain
+        return hidden_openings(view, self.planning, self.config.look_radius, self.config.field_of_view)
 
     # -- acting ----------------------------------------------------------------------------------------------------
 
@@ -524,16 +517,25 @@ class Navigator:
         """Starts carrying out a decision."""
         self._decision, self._decided_at, self._turns = decision, view.stamp, []
         option = decision.option
+        if option.kind == "stop" and self._found and not self._is_last:
+            self._next_stage()
+            self._decision, self._path = None, _NO_PATH
+            return NavigatorOutput(decision, _NO_PATH, None, "running", f"{self._found}; on to the {self.target.name}")
         if option.kind == "stop":
-            self._final = (
-                ("stopped", self._found) if self._found else ("failed", not_found(self.target, view.candidates))
-            )
+            self._final = self._end(decision, view)
             return NavigatorOutput(decision, _NO_PATH, None, *self._final)
         if option.kind == "look_around":
             self._look_around(view)
         else:
             self._plan(view)
         return self._output(decision, f"{why}: {option.text}")
+
+    def _end(self, decision: Decision, view: View) -> tuple[str, str]:
+        """Status and reason of stopping here."""
+        if self._found:
+            return "stopped", "; ".join((*self._progress.skipped, self._found))
+        explored = all(o.kind != "frontier" for o in decision.options)
+        return "failed", not_found(self.target, view.candidates, view.objects, view.rooms, explored=explored)
 
     def _look_around(self, view: View) -> None:
         """Starts a full turn on the spot."""

@@ -188,10 +188,20 @@ def build_options(
     return options, tuple(row[2] for row in rows)
 
 
+#: m from a place within which a cell stands for it.
+_AT_PLACE = 0.6
+
+
 def find_stand(
     candidate: Candidate, target: Target, world: World, travel: np.ndarray, config: OptionConfig
 ) -> Stand | None:
-    """The goal place for a candidate: beside an object, inside a room; None if it cannot be reached."""
+    """The goal place for a candidate: beside an object, inside a room, at a place; None if it cannot be reached."""
+    if candidate.place is not None:
+        cell = world.planner.nearest_reachable(travel, candidate.place, _AT_PLACE)
+        if cell is None:
+            return None
+        x, y = world.planner.grid.centers(np.array(cell))
+        return Stand((float(x), float(y)), math.dist(candidate.place, (x, y)), float(travel[cell]))
     if candidate.room is not None:
         room = candidate.room
         return stand_in_room(world.rooms, room, world.planner, travel, config.room_depth, candidate.marks)

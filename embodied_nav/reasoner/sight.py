@@ -61,8 +61,12 @@ class Sight:
 
 
 def _unseen(target: Target, known: frozenset[str]) -> list[str]:
-    """What of a target, and of what it stands beside, nobody here can name."""
-    if target.is_room:
-        return [] if known - _NAMELESS else [target.label]
-    wanted = [target.label] + [target.anchor_label] * bool(target.anchor_label and not target.anchor_is_room)
+    """What of a target, of what it stands beside, must not be and is skipped for, nobody here can name."""
+    if target.is_room and not known - _NAMELESS:
+        return [target.label]
+    wanted = [] if target.is_room or target.is_place else [target.label]
+    for part in (target, *target.excludes):
+        wanted += [part.anchor_label] * bool(part.anchor_label and not part.anchor_is_room)
+    wanted += [e.label for e in target.excludes if e.label and not e.is_room]
+    wanted += [target.unless] * bool(target.unless)
     return [label for label in wanted if not any(label_score(name, label) > 0.0 for name in known)]

@@ -75,7 +75,9 @@ def _region(room: Room, things: Sequence[MemoryObject]) -> Region:
 
 def chance_in(region: Region, target: Target) -> float:
     """0 to 1, how likely such a region holds the target (or its anchor, if it has one)."""
-    return max(_chance(region.kinds, target.label, target.is_room), _anchor_chance(region.kinds, target))
+    return max(_chance(region.kinds, target.label, target.is_room), _anchor_chance(region.kinds, target)) * _admitted(
+        region.kinds, target
+    )
 
 
 def chance_beyond(found: Mapping[int, Region], target: Target) -> float:
@@ -84,7 +86,14 @@ def chance_beyond(found: Mapping[int, Region], target: Target) -> float:
     weights = {kind: (0.5 if kind in OFTEN_TWICE else 0.2) if kind in known else 1.0 for kind in KINDS}
     total = sum(weights.values())
     kinds = {kind: weight / total for kind, weight in weights.items()}
-    return max(_chance(kinds, target.label, target.is_room), _anchor_chance(kinds, target))
+    return max(_chance(kinds, target.label, target.is_room), _anchor_chance(kinds, target)) * _admitted(kinds, target)
+
+
+def _admitted(kinds: Mapping[str, float], target: Target) -> float:
+    """Probability that a room is of none of the kinds that a target excludes, and of the one that it must be in."""
+    excluded = {e.label for e in target.excludes if e.is_room}
+    own = kinds.get(target.room, 0.0) if target.room else 1.0
+    return own * (1.0 - sum(kinds.get(kind, 0.0) for kind in excluded))
 
 
 def _chance(kinds: Mapping[str, float], label: str, is_room: bool) -> float:

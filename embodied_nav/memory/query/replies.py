@@ -19,6 +19,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...language import Question, known_room, take_apart, words_of
+from ...language.languages import other_words
 from ...language.vocabulary import every_word
 from .answering import (
     CONFIDENCE_SHARE,
@@ -194,7 +195,7 @@ def _known_words(known: Knowledge) -> set[str]:
         "moment ago right now just gone missing carried taken away removed disappeared not more moved displaced else "
         "few couple half two three four five ten twenty thirty during from since stand lie",
     )  # fmt: skip
-    return {*_ASKING, *every_word()} | {word for text in texts for word in text.split()}
+    return {*_ASKING, *every_word(), *other_words()} | {word for text in texts for word in text.split()}
 
 
 def _stems(word: str) -> set[str]:
