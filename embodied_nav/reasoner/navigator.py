@@ -5,6 +5,7 @@ Deterministic: the same sequence of updates gives the same decisions.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -127,6 +128,13 @@ class Navigator:
         """Ends the thread of a policy that thinks beside the driving."""
         if self._beside is not None:
             self._beside.close()
+
+    def fork(self) -> Navigator:
+        """A navigator that goes on from the same state, independently; settings and policy are shared."""
+        other = copy.copy(self)
+        other._near, other._room_map = self._near.fork(), copy.copy(self._room_map)
+        other._turns, other._barred, other._barred_keys = self._turns[:], self._barred[:], set(self._barred_keys)
+        return other
 
     def restart(self) -> None:
         """Restarts the current instruction, when the map is replaced: visited and given-up places are void."""
