@@ -132,8 +132,10 @@ class Navigator:
     def fork(self) -> Navigator:
         """A navigator that goes on from the same state, independently; settings and policy are shared."""
         other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, (list, set, deque)):
+                setattr(other, name, copy.copy(value))
         other._near, other._room_map = self._near.fork(), copy.copy(self._room_map)
-        other._turns, other._barred, other._barred_keys = self._turns[:], self._barred[:], set(self._barred_keys)
         return other
 
     def restart(self) -> None:
