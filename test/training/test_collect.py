@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from embodied_nav.errors import InputError
-from embodied_nav.reasoner import RulesPolicy
+from embodied_nav.reasoner import RulesPolicy, situation
 from embodied_nav.reasoner.prompt import parse_answer
 from embodied_nav.sim.episodes import make_episode
 from embodied_nav.training.reasoner import collect as module
-from embodied_nav.training.reasoner.codec import from_dict, situation_of, to_dict
+from embodied_nav.training.reasoner.codec import from_dict, record_of, to_dict
 from embodied_nav.training.reasoner.collect import CollectConfig, Wandering, collect, main, read_rows
 from embodied_nav.training.reasoner.explorer import Explorer
 
@@ -23,10 +23,10 @@ def state():
     return explorer.states(RulesPolicy(), time_limit=25.0)[-1]
 
 
-def test_a_situation_survives_json(state):
+def test_a_state_survives_json(state):
     before = state.before
-    situation = situation_of(state.context, before.decisions, before.stamp * 1e-9, before.driven)
-    text = json.dumps(to_dict(situation), allow_nan=False)
+    recorded = record_of(state.context, before.decisions, before.stamp * 1e-9, before.driven)
+    text = json.dumps(to_dict(recorded), allow_nan=False)
     again = from_dict(json.loads(text))
     assert json.dumps(to_dict(again), allow_nan=False) == text
     a, b = again.context, state.context
@@ -39,14 +39,15 @@ def test_a_situation_survives_json(state):
         assert np.allclose([one.cost, one.gain, one.affinity], [two.cost, two.gain, two.affinity], atol=1e-4)
     assert [(o.id, o.name, o.confirmed) for o in a.objects] == [(o.id, o.name, o.confirmed) for o in b.objects]
     assert RulesPolicy().answer(a) == RulesPolicy().answer(b)
-    assert len(situation.rooms) >= 2 and len(situation.past) == min(5, len(before.decisions))
-    ids = {r.id for r in situation.rooms}
-    assert all(door[3] in ids for r in situation.rooms for door in r.doors)
-    assert all(abs(sum(p for _, p in r.kinds) - 1.0) < 0.2 for r in situation.rooms)
+    assert situation(a) == situation(b) and "After" in situation(b) and "Before" in situation(b)
+    assert len(recorded.rooms) >= 2 and len(recorded.past) == min(5, len(before.decisions))
+    ids = {r.id for r in recorded.rooms}
+    assert all(door[3] in ids for r in recorded.rooms for door in r.doors)
+    assert all(abs(sum(p for _, p in r.kinds) - 1.0) < 0.2 for r in recorded.rooms)
 
 
 def test_rows_of_another_version_or_cut_ones_are_refused(state):
-    row = to_dict(situation_of(state.context, (), 1.0, 0.0))
+    row = to_dict(record_of(state.context, (), 1.0, 0.0))
     for damaged in (row | {"version": 0}, {k: v for k, v in row.items() if k != "options"}, row | {"stage": 7}):
         with pytest.raises(InputError, match="collect the states anew"):
             from_dict(damaged)
@@ -67,9 +68,9 @@ def test_collects_and_goes_on(tmp_path, monkeypatch):
     rows = list(read_rows([path]))
     assert len(rows) == 2
     for row in rows:
-        situation = from_dict(row["state"])
-        count = len(situation.context.options)
-        assert row["rules"] == RulesPolicy().answer(situation.context)
+        recorded = from_dict(row["state"])
+        count = len(recorded.context.options)
+        assert row["rules"] == RulesPolicy().answer(recorded.context)
         spl = np.array(row["returns"]["spl"])
         assert spl.shape == (count, row["worlds"]) and (spl >= 0.0).all() and (spl <= 1.0).all()
     whole = path.read_text()
@@ -92,3 +93,24 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys):
     assert "no file of states" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"no states|no file"):
         list(read_rows([out]))
+
+
+def test_a_row_becomes_a_problem(state):
+    from embodied_nav.training.reasoner.table import problem_of, regret
+
+    context = state.context
+    count = len(context.options)
+    answer = RulesPolicy().answer(context)
+    chosen = parse_answer(answer, context.options)[0]
+    spl = np.zeros((count, 2))
+    spl[(chosen + 1) % count] = [0.5, 0.7]
+    row = {
+        "id": f"{state.before.episode.id}/7",
+        "rules": answer,
+        "state": to_dict(record_of(context, state.before.decisions, 1.0, 0.0)),
+        "returns": {"spl": spl.tolist()},
+    }
+    problem = problem_of(row)
+    assert problem.scene == 1 and problem.rules == chosen and problem.prompt == situation(context)
+    assert problem.best == (chosen + 1) % count
+    assert problem.regret(chosen) == pytest.approx(0.6) == regret([row])

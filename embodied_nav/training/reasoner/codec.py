@@ -1,6 +1,6 @@
-"""States as JSON-able dictionaries, and what a text of a situation needs back from them. Knows no files.
+"""States as JSON-able dictionaries, and all back that a policy reads but the grid. Knows no files.
 
-The grid is not kept: what a text says of the map are its rooms, which are kept with their kinds, sizes and doors.
+Of the grid only the rooms are kept, with their kinds, sizes and doors.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...frames import Decision, MemoryObject, OccupancyGrid, Option
+from ...frames import Decision, MemoryObject, ObjectObservation, OccupancyGrid, Option, SemanticDelta
 from ...language import parse_instruction
 from ...reasoner import Context
-from ...reasoner.options import Facts
+from ...reasoner.options import Facts, RoomFact
 from ...rooms import regions, segment_rooms
 
 #: Of a row; rows of another version are refused.
@@ -27,8 +27,8 @@ _NO_GRID = OccupancyGrid(np.full((1, 1), -1, np.int8), 0.05, (0.0, 0.0))
 
 
 @dataclass(frozen=True)
-class RoomFact:
-    """A room as known.
+class RoomShape:
+    """A room as segmented.
 
     Attributes:
         id: as in ``doors`` of others. middle: (x, y) m. area: m^2 known so far. seen: 0 to 1, how much was seen.
@@ -57,7 +57,7 @@ class Past:
 
 
 @dataclass(frozen=True, eq=False)
-class Situation:
+class Recorded:
     """A state as read back.
 
     Attributes:
@@ -66,14 +66,14 @@ class Situation:
     """
 
     context: Context
-    rooms: tuple[RoomFact, ...]
+    rooms: tuple[RoomShape, ...]
     past: tuple[Past, ...]
     time: float
     driven: float
 
 
-def situation_of(context: Context, decisions: Sequence[Decision], time: float, driven: float) -> Situation:
-    """The situation of a context while its grid is at hand.
+def record_of(context: Context, decisions: Sequence[Decision], time: float, driven: float) -> Recorded:
+    """The state of a context while its grid is at hand.
 
     Args:
         decisions: of before. time: s since the start. driven: m.
@@ -87,35 +87,38 @@ def situation_of(context: Context, decisions: Sequence[Decision], time: float, d
         doors = tuple((*map(float, d.position), float(d.width), int(d.neighbor)) for d in room.doors)
         middle = (float(room.middle[0]), float(room.middle[1]))
         things = tuple(o.id for o in region.things)
-        facts.append(RoomFact(room.id, middle, float(room.area), float(region.seen), tuple(kinds), doors, things))
+        facts.append(RoomShape(room.id, middle, float(room.area), float(region.seen), tuple(kinds), doors, things))
     past = tuple(
         Past(d.option.kind, d.option.text, d.option.position, d.stamp * 1e-9) for d in list(decisions)[-_LAST:]
     )
-    return Situation(context, tuple(facts), past, time, driven)
+    return Recorded(context, tuple(facts), past, time, driven)
 
 
-def to_dict(situation: Situation) -> dict[str, Any]:
-    """A situation as lists, numbers and strings; infinite numbers become null."""
-    c = situation.context
+def to_dict(recorded: Recorded) -> dict[str, Any]:
+    """A state as lists, numbers and strings; infinite numbers become null."""
+    c = recorded.context
     return {
         "version": VERSION,
         "instruction": c.instruction.text,
-        "stage": c.instruction.stages.index(c.target),
+        "stage": c.stage,
         "notes": list(c.notes),
+        "before": list(c.before),
+        "near_rooms": [[r.kind, _plain(r.seen), r.here] for r in c.rooms],
+        "deltas": [_delta(d) for d in c.deltas],
         "position": _plain(c.position),
         "heading": _plain(c.heading),
         "number": c.seed,
-        "time": _plain(situation.time),
-        "driven": _plain(situation.driven),
-        "options": [_plain(asdict(o)) | {"facts": _plain(asdict(f))} for o, f in zip(c.options, c.facts, strict=True)],
+        "time": _plain(recorded.time),
+        "driven": _plain(recorded.driven),
+        "options": [_plain(asdict(o)) | {"facts": _facts(f)} for o, f in zip(c.options, c.facts, strict=True)],
         "objects": [_object(o) for o in c.objects],
-        "rooms": [_plain(asdict(r)) for r in situation.rooms],
-        "past": [_plain(asdict(p)) for p in situation.past],
+        "rooms": [_plain(asdict(r)) for r in recorded.rooms],
+        "past": [_plain(asdict(p)) for p in recorded.past],
     }
 
 
-def from_dict(row: Mapping[str, Any], labels: Sequence[str] = ()) -> Situation:
-    """The situation of :func:`to_dict`.
+def from_dict(row: Mapping[str, Any], labels: Sequence[str] = ()) -> Recorded:
+    """The state of :func:`to_dict`.
 
     Args:
         labels: categories that the instruction may name besides those of the vocabulary.
@@ -127,14 +130,17 @@ def from_dict(row: Mapping[str, Any], labels: Sequence[str] = ()) -> Situation:
         raise InputError(f"a state of version {row.get('version')}, this is {VERSION}; collect the states anew")
     try:
         instruction = parse_instruction(str(row["instruction"]), labels)
-        options, facts = zip(*(_option(o) for o in row["options"]), strict=True)
+        objects = tuple(_memory_object(o) for o in row["objects"])
+        by_id = {o.id: o for o in objects}
+        options, facts = zip(*(_option(o, by_id) for o in row["options"]), strict=True)
         context = Context(
             instruction, instruction.stages[int(row["stage"])], options, facts, tuple(row["notes"]),
-            _pair(row["position"]), float(row["heading"]), tuple(_memory_object(o) for o in row["objects"]), _NO_GRID,
-            int(row["number"]),
+            _pair(row["position"]), float(row["heading"]), objects, _NO_GRID, int(row["number"]), int(row["stage"]),
+            tuple(RoomFact(kind, seen, here) for kind, seen, here in row["near_rooms"]),
+            tuple(_semantic_delta(d) for d in row["deltas"]), tuple(row["before"]),
         )  # fmt: skip
         rooms = tuple(
-            RoomFact(
+            RoomShape(
                 r["id"], _pair(r["middle"]), r["area"], r["seen"], tuple((k, p) for k, p in r["kinds"]),
                 tuple((x, y, w, n) for x, y, w, n in r["doors"]), tuple(r["objects"]),
             )
@@ -144,18 +150,40 @@ def from_dict(row: Mapping[str, Any], labels: Sequence[str] = ()) -> Situation:
             Past(p["kind"], p["text"], None if p["position"] is None else _pair(p["position"]), p["time"])
             for p in row["past"]
         )
-        return Situation(context, rooms, past, float(row["time"]), float(row["driven"]))
+        return Recorded(context, rooms, past, float(row["time"]), float(row["driven"]))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"a state cannot be read ({type(error).__name__}: {error}); collect the states anew") from None
 
 
-def _option(row: Mapping[str, Any]) -> tuple[Option, Facts]:
+def _facts(f: Facts) -> dict[str, Any]:
+    values = {name: getattr(f, name) for name in Facts.__dataclass_fields__}
+    return _plain(values | {"object": None if f.object is None else f.object.id})
+
+
+def _delta(d: SemanticDelta) -> dict[str, Any]:
+    changed = {name: [[o.label, o.color] for o in getattr(d, name)] for name in ("new", "gone", "moved")}
+    return {"action": d.action, "stamp": int(d.stamp), "stale": bool(d.stale), **changed}
+
+
+def _semantic_delta(row: Mapping[str, Any]) -> SemanticDelta:
+    """A delta with names only."""
+    nowhere = np.zeros(3)
+    changed = {
+        name: tuple(ObjectObservation(label, color, 1.0, nowhere, nowhere) for label, color in row[name])
+        for name in ("new", "gone", "moved")
+    }
+    return SemanticDelta(-1, -1, row["stamp"], "", row["action"], stale=row["stale"], **changed)
+
+
+def _option(row: Mapping[str, Any], objects: Mapping[int, MemoryObject]) -> tuple[Option, Facts]:
     values = {name: value for name, value in row.items() if name != "facts"}
     values["position"] = None if values["position"] is None else _pair(values["position"])
     values["distance"] = math.inf if values["distance"] is None else values["distance"]
     facts = dict(row["facts"])
     facts["opening"] = None if facts["opening"] is None else _pair(facts["opening"])
     facts["cost"] = math.inf if facts["cost"] is None else facts["cost"]
+    facts["object"] = None if facts["object"] is None else objects[facts["object"]]
+    facts["near"] = tuple(facts["near"])
     return Option(**values), Facts(**facts)
 
 

@@ -1,7 +1,7 @@
 """Collects states with the returns of all their options: ``python -m embodied_nav.training.reasoner.collect``.
 
-Writes JSON lines, one a state: its situation (see :mod:`.codec`), what ``rules`` answered, and the returns. Goes on
-where it was stopped; several machines may each collect a shard. Knows nothing of what is learned from them.
+Writes JSON lines, one an episode with its states: what the policy got (see :mod:`.codec`), what ``rules`` answered, and
+the returns. Goes on where it was stopped; several machines may each collect a shard. Knows nothing of what is learned.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def collect_episode(index: int, scenes: Sequence[int], config: CollectConfig) ->
     import cv2
 
     from ...sim.suites import suite_episode
-    from .codec import situation_of, to_dict
+    from .codec import record_of, to_dict
     from .returns import option_returns
     from .worlds import HiddenWorlds
 
@@ -86,14 +86,14 @@ def collect_episode(index: int, scenes: Sequence[int], config: CollectConfig) ->
         worlds = hidden.draw(state.before, config.worlds, k)
         returns = option_returns(state, worlds, rules)
         before = state.before
-        situation = situation_of(state.context, before.decisions, before.stamp * 1e-9, before.driven)
+        recorded = record_of(state.context, before.decisions, before.stamp * 1e-9, before.driven)
         rows.append(
             {
                 "id": f"{episode.id}/{k}",
                 "kind": episode.kind,
                 "worlds": len(worlds),
                 "rules": rules.answer(state.context),
-                "state": to_dict(situation),
+                "state": to_dict(recorded),
                 "returns": {name: getattr(returns, name).round(4).tolist() for name in _RETURNS},
             }
         )

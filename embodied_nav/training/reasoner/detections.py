@@ -12,8 +12,10 @@ from collections import Counter
 
 import numpy as np
 
-from ...frames import MemoryObject
+from ...frames import MemoryObject, ObjectObservation, SemanticDelta
+from ...geometry import pose2d
 from ...perception.mistakes import as_detected, viewpoint
+from ...perception.words import action_words
 from .floors import Floor
 from .sensing import SAMPLES
 
@@ -44,7 +46,8 @@ class Detections:
         self._found: Counter[int] = Counter()
         self._missed: Counter[int] = Counter()
         self._known: dict[int, MemoryObject] = {}
-        self._keyframe: np.ndarray | None = None
+        self._keyframe: np.ndarray | None = None  # (x, y, yaw) of the robot at the last keyframe
+        self._view: np.ndarray | None = None  # 4x4, the camera's pose there
         self._keyframes = 0
 
     def fork(self) -> Detections:
@@ -86,21 +89,34 @@ class Detections:
         named[[*self._found, *self._missed]] = True
         return np.flatnonzero(self.samples.any(axis=1) | named)
 
-    def update(self, floor: Floor, stamp: int, pose: np.ndarray, least: float) -> None:
-        """Takes the newest frame in.
+    def update(
+        self, floor: Floor, stamp: int, pose: np.ndarray, least: float, T_base_camera: np.ndarray
+    ) -> SemanticDelta | None:
+        """Takes the newest frame in; gives what it tells if it is a keyframe.
 
         Args:
             stamp: ns. pose: (x, y, yaw) of the robot. least: pixels from which on an object is detected.
+            T_base_camera: 4x4, the camera's mount.
         """
         visible = np.flatnonzero(self.pixels > 0.0)
+        delta = None
         if self._is_keyframe(pose):
-            self._keyframe, self._keyframes = pose.copy(), self._keyframes + 1
-            for k in np.flatnonzero(self.pixels >= least):
-                self._detect(floor, int(k), pose, least)
+            T_map_camera = pose2d(*pose) @ T_base_camera
+            action = "stay" if self._view is None else action_words(self._view, T_map_camera)
+            self._keyframe, self._view = pose.copy(), T_map_camera
+            seen = [(int(k), self._detect(floor, int(k), pose, least)) for k in np.flatnonzero(self.pixels >= least)]
+            named = [(k, observed(floor, k, name)) for k, name in seen if name is not None]
+            new = tuple(o for k, o in named if k not in self._known)
+            objects = tuple(o for _, o in named)
+            delta = SemanticDelta(
+                self._keyframes, self._keyframes - 1, stamp, "explorer", action, objects=objects, new=new
+            )
+            self._keyframes += 1
         totals = self.samples[visible].sum(axis=1)
         for k, total in zip(visible.tolist(), totals.tolist(), strict=True):
             if k in self._votes:
                 self._remember(floor, k, stamp, total)
+        return delta
 
     def _is_keyframe(self, pose: np.ndarray) -> bool:
         last = self._keyframe
@@ -109,7 +125,8 @@ class Detections:
         turned = abs(math.remainder(pose[2] - last[2], 2.0 * math.pi))
         return turned > _KEYFRAME[1] or math.hypot(pose[0] - last[0], pose[1] - last[1]) > _KEYFRAME[0]
 
-    def _detect(self, floor: Floor, k: int, pose: np.ndarray, least: float) -> None:
+    def _detect(self, floor: Floor, k: int, pose: np.ndarray, least: float) -> tuple[str, str] | None:
+        """(label, colour) that a thing is taken for now, which counts as a vote; None if it is missed."""
         thing = floor.objects[k]
         name: tuple[str, str] | None = (thing.category, thing.color)
         if self._error_rate > 0.0:
@@ -117,11 +134,12 @@ class Detections:
             name = as_detected(thing.category, thing.color, self._error_rate, key)
         if name is None:
             self._missed[k] += 1
-            return
+            return None
         self._found[k] += 1
         weight = self.pixels[k] / (self.pixels[k] + 2.0 * least)
         self._votes.setdefault(k, Counter())[name] += weight
         self._counts[k] = 0  # its record is made anew
+        return name
 
     def _remember(self, floor: Floor, k: int, stamp: int, total: int) -> None:
         old = self._known.get(k)
@@ -156,6 +174,12 @@ class Detections:
             confirmed=self._found[k],
             missed=self._missed[k],
         )
+
+
+def observed(floor: Floor, k: int, name: tuple[str, str]) -> ObjectObservation:
+    """A thing as one keyframe shows it."""
+    thing = floor.objects[k]
+    return ObjectObservation(name[0], name[1], 1.0, np.array(thing.center), np.array(thing.extent))
 
 
 def _seen_again(o: MemoryObject, stamp: int) -> MemoryObject:

@@ -161,6 +161,7 @@ class Explorer:
         self._camera = np.array(
             [robot.camera_forward, robot.camera_height, robot.camera_pitch, across, up, c.max_depth]
         )
+        self._T_base_camera = robot.T_base_camera()
         self._focal = c.width / 2.0 / across
         self.pose = np.array(episode.start, dtype=np.float64)
         self.stamp, self.driven, self._speed = _FIRST_STAMP, 0.0, 0.0
@@ -225,7 +226,10 @@ class Explorer:
             floor.tops, floor.corner, floor.resolution, self.pose, self._camera, floor.samples, floor.middles,
             floor.boxes, self._focal, m.detections.samples, m.detections.pixels,
         )  # fmt: skip
-        m.detections.update(floor, self.stamp, self.pose, c.min_pixels * (c.width / 320.0) ** 2)
+        least = c.min_pixels * (c.width / 320.0) ** 2
+        delta = m.detections.update(floor, self.stamp, self.pose, least, self._T_base_camera)
+        if delta is not None:
+            self.navigator.hear(delta)
 
     def decide(self) -> None:
         """One update of the navigator with the map as it is."""
