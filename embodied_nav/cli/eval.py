@@ -110,6 +110,12 @@ def _identity(args: argparse.Namespace, scenes: Sequence[int]) -> tuple[tuple[tu
         "set": settings.deviating(given, kinds),
         "weights": settings.weights(given, kinds),
     }
+    if args.agent == "rules":
+        from ..reasoner import POLICIES, RulesPolicy
+
+        rules = POLICIES.create("rules", settings=POLICIES["rules"].settings_from(given))
+        assert isinstance(rules, RulesPolicy)
+        identity["rules"] = rules.fingerprint()
     return tuple(sorted(names.must_be_made(given).items())), identity
 
 
@@ -161,7 +167,10 @@ def parse_scenes(text: str | None) -> tuple[int, ...]:
 
 def table(content: Mapping[str, Any]) -> str:
     """The summary as text: success, SPL and more per kind, with 95% intervals."""
-    head = f"agent {content['agent']}, perception {content['perception']}, localization {content['localization']}"
+    rules = f" ({content['rules']})" if content.get("rules") else ""
+    head = (
+        f"agent {content['agent']}{rules}, perception {content['perception']}, localization {content['localization']}"
+    )
     head += "" if content.get("suite", "plain") == "plain" else f", suite {content['suite']}"
     head += "".join(f", {name}={value}" for name, value in content.get("set", {}).items())
     lines = [

@@ -1,5 +1,8 @@
 """The explorer: the real navigator over floor plans, forks of it, hidden worlds, returns of options."""
 
+from collections import deque
+from dataclasses import is_dataclass
+
 import numpy as np
 import pytest
 
@@ -137,3 +140,15 @@ def test_returns_tell_a_good_option_from_stopping(explored):
     assert r.value[-1] == 0.0 and r.time[-1].max() < 1.0 and r.value.max() > 0.3
     assert abs(float(r.advantage.sum())) < 1e-9 and r.spread > 0.3
     assert ((r.spl >= 0.0) & (r.spl <= 1.0)).all() and ((r.soft_spl >= 0.0) & (r.soft_spl <= 1.0)).all()
+
+
+def test_a_fork_shares_nothing_that_changes(explored):
+    """Whatever state the navigator gets, its forks must not write into each other's."""
+    navigator = explored[0].navigator
+    other = navigator.fork()
+    for name, value in vars(navigator).items():
+        changes = isinstance(value, (list, set, dict, deque)) or (
+            is_dataclass(value) and not value.__dataclass_params__.frozen and name != "policy"
+        )
+        assert not changes or getattr(other, name) is not value, f"{name} is shared: copy it in Navigator.fork"
+    assert other._near is not navigator._near and other._room_map is not navigator._room_map

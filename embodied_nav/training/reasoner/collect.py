@@ -46,6 +46,7 @@ class Wandering:
     """Another policy that now and then takes any option: its states are those of a policy that is not perfect."""
 
     name = "wandering"
+    reads = False
 
     def __init__(self, policy: Policy, chance: float, seed: str) -> None:
         self._policy, self._chance, self._draw = policy, chance, random.Random(seed)

@@ -301,6 +301,10 @@ class _Recorder:
     text: str = ""
 
     @property
+    def reads(self) -> bool:
+        return self.policy.reads
+
+    @property
     def name(self) -> str:
         return self.policy.name
 

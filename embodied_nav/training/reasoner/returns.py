@@ -99,6 +99,10 @@ class _Chosen:
     policy: Policy
 
     @property
+    def reads(self) -> bool:
+        return self.policy.reads
+
+    @property
     def name(self) -> str:
         return self.policy.name
 
