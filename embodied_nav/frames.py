@@ -284,6 +284,7 @@ class Episode:
         goals: any one of them fulfils the instruction.
         geodesic_distance: d0, m.
         waypoints: (x, y, z) to be passed in order, for ``route``.
+        stages: goals to be reached in order before ``goals`` ("the lamp, then the bed"): any one of each stage.
     """
 
     id: str
@@ -294,6 +295,7 @@ class Episode:
     goals: tuple[Goal, ...]
     geodesic_distance: float
     waypoints: tuple[tuple[float, float, float], ...] = field(default=())
+    stages: tuple[tuple[Goal, ...], ...] = field(default=())
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--scenes", metavar="A-B", help="apartment seeds, as 900-949 or 901,905 (training: 0-899)")
     parser.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes in all (default: 100)")
+    parser.add_argument(
+        "--suite",
+        choices=("plain", "hard"),
+        default="plain",
+        help="episodes: plain, or hard: 8 to 15 rooms, look-alikes, exclusions, two goals, perception that errs "
+        "(default: plain)",
+    )
     names.add_driver(parser, "rules")
     names.add_perception(parser, "simulator")
     names.add_detector(parser)
@@ -52,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     parameters, identity = _identity(args, scenes)
     from ..evaluation.batch import Job, run_all
     from ..evaluation.results import Journal, load_results
-    from ..sim.episodes import episode_at
+    from ..sim.suites import suite_episode
 
     others = [(path, load_results(path)) for path in args.compare or ()]
     chosen = (args.agent, args.perception, args.localization, args.simulator)
@@ -62,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
         ids, jobs = [], []
         for index in range(args.episodes):
             progress.preparing(index)
-            ids.append(episode_at(index, scenes).id)
+            ids.append(suite_episode(args.suite, index, scenes).id)
             if ids[-1] not in journal.rows:
-                jobs.append(Job(index, scenes, *chosen, args.seed, parameters))
+                jobs.append(Job(index, scenes, *chosen, args.seed, parameters, args.suite))
         progress.start(len(jobs))
 
         def finished(row: dict[str, Any]) -> None:
@@ -89,6 +96,7 @@ def _identity(args: argparse.Namespace, scenes: Sequence[int]) -> tuple[tuple[tu
         print(f"eval: {eyes}", file=sys.stderr, flush=True)
     kinds = components(args.agent, args.perception, args.localization, args.simulator)
     given = settings.assigned(chosen, {"eval": kinds})["eval"]
+    given = _of_suite(args.suite, kinds) | given
     names.check_perception(args.perception, given)
     names.check_encoder(given)
     identity = {
@@ -96,13 +104,27 @@ def _identity(args: argparse.Namespace, scenes: Sequence[int]) -> tuple[tuple[tu
         "perception": args.perception,
         "localization": args.localization,
         "simulator": args.simulator,
-        "suite": "plain",
+        "suite": args.suite,
         "scenes": _ranges(scenes),
         "seed": args.seed,
         "set": settings.deviating(given, kinds),
         "weights": settings.weights(given, kinds),
     }
+    if args.agent == "rules":
+        from ..reasoner import POLICIES, RulesPolicy
+
+        rules = POLICIES.create("rules", settings=POLICIES["rules"].settings_from(given))
+        assert isinstance(rules, RulesPolicy)
+        identity["rules"] = rules.fingerprint()
     return tuple(sorted(names.must_be_made(given).items())), identity
+
+
+def _of_suite(suite: str, kinds: list[tuple[type[Config], str]]) -> dict[str, Any]:
+    """The parameters that a suite sets, of those that the components have."""
+    from ..sim.suites import SETTINGS
+
+    known = {f"{prefix}.{name}" for kind, prefix in kinds for name in kind.__dataclass_fields__}
+    return {name: value for name, value in SETTINGS[suite].items() if name in known}
 
 
 def components(
@@ -145,7 +167,11 @@ def parse_scenes(text: str | None) -> tuple[int, ...]:
 
 def table(content: Mapping[str, Any]) -> str:
     """The summary as text: success, SPL and more per kind, with 95% intervals."""
-    head = f"agent {content['agent']}, perception {content['perception']}, localization {content['localization']}"
+    rules = f" ({content['rules']})" if content.get("rules") else ""
+    head = (
+        f"agent {content['agent']}{rules}, perception {content['perception']}, localization {content['localization']}"
+    )
+    head += "" if content.get("suite", "plain") == "plain" else f", suite {content['suite']}"
     head += "".join(f", {name}={value}" for name, value in content.get("set", {}).items())
     lines = [
         head,

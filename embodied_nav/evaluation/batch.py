@@ -23,6 +23,7 @@ class Job:
     simulator: str
     seed: int
     parameters: tuple[tuple[str, Any], ...] = ()
+    suite: str = "plain"
 
 
 def run_all(jobs: Sequence[Job], processes: int, report: Callable[[dict[str, Any]], None]) -> None:
@@ -73,7 +74,7 @@ def run_job(job: Job) -> dict[str, Any]:
     from ..perception import PerceptionError
     from ..robot import RobotProfile
     from ..sim import SIMULATORS
-    from ..sim.episodes import episode_at
+    from ..sim.suites import suite_episode
     from .drivers import create_driver
     from .runner import run_episode
 
@@ -86,7 +87,7 @@ def run_job(job: Job) -> dict[str, Any]:
         simulator = SIMULATORS.create(job.simulator, None, robot, settings=settings)
         _workers[key] = (simulator, create_driver(job.agent, job.perception, robot, parameters))
     simulator, driver = _workers[key]
-    episode = episode_at(job.index, job.scenes)
+    episode = suite_episode(job.suite, job.index, job.scenes)
     options: dict[str, Any] = {"localization": job.localization, "seed": job.seed, "parameters": parameters}
     try:
         return run_episode(simulator, driver, episode, **options)

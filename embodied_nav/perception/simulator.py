@@ -1,8 +1,8 @@
 """Perception from the simulator's instance ids: named objects without a model, for development. Knows no simulator.
 
 It uses only the frame's instance image and depth, and a table of ids for labels and colours. It can be set to err like
-a detector, with wrong labels and missed detections, drawn per keyframe and the same in every run. Reports name it
-``simulator``.
+a detector: per keyframe (``wrong_labels``, ``missed``), or per viewpoint and with things of like shape (``error_rate``,
+see :mod:`.mistakes`); the same in every run. Reports name it ``simulator``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from .backend import PerceptionConfig, PerceptionError
 from .deltas import Changes, make_delta
 from .extent import center_and_size
+from .mistakes import as_detected, viewpoint
 from .visibility import HERE, OUTSIDE, THROUGH, visibility
 
 #: Surface points kept per object, to test whether later depth passes through them.
@@ -36,6 +37,10 @@ class SimulatorPerceptionConfig(PerceptionConfig):
         0.0, "share of the detections of 'simulator' that get another label of the scene", low=0.0, high=1.0
     )
     missed: float = param(0.0, "share of the detections that 'simulator' leaves out", low=0.0, high=1.0)
+    error_rate: float = param(
+        0.0, "share of an object's viewpoints from which 'simulator' misses it or misnames it or its colour", low=0.0,
+        high=1.0,
+    )  # fmt: skip
     noise_seed: int = param(0, "what wrong and missed detections are drawn from", low=0, high=2**31 - 1)
 
 
@@ -109,7 +114,7 @@ class SimulatorPerception:
             own = points[offsets[slot] : offsets[slot + 1]]
             if pixels[slot] < least or len(own) < 0.5 * least:
                 continue
-            name = self._detected_as(instance, frame.stamp)
+            name = self._detected_as(instance, frame, own)
             if name is None:
                 continue
             observation = self._observation(name, own, int(pixels[slot]), least, boxes[slot])
@@ -119,12 +124,18 @@ class SimulatorPerception:
         segments = lut[np.where((ids >= 0) & (ids < len(slots)), ids, len(slots))]
         return seen, segments
 
-    def _detected_as(self, instance: int, stamp: int) -> tuple[str, str] | None:
+    def _detected_as(self, instance: int, frame: RGBDFrame, points: np.ndarray) -> tuple[str, str] | None:
         """(label, colour) of this detection; None if it is missed."""
         label, color = self._names[instance]
+        if self.config.error_rate > 0.0:
+            seen_from = viewpoint(frame.T_map_camera[:2, 3], points[:, :2].mean(axis=0))
+            name = as_detected(label, color, self.config.error_rate, (self.config.noise_seed, instance, *seen_from))
+            if name is None:
+                return None
+            label, color = name
         if not (self.config.missed or self.config.wrong_labels):
             return label, color
-        rng = np.random.default_rng([self.config.noise_seed, instance, stamp])
+        rng = np.random.default_rng([self.config.noise_seed, instance, frame.stamp])
         missed, wrong, which = rng.random(3)
         if missed < self.config.missed:
             return None

@@ -156,6 +156,12 @@ class NearGround:
         self._mask: np.ndarray = np.zeros((0, 0), dtype=np.bool_)
         self._corner = (0, 0)
 
+    def fork(self) -> NearGround:
+        """Another one that remembers the same ground."""
+        other = NearGround(self.radius)
+        other._mask, other._corner = self._mask.copy(), self._corner
+        return other
+
     def fill(self, grid: OccupancyGrid, xy: tuple[float, float]) -> OccupancyGrid:
         """The grid with unknown near cells set free; adds the cells around ``xy`` (robot, map frame) to the mask."""
         if self.radius <= 0:

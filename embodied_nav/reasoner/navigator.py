@@ -5,6 +5,7 @@ Deterministic: the same sequence of updates gives the same decisions.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -127,6 +128,15 @@ class Navigator:
         """Ends the thread of a policy that thinks beside the driving."""
         if self._beside is not None:
             self._beside.close()
+
+    def fork(self) -> Navigator:
+        """A navigator that goes on from the same state, independently; settings and policy are shared."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, (list, set, deque)):
+                setattr(other, name, copy.copy(value))
+        other._near, other._room_map = self._near.fork(), copy.copy(self._room_map)
+        return other
 
     def restart(self) -> None:
         """Restarts the current instruction, when the map is replaced: visited and given-up places are void."""

@@ -6,12 +6,15 @@ Every policy answers in text, ``<think>...</think><answer>B</answer>``; the navi
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ..config import Config, param
 from ..registry import Registry
+from ..rooms.priors import fingerprint
 from ..tables import REASONERS
 from .options import Context, Facts
 from .prompt import format_answer
@@ -57,6 +60,11 @@ class RulesPolicy:
 
     def __init__(self, config: RulesConfig | None = None) -> None:
         self.config = config or RulesConfig()
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change with the weights and with the priors of rooms: frozen rules keep it."""
+        numbers = [self.config.to_mapping(), fingerprint()]
+        return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:12]
 
     def answer(self, context: Context) -> str:
         """The rules' choice with its reason."""

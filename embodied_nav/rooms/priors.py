@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping
 
@@ -113,6 +115,12 @@ OFTEN_TWICE = ("bedroom", "bathroom")
 
 _BASE = 0.03
 _WITHOUT_DEFINING = 0.15
+
+
+def fingerprint() -> str:
+    """Twelve hexadecimal digits that change with any number of this file that a decision depends on."""
+    numbers = (TYPICAL, KINDS, RARE, DEFINING, OFTEN_TWICE, _BASE, _WITHOUT_DEFINING)
+    return hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def rooms_of(label: str) -> dict[str, float]:

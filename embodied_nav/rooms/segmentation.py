@@ -111,18 +111,16 @@ class Rooms:
 
     def of_object(self, thing: MemoryObject, reach: float = 0.3) -> Room | None:
         """The room that an object stands in: the one most of its box overlaps, or is nearest to it."""
-        half = 0.5 * np.asarray(thing.extent[:2], dtype=np.float64)
-        low, high = self._cell(thing.position[:2] - half), self._cell(thing.position[:2] + half)
-        window = self.labels[max(low[0], 0) : high[0] + 1, max(low[1], 0) : high[1] + 1]
-        ids = window[window > 0]
+        half_x, half_y = 0.5 * float(thing.extent[0]), 0.5 * float(thing.extent[1])
+        x, y = float(thing.position[0]), float(thing.position[1])
         # A bounding box is larger than its object and may reach through the wall: use its inner half.
-        inner_low, inner_high = self._cell(thing.position[:2] - 0.5 * half), self._cell(thing.position[:2] + 0.5 * half)
-        inner = self.labels[max(inner_low[0], 0) : inner_high[0] + 1, max(inner_low[1], 0) : inner_high[1] + 1]
-        inner = inner[inner > 0]
-        chosen = inner if inner.size else ids
-        if chosen.size:
-            return self.room(int(np.bincount(chosen).argmax()))
-        return self.at(thing.position[:2], float(half.max()) + reach)
+        for share in (0.5, 1.0):
+            low = self._cell((x - share * half_x, y - share * half_y))
+            high = self._cell((x + share * half_x, y + share * half_y))
+            found = _most_frequent(self.labels, max(low[0], 0), max(low[1], 0), high[0] + 1, high[1] + 1)
+            if found:
+                return self.room(found)
+        return self.at((x, y), max(half_x, half_y) + reach)
 
     def mask(self, room_id: int) -> np.ndarray:
         """HxW bool, the cells of a room."""
@@ -145,6 +143,22 @@ class Rooms:
         gap = (rows + r0 - row) ** 2 + (columns + c0 - column) ** 2
         best = int(np.argmin(gap))
         return int(window[rows[best], columns[best]]) if gap[best] <= n * n else 0
+
+
+@njit(cache=True, nogil=True)
+def _most_frequent(labels, r0, c0, r1, c1):
+    """The label above 0 that most cells of a window of a HxW int32 image have, the lowest of equals; 0 without one."""
+    r1, c1 = min(r1, labels.shape[0]), min(c1, labels.shape[1])
+    most = 0
+    for r in range(r0, r1):
+        for c in range(c0, c1):
+            most = max(most, labels[r, c])
+    counts = np.zeros(most + 1, np.int64)
+    for r in range(r0, r1):
+        for c in range(c0, c1):
+            if labels[r, c] > 0:
+                counts[labels[r, c]] += 1
+    return int(np.argmax(counts)) if most else 0
 
 
 def segment_rooms(

@@ -58,7 +58,7 @@ class SimulatorConfig(Config):
 
 
 class SceneCache:
-    """LRU cache of scenes by name: an apartment's seed ("1003") or the path of a .glb or .ply file."""
+    """LRU cache of scenes by name: an apartment's ("1003", "large-1003") or the path of a .glb or .ply file."""
 
     def __init__(self, robot: RobotProfile, capacity: int = 4) -> None:
         self._robot, self._capacity = robot, capacity
@@ -125,13 +125,14 @@ def describe(name: str) -> SceneDescription:
     Raises:
         InputError: neither.
     """
-    if name.isascii() and name.isdigit():
-        from .apartments import generate
+    if Path(name).suffix:
+        return load_scene(name)
+    from .apartments import generate, named
 
-        return generate(int(name))
-    if not Path(name).suffix:
-        raise InputError(f"scene '{name}': give an apartment's seed (a whole number) or a .glb or .ply file")
-    return load_scene(name)
+    try:
+        return generate(*named(name))
+    except InputError as error:
+        raise InputError(f"{error}; or a .glb or .ply file") from None
 
 
 class EmbeddedSimulator:

@@ -6,6 +6,7 @@ inside; point goals and way points of routes: cells within 1.5 m with line of si
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
@@ -31,13 +32,14 @@ class GoalRegion:
 
     Attributes:
         mask: HxW bool, cells where STOP succeeds once all way points are passed.
-        waypoints: HxW bool for each way point, cells where it counts as passed.
+        waypoints: HxW bool for each way point, then for each of the episode's stages, cells where it counts as passed.
     """
 
     def __init__(self, description: SceneDescription, navigable: NavigableMap, episode: Episode) -> None:
         self.navigable, self.episode = navigable, episode
         self.mask = goal_region(description, navigable, episode)
-        self.waypoints = tuple(point_region(navigable, point) for point in episode.waypoints)
+        points = [point_region(navigable, point) for point in episode.waypoints]
+        self.waypoints = (*points, *(_any_region(description, navigable, stage) for stage in episode.stages))
 
     @cached_property
     def fields(self) -> tuple[np.ndarray, ...]:
@@ -102,8 +104,13 @@ class GoalRegion:
 
 def goal_region(description: SceneDescription, navigable: NavigableMap, episode: Episode) -> np.ndarray:
     """HxW bool: free cells where STOP succeeds (any goal of the episode, ignoring way points)."""
+    return _any_region(description, navigable, episode.goals)
+
+
+def _any_region(description: SceneDescription, navigable: NavigableMap, goals: Iterable[Goal]) -> np.ndarray:
+    """HxW bool: free cells in the region of any of the goals."""
     region = np.zeros_like(navigable.free)
-    for goal in episode.goals:
+    for goal in goals:
         region |= one_goal_region(description, navigable, goal)
     return region
 

@@ -90,16 +90,23 @@ def _to_habitat(episode: Episode) -> dict[str, Any]:
         "info": {
             "kind": episode.kind,
             "start": [x, y, yaw],
-            "goals": [{"kind": g.kind, "instance": g.instance, "room": g.room} for g in episode.goals],
+            "goals": [_own_goal(g) for g in episode.goals],
             "waypoints": [_habitat(p) for p in episode.waypoints],
         },
     }
+    if episode.stages:
+        row["info"]["stages"] = [[_own_goal(g) | {"position": _habitat(g.position)} for g in s] for s in episode.stages]
     # NaN for episodes from other sources without it; JSON has no NaN.
     if not math.isnan(episode.geodesic_distance):
         row["info"]["geodesic_distance"] = float(episode.geodesic_distance) + 0.0
     if episode.kind == "route":
         row["reference_path"] = [start, *row["info"]["waypoints"], *(g["position"] for g in row["goals"][:1])]
     return row
+
+
+def _own_goal(goal: Goal) -> dict[str, Any]:
+    """What Habitat's format has no field for."""
+    return {"kind": goal.kind, "instance": goal.instance, "room": goal.room}
 
 
 def _from_habitat(row: dict[str, Any], by_category: dict[str, Any]) -> Episode:
@@ -126,6 +133,7 @@ def _from_habitat(row: dict[str, Any], by_category: dict[str, Any]) -> Episode:
         goals=tuple(_goal(goal, None if own is None else own[k]) for k, goal in enumerate(goals)),
         geodesic_distance=float(info.get("geodesic_distance", math.nan)),
         waypoints=tuple(_ros(p) for p in info.get("waypoints", ())),
+        stages=tuple(tuple(_goal(goal, goal) for goal in stage) for stage in info.get("stages", ())),
     )
 
 

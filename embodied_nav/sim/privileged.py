@@ -38,7 +38,7 @@ class EmbeddedPrivileged:
 
     def moved(self) -> None:
         """Called by the simulator when the robot has moved, to count passed way points in order."""
-        if self._episode.waypoints:
+        if self._episode.waypoints or self._episode.stages:
             self.waypoints_passed = self.region.passed(*self._drive.pose[:2], self.waypoints_passed)
 
     def pose(self) -> tuple[float, float, float]:

@@ -264,3 +264,14 @@ def test_random_is_repeatable_and_varies():
     draws = [choice("random", context([Facts(cost=1, gain=1)] * 7, kinds, seed=k)) for k in range(40)]
     assert draws == [choice("random", context([Facts(cost=1, gain=1)] * 7, kinds, seed=k)) for k in range(40)]
     assert len(set(draws)) > 3
+
+
+def test_the_rules_fingerprint_changes_with_weights_and_priors(monkeypatch):
+    from embodied_nav.reasoner import RulesConfig, RulesPolicy
+    from embodied_nav.rooms import priors
+
+    plain = RulesPolicy().fingerprint()
+    assert plain == RulesPolicy(RulesConfig()).fingerprint() and len(plain) == 12
+    assert RulesPolicy(RulesConfig(persistence=1.4)).fingerprint() != plain
+    monkeypatch.setitem(priors.TYPICAL, "sofa", {"living room": 0.8})
+    assert RulesPolicy().fingerprint() != plain

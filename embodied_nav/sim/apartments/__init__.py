@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from ...config import Config, param
 from ...errors import InputError
 from ..mesh import SceneDescription
 from .catalog import CATEGORIES, COLORS, CategoryInfo
+
+if TYPE_CHECKING:
+    from .layout import Plan
 
 _ATTEMPTS = 20
 
@@ -34,6 +38,23 @@ class ApartmentConfig(Config):
             raise InputError(f"rooms_min = {self.rooms_min} is above rooms_max = {self.rooms_max}; swap them")
 
 
+#: Size classes of buildings by the prefix of their names: "large-1003".
+CLASSES: dict[str, ApartmentConfig] = {"": ApartmentConfig(), "large": ApartmentConfig(rooms_min=8, rooms_max=15)}
+
+
+def named(name: str) -> tuple[int, ApartmentConfig]:
+    """(seed, settings) of a building's name: its seed ("1003"), or a size class and the seed ("large-1003").
+
+    Raises:
+        InputError: it is neither.
+    """
+    prefix, _, seed = name.rpartition("-")
+    if prefix in CLASSES and seed.isascii() and seed.isdigit():
+        return int(seed), CLASSES[prefix]
+    classes = ", ".join(f"{c}-1003" for c in CLASSES if c)
+    raise InputError(f"scene '{name}': give an apartment's seed (1003), or one of a size class ({classes})")
+
+
 def generate(seed: int, config: ApartmentConfig | None = None) -> SceneDescription:
     """The apartment of a seed: mesh, objects, rooms; every room can be driven to.
 
@@ -49,29 +70,49 @@ def generate(seed: int, config: ApartmentConfig | None = None) -> SceneDescripti
     Raises:
         InputError: a negative seed, one for which generation fails (never observed), or furniture that cannot be read.
     """
+    config = ApartmentConfig() if config is None else config
+    return _refurnished(_built(seed, config)[1], seed, config)
+
+
+def floor_plan(seed: int, config: ApartmentConfig | None = None) -> Plan:
+    """The plan of the apartment that :func:`generate` gives for the same arguments.
+
+    Raises:
+        InputError: as :func:`generate`.
+    """
+    return _built(seed, ApartmentConfig() if config is None else config)[0]
+
+
+def with_furniture(plan: Plan, rng: np.random.Generator) -> SceneDescription:
+    """A plan with furniture drawn anew; it is not checked whether every room can be reached."""
     from ..interface import Room
     from .furnish import Furnisher
-    from .layout import make_plan
     from .rooms import add_rivals, furnish_room
     from .shapes import MeshBuilder
     from .structure import build_structure
 
-    config = ApartmentConfig() if config is None else config
+    builder = MeshBuilder()
+    build_structure(builder, plan, rng)
+    furnisher = Furnisher(plan, builder, rng)
+    for index in range(len(plan.rooms)):
+        furnish_room(furnisher, index)
+    add_rivals(furnisher)
+    rooms = tuple(Room(i, kind, (plan.rooms[i],)) for i, kind in enumerate(plan.kinds))
+    return SceneDescription(builder.build(), tuple(furnisher.objects), rooms)
+
+
+def _built(seed: int, config: ApartmentConfig) -> tuple[Plan, SceneDescription]:
+    """Plan and scene, with furniture of own shapes."""
+    from .layout import make_plan
+
     if seed < 0:
         raise InputError(f"apartment seed {seed} is negative; give 0 or above")
     for attempt in range(_ATTEMPTS):
         rng = np.random.default_rng([int(seed), attempt])
         plan = make_plan(rng, config.rooms_min, config.rooms_max)
-        builder = MeshBuilder()
-        build_structure(builder, plan, rng)
-        furnisher = Furnisher(plan, builder, rng)
-        for index in range(len(plan.rooms)):
-            furnish_room(furnisher, index)
-        add_rivals(furnisher)
-        rooms = tuple(Room(i, kind, (plan.rooms[i],)) for i, kind in enumerate(plan.kinds))
-        scene = SceneDescription(builder.build(), tuple(furnisher.objects), rooms)
+        scene = with_furniture(plan, rng)
         if _every_room_reachable(scene):
-            return _refurnished(scene, seed, config)
+            return plan, scene
     raise InputError(f"apartment {seed}: no floor plan came out with every room reachable; try another seed")
 
 
@@ -106,4 +147,14 @@ def _every_room_reachable(scene: SceneDescription) -> bool:
     return True
 
 
-__all__ = ["CATEGORIES", "COLORS", "ApartmentConfig", "CategoryInfo", "generate"]
+__all__ = [
+    "CATEGORIES",
+    "CLASSES",
+    "COLORS",
+    "ApartmentConfig",
+    "CategoryInfo",
+    "floor_plan",
+    "generate",
+    "named",
+    "with_furniture",
+]
