@@ -20,6 +20,7 @@ from ..planning import NearGround, Planner, PlanningConfig, frontiers, is_fronti
 from ..robot import RobotProfile
 from ..rooms import RoomMap, Rooms
 from .beside import Beside
+from .facing import Facing
 from .navigator_config import NavigatorConfig
 from .options import Context, Facts, OptionConfig, Surroundings, build_options, find_stand
 from .policies import Policy, RulesPolicy
@@ -72,6 +73,7 @@ class Navigator:
         self.options = options or OptionConfig()
         self._rules = RulesPolicy()
         self._beside = Beside(self.policy) if beside else None
+        self.facing = Facing(self.config, self.robot)
         self._near = NearGround(self.planning.near_radius)
         self._room_map = RoomMap()
         self.instruction: Instruction | None = None
@@ -102,6 +104,7 @@ class Navigator:
         self._barred_keys: set[int] = set()
         self._sure: frozenset[int] = frozenset()  # candidates that fitted when the decision was made
         self._key = -1  # of the candidate that is the present destination
+        self.facing.clear()
         self._room_map.clear()
         self._deltas: deque[SemanticDelta] = deque(maxlen=_TOLD)
         self._before: deque[str] = deque(maxlen=_TOLD)
@@ -144,6 +147,7 @@ class Navigator:
         self._nearest = (self._nearest[0] + nanoseconds, self._nearest[1])
         self._decided_at += nanoseconds
         self._planned_at += nanoseconds
+        self.facing.waited(nanoseconds)
 
     def touch(self, points: np.ndarray, T_map_odom: np.ndarray) -> None:
         """The base touched something that the map does not show: it is an obstacle for the rest of this goal.
@@ -202,13 +206,16 @@ class Navigator:
         objects = tuple(objects)
         rooms = rooms or (lambda age, grid: self._room_map.update(grid, objects, age))
         split = partial(rooms, self.config.rooms_every, replace(planner.grid, stamp=stamp))
-        view = View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split)
+        view = View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split, self.facing.eye)
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
         if self._pass_waypoint(view):
             self._decision, view = None, replace(view, target=self.target)
         if self._beside is not None and self._beside.context is not None:
             return self._await(self._beside, view)
+        if self._turns and self.facing.is_over(view, self._turns[0]):
+            self._turns = []
+            self._plan(view)
         why = self._needs_decision(view)
         if why == "arrived" and self._is_on_the_way:
             # As near as possible to a way point, or to a doubtful candidate.
@@ -217,6 +224,7 @@ class Navigator:
             elif self._decision is not None:
                 self._bar(self._decision.option)
             self._decision, view = None, replace(view, target=self.target)
+        self._path = np.array([view.xy]) if why == "arrived" else self._path  # it stays while the policy thinks
         if not why:
             return self._go_on(view)
         context, view = self._context(view)
@@ -350,9 +358,12 @@ class Navigator:
         else:
             gap = self._gap(c, view)
             # At the planned place, accept a slightly larger gap: nothing nearer can be reached.
-            if gap > (self.config.last_gap if reached or self._is_late(view) else self._near_enough):
+            there = reached or self._is_late(view)
+            if gap > (self.config.last_gap if there else self._near_enough):
                 return False
             assert c.object is not None
+            if not (self._is_on_the_way or self.target.is_point or self._faces(c.object, view, there)):
+                return False
             if (view.stamp - c.object.last_seen) * 1e-9 > self.config.confirm_age:
                 # Near, but not in view: turn to it; if it does not appear then, it is behind a wall.
                 self._turn_to(c.object.position.tolist(), view)
@@ -366,7 +377,14 @@ class Navigator:
         """Gap (m) that is near enough."""
         if self._is_on_the_way:
             return self.config.pass_gap
-        return self.config.point_gap if self.target.is_point else self.config.stop_gap
+        return self.config.point_gap if self.target.is_point else max(self.config.stop_gap, self.facing.gap)
+
+    def _faces(self, thing: MemoryObject, view: View, there: bool) -> bool:
+        """Whether the target is in the picture as well as it can be; if not, drives on or starts turning to it."""
+        faced, heading = self.facing.check(thing, view, there)
+        if heading is not None:
+            self._turns, self._path = [heading], np.array([view.xy])
+        return faced
 
     def _is_inside(self, c: Candidate, view: View) -> bool:
         """Whether the robot is inside a room by the newest segmentation, and near its marks if it has any."""
@@ -523,6 +541,7 @@ class Navigator:
     def _act(self, decision: Decision, view: View, why: str) -> NavigatorOutput:
         """Starts carrying out a decision."""
         self._decision, self._decided_at, self._turns = decision, view.stamp, []
+        self.facing.since = None
         option = decision.option
         if option.kind == "stop":
             self._final = (
@@ -561,7 +580,7 @@ class Navigator:
         if option.kind == "object":
             c = view.candidate(self._key)
             travel = view.planner.field_from(view.xy)
-            stand = c and find_stand(c, self.target, view, travel, self.options)
+            self.facing.stand = stand = find_stand(c, self.target, view, travel, self.options) if c else None
             goal = stand.position if stand else None
         path = None if goal is None else view.planner.plan(view.xy, goal, tolerance=0.6)
         if path is None:

@@ -14,6 +14,7 @@ from ..language import Target
 from ..planning import Planner
 from ..planning.geodesic import line_of_sight
 from ..rooms import Region, Rooms, regions
+from .framing import Eye, Framing
 from .options import RoomFact, clear_kind
 from .targets import Candidate, candidates
 
@@ -48,6 +49,11 @@ class View:
     objects: tuple[MemoryObject, ...]
     target: Target
     split: Callable[[], Rooms]
+    eye: Eye
+
+    @cached_property
+    def framing(self) -> Framing:
+        return Framing(self.eye, self.planner.grid, self.objects)
 
     @cached_property
     def rooms(self) -> Rooms:
