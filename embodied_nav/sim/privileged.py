@@ -11,8 +11,8 @@ from ..frames import Episode
 from ..geometry import invert, pose2d
 from .dynamics import DifferentialDrive
 from .goals import GoalRegion
-from .interface import Room, SceneObject
-from .last_metres import TargetView, view_of
+from .interface import Room, SceneObject, TargetView
+from .last_metres import view_of
 from .mesh import SceneDescription
 from .navigable import NavigableMap
 from .noise import OdometryNoise
