@@ -72,11 +72,18 @@ def run(args: argparse.Namespace) -> int:
         run_folder.write_report(out, report)
     print(
         f"demo: success {str(report['success']).lower()}, SPL {report['spl']:.2f}, {report['path_length_m']:.1f} m in "
-        f"{report['sim_time_s']:.0f} s, {report['distance_to_goal_m']:.1f} m to the goal, "
+        f"{report['sim_time_s']:.0f} s, {report['distance_to_goal_m']:.1f} m to the goal, {_picture(report)}"
         f"{report['collisions']} collisions, {_pace(report)}",
         flush=True,
     )
     return 0
+
+
+def _picture(report: dict) -> str:
+    """Whether the target is in the picture, in words; nothing where it is no thing."""
+    if report["in_view"] is None:
+        return ""
+    return "in the picture, " if report["in_view"] else "not in the picture, "
 
 
 def _pace(report: dict) -> str:
@@ -211,6 +218,7 @@ def _report(args: argparse.Namespace, episode, sim: dict, goal: dict, restarts: 
         "success": bool(scores["success"]) and goal["stopped"],
         "spl": scores["spl"] if goal["stopped"] else 0.0,
         "distance_to_goal_m": scores["distance_to_goal"],
+        **_last_metres(scores, goal["stopped"]),
         "path_length_m": scores["path_length"],
         "collisions": scores["collisions"],
         "sim_time_s": goal["sim_time_s"],
@@ -234,6 +242,14 @@ def _report(args: argparse.Namespace, episode, sim: dict, goal: dict, restarts: 
         "stopped": goal["stopped"],
         "reason": goal["reason"],
         "restarts": sum(restarts.values()),
+    }
+
+
+def _last_metres(scores: dict, stopped: bool) -> dict:
+    """What the picture shows of the target at the stop; None where the target is no thing."""
+    judged = {name: scores[name] for name in ("in_view", "success_0_5")}
+    return {name: value if value is None else value and stopped for name, value in judged.items()} | {
+        name: scores[name] for name in ("picture_share", "view_share")
     }
 
 

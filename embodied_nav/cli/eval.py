@@ -175,7 +175,8 @@ def table(content: Mapping[str, Any]) -> str:
     head += "".join(f", {name}={value}" for name, value in content.get("set", {}).items())
     lines = [
         head,
-        f"{'':<10}{'n':>5}  {'success %':<18}{'SPL':<20}{'SoftSPL':>8}{'OSR %':>7}{'to goal m':>11}{'coll/20m':>10}",
+        f"{'':<10}{'n':>5}  {'success %':<18}{'SPL':<20}{'SoftSPL':>8}{'OSR %':>7}{'to goal m':>11}{'coll/20m':>10}"
+        f"{'in view %':>11}{'at 0.5 m %':>12}",
     ]
     summary = content["summary"]
     for name in (*(k for k in ("object", "relation", "room", "route") if k in summary), "all"):
@@ -185,6 +186,7 @@ def table(content: Mapping[str, Any]) -> str:
         lines.append(
             f"{name:<10}{s['episodes']:>5}  {success:<20}{spl:<22}{s['soft_spl']['mean']:>8.3f}"
             f"{100 * s['oracle_success']['mean']:>7.1f}{goal:>11.2f}{s['collisions_per_20_m']:>10.2f}"
+            f"{_mean_percent(s['in_view']):>11}{_mean_percent(s['success_0_5']):>12}"
         )
     return "\n".join(lines)
 
@@ -196,14 +198,26 @@ def difference_table(a: Mapping[str, Any], b: Mapping[str, Any], name: str) -> s
     difference = paired_difference(a["episodes"], b["episodes"])
     if not difference:
         return f"{name}: has no episode in common with these"
-    lines = [f"{a.get('agent')} minus {b.get('agent')} ({name}), same episodes, 95% intervals"]
+    lines = [f"{a.get('agent')} minus {b.get('agent')} ({name}), same episodes, 95% intervals over apartments"]
     for kind, d in difference.items():
         sr, spl = d["success"], d["spl"]
         lines.append(
             f"{kind:<10}{d['episodes']:>5}  success {100 * sr['mean']:+.1f} [{100 * sr['low']:+.1f}, "
             f"{100 * sr['high']:+.1f}] points, SPL {spl['mean']:+.3f} [{spl['low']:+.3f}, {spl['high']:+.3f}]"
+            + "".join(_points(words, d[name]) for words, name in (("in view", "in_view"), ("at 0.5 m", "success_0_5")))
         )
     return "\n".join(lines)
+
+
+def _points(words: str, interval: Mapping[str, float] | None) -> str:
+    """A difference in points with its interval; nothing where there is none."""
+    if interval is None:
+        return ""
+    return f", {words} {100 * interval['mean']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
+
+
+def _mean_percent(interval: Mapping[str, float] | None) -> str:
+    return "-" if interval is None else f"{100 * interval['mean']:.1f}"
 
 
 def _percent(interval: Mapping[str, float]) -> str:

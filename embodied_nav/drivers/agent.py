@@ -171,6 +171,7 @@ class Agent:
         with _Clock(self.seconds["occupancy"]):
             grid = self.memory.occupancy(self.robot.height)
         with _Clock(self.seconds["navigator"]):
+            self.navigator.facing.look_through(frame.camera)
             output = self.navigator.update(frame.stamp, T_map_base, grid, objects, self.memory.rooms)
         if output.decision is not None:
             self.decisions.append(output.decision)

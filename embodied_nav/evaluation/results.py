@@ -20,10 +20,12 @@ from .statistics import summarize
 #: Columns of a row, in this order.
 COLUMNS = (
     "id", "scene", "kind", "success", "spl", "soft_spl", "distance_to_goal", "oracle_success", "path_length", "steps",
-    "collisions", "wall_s",
+    "collisions", "wall_s", "in_view", "picture_share", "view_share", "success_0_5",
 )  # fmt: skip
 
 
+#: Columns without which a row says nothing; those of the last metres are missing in older files.
+_NEEDED = {"id", "kind", "success", "spl", "path_length", "collisions", "wall_s"}
 #: Values of settings missing in older files, which were written before these could be chosen.
 UNSAID: Mapping[str, Any] = {"simulator": "embedded", "suite": "plain", "set": {}, "weights": {}}
 
@@ -149,7 +151,7 @@ def load_results(path: str | Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise InputError(f"{path}: is no JSON; give a results file of 'embodied-nav eval'") from None
     rows = content.get("episodes") if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(r, dict) and {"id", "kind", "success"} <= set(r) for r in rows):
+    if not isinstance(rows, list) or not all(isinstance(r, dict) and set(r) >= _NEEDED for r in rows):
         raise InputError(f"{path}: holds no evaluation results")
     return content
 

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..frames import Episode, RGBDFrame, Velocity
 from ..geometry import Camera
 from ..sim.interface import Observation, Privileged, Simulator
+from ..sim.last_metres import last_metres
 from ..sim.metrics import EpisodeMetrics
 from .localization import Localization, create_localization
 from .oracle import Oracle
@@ -48,8 +49,9 @@ def run_episode(
     Returns:
         One row of the results file: id, scene, kind, success, spl, soft_spl, distance_to_goal, oracle_success,
         path_length, steps (control steps or discrete actions), collisions (those in which the robot touched
-        something), wall_s; with SLAM slam_lost_s, the time without tracking, in which nothing was mapped; of an agent
-        that sees stale_keyframes, those that its back end has not described (geometry did); of one that reasons
+        something), wall_s; in_view, picture_share, view_share and success_0_5 (:func:`~..sim.last_metres.last_metres`);
+        with SLAM slam_lost_s, the time without tracking, in which nothing was mapped; of an agent that sees
+        stale_keyframes, those that its back end has not described (geometry did); of one that reasons
         decisions_without_answer, those in which the rules decided, since its policy gave no answer.
 
     Raises:
@@ -79,7 +81,8 @@ def run_episode(
         stamp, T_odom_base = _drive(simulator, driver, where, metrics, stamp, T_odom_base)
         if driver.needs_camera and driver.status == "running":
             observation = simulator.observe()
-    row = _row(episode, metrics, driver.status == "stopped", time.perf_counter() - started)
+    stopped = driver.status == "stopped"
+    row = _row(episode, metrics, stopped, time.perf_counter() - started) | last_metres(privileged, stopped)
     counts = {"slam_lost_s": where.lost_s}
     counts |= {name: getattr(driver, name, None) for name in ("stale_keyframes", "decisions_without_answer")}
     return row | {name: value for name, value in counts.items() if value is not None}

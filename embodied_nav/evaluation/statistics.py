@@ -1,22 +1,35 @@
-"""Means with confidence intervals and paired differences. Knows nothing of how episodes are run, and of files."""
+"""Means with confidence intervals and paired differences. Knows nothing of how episodes are run, and of files.
+
+Episodes in one apartment are alike, so intervals come from a bootstrap over apartments, not over episodes (cluster
+bootstrap, Field and Welsh 2007).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 #: Numbers of a result row that are averaged.
-MEASURES = ("success", "spl", "soft_spl", "distance_to_goal", "oracle_success")
+MEASURES = (
+    "success", "spl", "soft_spl", "distance_to_goal", "oracle_success", "in_view", "picture_share", "view_share",
+    "success_0_5",
+)  # fmt: skip
+#: Those that are compared between agents.
+COMPARED = ("success", "spl", "in_view", "success_0_5")
 _DRAWS = 4000
 
 
-def bootstrap(values: Sequence[float], seed: int = 0, level: float = 0.95) -> tuple[float, float, float]:
+def bootstrap(
+    values: Sequence[float], seed: int = 0, level: float = 0.95, clusters: Sequence[Hashable] | None = None
+) -> tuple[float, float, float]:
     """Mean and its percentile bootstrap interval (Efron 1979).
 
     Args:
         values: finite numbers, at least one.
+        clusters: of each value; whole clusters are drawn, with all their values. None, or a single cluster (which says
+            nothing of how clusters differ): each value is drawn alone.
         seed: of the resampling; the same values and seed give the same interval.
         level: of confidence.
 
@@ -24,10 +37,16 @@ def bootstrap(values: Sequence[float], seed: int = 0, level: float = 0.95) -> tu
         (mean, low, high).
     """
     data = np.asarray(values, dtype=np.float64)
+    names: dict[Hashable, int] = {}
+    member = np.array([names.setdefault(c, len(names)) for c in clusters or range(len(data))])
+    if len(names) == 1:
+        member = np.arange(len(data))
+    sums, counts = np.bincount(member, data), np.bincount(member)
     rng = np.random.default_rng(seed)
     means = np.empty(_DRAWS)
     for k in range(0, _DRAWS, 500):
-        means[k : k + 500] = data[rng.integers(0, len(data), (500, len(data)))].mean(axis=1)
+        drawn = rng.integers(0, len(sums), (500, len(sums)))
+        means[k : k + 500] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(data.mean()), float(low), float(high)
 
@@ -35,6 +54,7 @@ def bootstrap(values: Sequence[float], seed: int = 0, level: float = 0.95) -> tu
 def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Means with 95% intervals of all rows and of each kind; collisions per 20 m, driven metres, wall seconds.
 
+    A measure that no row has (in_view of rooms and routes) is None; intervals are over apartments (``scene``).
     An infinite distance to goal (unreachable from where the robot ended) is excluded from the mean and counted as
     ``unreachable``.
     """
@@ -46,12 +66,13 @@ def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def paired_difference(
-    a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]], measures: Sequence[str] = ("success", "spl")
+    a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]], measures: Sequence[str] = COMPARED
 ) -> dict[str, Any]:
-    """Differences a - b over the episodes that both have, with 95% intervals, per kind and over all.
+    """Differences a - b over the episodes that both have, with 95% intervals over apartments, per kind and over all.
 
     Returns:
-        {kind: {"episodes": n, measure: {"mean", "low", "high"}}}; empty where they share no episode.
+        {kind: {"episodes": n, measure: {"mean", "low", "high"}}}; a measure is None where no pair has it, and all is
+        empty where they share no episode.
     """
     other = {row["id"]: row for row in b}
     pairs = [(row, other[row["id"]]) for row in a if row["id"] in other]
@@ -62,16 +83,17 @@ def paired_difference(
             continue
         out[name] = {"episodes": len(chosen)}
         for measure in measures:
-            out[name][measure] = _interval([float(x[measure]) - float(y[measure]) for x, y in chosen])
+            both = [(x, y) for x, y in chosen if x.get(measure) is not None and y.get(measure) is not None]
+            differences = [float(x[measure]) - float(y[measure]) for x, y in both]
+            out[name][measure] = _interval(differences, [_scene(x) for x, _ in both])
     return out
 
 
 def _summary(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {"episodes": len(rows)}
     for measure in MEASURES:
-        values = [float(row[measure]) for row in rows if row[measure] is not None]
-        finite = [v for v in values if np.isfinite(v)]
-        out[measure] = _interval(finite) if finite else None
+        finite = [row for row in rows if row.get(measure) is not None and np.isfinite(float(row[measure]))]
+        out[measure] = _interval([float(row[measure]) for row in finite], [_scene(row) for row in finite])
         if measure == "distance_to_goal":
             out["unreachable"] = len(rows) - len(finite)
     driven = sum(float(row["path_length"]) for row in rows)
@@ -83,6 +105,13 @@ def _summary(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _interval(values: list[float]) -> dict[str, float]:
-    mean, low, high = bootstrap(values)
+def _scene(row: Mapping[str, Any]) -> Hashable:
+    """The apartment of a row; rows without one stand alone."""
+    return row.get("scene", row["id"])
+
+
+def _interval(values: list[float], scenes: list[Hashable]) -> dict[str, float] | None:
+    if not values:
+        return None
+    mean, low, high = bootstrap(values, clusters=scenes)
     return {"mean": mean, "low": low, "high": high}

@@ -3,8 +3,9 @@
 Subscribes memory/occupancy, memory/object_list, memory/corrections (triggers replanning), slam/map (no decision is
 made between SLAM's switch to another map and the memory's), odom, touched (nav_msgs/GridCells in odom: obstacles for
 the rest of the goal), perception/sight (what it cannot name is not searched for), semantic_delta (where the
-policy reads it), control/state (while control halts the robot, nothing is decided and no place is given up), /tf,
-/tf_static, progress (to count keyframes, and to see whether the memory works).
+policy reads it), control/state (while control halts the robot, nothing is decided and no place is given up),
+camera/color/camera_info (what will be in the picture where it stops), /tf, /tf_static, progress (to count keyframes,
+and to see whether the memory works).
 Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose means "turn to it", an empty path
 "stop"), instruction (std_msgs/String, latched), options (markers of the choices, the decision as text), progress,
 /diagnostics. Serves the action navigate. The plan is repeated at least twice a second as a heartbeat: when this node
@@ -27,6 +28,7 @@ from rclpy._rclpy_pybind11 import GoalEvent
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import String, UInt32
 from visualization_msgs.msg import MarkerArray
 
@@ -45,6 +47,7 @@ from ..reasoner import POLICIES, Navigator, NavigatorConfig, NavigatorOutput, Op
 from .ros import map_identity, markers, params, qos, sight, standing
 from .ros.conversions import (
     BadMessage,
+    camera_from_msg,
     cells_array,
     decision_msg,
     delta_from_msg,
@@ -58,6 +61,7 @@ from .ros.conversions import (
 from .ros.goal_progress import GoalProgress
 from .ros.lifecycle import AgentNode, run
 from .ros.living import Living
+from .ros.optics import INFO
 from .ros.tf_lookup import Transforms
 from .ros.worker import Worker
 
@@ -127,6 +131,7 @@ class ReasonerNode(AgentNode):
         self._plan, self._plan_at, self._plan_length = Path(), 0.0, 0.0
         self._decision = DecisionMsg()
         self._last_xy: np.ndarray | None = None
+        self._optics: tuple = ()  # of the camera that the navigator reckons with
         self._getting_on = GoalProgress()
         self._touched: deque[np.ndarray] = deque(maxlen=100)  # in odom, until handed to the navigator
         self._transforms = Transforms(self)
@@ -163,6 +168,7 @@ class ReasonerNode(AgentNode):
         self.create_subscription(OccupancyGridMsg, "memory/occupancy", self._map, qos.latched())
         self.create_subscription(ObjectArray, "memory/object_list", self._objects_in, qos.latched())
         self.create_subscription(Odometry, "odom", self._odometry, qos.camera(self.settings.lockstep, 10))
+        self.create_subscription(CameraInfo, INFO, self._camera_told, qos.camera(self.settings.lockstep, 1))
         self.create_subscription(GridCells, "touched", self._touch, qos.reliable())
         self.create_subscription(DiagnosticStatus, standing.TOPIC, self._stands, qos.latched())
         self.create_subscription(DiagnosticStatus, sight.TOPIC, self._sees, qos.latched())
@@ -313,6 +319,17 @@ class ReasonerNode(AgentNode):
         if self._goal is not None and self._last_xy is not None:
             self._goal.driven += float(np.linalg.norm(T[:2, 3] - self._last_xy))
         self._last_xy = T[:2, 3]
+
+    def _camera_told(self, message: CameraInfo) -> None:
+        """Tells the navigator the camera's intrinsics, once and whenever they change."""
+        optics = (message.width, message.height, *message.k, *message.p)
+        if optics == self._optics:
+            return
+        self._optics = optics
+        try:
+            self._navigator.facing.look_through(camera_from_msg(message))
+        except BadMessage as error:
+            self.diagnostics.refuse(error.fault, str(error))
 
     def _touch(self, message: GridCells) -> None:
         try:

@@ -39,6 +39,7 @@ from ..robot import RobotProfile
 from ..sim.embedded import EmbeddedSimulator, SimulatorConfig, warm_up
 from ..sim.episodes import load_episodes, make_episode
 from ..sim.interface import Observation, StepResult
+from ..sim.last_metres import last_metres
 from ..sim.metrics import EpisodeMetrics
 from .lockstep.frames_in_flight import FramesInFlight
 from .lockstep.pace import Pace
@@ -226,7 +227,7 @@ class SimNode(qos.Overridable, Node):
         """STOP: computes the scores at this instant, once."""
         with self._step_lock:
             if not self._finished.is_set():
-                scores = self._metrics.result(stopped=True).to_mapping()
+                scores = self._metrics.result(stopped=True).to_mapping() | last_metres(self._truth, stopped=True)
                 self._publish_scores(scores)
                 if self.config.result:
                     self._write_result(scores)

@@ -11,6 +11,7 @@ from .frontiers import frontiers, hidden_area, is_frontier_near
 from .geodesic import descend, fast_marching, line_of_sight
 from .guard import CollisionGuard
 from .planner import Planner
+from .sight_lines import clear_lines
 from .traversal import NearGround, PlanningConfig
 
 
@@ -40,6 +41,7 @@ def warm_up_planner(robot: RobotProfile) -> None:
     descend(field, (22, 22), free)
     descend(field, (22, 22))
     line_of_sight(data > 0, (22, 22), (50, 50))
+    clear_lines(np.zeros(data.shape, np.float32), np.ones((1, 3)), np.full((1, 3), 9.0), np.zeros((2, 2)))
 
 
 def warm_up_guard(robot: RobotProfile) -> None:

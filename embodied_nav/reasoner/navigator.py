@@ -21,6 +21,7 @@ from ..planning import NearGround, Planner, PlanningConfig, is_frontier_near
 from ..robot import RobotProfile
 from ..rooms import RoomMap, Rooms
 from .beside import Beside
+from .facing import Facing
 from .navigator_config import NavigatorConfig
 from .options import Context, Facts, OptionConfig, Surroundings, build_options, find_stand
 from .policies import Policy, RulesPolicy
@@ -72,6 +73,7 @@ class Navigator:
         self.options = options or OptionConfig()
         self._rules = RulesPolicy()
         self._beside = Beside(self.policy) if beside else None
+        self.facing = Facing(self.config, self.robot)
         self._near = NearGround(self.planning.near_radius)
         self._room_map = RoomMap()
         self.instruction: Instruction | None = None
@@ -103,6 +105,7 @@ class Navigator:
         self._sure: frozenset[int] = frozenset()  # candidates that fitted when the decision was made
         self._key = -1  # of the candidate that is the present destination
         self._progress = Progress()
+        self.facing.clear()
         self._room_map.clear()
         self._deltas: deque[SemanticDelta] = deque(maxlen=_TOLD)
         self._before: deque[str] = deque(maxlen=_TOLD)
@@ -136,6 +139,7 @@ class Navigator:
             if isinstance(value, (list, set, deque)):
                 setattr(other, name, copy.copy(value))
         other._near, other._room_map = self._near.fork(), copy.copy(self._room_map)
+        other.facing, other._progress = copy.copy(self.facing), self._progress.fork()
         return other
 
     def restart(self) -> None:
@@ -154,6 +158,7 @@ class Navigator:
         self._nearest = (self._nearest[0] + nanoseconds, self._nearest[1])
         self._decided_at += nanoseconds
         self._planned_at += nanoseconds
+        self.facing.waited(nanoseconds)
 
     def touch(self, points: np.ndarray, T_map_odom: np.ndarray) -> None:
         """The base touched something that the map does not show: it is an obstacle for the rest of this goal.
@@ -213,7 +218,9 @@ class Navigator:
         rooms = rooms or (lambda age, grid: self._room_map.update(grid, objects, age))
         split = partial(rooms, self.config.rooms_every, replace(planner.grid, stamp=stamp))
         self._progress.here(xy, yaw_of(T_map_base))
-        view = View(stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split, progress=self._progress)
+        view = View(
+            stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split, self.facing.eye, self._progress
+        )
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
         if self._pass_waypoint(view):
@@ -222,6 +229,9 @@ class Navigator:
             return self._skip(why)
         if self._beside is not None and self._beside.context is not None:
             return self._await(self._beside, view)
+        if self._turns and self.facing.is_over(view, self._turns[0]):
+            self._turns = []
+            self._plan(view)
         why = self._needs_decision(view)
         if why == "arrived" and self._is_on_the_way:
             # As near as possible to a way point, or to a doubtful candidate.
@@ -230,6 +240,7 @@ class Navigator:
             elif self._decision is not None:
                 self._bar(self._decision.option)
             self._decision, view = None, replace(view, target=self.target)
+        self._path = np.array([view.xy]) if why == "arrived" else self._path  # it stays while the policy thinks
         if not why:
             return self._go_on(view)
         context, view = self._context(view)
@@ -261,7 +272,7 @@ class Navigator:
         if not self._is_on_the_way:
             return False
         sure = [c for c in view.candidates if c.score >= SURE]
-        passed = next((c for c in sure if self._gap(c, view) <= self.config.pass_gap), None)
+        passed = next((c for c in sure if view.gap(c) <= self.config.pass_gap), None)
         if passed is None:
             return False
         self._progress.at = passed.key
@@ -293,9 +304,6 @@ class Navigator:
             return NavigatorOutput(None, _NO_PATH, None, *self._final)
         self._next_stage()
         return NavigatorOutput(None, _NO_PATH, None, "running", self._progress.skipped[-1])
-
-    def _gap(self, c: Candidate, view: View) -> float:
-        return view.gap(c)
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
@@ -372,15 +380,18 @@ class Navigator:
                 return False
             note = f"this is the {c.name}, {c.note}"
         elif c.place is not None:
-            if not reached and self._gap(c, view) > 2.0 * self.config.reached:
+            if not reached and view.gap(c) > 2.0 * self.config.reached:
                 return False
-            note = f"the {c.name} is {self._gap(c, view):.1f} m away"
+            note = f"the {c.name} is {view.gap(c):.1f} m away"
         else:
-            gap = self._gap(c, view)
+            gap = view.gap(c)
             # At the planned place, accept a slightly larger gap: nothing nearer can be reached.
-            if gap > (self.config.last_gap if reached or self._is_late(view) else self._near_enough):
+            there = reached or self._is_late(view)
+            if gap > (self.config.last_gap if there else self._near_enough):
                 return False
             assert c.object is not None
+            if not (self._is_on_the_way or self.target.is_point or self._faces(c.object, view, there)):
+                return False
             if (view.stamp - c.object.last_seen) * 1e-9 > self.config.confirm_age:
                 # Near, but not in view: turn to it; if it does not appear then, it is behind a wall.
                 self._turn_to(c.object.position.tolist(), view)
@@ -394,7 +405,14 @@ class Navigator:
         """Gap (m) that is near enough."""
         if self._is_on_the_way:
             return self.config.pass_gap
-        return self.config.point_gap if self.target.is_point else self.config.stop_gap
+        return self.config.point_gap if self.target.is_point else max(self.config.stop_gap, self.facing.gap)
+
+    def _faces(self, thing: MemoryObject, view: View, there: bool) -> bool:
+        """Whether the target is in the picture as well as it can be; if not, drives on or starts turning to it."""
+        faced, heading = self.facing.check(thing, view, there)
+        if heading is not None:
+            self._turns, self._path = [heading], np.array([view.xy])
+        return faced
 
     def _turn_to(self, place: Sequence[float], view: View) -> bool:
         """Starts turning to a place outside of the camera's view; False if it is in view."""
@@ -426,24 +444,12 @@ class Navigator:
             options, facts = self._options(view, arrived, note)
         explored = all(o.kind != "frontier" for o in options)
         likeliest = likeliest_room(view.candidates) if arrived > 0.0 and explored else None
-        if not self._found and likeliest is not None and self._gap(likeliest, view) == 0.0:
+        if not self._found and likeliest is not None and view.gap(likeliest) == 0.0:
             self._found = f"all is explored, and of all rooms this is most likely the {self.target.name}"
         context = Context(
-            self._asked,
-            self.target,
-            options,
-            facts,
-            self._notes(),
-            view.xy,
-            view.yaw,
-            view.objects,
-            view.planner.grid,
-            self._count,
-            self.stage,
-            room_facts(view),
-            tuple(self._deltas),
-            tuple(self._before),
-        )
+            self._asked, self.target, options, facts, self._notes(), view.xy, view.yaw, view.objects, view.planner.grid,
+            self._count, self.stage, room_facts(view), tuple(self._deltas), tuple(self._before),
+        )  # fmt: skip
         return context, view
 
     def _settle(self, context: Context, answer: str, name: str, view: View) -> Decision:
@@ -495,16 +501,9 @@ class Navigator:
 
     def _options(self, view: View, arrived: float, note: str) -> tuple[tuple[Option, ...], tuple[Facts, ...]]:
         here = Surroundings(
-            view.xy,
-            view.yaw,
-            arrived,
-            note,
-            self._look_gain(view),
-            self._opening,
-            self._barred,
-            self._barred_keys,
+            view.xy, view.yaw, arrived, note, self._look_gain(view), self._opening, self._barred, self._barred_keys,
             self._thorough,
-        )
+        )  # fmt: skip
         return build_options(self.target, view.candidates, view, here, self.options)
 
     def _notes(self) -> tuple[str, ...]:
@@ -526,6 +525,7 @@ class Navigator:
     def _act(self, decision: Decision, view: View, why: str) -> NavigatorOutput:
         """Starts carrying out a decision."""
         self._decision, self._decided_at, self._turns = decision, view.stamp, []
+        self.facing.since = None
         option = decision.option
         if option.kind == "stop" and self._found and not self._is_last:
             self._next_stage()
@@ -573,7 +573,7 @@ class Navigator:
         if option.kind == "object":
             c = view.candidate(self._key)
             travel = view.planner.field_from(view.xy)
-            stand = c and find_stand(c, self.target, view, travel, self.options)
+            self.facing.stand = stand = find_stand(c, self.target, view, travel, self.options) if c else None
             goal = stand.position if stand else None
         path = None if goal is None else view.planner.plan(view.xy, goal, tolerance=0.6)
         if path is None:

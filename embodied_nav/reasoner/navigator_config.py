@@ -11,7 +11,9 @@ from ..config import Config, param
 class NavigatorConfig(Config):
     """When to decide, when to replan, when a place counts as reached."""
 
-    stop_gap: float = param(0.72, "gap to the target's surface at which it stops", unit="m", low=0.2, high=3.0)
+    stop_gap: float = param(
+        0.80, "gap to the target's surface at which it brakes, faces it and stops", unit="m", low=0.2, high=3.0
+    )
     last_gap: float = param(1.10, "gap that will do where it cannot get nearer", unit="m", low=0.2, high=3.0)
     pass_gap: float = param(
         0.45, "gap to a way point's surface at which it counts as passed", unit="m", low=0.3, high=5.0
@@ -33,6 +35,10 @@ class NavigatorConfig(Config):
     )
     confirm_age: float = param(
         1.0, "how recently the target must have been seen where it stops", unit="s", low=0.2, high=60.0
+    )
+    facing: float = param(0.2, "error of heading at which it faces the target", unit="rad", low=0.05, high=1.5)
+    facing_time: float = param(
+        6.0, "longest time spent on turning to the target before it stops", unit="s", low=0.5, high=60.0
     )
     look_radius: float = param(
         3.5, "unseen openings within this distance ask for a look around", unit="m", low=0.5, high=10.0

@@ -14,8 +14,9 @@ from ..frames import MemoryObject, OccupancyGrid, Option, SemanticDelta
 from ..language import Instruction, Target
 from ..planning import Frontier, Planner, frontiers, hidden_area, path_length
 from ..rooms import Region, Rooms, chance_beyond, chance_in
+from .framing import Framing
 from .prompt import LETTERS, direction_words
-from .stands import Stand, Surface, stand_beside, stand_in_room
+from .stands import Stand, Surface, stand_beside, stand_in_room, stand_in_view
 from .targets import SURE, Candidate, box_gap
 
 
@@ -25,6 +26,10 @@ class OptionConfig(Config):
 
     max_objects: int = param(3, "remembered objects or rooms offered at most", low=1, high=5)
     stand_distance: float = param(0.55, "gap to an object's surface at which to stand", unit="m", low=0.3, high=2.0)
+    farthest_stand: float = param(
+        0.85, "the same where the object is not seen well from nearer: what is high is above the picture", unit="m",
+        low=0.3, high=2.0,
+    )  # fmt: skip
     point_distance: float = param(0.35, "the same for the points of a route", unit="m", low=0.2, high=2.0)
     room_depth: float = param(0.45, "how far inside a room's door to stand", unit="m", low=0.0, high=3.0)
     seen_radius: float = param(3.0, "things within this distance describe a frontier", unit="m", low=0.5, high=10.0)
@@ -124,6 +129,10 @@ class World(Protocol):
         """A planner for the present map."""
 
     @property
+    def framing(self) -> Framing:
+        """What the camera will see on the present map."""
+
+    @property
     def rooms(self) -> Rooms:
         """Of the present map."""
 
@@ -207,7 +216,10 @@ def find_stand(
         return stand_in_room(world.rooms, room, world.planner, travel, config.room_depth, candidate.marks)
     assert candidate.object is not None  # a candidate is a room or an object
     surface = Surface(candidate.object, world.planner, world.objects, 1.5, target.radius)
-    return stand_beside(surface, travel, config.point_distance if target.is_point else config.stand_distance)
+    if target.is_point:
+        return stand_beside(surface, travel, config.point_distance)
+    seen = stand_in_view(candidate.object, surface, travel, config.stand_distance, config.farthest_stand, world.framing)
+    return seen or stand_beside(surface, travel, config.stand_distance)
 
 
 def _option(k: int, row: tuple, planner: Planner, here: Surroundings) -> Option:

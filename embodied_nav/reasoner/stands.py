@@ -16,6 +16,7 @@ from ..frames import OCCUPIED, MemoryObject
 from ..planning import Planner
 from ..planning.geodesic import fast_marching
 from ..rooms import Room, Rooms
+from .framing import Framing
 
 #: Objects lower than this (m) do not block the view; walls and wardrobes do.
 _LOW = 1.15
@@ -25,6 +26,12 @@ _WIDE = 1.2
 _AMPLE = 0.1
 #: Distance (m) from a room's marks within which a place counts as inside the room.
 NEAR_MARKS = 1.6
+#: Share of the picture that a thing must be expected to fill to be well seen: three times what counts as in view.
+_WELL = 0.03
+#: Less than this of the picture is not worth driving for.
+_HARDLY = 0.005
+#: Places around a thing that are compared at most.
+_MOST_PLACES = 150
 #: Horizontal size (m) up to which a box is taken for the surface itself.
 _SMALL = 0.7
 
@@ -37,11 +44,13 @@ class Stand:
         position: (x, y) m.
         gap: m from there to the object, see :class:`Surface`.
         cost: travel field's value there.
+        share: 0 to 1, of the picture that the object is expected to fill from there; 0 where it was not asked for.
     """
 
     position: tuple[float, float]
     gap: float
     cost: float
+    share: float = 0.0
 
 
 class Surface:
@@ -126,6 +135,47 @@ def stand_beside(surface: Surface, travel: np.ndarray, distance: float) -> Stand
     close = usable & (surface.gaps <= distance)
     value = np.where(close, cost, np.inf) if close.any() else np.where(usable, surface.gaps + 0.01 * cost, np.inf)
     return _stand(surface, cost, value)
+
+
+def stand_in_view(
+    thing: MemoryObject, surface: Surface, travel: np.ndarray, distance: float, farthest: float, framing: Framing
+) -> Stand | None:
+    """The cheapest reachable place within ``distance`` (m) of a thing from which the camera will see it well.
+
+    Where it is seen well from no such place, the nearest one up to ``farthest`` (m) from which it is: what stands high
+    is above the picture of a camera right before it.
+
+    Args:
+        thing: the object.
+        surface: its surface.
+        travel: HxW travel field from the robot.
+        framing: of the present map.
+
+    Returns:
+        None where no reachable place is within ``farthest``, or it is hardly seen from any: no detour is worth that.
+    """
+    cost = surface.cut(travel)
+    cells = np.argwhere(np.isfinite(cost) & (surface.gaps <= farthest))
+    if len(cells) == 0:
+        return None
+    cells = cells[:: 1 + len(cells) // _MOST_PLACES]
+    places = surface.grid.centers(cells + surface.corner)
+    shares = framing.look(thing, places)[1]
+    if shares.max() < _HARDLY:
+        return None
+    gaps, costs = surface.gaps[tuple(cells.T)], cost[tuple(cells.T)]
+    well = shares >= well_seen(float(shares.max()))
+    close = well & (gaps <= distance)
+    best = int(
+        np.argmin(np.where(close, costs, np.inf) if close.any() else np.where(well, gaps + 0.01 * costs, np.inf))
+    )
+    x, y = places[best]
+    return Stand((float(x), float(y)), float(gaps[best]), float(costs[best]), float(shares[best]))
+
+
+def well_seen(most: float) -> float:
+    """Share of the picture that counts as well seen, if ``most`` is the largest that can be had."""
+    return min(_WELL, 0.7 * most)
 
 
 def stand_in_room(

@@ -15,6 +15,7 @@ from ..planning import Planner, PlanningConfig, frontiers, hidden_area, is_front
 from ..planning.geodesic import fast_marching, line_of_sight
 from ..robot import RobotProfile
 from ..rooms import Region, Rooms, regions
+from .framing import Eye, Framing
 from .options import Context, RoomFact, clear_kind
 from .prompt import AnswerError, parse_answer
 from .stands import NEAR_MARKS, Surface
@@ -59,7 +60,12 @@ class View:
     objects: tuple[MemoryObject, ...]
     target: Target
     split: Callable[[], Rooms]
+    eye: Eye
     progress: Progress = field(default_factory=Progress)
+
+    @cached_property
+    def framing(self) -> Framing:
+        return Framing(self.eye, self.planner.grid, self.objects)
 
     @cached_property
     def rooms(self) -> Rooms:

@@ -54,6 +54,10 @@ class Progress:
         """From where a target is counted: numbers and sides from where the instruction began, else from here on."""
         return self.start if target.ordinal or target.side else self.begin
 
+    def fork(self) -> Progress:
+        """The same, to go on from independently."""
+        return replace(self, visited=set(self.visited), skipped=list(self.skipped))
+
     def next_goal(self) -> None:
         """The present goal is done; the next one begins here."""
         if self.at is not None:

@@ -191,7 +191,9 @@ class EmbeddedSimulator:
         self._depth_noise = None
         if self.config.depth_noise:
             self._depth_noise = DepthNoise(int(sensor.generate_state(1, np.uint64)[0]), self.config.depth_far)
-        self._privileged = EmbeddedPrivileged(scene, episode, self._drive, self._odometry)
+        self._privileged = EmbeddedPrivileged(
+            scene, episode, self._drive, self._odometry, self._rasterizer, self._T_base_camera
+        )
         return self.observe()
 
     def step(self, v: float, w: float, dt: float) -> StepResult:

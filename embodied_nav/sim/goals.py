@@ -36,7 +36,7 @@ class GoalRegion:
     """
 
     def __init__(self, description: SceneDescription, navigable: NavigableMap, episode: Episode) -> None:
-        self.navigable, self.episode = navigable, episode
+        self.navigable, self.episode, self._description = navigable, episode, description
         self.mask = goal_region(description, navigable, episode)
         points = [point_region(navigable, point) for point in episode.waypoints]
         self.waypoints = (*points, *(_any_region(description, navigable, stage) for stage in episode.stages))
@@ -51,6 +51,13 @@ class GoalRegion:
             cells = cells[np.isfinite(fields[0][tuple(cells.T)])]
             fields.insert(0, fast_marching(free, cells, resolution, offsets=fields[0][tuple(cells.T)]))
         return tuple(fields)
+
+    def within(self, x: float, y: float, distance: float) -> bool | None:
+        """Whether STOP at (x, y) succeeds if things must be at most ``distance`` (m) away; None: no goal is a thing."""
+        goals = [goal for goal in self.episode.goals if goal.kind == "object"]
+        cell = self._cell(x, y)
+        regions = (one_goal_region(self._description, self.navigable, goal, distance) for goal in goals)
+        return any(bool(region[cell]) for region in regions) if goals else None
 
     @property
     def distance_field(self) -> np.ndarray:
@@ -115,12 +122,17 @@ def _any_region(description: SceneDescription, navigable: NavigableMap, goals: I
     return region
 
 
-def one_goal_region(description: SceneDescription, navigable: NavigableMap, goal: Goal) -> np.ndarray:
-    """HxW bool of a single goal. For an object or room that the scene does not have, its position is the goal."""
+def one_goal_region(
+    description: SceneDescription, navigable: NavigableMap, goal: Goal, distance: float = OBJECT_DISTANCE
+) -> np.ndarray:
+    """HxW bool of a single goal; ``distance`` (m) is for objects only.
+
+    For an object or room that the scene does not have, its position is the goal.
+    """
     if goal.kind == "object":
         for thing in description.objects:
             if thing.instance == goal.instance:
-                return object_region(navigable, thing)
+                return object_region(navigable, thing, distance)
     if goal.kind == "room":
         for room in description.rooms:
             if room.id == goal.room:

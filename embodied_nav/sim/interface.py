@@ -15,6 +15,9 @@ import numpy as np
 from ..frames import Episode
 from ..geometry import Camera
 
+#: Least share of the picture's pixels that show the target for it to be "in view".
+IN_VIEW = 0.01
+
 
 @dataclass(frozen=True, eq=False)
 class Observation:
@@ -70,6 +73,25 @@ class Room:
     rectangles: tuple[tuple[float, float, float, float], ...]
 
 
+@dataclass(frozen=True)
+class TargetView:
+    """What a picture shows of a thing.
+
+    Attributes:
+        picture_share: 0 to 1, share of the picture's pixels that show it: unoccluded, counted by instance ids.
+        view_share: 0 to 1, of what can be seen of it from the camera's place, turning to any side (its unoccluded
+            part, by solid angle), the share that lies inside the picture. 0 where nothing of it can be seen from here.
+    """
+
+    picture_share: float
+    view_share: float
+
+    @property
+    def in_view(self) -> bool:
+        """Whether at least :data:`IN_VIEW` of the picture shows it."""
+        return self.picture_share >= IN_VIEW
+
+
 class Simulator(Protocol):
     """A scene with a robot in it."""
 
@@ -121,3 +143,9 @@ class Privileged(Protocol):
 
     def goal_reached(self) -> bool:
         """Whether STOP here would be a success."""
+
+    def goal_within(self, distance: float) -> bool | None:
+        """The same if things must be at most ``distance`` (m) away; None where no goal is a thing."""
+
+    def target_view(self) -> TargetView | None:
+        """What the camera's picture, without noise, shows of the target; None where no goal is a thing."""

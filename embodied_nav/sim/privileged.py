@@ -11,11 +11,13 @@ from ..frames import Episode
 from ..geometry import invert, pose2d
 from .dynamics import DifferentialDrive
 from .goals import GoalRegion
-from .interface import Room, SceneObject
+from .interface import Room, SceneObject, TargetView
+from .last_metres import view_of
 from .mesh import SceneDescription
 from .navigable import NavigableMap
 from .noise import OdometryNoise
 from .raster_scene import RasterScene
+from .rasterizer import Rasterizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,17 @@ class LoadedScene:
 class EmbeddedPrivileged:
     """See :class:`~.interface.Privileged`. It follows the running episode and is invalid after the next reset."""
 
-    def __init__(self, scene: LoadedScene, episode: Episode, drive: DifferentialDrive, odometry: OdometryNoise) -> None:
+    def __init__(
+        self,
+        scene: LoadedScene,
+        episode: Episode,
+        drive: DifferentialDrive,
+        odometry: OdometryNoise,
+        rasterizer: Rasterizer,
+        T_base_camera: np.ndarray,
+    ) -> None:
         self._scene, self._episode, self._drive, self._odometry = scene, episode, drive, odometry
+        self._rasterizer, self._T_base_camera = rasterizer, T_base_camera
         self._T_scene_map = pose2d(*drive.pose)
         self.waypoints_passed = 0
         self.moved()
@@ -91,3 +102,15 @@ class EmbeddedPrivileged:
     def goal_reached(self) -> bool:
         """Whether STOP here would be a success: in the goal region, after all way points."""
         return self.region.reached(*self._drive.pose[:2], self.waypoints_passed)
+
+    def goal_within(self, distance: float) -> bool | None:
+        """The same if things must be at most ``distance`` (m) away; None where no goal is a thing."""
+        return self.region.within(*self._drive.pose[:2], distance)
+
+    def target_view(self) -> TargetView | None:
+        """What the camera's picture, without noise, shows of the target; None where no goal is a thing."""
+        known = {thing.instance for thing in self.objects()}
+        targets = {goal.instance for goal in self._episode.goals if goal.kind == "object"} & known
+        if not targets:
+            return None
+        return view_of(self._rasterizer, pose2d(*self._drive.pose) @ self._T_base_camera, targets)

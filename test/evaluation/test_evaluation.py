@@ -65,6 +65,47 @@ def test_paired_difference_pairs_by_id_and_beats_the_unpaired_interval():
     assert paired_difference(a, [row(5000)]) == {}
 
 
+def test_intervals_are_over_apartments_not_over_episodes():
+    """Ten episodes in each of eight apartments that are all alike inside say no more than eight numbers."""
+    means = np.random.default_rng(3).random(8)
+    rows = [row(10 * s + k, spl=m) | {"scene": str(s)} for s, m in enumerate(means) for k in range(10)]
+    found, alone = summarize(rows)["all"]["spl"], bootstrap(means)
+    assert (found["mean"], found["low"], found["high"]) == pytest.approx(alone)
+    naive = bootstrap([r["spl"] for r in rows])
+    assert found["high"] - found["low"] > 2.0 * (naive[2] - naive[1])
+    difference = paired_difference(rows, [r | {"spl": 0.0} for r in rows])["all"]["spl"]
+    assert (difference["low"], difference["high"]) == pytest.approx(alone[1:])
+
+
+def test_clusters_of_unlike_size_keep_the_mean_of_all_values():
+    values, clusters = [0.0] * 9 + [1.0], ["a"] * 9 + ["b"]
+    mean, low, high = bootstrap(values, clusters=clusters)
+    assert mean == pytest.approx(0.1) and (low, high) == (0.0, 1.0), "apartment a, apartment b or both may be drawn"
+    assert bootstrap(values, clusters=["a"] * 10) == bootstrap(values), "one apartment: its episodes"
+
+
+def test_clustered_intervals_cover_the_mean_of_all_apartments():
+    rng, inside = np.random.default_rng(4), 0
+    clusters = np.repeat(np.arange(30), 5)
+    for k in range(150):
+        values = np.repeat(rng.normal(0.3, 1.0, 30), 5) + rng.normal(0.0, 0.5, 150)
+        _, low, high = bootstrap(values, seed=k, clusters=clusters.tolist())
+        inside += low <= 0.3 <= high
+    assert 0.85 < inside / 150 <= 0.99
+
+
+def test_measures_of_the_last_metres_are_of_things_only_and_missing_in_older_files():
+    rows = [row(k) | {"in_view": k < 3, "success_0_5": False} for k in range(4)]
+    rows += [row(0, "room") | {"in_view": None, "success_0_5": None}]
+    s = summarize(rows)
+    assert s["all"]["in_view"]["mean"] == s["object"]["in_view"]["mean"] == 0.75 and s["room"]["in_view"] is None
+    older = [{k: v for k, v in r.items() if k not in ("in_view", "success_0_5")} for r in rows]
+    assert summarize(older)["all"]["in_view"] is None
+    difference = paired_difference(rows, older)
+    assert difference["object"]["in_view"] is None and difference["all"]["spl"]["mean"] == 0.0
+    assert paired_difference(rows, rows)["all"]["in_view"]["mean"] == 0.0
+
+
 def test_journal_resumes_after_a_kill_in_the_middle_of_a_line(tmp_path):
     out = tmp_path / "r.json"
     journal = Journal(out, SETTINGS)

@@ -7,8 +7,9 @@ import pytest
 
 from embodied_nav.errors import InputError
 from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN, MemoryObject, OccupancyGrid
-from embodied_nav.geometry import pose2d
+from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.reasoner import Navigator, create
+from embodied_nav.reasoner.framing import Eye, Framing
 from embodied_nav.robot import RobotProfile
 
 RES = 0.05
@@ -106,6 +107,69 @@ def test_finds_an_object_in_another_room_and_stops_beside_it(policy):
     assert decisions[-1].option.kind == "stop"
     assert [d.id for d in decisions] == list(range(len(decisions)))
     assert flat.path_length < 14.0
+
+
+def bearing_to(flat, x, y):
+    """rad from the robot's heading to a place."""
+    return abs(math.remainder(math.atan2(y - flat.y, x - flat.x) - flat.yaw, 2.0 * math.pi))
+
+
+@pytest.mark.parametrize("start", [(1.0, 2.0), (3.0, 1.0), (3.4, 3.6)])
+@pytest.mark.parametrize(
+    "sentence, place", [("find the oven", (7.6, 0.5)), ("find the plant", (4.7, 3.5)), ("go to the sofa", (2.0, 3.4))]
+)
+def test_it_faces_what_it_has_found(sentence, place, start):
+    flat, navigator = Flat(things(), start), Navigator()
+    navigator.reset(sentence)
+    out, _ = flat.run(navigator)
+    assert out.status == "stopped"
+    assert bearing_to(flat, *place) < 0.7, "a long sofa is faced where it is nearest"
+    eye = Eye(Camera.from_hfov(320, 240, navigator.config.field_of_view), RobotProfile().T_base_camera())
+    framing = Framing(eye, OccupancyGrid(flat.truth, RES, (0.0, 0.0)), flat.things)
+    (target,) = [o for o in flat.things if tuple(o.position[:2]) == place]
+    assert framing.look(target, np.array([[flat.x, flat.y]]))[1][0] >= 0.01
+
+
+def test_a_robot_that_cannot_turn_to_its_target_stops_in_bounded_time():
+    """The guard may forbid the turn: something stands beside the robot."""
+    flat, navigator = Flat(things()), Navigator()
+    navigator.reset("find the plant")
+    drive, asked = flat.drive, []
+
+    def cannot_turn(out):
+        if out.heading is None or not navigator.facing.since:
+            drive(out)
+        else:
+            asked.append(flat.stamp)
+
+    flat.drive = cannot_turn
+    out, decisions = flat.run(navigator)
+    assert out.status == "stopped" and decisions[-1].option.kind == "stop"
+    assert asked, "it tried to turn"
+    assert (flat.stamp - asked[0]) * 1e-9 < navigator.config.facing_time + 2.0
+
+
+def test_the_stop_waits_until_the_target_has_been_seen_from_where_it_stops():
+    flat, navigator = Flat(things()), Navigator()
+    navigator.reset("find the plant")
+    out, _ = flat.run(navigator)
+    assert out.status == "stopped"
+    assert (flat.stamp - flat.seen[4].last_seen) * 1e-9 <= navigator.config.confirm_age
+
+
+def test_it_stands_back_from_what_is_high():
+    """A clock high on the wall is above the picture of a camera right before it."""
+    stops, driven = {}, {}
+    for z in (0.7, 1.35, 1.8):  # the last one is above the picture from wherever it is near
+        extent = np.array([0.2, 0.4, 0.4])
+        clock = MemoryObject(5, "clock", "red", np.array([7.9, 2.0, z]), extent, 1.0, 100, 1, 1, 0)
+        flat, navigator = Flat([*things(), clock]), Navigator()
+        navigator.reset("find the red clock")
+        out, _ = flat.run(navigator)
+        assert out.status == "stopped"
+        stops[z], driven[z] = math.dist((flat.x, flat.y), (7.8, 2.0)), flat.path_length
+    assert stops[0.7] + 0.05 < stops[1.35] < 1.1
+    assert stops[1.8] < 1.0 and driven[1.8] < driven[0.7] + 0.3, "no detour for what is seen from nowhere"
 
 
 def test_goes_into_a_room_not_just_to_its_door():

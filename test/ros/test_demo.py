@@ -16,7 +16,8 @@ from embodied_nav.memory import SpatialMemory
 pytestmark = pytest.mark.ros
 SLAM = importlib.util.find_spec("gtsam") is not None  # the slam node does not start without
 KEYS = {
-    "success", "spl", "distance_to_goal_m", "path_length_m", "collisions", "sim_time_s", "wall_time_s", "keyframes",
+    "success", "spl", "distance_to_goal_m", "in_view", "picture_share", "view_share", "success_0_5",
+    "path_length_m", "collisions", "sim_time_s", "wall_time_s", "keyframes",
     "frames", "voxels", "perception_calls", "latency_ms", "instruction", "seed", "localization", "perception",
 }  # fmt: skip
 
