@@ -18,7 +18,7 @@ from ..start_up import INTERRUPTED, can_be_installed, raise_interrupts
 from .environment import complete_environment
 
 #: Subcommands in the order of the help; each is the module of the same name (with _ for -) beside this one.
-COMMANDS = ("demo", "replay", "eval", "train", "memory", "models", "up", "doctor", "warm-up")
+COMMANDS = ("demo", "replay", "ask", "eval", "train", "memory", "models", "up", "doctor", "warm-up")
 
 
 class OneLineParser(argparse.ArgumentParser):
