@@ -152,7 +152,7 @@ def facts_of_deltas(deltas: Sequence[SemanticDelta]) -> DigestFacts:
         for name, count in counts.items():
             first, most = order.get(name, (rank, 0))
             order[name] = (first, max(most, count))
-    names = [name for name, (_, most) in sorted(order.items(), key=lambda i: (i[1], i[0])) for _ in range(most)]
+    names = [name for name, (_, most) in sorted(order.items(), key=lambda i: (i[1][0], i[0])) for _ in range(most)]
     things = tuple(
         Thing(k + 1, _clean(label), _clean(color), 0, None, None, order[(label, color)][0])
         for k, (label, color) in enumerate(names)
@@ -254,7 +254,7 @@ def _fitting(lines: Sequence[str], room: int) -> list[str]:
 def _left_out(facts: DigestFacts, kept: int) -> str:
     """The line that counts what is left out, at most 150 characters."""
     counts = Counter(t.label for t in facts.things[kept:]) + Counter(dict(facts.left_out))
-    rest, told = sum(counts.values()), []
+    rest, told = sum(counts.values()), list[str]()
     for label, count in sorted(counts.items(), key=lambda c: (-c[1], c[0])):
         if len(", ".join(told)) + len(label) > 80:
             break
