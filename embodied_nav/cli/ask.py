@@ -12,8 +12,6 @@ from ..errors import InputError
 from . import names, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..memory import SpatialMemory
     from ..reasoner.asking import Told
 
@@ -54,13 +52,13 @@ def run(args: argparse.Namespace) -> int:
     if is_video(path):
         if args.near:
             raise InputError("--near: a video without depth has no map to stand in; leave it out")
-        told, more = _of_video(args), {"map_id": ""}
+        told, map_id = _of_video(args), ""
     else:
-        told, more = _of_memory(args, _memory(args))
+        told, map_id = _of_memory(args, _memory(args))
     if not told.answered:
         raise InputError(told.text)
     if args.json:
-        print(json.dumps({"source": str(path), "question": args.text, **_fields(told), **more}))
+        print(json.dumps({"source": str(path), "question": args.text, **_fields(told), "map_id": map_id}))
         return 0
     print(told.text)
     for line in _evidence_lines(told):
@@ -82,7 +80,7 @@ def _memory(args: argparse.Namespace) -> SpatialMemory:
     return watch_recording(recording, _perception(args), _progress)
 
 
-def _of_memory(args: argparse.Namespace, memory: SpatialMemory) -> tuple[Told, Mapping[str, Any]]:
+def _of_memory(args: argparse.Namespace, memory: SpatialMemory) -> tuple[Told, str]:
     import numpy as np
 
     from ..reasoner.asking import answer_from_memory
@@ -90,7 +88,7 @@ def _of_memory(args: argparse.Namespace, memory: SpatialMemory) -> tuple[Told, M
     near = np.array(args.near) if args.near else None
     if near is not None and not np.isfinite(near).all():
         raise InputError("--near: give two finite numbers")
-    return answer_from_memory(memory, memory.knowledge(), args.text, near), {"map_id": memory.uuid}
+    return answer_from_memory(memory, memory.knowledge(), args.text, near), memory.uuid
 
 
 def _of_video(args: argparse.Namespace) -> Told:

@@ -131,7 +131,7 @@ class TextOnly:
         for key, members in groups.items():
             self._models[key] = self._fitted(members)
 
-    def _fitted(self, questions: Sequence[Question]):
+    def _fitted(self, questions: Sequence[Question]) -> Any:
         if not questions[0].options:
             rows = [number_features(q.text) for q in questions]
             return self._regressor().fit(rows, [math.log(max(float(q.answer), 1e-3)) for q in questions])
@@ -139,14 +139,14 @@ class TextOnly:
         right = [option[0] == q.answer for q in questions for option in q.options]
         return self._classifier().fit(rows, right)
 
-    def _classifier(self):
+    def _classifier(self) -> Any:
         from sklearn.feature_extraction import DictVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
 
         return make_pipeline(DictVectorizer(), LogisticRegression(C=0.3, max_iter=500))
 
-    def _regressor(self):
+    def _regressor(self) -> Any:
         from sklearn.feature_extraction import DictVectorizer
         from sklearn.linear_model import Ridge
         from sklearn.pipeline import make_pipeline
@@ -169,7 +169,7 @@ class ForestAttack(TextOnly):
 
     name = "forest"
 
-    def _classifier(self):
+    def _classifier(self) -> Any:
         from sklearn.ensemble import RandomForestClassifier
         from sklearn.feature_extraction import DictVectorizer
         from sklearn.pipeline import make_pipeline
@@ -177,7 +177,7 @@ class ForestAttack(TextOnly):
         forest = RandomForestClassifier(200, min_samples_leaf=2, max_features=0.3, random_state=0)
         return make_pipeline(DictVectorizer(), forest)
 
-    def _regressor(self):
+    def _regressor(self) -> Any:
         from sklearn.ensemble import RandomForestRegressor
         from sklearn.feature_extraction import DictVectorizer
         from sklearn.pipeline import make_pipeline

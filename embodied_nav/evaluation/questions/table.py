@@ -82,7 +82,7 @@ def some_of_each(examples: Sequence[Example], count: int) -> list[Example]:
     left = dict.fromkeys(kinds, max(1, count // max(len(kinds), 1)))
     chosen = []
     for example in examples:
-        kept = []
+        kept: list[Question] = []
         for q in example.questions:
             # One of a kind in an apartment, so that they come from many.
             if left[q.kind] and q.kind not in {k.kind for k in kept}:
@@ -94,22 +94,26 @@ def some_of_each(examples: Sequence[Example], count: int) -> list[Example]:
 
 
 def columns_of(row: Row) -> dict[str, float]:
-    """Score of each column of the table that the row has questions for, and of their average."""
+    """Score of each column of the table that the row has questions for, and their average; of kinds that no column
+    holds (another benchmark's), each by its own name."""
     found = {
         head: sum(row.kinds[k] for k in kinds) / len(kinds)
         for head, kinds in COLUMNS.items()
         if all(k in row.kinds for k in kinds)
     }
-    return {**found, "average": sum(found.values()) / len(found)} if found else {}
+    return {**found, "average": sum(found.values()) / len(found)} if found else dict(row.kinds)
 
 
 def table(rows: Sequence[Row]) -> str:
     """The rows as text: percent right, or of mean relative accuracy."""
-    heads = [*COLUMNS, "average"]
-    lines = ["answerer".ljust(22) + "".join(h.rjust(9) for h in heads) + "  95% of all kinds".rjust(20)]
+    known = [h for h in COLUMNS if any(h in columns_of(row) for row in rows)]
+    heads = [*(known or sorted({k for row in rows for k in row.kinds if k != "average"})), "average"]
+    lines = [
+        "answerer".ljust(22) + "".join(h.rjust(max(9, len(h) + 1)) for h in heads) + "  95% of all kinds".rjust(20)
+    ]
     for row in rows:
         values = columns_of(row)
-        cells = "".join((f"{100 * values[h]:.1f}" if h in values else "-").rjust(9) for h in heads)
+        cells = "".join((f"{100 * values[h]:.1f}" if h in values else "-").rjust(max(9, len(h) + 1)) for h in heads)
         named = f"{row.name} ({row.questions})"
         lines.append(f"{named:22}{cells}{f'{100 * row.low:.1f} to {100 * row.high:.1f}':>20}")
     return "\n".join(lines)

@@ -71,7 +71,7 @@ class _Balance:
         self.lead: Counter[tuple[str, str]] = Counter()
 
     def pick(self) -> list[tuple[int, Candidate]]:
-        picked = []
+        picked: list[tuple[int, Candidate]] = []
         while self.left and len(picked) < self.wanted:
             some = self.rng.choice(len(self.left), min(_COMPARED, len(self.left)), replace=False)
             best = min(some.tolist(), key=lambda k: (self._cost(self.left[k][1]), k))

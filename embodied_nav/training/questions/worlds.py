@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ...frames import Keyframe
 from ...geometry import Camera
 from ...keyframes import KeyframeConfig, KeyframeGate
 from ...memory import SpatialMemory
@@ -133,7 +134,8 @@ class _Run:
         if isinstance(backend, KnowsInstances):
             backend.set_instances(names)
         self.seen, self.keyframes = Sightings(), list[np.ndarray]()
-        self._previous, self._frames, self._stamp = None, 0, 0
+        self._previous: Keyframe | None = None
+        self._frames = self._stamp = 0
 
     def drive(self, scene, poses, robot: RobotProfile, noise: int, more: Sightings | None) -> None:
         for frame in frames(scene, poses, robot, CAMERA, noise, self._stamp + 200_000_000):
