@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InputError
@@ -221,15 +221,15 @@ def write(facts: DigestFacts, length: int = LENGTH) -> str:
         raise InputError(f"a digest of {length} characters says nothing; give at least {MIN_LENGTH}")
     x = "unknown" if facts.here is None else "{:.2f} {:.2f} yaw {:.0f}".format(*facts.here[:2], _degrees(facts.here[2]))
     head = [f"DIGEST {VERSION}", f"HERE {x}, room {facts.room}"]
-    rooms = _fitting([_place_line(p) for p in facts.places], int(_ROOMS * length))
-    steps = _fitting([_step_line(s) for s in facts.steps[::-1]], int(_STEPS * length))[::-1]
+    rooms = _fitting((_place_line(p) for p in facts.places), int(_ROOMS * length))
+    steps = _fitting((_step_line(s) for s in facts.steps[::-1]), int(_STEPS * length))[::-1]
     used = sum(map(_cost, (*head, *rooms, *steps)))
-    things = _fitting([_thing_line(t) for t in facts.things], int(_THINGS * length) - used - 150)
+    things = _fitting((_thing_line(t) for t in facts.things), int(_THINGS * length) - used - 150)
     left = _left_out(facts, len(things))
     kept = sorted(facts.things[: len(things)], key=lambda t: t.id)
     body = [*head, "ROOMS", *rooms, "THINGS", *(_thing_line(t) for t in kept), left]
     ids = {t.id for t in kept}
-    links = [f"#{k.subject} {k.relation} #{k.object}" for k in facts.links if {k.subject, k.object} <= ids]
+    links = (f"#{k.subject} {k.relation} #{k.object}" for k in facts.links if {k.subject, k.object} <= ids)
     tail = ["STEPS", *steps]
     room = length - sum(map(_cost, (*body, *tail))) - _cost("RELATIONS")
     body += ["RELATIONS", *_fitting(links, room)] if room > 0 else []
@@ -240,7 +240,7 @@ def _cost(line: str) -> int:
     return len(line) + 1
 
 
-def _fitting(lines: Sequence[str], room: int) -> list[str]:
+def _fitting(lines: Iterable[str], room: int) -> list[str]:
     """The first lines that fit into so many characters."""
     kept: list[str] = []
     for line in lines:

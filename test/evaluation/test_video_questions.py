@@ -97,7 +97,8 @@ def test_a_video_is_watched_and_asked_without_depth(tmp_path):
 
 
 VSI = {"id": 5, "dataset": "scannet", "scene_name": "walk", "question_type": "obj_appearance_order",
-       "ground_truth": "B", "question": "What will be the first-time appearance order of the following categories in the video: bed, chair?",
+       "ground_truth": "B",
+       "question": "What will be the first-time appearance order of the following categories in the video: bed, chair?",
        "options": ["A. bed, chair", "B. chair, bed"]}  # fmt: skip
 COUNT = VSI | {"id": 6, "question_type": "object_counting", "ground_truth": "1", "options": None,
                "question": "How many chair(s) are in this room?"}  # fmt: skip
