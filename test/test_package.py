@@ -212,7 +212,8 @@ def test_every_library_has_a_rosdep_key_in_package_xml():
 
 def test_extras_are_those_of_the_readme():
     extras = assigned("extras_require")
-    names = {"vlm", "causal_lm", "encoder", "server", "train", "slam", "bags", "language", "convert", "viewer", "dev"}
+    names = {"vlm", "causal_lm", "encoder", "server", "train", "slam", "bags", "language", "questions", "small-lm"}
+    names |= {"convert", "viewer", "dev"}
     assert set(extras) == names
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in extras:
@@ -223,7 +224,7 @@ def test_extras_are_those_of_the_readme():
 
 #: Import name -> ROS package, pip's name, where they differ.
 PACKAGES = {"tf2_ros": "tf2_ros_py"}  # the ROS package tf2_ros is the C++ half
-PIP = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+PIP = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
 #: What a library cannot do without, so that it comes with it.
 PIP |= {"llvmlite": "numba", "lz4": "rosbags", "backports": "rosbags"}
 

@@ -18,7 +18,9 @@ from ..start_up import INTERRUPTED, can_be_installed, raise_interrupts
 from .environment import complete_environment
 
 #: Subcommands in the order of the help; each is the module of the same name (with _ for -) beside this one.
-COMMANDS = ("demo", "replay", "eval", "report", "train", "memory", "parse", "models", "up", "doctor", "warm-up")
+COMMANDS = (
+    "demo", "replay", "ask", "eval", "report", "train", "memory", "parse", "models", "up", "doctor", "warm-up",
+)  # fmt: skip
 
 
 class OneLineParser(argparse.ArgumentParser):

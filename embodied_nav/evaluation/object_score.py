@@ -1,22 +1,15 @@
-"""Scores remembered objects against ground truth, and makes the tours to record them. Knows no agents."""
+"""Scores remembered objects against ground truth. Knows no agents and no cameras."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..frames import MemoryObject, RGBDFrame
-from ..geometry import Camera, pose2d
-from ..robot import RobotProfile
+from ..frames import MemoryObject
 from ..sim.interface import SceneObject
-from ..sim.mesh import SceneDescription
-from ..sim.navigable import NavigableMap
-from ..sim.noise import DepthNoise
-from ..sim.rasterizer import Rasterizer
 
 #: m; a remembered object farther than this from every true one of its category is wrong.
 RADIUS = 0.5
@@ -72,63 +65,3 @@ def score_objects(
     counts = Counter(o.label for o in found)
     counts.subtract(o.category for o in truth)
     return ObjectScore(hits, len(found), len(truth), {k: n for k, n in sorted(counts.items()) if n})
-
-
-def tour(navigable: NavigableMap, spacing: float = 1.8, step: float = 0.25) -> list[tuple[float, float, float]]:
-    """(x, y, yaw) of a drive to places all over the floor by shortest paths, with a look around at each.
-
-    Args:
-        spacing: m between places. step: m between poses on the way; turns on the spot are in steps of 30 degrees.
-    """
-    from ..planning.geodesic import descend
-
-    left = _places(navigable, spacing)
-    here = left.pop(0)
-    poses: list[tuple[float, float, float]] = []
-    while True:
-        x, y = navigable.grid.centers(np.array(here))
-        start = poses[-1][2] if poses else 0.0
-        poses += [(float(x), float(y), start + k * math.pi / 6) for k in range(12)]
-        if not left:
-            return poses
-        field = navigable.geodesic_field(np.array([here]))
-        target = min(left, key=lambda cell: (float(field[cell]), cell))
-        left.remove(target)
-        way = navigable.grid.centers(descend(field, target)[::-1][:: max(1, round(step / navigable.resolution))])
-        for a, b in zip(way[:-1], way[1:], strict=True):
-            poses.append((float(b[0]), float(b[1]), math.atan2(b[1] - a[1], b[0] - a[0])))
-        here = target
-
-
-def _places(navigable: NavigableMap, spacing: float) -> list[tuple[int, int]]:
-    """Free cells at most ``spacing`` apart, those with the most clearance first."""
-    cells = navigable.free_cells
-    order = np.argsort(-navigable.clearance[tuple(cells.T)], kind="stable")
-    cells, places = cells[order], []
-    while len(cells):
-        row, column = int(cells[0][0]), int(cells[0][1])
-        places.append((row, column))
-        away = navigable.geodesic_field(np.array([places[-1]]))[tuple(cells.T)]
-        cells = cells[away > spacing]
-    return places
-
-
-def frames(
-    scene: SceneDescription,
-    poses: Sequence[tuple[float, float, float]],
-    robot: RobotProfile,
-    camera: Camera,
-    noise_seed: int | None = 0,
-    first_stamp: int = 200_000_000,
-) -> Iterator[RGBDFrame]:
-    """The frames that a robot sees at these poses in the scene, 5 a second; map and scene frames are the same.
-
-    Args:
-        noise_seed: of the depth noise; None for none.
-    """
-    rasterizer = Rasterizer(scene.mesh, camera)
-    noise = None if noise_seed is None else DepthNoise(noise_seed, 10.0)
-    for k, (x, y, yaw) in enumerate(poses):
-        T = pose2d(x, y, yaw) @ robot.T_base_camera()
-        color, depth, ids = rasterizer.render(T)
-        yield RGBDFrame(first_stamp + k * 200_000_000, camera, T, color, depth if noise is None else noise(depth), ids)

@@ -131,6 +131,14 @@ class DescribingPerception(abc.ABC):
             self.skip(current)
             raise
 
+    def name_in_color(self, color: np.ndarray, instruction: str) -> list[tuple[str, str, float, np.ndarray]]:
+        """Names things without depth, each view by itself, see ``color_only.NamesInColor``."""
+        text = self._prompts.fill("first", instruction=instruction)
+        answer = self._answer(Request(self.system, text, (self._smaller(color),), schema(self.config.most_objects)))
+        height, width = color.shape[:2]
+        size = np.array([width, height, width, height], dtype=np.float64)
+        return [(o.label, o.color, self.config.confidence, np.array(o.box) * size) for o in answer.objects]
+
     def _described(self, current: Keyframe, instruction: str) -> SemanticDelta:
         frame = current.frame
         if frame.color is None or frame.depth is None or frame.depth.shape != frame.color.shape[:2]:
@@ -164,14 +172,15 @@ class DescribingPerception(abc.ABC):
         return Request(self.system, text, (self._picture(self._seen.frame), picture), form), way
 
     def _picture(self, frame: RGBDFrame) -> np.ndarray:
+        assert frame.color is not None
+        return self._smaller(frame.color)
+
+    def _smaller(self, color: np.ndarray) -> np.ndarray:
         """HxWx3 uint8, no wider than wanted."""
         import cv2
 
-        assert frame.color is not None
-        share = self.config.image_width / frame.color.shape[1]
-        if share >= 1.0:
-            return frame.color
-        return cv2.resize(frame.color, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+        share = self.config.image_width / color.shape[1]
+        return color if share >= 1.0 else cv2.resize(color, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
 
     def _answer(self, request: Request) -> VlmAnswer:
         text = self.ask(request)

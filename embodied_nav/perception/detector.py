@@ -129,6 +129,12 @@ class DetectorPerception:
         up = self._ground.up
         return make_delta(self.name, previous, current, instruction, observations, changes, segments, up)
 
+    def name_in_color(self, color: np.ndarray, instruction: str) -> list[tuple[str, str, float, np.ndarray]]:
+        """Names things without depth, see ``color_only.NamesInColor``."""
+        if isinstance(self.detector, OpenVocabulary):
+            self.detector.look_for([noun.label for noun in understood(instruction)[0]])
+        return [(d.label, "", d.score, d.box) for d in self.detector.detect(color)]
+
     def _things(self, frame: RGBDFrame, color: np.ndarray, depth: np.ndarray) -> list[_Thing]:
         """What was detected, with the pixels that depth gives it; of detections on one thing the surest."""
         c, least = self.config, self._least_pixels(frame)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from embodied_nav.evaluation.object_score import frames, score_objects, tour
+from embodied_nav.evaluation.object_score import score_objects
 from embodied_nav.frames import MemoryObject
 from embodied_nav.geometry import Camera, pose2d
 from embodied_nav.keyframes import KeyframeGate
@@ -16,6 +16,7 @@ from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.interface import SceneObject
 from embodied_nav.sim.navigable import NavigableMap
+from embodied_nav.sim.tours import frames, tour
 
 
 def true(i, label, x):

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from embodied_nav.evaluation.object_score import frames
 from embodied_nav.frames import FREE, OCCUPIED, Keyframe
 from embodied_nav.geometry import Camera
 from embodied_nav.memory import SpatialMemory
@@ -17,6 +16,7 @@ from embodied_nav.rooms.segmentation import segment_rooms
 from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.mesh import SceneMesh
 from embodied_nav.sim.navigable import NavigableMap, box_distance
+from embodied_nav.sim.tours import frames
 
 ROBOT, CAMERA = RobotProfile(), Camera.from_hfov(320, 240, math.pi / 2)
 #: Frames that see through a thing until it must be off the map.

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from box_rooms import camera_pose, render, two_rooms
 
-from embodied_nav.evaluation.object_score import frames, tour
 from embodied_nav.frames import Keyframe
 from embodied_nav.geometry import Camera, invert, rotation_angle
 from embodied_nav.memory import SpatialMemory
@@ -13,6 +12,7 @@ from embodied_nav.memory.submaps.local_clouds import cloud_points
 from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.embedded import describe as describe_scene
 from embodied_nav.sim.navigable import NavigableMap
+from embodied_nav.sim.tours import frames, tour
 
 #: Twice around in the first room, once in the second; the second round is a little beside the first.
 ROUND = [(1.0, 1.5, a) for a in np.linspace(0, 5.5, 8)]

@@ -16,8 +16,8 @@ from ...geometry import is_rigid
 from ...language.meaning import Meaning
 from ...memory import SpatialMemory
 from ...memory.query.answering import Answer, Frustum, Knowledge, Query, texts_by_looks, texts_by_meaning
-from ...memory.query.replies import answer_in_words
 from ...perception.encoders import TextTower
+from ...reasoner.asking import answer_from_memory
 from .conversions import BadMessage, camera_from_msg, matrix_from_pose, object_msg, pose_msg, time_msg, xyz
 
 #: Upper limit (s) of "seen within", a century.
@@ -114,13 +114,13 @@ def answer(memory: SpatialMemory, request: Ask.Request, response: Ask.Response) 
         return response
     known = memory.knowledge(features=memory.text_encoder is not None)
     try:
-        reply = answer_in_words(request.text, known, near)
+        told = answer_from_memory(memory, known, request.text, near)
     except InputError as error:
         response.success, response.answer = False, str(error)
         return response
-    response.success, response.answer, response.kind = reply.understood, reply.text, reply.kind
-    response.found = len(reply.answers)
-    response.evidence = [evidence_msg(a, known) for a in reply.answers[: request.max_evidence or 10]]
+    response.success, response.answer, response.kind = told.answered, told.text, told.kind
+    response.found = len(told.evidence)
+    response.evidence = [evidence_msg(a, known) for a in told.evidence[: request.max_evidence or 10]]
     return response
 
 

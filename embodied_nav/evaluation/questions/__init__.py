@@ -1,0 +1,1 @@
+"""Scores answerers on questions about apartments and videos. Knows neither how questions are made nor what answers."""

@@ -1,0 +1,1 @@
+"""Questions about apartments with their truth: toured worlds, candidates, a balanced choice, files."""
