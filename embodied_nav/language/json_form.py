@@ -18,7 +18,7 @@ from ..errors import InputError
 from .lexing import lex
 from .phrases import PhraseReader
 from .target import ROUTE_RADIUS, Instruction, Target
-from .vocabulary import RANK_WORDS, known_color, known_label, known_place, known_room
+from .vocabulary import RANK_WORDS, RELATIONS, known_color, known_label, known_place, known_room
 
 _KINDS = ("object", "room", "relation", "route", "place")
 _KEYS = {"kind", "label", "color", "room", "relation", "ordinal", "rank", "exclude", "side", "unless", "passing"}
@@ -45,7 +45,7 @@ def _goal(target: Target) -> dict[str, Any]:
         "label": target.label,
         "color": target.color,
         "room": target.in_room,
-        "relation": f"{target.relation} the {anchor}" if in_words else "",
+        "relation": f"{RELATIONS.get(target.relation, target.relation)} the {anchor}" if in_words else "",
         "ordinal": ordinal,
         "rank": target.rank,
         "exclude": [excluded.name for excluded in target.excludes],

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 OWN = json.loads((HERE / "sentences.json").read_text(encoding="utf-8"))
 HELD_OUT = HERE / "heldout.json"
 #: Share of the held-out sentences that must be read as their writer meant them: as first measured, less two in 100.
-FLOOR = 0.0
+FLOOR = 0.76
 
 
 def read(text):

@@ -158,12 +158,25 @@ def goals_of(target: Target, description: SceneDescription, navigable: Navigable
     else:
         things = [o for o in description.objects if o.category == target.label]
     kinds = {r.id: r.kind for r in description.rooms}
-    if target.anchor_is_room:
-        things = [o for o in things if kinds.get(o.room) == target.anchor_label]
-    things = [o for o in things if target.color in ("", o.color)]
+    if target.in_room:
+        things = [o for o in things if kinds.get(o.room) == target.in_room]
+    things = [o for o in things if target.color in ("", o.color) and not _is_excluded(o, target, description)]
     if target.is_point:
         return tuple(Goal("point", goal_point(navigable, o), instance=o.instance, room=o.room) for o in things)
     return tuple(Goal("object", o.center, instance=o.instance, room=o.room) for o in things)
+
+
+def _is_excluded(thing: SceneObject, target: Target, description: SceneDescription) -> bool:
+    kinds = {r.id: r.kind for r in description.rooms}
+    for no in target.excludes:
+        fits = kinds.get(thing.room) == no.label if no.is_room else _is(thing, no.label or thing.category, no.color)
+        if fits and no.in_room and not no.is_room:
+            fits = kinds.get(thing.room) == no.in_room
+        if fits and no.anchor_label and not no.anchor_is_room:
+            fits = thing in related_things(description, thing.category, no.anchor_label)
+        if fits:
+            return True
+    return False
 
 
 def _is(thing: SceneObject, label: str, color: str) -> bool:
