@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embodied_nav import cli
+from embodied_nav.cli.main import main
 from embodied_nav.frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from embodied_nav.geometry import Camera
 from embodied_nav.memory import SpatialMemory
@@ -43,7 +43,7 @@ def memory_file(tmp_path_factory):
 
 
 def run(capsys, *arguments):
-    code = cli.main(["ask", *map(str, arguments)])
+    code = main(["ask", *map(str, arguments)])
     out = capsys.readouterr()
     return code, out.out.strip(), out.err.strip()
 
