@@ -11,6 +11,8 @@ import math
 import zlib
 from collections.abc import Sequence
 
+import numpy as np
+
 #: What a thing may be taken for: things of like shape and size.
 CONFUSED: dict[str, tuple[str, ...]] = {
     "sofa": ("bed", "armchair", "bench"),
@@ -73,7 +75,7 @@ _LABEL, _COLOR = 0.45, 0.25
 _SECTORS, _DISTANCES = 8, (1.5, 3.0)
 
 
-def viewpoint(camera: Sequence[float], thing: Sequence[float]) -> tuple[int, int]:
+def viewpoint(camera: Sequence[float] | np.ndarray, thing: Sequence[float] | np.ndarray) -> tuple[int, int]:
     """(side, distance band) from which a thing is looked at.
 
     Args:

@@ -84,7 +84,7 @@ def record_of(context: Context, decisions: Sequence[Decision], time: float, driv
     for room in rooms.rooms:
         region = found[room.id]
         kinds = sorted(((k, float(p)) for k, p in region.kinds.items() if p >= 0.02), key=lambda kp: (-kp[1], kp[0]))
-        doors = tuple((*map(float, d.position), float(d.width), int(d.neighbor)) for d in room.doors)
+        doors = tuple((float(d.position[0]), float(d.position[1]), float(d.width), int(d.neighbor)) for d in room.doors)
         middle = (float(room.middle[0]), float(room.middle[1]))
         things = tuple(o.id for o in region.things)
         facts.append(RoomShape(room.id, middle, float(room.area), float(region.seen), tuple(kinds), doors, things))
@@ -168,11 +168,11 @@ def _delta(d: SemanticDelta) -> dict[str, Any]:
 def _semantic_delta(row: Mapping[str, Any]) -> SemanticDelta:
     """A delta with names only."""
     nowhere = np.zeros(3)
-    changed = {
-        name: tuple(ObjectObservation(label, color, 1.0, nowhere, nowhere) for label, color in row[name])
+    new, gone, moved = (
+        tuple(ObjectObservation(label, color, 1.0, nowhere, nowhere) for label, color in row[name])
         for name in ("new", "gone", "moved")
-    }
-    return SemanticDelta(-1, -1, row["stamp"], "", row["action"], stale=row["stale"], **changed)
+    )
+    return SemanticDelta(-1, -1, row["stamp"], "", row["action"], new=new, gone=gone, moved=moved, stale=row["stale"])
 
 
 def _option(row: Mapping[str, Any], objects: Mapping[int, MemoryObject]) -> tuple[Option, Facts]:

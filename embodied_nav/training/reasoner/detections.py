@@ -150,7 +150,7 @@ class Detections:
         votes = self._votes[k]
         labels: Counter[str] = Counter()
         for (label, _), weight in votes.items():
-            labels[label] += weight  # type: ignore[assignment]
+            labels[label] += weight
         whole = sum(labels.values())
         shares = tuple((label, weight / whole) for label, weight in labels.most_common())
         label = shares[0][0]

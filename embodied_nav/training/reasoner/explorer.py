@@ -300,13 +300,8 @@ class _Recorder:
     context: Context | None = field(default=None)
     text: str = ""
 
-    @property
-    def reads(self) -> bool:
-        return self.policy.reads
-
-    @property
-    def name(self) -> str:
-        return self.policy.name
+    def __post_init__(self) -> None:
+        self.name, self.reads = self.policy.name, self.policy.reads
 
     def answer(self, context: Context) -> str:
         self.context, self.text = context, self.policy.answer(context)

@@ -98,13 +98,8 @@ class _Chosen:
     letter: str
     policy: Policy
 
-    @property
-    def reads(self) -> bool:
-        return self.policy.reads
-
-    @property
-    def name(self) -> str:
-        return self.policy.name
+    def __post_init__(self) -> None:
+        self.name, self.reads = self.policy.name, self.policy.reads
 
     def answer(self, context: Context) -> str:
         if self.letter:
