@@ -13,7 +13,7 @@ import os
 import random
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +159,7 @@ def _rows(
             yield index, collect_episode(index, scenes, config)
     os.environ.update(dict.fromkeys(_THREADS, "1"))  # read by the children when they import numpy
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        running = {}
+        running: dict[Future[list[dict[str, Any]]], int] = {}
         try:
             while True:
                 while len(running) < 2 * jobs:
