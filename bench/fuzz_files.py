@@ -392,7 +392,8 @@ def _read_episodes(path: Path) -> None:
 
 
 def _write_results(path: Path) -> None:
-    rows = [{"id": "a", "kind": "object", "success": True, "spl": 0.5, "distance_to_goal": 0.4}]
+    rows = [{"id": "a", "kind": "object", "success": True, "spl": 0.5, "distance_to_goal": 0.4, "path_length": 3.0,
+             "collisions": 0, "wall_s": 1.0}]  # fmt: skip
     path.write_text(json.dumps({"agent": "rules", "episodes": rows, "summary": {}}, indent=1))
 
 

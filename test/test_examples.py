@@ -13,7 +13,10 @@ EXAMPLES = {
     "1_build_a_memory": ([], ["24 frames, 640x480", "keyframes", "saved to"]),
     "2_query_a_memory": ([], ["score 1.00", "near the start: ", "? I know ", "I did not understand"]),
     "3_follow_a_goal": (["3"], ["m away", "look around", "running: time is over; not at the goal"]),
-    "4_add_a_policy": (["6"], ["policies: rules, frontier, random, greedy", "success False", "explore"]),
+    "4_add_a_policy": (
+        ["6"],
+        ["policies: rules, frontier, random, compact, causal_lm, greedy", "success False", "explore"],
+    ),
     "5_add_a_perception_back_end": ([], ["geometric, server, vlm, vivid", "remembered: ", " patch, seen in "]),
     "6_read_results": ([], ["| oracle | simulator | truth |", "oracle - random: success +", "worst of oracle: "]),
 }

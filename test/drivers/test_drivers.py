@@ -10,6 +10,7 @@ from embodied_nav.evaluation.drivers import AGENTS
 from embodied_nav.evaluation.localization import OdomLocalization
 from embodied_nav.evaluation.runner import CONTROL_PERIOD, TICKS_PER_FRAME, run_episode
 from embodied_nav.frames import ACTIONS, Tracking, Velocity
+from embodied_nav.models.small_lm import shipped_weights
 from embodied_nav.reasoner import POLICIES
 from embodied_nav.registry import Entry
 from embodied_nav.robot import RobotProfile
@@ -18,6 +19,9 @@ from embodied_nav.sim.embedded import SimulatorConfig
 from embodied_nav.sim.episodes import make_episode
 
 ROBOT = RobotProfile()
+#: Drivers that need a model which the package does not bring, and what they say without one.
+MODELS = {"compact": "train reasoner", "causal_lm": "causal_lm.model is empty"}
+OWN = [name for name in AGENTS if name not in MODELS]
 
 
 class Walker(Blind):
@@ -53,7 +57,7 @@ def simulator():
 def test_every_name_makes_a_driver_and_says_what_it_is():
     assert set(DRIVERS) == set(POLICIES) and set(AGENTS) == {*DRIVERS, "oracle"}
     wanted = {name for name in dir(Driver) if not name.startswith("_")} | {"needs_camera"}
-    for name in AGENTS:
+    for name in OWN:
         driver = AGENTS.create(name, ROBOT, "simulator", {})
         assert wanted <= set(dir(driver)), name
         assert driver.status == "running" and isinstance(driver.reason, str)
@@ -64,9 +68,17 @@ def test_every_name_makes_a_driver_and_says_what_it_is():
         AGENTS.create("rulez", ROBOT, "simulator", {})
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_a_driver_without_its_model_says_what_to_give(name):
+    if name == "compact" and shipped_weights() is not None:
+        pytest.skip("its weights are in the package")
+    with pytest.raises(InputError, match=MODELS[name]):
+        AGENTS.create(name, ROBOT, "simulator", {})
+
+
 def test_no_driver_is_told_the_truth():
     """Only the oracle, which is none of the drivers, has a way to be told."""
-    assert [name for name in AGENTS if hasattr(AGENTS.create(name, ROBOT, "simulator", {}), "tell")] == ["oracle"]
+    assert [name for name in OWN if hasattr(AGENTS.create(name, ROBOT, "simulator", {}), "tell")] == ["oracle"]
     assert "oracle" not in DRIVERS
 
 

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 OWN = json.loads((HERE / "sentences.json").read_text(encoding="utf-8"))
 HELD_OUT = HERE / "heldout.json"
 #: Share of the held-out sentences that must be read as their writer meant them: as first measured, less two in 100.
-FLOOR = 0.76
+FLOOR = 0.79
 
 
 def read(text):
@@ -64,8 +64,9 @@ def test_own_sentences_are_all_read_as_meant():
 
 @pytest.mark.skipif(not HELD_OUT.exists(), reason="test/language/heldout.json is not there")
 def test_held_out_sentences(record_property):
-    rows = json.loads(HELD_OUT.read_text(encoding="utf-8"))
-    assert not {row["text"].lower() for row in rows} & {row["text"].lower() for row in OWN}
+    known = {row["text"].lower() for row in OWN}
+    rows = [row for row in json.loads(HELD_OUT.read_text(encoding="utf-8")) if row["text"].lower() not in known]
+    assert len(rows) > 140, "both writers wrote the same"
     share = rate(rows)
     record_property("held_out_rate", share)
     print(f"held-out sentences read as meant: {share:.1%} of {len(rows)}; own: {rate(OWN):.1%} of {len(OWN)}")

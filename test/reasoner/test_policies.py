@@ -117,7 +117,7 @@ def test_directions(bearing, words):
 def test_unknown_policy_names_the_known_ones():
     with pytest.raises(InputError, match="rules"):
         create("oracle-of-delphi")
-    assert set(POLICIES) == {"rules", "frontier", "random"}
+    assert set(POLICIES) == {"rules", "frontier", "random", "compact", "causal_lm"}
 
 
 def test_labels_and_colours_match_by_category_not_by_letters():
