@@ -298,3 +298,35 @@ def test_labels_keep_their_colours():
     names = (("", ""), ("sofa", "red"), ("chair", "blue"), ("sofa", "green"))
     colors = markers.label_colors(np.array([0, 1, 2, 3]), names)
     assert colors.dtype == np.uint8 and (colors[1] == colors[3]).all() and (colors[1] != colors[2]).any()
+
+
+def test_what_tf_begins_after_is_not_waited_for():
+    """A node that hears TF late would else wait for each of the frames before, and simulated time with it."""
+    from types import SimpleNamespace
+
+    import tf2_ros
+    from geometry_msgs.msg import TransformStamped
+    from rclpy.time import Time
+
+    from embodied_nav.nodes.ros.conversions import BadMessage
+    from embodied_nav.nodes.ros.tf_lookup import Transforms
+
+    buffer = tf2_ros.Buffer()
+    for seconds in (5, 6):
+        transform = TransformStamped()
+        transform.header.frame_id, transform.child_frame_id = "map", "odom"
+        transform.header.stamp.sec = seconds
+        buffer.set_transform(transform, "test")
+    look = Transforms.__new__(Transforms)
+    look._buffer = buffer
+    look._clock = SimpleNamespace(now=lambda: Time(seconds=6))
+    asked = []
+    # A clock of its own on which a whole second passes at each look.
+    look._silence = SimpleNamespace(simulated=True, now=lambda: asked.append(0) or float(len(asked)))
+    with pytest.raises(BadMessage, match="past") as early:
+        look.at("map", "odom", 4_000_000_000, 20.0)
+    assert early.value.final and len(asked) == 1
+    with pytest.raises(BadMessage, match="future") as ahead:
+        look.at("map", "odom", 7_000_000_000, 0.3)
+    assert not ahead.value.final and len(asked) > 1
+    assert look.at("map", "odom", 5_500_000_000).shape == (4, 4)

@@ -150,8 +150,8 @@ class CameraInput:
             patience = left if self._tracking is None else min(left, _PATIENCE)
             try:
                 T = self._transforms.in_map(frame_id, stamp, max(0.0, patience))
-            except BadMessage:
-                if left <= _PATIENCE or self._tracking is None or self._doubt(stamp):
+            except BadMessage as error:
+                if error.final or left <= _PATIENCE or self._tracking is None or self._doubt(stamp):
                     self._refuse_lost(stamp)
                     raise
                 continue

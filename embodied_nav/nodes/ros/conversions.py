@@ -49,11 +49,16 @@ _SENT = ("rgb8", "bgr8", "32FC1", "16UC1", "mono16", "32SC1")
 
 
 class BadMessage(ValueError):
-    """A message that cannot be used; ``fault`` is the word under which diagnostics count it."""
+    """A message that cannot be used.
 
-    def __init__(self, fault: str, text: str) -> None:
+    Attributes:
+        fault: the word under which diagnostics count it.
+        final: whether waiting longer could not mend it.
+    """
+
+    def __init__(self, fault: str, text: str, final: bool = False) -> None:
         super().__init__(" ".join(text.split("\n")))  # names in messages may hold line breaks
-        self.fault = fault
+        self.fault, self.final = fault, final
 
 
 # --- time and geometry ---

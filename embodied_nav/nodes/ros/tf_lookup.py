@@ -25,6 +25,8 @@ AT_LEAST = 0.1
 _STANDS = 5.0
 #: A stamp this far (ns) behind the newest of its transform means that the clock was set back.
 CLOCK_BACK = 1_000_000_000
+#: What tf2 says of a stamp before the first transform that it knows.
+_BEGINS_AFTER = "extrapolation into the past"
 #: Transforms with a period up to this (ns) are frequent: one missing at a stamp may still arrive.
 _OFTEN = 1_000_000_000
 
@@ -131,21 +133,24 @@ class Transforms:
         """
         if stamp < 0:  # rclpy's Time cannot be negative; it would raise another exception
             raise BadMessage("no_transform", f"{target} from {source} at {stamp * 1e-9:.3f} s: no time is below zero")
-        end, wait = None, Duration(seconds=timeout)
+        end, wait = None, Duration()
         while True:
             try:
                 found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp), wait)
                 return matrix_from_transform(found.transform)
             except tf2_ros.TransformException as error:
+                # What TF begins after never comes: a node that hears TF late would else wait for every frame before.
+                late = isinstance(error, tf2_ros.ExtrapolationException) and _BEGINS_AFTER in str(error)
+                tried, wait = wait.nanoseconds > 0, Duration(seconds=timeout)
                 now = self._silence.now()
                 if end is None:
                     # A stamp ahead of the clock is from before it was set back: it is not waited for until it comes.
                     passed = max((self._clock.now().nanoseconds - stamp) * 1e-9, 0.0)
                     end = now + max(timeout - passed, AT_LEAST)
                 comes = isinstance(error, tf2_ros.ExtrapolationException) and self._silence.simulated
-                if now >= end or timeout <= 0.0 or not comes:
+                if late or timeout <= 0.0 or (tried and (now >= end or not comes)):
                     text = f"{target} from {source} at {stamp * 1e-9:.3f} s: {error}"
-                    raise BadMessage("no_transform", text) from None
+                    raise BadMessage("no_transform", text, late) from None
 
     def newest(self, target: str, source: str) -> tuple[int, np.ndarray]:
         """Stamp (ns; 0 for a static transform) and 4x4 of the newest transform, target from source.
