@@ -122,7 +122,7 @@ def test_bad_models_are_one_line(folder, tmp_path):
     with pytest.raises(InputError, match=r"config\.json"):
         local(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "qwen2"}')
-    with pytest.raises(InputError, match="cannot be loaded|no chat template"):
+    with pytest.raises(InputError, match=r"cannot be loaded|no chat template"):
         local(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         local(folder, gguf="none.gguf")
