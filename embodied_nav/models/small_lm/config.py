@@ -12,10 +12,10 @@ from ...errors import InputError
 class SmallLMConfig(Config):
     """Shape of the network; the size of the vocabulary comes from the tokenizer."""
 
-    width: int = param(160, "width of the residual stream", low=8, high=4096)
+    width: int = param(128, "width of the residual stream", low=8, high=4096)
     layers: int = param(6, "transformer blocks", low=1, high=64)
-    heads: int = param(5, "query heads; all share one head of keys and values", low=1, high=64)
-    hidden: int = param(432, "width inside of the feed-forward parts", low=8, high=16384)
+    heads: int = param(4, "query heads; all share one head of keys and values", low=1, high=64)
+    hidden: int = param(384, "width inside of the feed-forward parts", low=8, high=16384)
     context: int = param(768, "most tokens of a prompt and its answer together", low=16, high=8192)
 
     def __post_init__(self) -> None:
