@@ -225,8 +225,8 @@ def _read(file: Path, pieces: list[Piece], problems: list[str], unmapped: list[s
     try:
         archive = zipfile.ZipFile(file)
         entries, others = read_catalogue(file, archive)
-    # zipfile raises NotImplementedError for a compression that it does not know, RuntimeError for an encrypted file.
-    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+    # zipfile raises a RuntimeError for an encrypted file, and for a compression that it does not know.
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise InputError(f"{file}: cannot be read as a .sh3f (zip) file ({error})") from None
     with archive:
         unmapped += others
