@@ -323,6 +323,11 @@ class Tracking:
         return self.state == "tracking"
 
     @property
+    def by_wheels(self) -> bool:
+        """Whether wheel odometry alone carries the pose."""
+        return self.state == "wheels"
+
+    @property
     def lost(self) -> bool:
         """Whether the pose must not be used for driving."""
         return self.state == "lost"

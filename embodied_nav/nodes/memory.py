@@ -215,7 +215,8 @@ class MemoryNode(AgentNode):
 
     def _make_inputs(self) -> None:
         self._transforms = Transforms(self)
-        self._camera = CameraInput(self, self._transforms, self._frame, self._refused, TrackingWatch(self))
+        self._tracking = TrackingWatch(self)
+        self._camera = CameraInput(self, self._transforms, self._frame, self._refused, self._tracking)
         self._worker = Worker(self._work, 1000, self.handle_error, name="semantics")
         self._corrector = Worker(self._correct, 1, self.handle_error, name="correction")
         self._mounts = Mounts(self._transforms, self.robot, self.settings.tf_timeout)
@@ -262,6 +263,11 @@ class MemoryNode(AgentNode):
     def _refused(self, stamp: int) -> None:
         if self._order is not None:
             self._order.refused(stamp)
+        elif self._tracking.now.by_wheels:
+            # The robot drives on by its wheels, for which the reasoner needs the map: before a bare wall it would else
+            # stand, and see nothing but the wall for ever.
+            with self._lock:
+                self._stamp, self._fused = max(self._stamp, stamp), self._fused + 1
         self.report_progress("frame", stamp, False)
 
     def _work(self, message: KeyframeMsg | DeltaMsg | Image | LaserScan | PathMsg | Progress) -> None:

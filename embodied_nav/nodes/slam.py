@@ -1,6 +1,7 @@
 """The slam node: camera and wheel odometry in, map->odom out. Knows nothing of how poses are estimated.
 
-A frame on which tracking failed gets no transform; slam/tracking (diagnostic_msgs/DiagnosticArray) gives the reason.
+slam/tracking (diagnostic_msgs/DiagnosticArray) tells which frames must not be mapped, and why. While wheel odometry
+carries the pose the robot drives on, so they get transforms all the same; once it is lost they get none.
 
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static (odom->base_link
 from wheel odometry; base_link->camera), initialpose (PoseWithCovarianceStamped: base_link in a map of memory_file).
@@ -15,6 +16,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,7 +150,7 @@ class SlamNode(AgentNode):
         if update.corrected:
             self.diagnostics.counts["corrections"] += 1
             self._publish_path()
-        if update.tracking.placed:
+        if not update.tracking.lost:
             self._publish_transforms(frame.stamp, update, wheels, T_base_camera)
         self._report(update)
         self.report_progress("frame", frame.stamp, bool(update.loops))
@@ -308,20 +310,24 @@ class WheelPoses(Transforms):
         self._robot, self._blind = node.robot, blind
         self.T_base_camera = np.eye(4)
 
-    def at(self, target: str, source: str, stamp: int, timeout: float = 0.0) -> np.ndarray:
+    def at(
+        self, target: str, source: str, stamp: int, timeout: float = 0.0, vain: Callable[[], object] | None = None
+    ) -> np.ndarray:
         """As :meth:`Transforms.at`, with odom in place of map."""
         robot = self._robot
         if target != robot.map_frame:
-            return super().at(target, source, stamp, timeout)
-        self.T_base_camera = super().at(robot.base_frame, source, stamp, timeout)
+            return super().at(target, source, stamp, timeout, vain)
+        self.T_base_camera = super().at(robot.base_frame, source, stamp, timeout, vain)
         if self._blind:
             return self.T_base_camera
-        return super().at(robot.odom_frame, robot.base_frame, stamp, timeout) @ self.T_base_camera
+        return super().at(robot.odom_frame, robot.base_frame, stamp, timeout, vain) @ self.T_base_camera
 
-    def in_map(self, source: str, stamp: int, timeout: float | None = None) -> np.ndarray:
+    def in_map(
+        self, source: str, stamp: int, timeout: float | None = None, vain: Callable[[], object] | None = None
+    ) -> np.ndarray:
         """As :meth:`at` with target map."""
         patience = self._node.settings.tf_timeout if timeout is None else timeout
-        return self.at(self._robot.map_frame, source, stamp, patience)
+        return self.at(self._robot.map_frame, source, stamp, patience, vain)
 
 
 class SparsePath:

@@ -184,3 +184,31 @@ def test_the_graph_shows_loops_apart_from_odometry():
     assert [(p.x, p.y) for p in found["loops"].points] == [(0.0, 0.0), (1.0, 1.0)]
     assert len(found["odometry"].points) == 4 and len(found["keyframes"].points) == 3
     assert "loops" not in {m.ns for m in markers.graph(positions, edges[:2], header(5, "map")).markers}
+
+
+def test_the_map_stays_alive_before_a_wall_that_shows_nothing(start_graph):
+    """Wheels carry the pose: the reasoner gets the map as it is, and TF for it, and nothing is mapped."""
+    from nav_msgs.msg import OccupancyGrid
+    from ros_robot import TestRobot
+    from tf2_msgs.msg import TFMessage
+
+    from embodied_nav.nodes.ros import qos
+    from embodied_nav.nodes.ros.conversions import stamp_ns
+
+    graph = start_graph([Process(name, name) for name in ("slam", "memory")])
+    diagnostics = graph.diagnostics()
+    robot = TestRobot(graph.node, map_delay=1.0)
+    robot.off.add("map")  # that is the slam node's to give
+    maps = graph.listen(OccupancyGrid, "memory/occupancy", qos.latched())
+    transforms = graph.listen(TFMessage, "/tf", qos.reliable(200))
+    assert graph.until(lambda: len(maps) > 3, 60.0), diagnostics("memory")
+    robot.obstacle = float("nan")
+    assert graph.until(lambda: int(diagnostics("memory").get("refused_slam_lost", 0)) > 5, 10.0)
+    assert graph.until(lambda: "by wheels alone" in diagnostics("slam").get("tracking", ""), 5.0)
+    del maps[:-1]
+    seen, before = diagnostics("memory")["voxels"], stamp_ns(maps[-1].header.stamp)
+    assert graph.until(lambda: stamp_ns(maps[-1].header.stamp) > before + 3_000_000_000, 8.0)
+    assert len(maps) > 6 and diagnostics("memory")["voxels"] == seen
+    newest = stamp_ns(maps[-1].header.stamp)
+    given = (stamp_ns(t.header.stamp) for m in transforms for t in m.transforms if t.child_frame_id == "odom")
+    assert graph.until(lambda: max(given, default=0) >= newest - 200_000_000, 2.0)

@@ -17,11 +17,8 @@ from .conversions import BadMessage
 from .lifecycle import AgentNode
 from .optics import INFO, TransportConfig
 from .slam_tracking import TrackingWatch
-from .tf_lookup import AT_LEAST, Transforms
+from .tf_lookup import Transforms
 from .worker import Worker
-
-#: Wait for TF in steps of this length (s); between them it is checked whether SLAM reported the frame as lost.
-_PATIENCE = 0.02
 
 
 class CameraInput:
@@ -141,22 +138,10 @@ class CameraInput:
         Raises:
             BadMessage: ``no_transform``; ``slam_lost``, as soon as SLAM says so.
         """
-        silence, seconds = self._node.diagnostics.silence, self._node.settings.tf_timeout
-        if silence.simulated:  # slow simulated time delays TF as much
-            seconds = max(seconds - max(self._node.stamp_age(stamp), 0.0), AT_LEAST)
-        end = silence.now() + seconds
-        while True:
-            left = end - silence.now()
-            patience = left if self._tracking is None else min(left, _PATIENCE)
-            try:
-                T = self._transforms.in_map(frame_id, stamp, max(0.0, patience))
-            except BadMessage as error:
-                if error.final or left <= _PATIENCE or self._tracking is None or self._doubt(stamp):
-                    self._refuse_lost(stamp)
-                    raise
-                continue
+        try:
+            return self._transforms.in_map(frame_id, stamp, vain=lambda: self._doubt(stamp))
+        finally:
             self._refuse_lost(stamp)
-            return T
 
     def _doubt(self, stamp: int) -> str:
         return "" if self._tracking is None else self._tracking.doubt(stamp)

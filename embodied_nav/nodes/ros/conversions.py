@@ -53,12 +53,11 @@ class BadMessage(ValueError):
 
     Attributes:
         fault: the word under which diagnostics count it.
-        final: whether waiting longer could not mend it.
     """
 
-    def __init__(self, fault: str, text: str, final: bool = False) -> None:
+    def __init__(self, fault: str, text: str) -> None:
         super().__init__(" ".join(text.split("\n")))  # names in messages may hold line breaks
-        self.fault, self.final = fault, final
+        self.fault = fault
 
 
 # --- time and geometry ---

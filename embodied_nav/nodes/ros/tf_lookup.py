@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ _STANDS = 5.0
 CLOCK_BACK = 1_000_000_000
 #: What tf2 says of a stamp before the first transform that it knows.
 _BEGINS_AFTER = "extrapolation into the past"
+#: A wait is done in steps of this length (s); between them it is checked whether it is in vain.
+_STEP = 0.02
 #: Transforms with a period up to this (ns) are frequent: one missing at a stamp may still arrive.
 _OFTEN = 1_000_000_000
 
@@ -123,34 +126,41 @@ class Transforms:
         for transform in transforms:
             self._buffer.take(transform, self._node.get_name())
 
-    def at(self, target: str, source: str, stamp: int, timeout: float = 0.0) -> np.ndarray:
+    def at(
+        self, target: str, source: str, stamp: int, timeout: float = 0.0, vain: Callable[[], object] | None = None
+    ) -> np.ndarray:
         """4x4 float64, target from source, at a stamp (ns); waits up to ``timeout`` seconds for it.
 
         With simulated time the time-out is in simulated seconds since the stamp: a slow simulation delays TF, too.
+
+        Args:
+            vain: says during the wait whether the transform will not come: simulated time may stand still for as long
+                as somebody waits for it.
 
         Raises:
             BadMessage: ``no_transform``, TF does not connect the frames at that stamp.
         """
         if stamp < 0:  # rclpy's Time cannot be negative; it would raise another exception
             raise BadMessage("no_transform", f"{target} from {source} at {stamp * 1e-9:.3f} s: no time is below zero")
-        end, wait = None, Duration()
+        begun, end, wait = time.monotonic(), None, Duration()
         while True:
             try:
                 found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp), wait)
                 return matrix_from_transform(found.transform)
             except tf2_ros.TransformException as error:
                 # What TF begins after never comes: a node that hears TF late would else wait for every frame before.
-                late = isinstance(error, tf2_ros.ExtrapolationException) and _BEGINS_AFTER in str(error)
-                tried, wait = wait.nanoseconds > 0, Duration(seconds=timeout)
-                now = self._silence.now()
+                outside = isinstance(error, tf2_ros.ExtrapolationException)
+                late = outside and _BEGINS_AFTER in str(error)
+                now, wait = self._silence.now(), Duration(seconds=min(timeout, _STEP))
                 if end is None:
                     # A stamp ahead of the clock is from before it was set back: it is not waited for until it comes.
                     passed = max((self._clock.now().nanoseconds - stamp) * 1e-9, 0.0)
                     end = now + max(timeout - passed, AT_LEAST)
-                comes = isinstance(error, tf2_ros.ExtrapolationException) and self._silence.simulated
-                if late or timeout <= 0.0 or (tried and (now >= end or not comes)):
+                comes = outside and self._silence.simulated
+                over = now >= end if comes else time.monotonic() >= begun + timeout
+                if late or timeout <= 0.0 or over or (vain is not None and vain()):
                     text = f"{target} from {source} at {stamp * 1e-9:.3f} s: {error}"
-                    raise BadMessage("no_transform", text, late) from None
+                    raise BadMessage("no_transform", text) from None
 
     def newest(self, target: str, source: str) -> tuple[int, np.ndarray]:
         """Stamp (ns; 0 for a static transform) and 4x4 of the newest transform, target from source.
@@ -187,11 +197,16 @@ class Transforms:
                 raise BadMessage(error.fault, text) from None
             return T
 
-    def in_map(self, source: str, stamp: int, timeout: float | None = None) -> np.ndarray:
+    def in_map(
+        self, source: str, stamp: int, timeout: float | None = None, vain: Callable[[], object] | None = None
+    ) -> np.ndarray:
         """4x4 float64, map from source, at a stamp (ns); waits up to ``timeout`` (default: the node's ``tf_timeout``).
 
         If map->odom is published rarely, its newest transform within the node's ``map_timeout`` is combined with
         odometry at the stamp. If it is frequent and missing at the stamp, SLAM has no pose for it, and this fails.
+
+        Args:
+            vain: as in :meth:`at`.
 
         Raises:
             BadMessage: ``no_transform``.
@@ -200,7 +215,8 @@ class Transforms:
         link = self._buffer.links.get(robot.odom_frame)
         seldom = link is not None and (link.period is None or link.period > _OFTEN)
         if settings.lockstep or not seldom:
-            return self.at(robot.map_frame, source, stamp, settings.tf_timeout if timeout is None else timeout)
-        T_odom_source = self.at(robot.odom_frame, source, stamp, settings.tf_timeout)
+            wait = settings.tf_timeout if timeout is None else timeout
+            return self.at(robot.map_frame, source, stamp, wait, vain)
+        T_odom_source = self.at(robot.odom_frame, source, stamp, settings.tf_timeout, vain)
         wait = settings.tf_timeout
         return self.near(robot.map_frame, robot.odom_frame, stamp, settings.map_timeout, wait) @ T_odom_source
