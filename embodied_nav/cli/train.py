@@ -11,7 +11,10 @@ from ..errors import InputError
 from ..resources import how_to_install, share_path
 
 #: What can be trained, with a line of description.
-METHODS = {"perception": "the network of perception 'compact': names what an RGB-D camera sees"}
+METHODS = {
+    "perception": "the network of perception 'compact': names what an RGB-D camera sees",
+    "reasoner": "the language model of reasoner 'compact': chooses among options",
+}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -36,7 +39,32 @@ def run(args: argparse.Namespace) -> int:
     for library in ("torch", "safetensors", "onnx"):
         if importlib.util.find_spec(library) is None:
             raise InputError(f"train needs {library}; {how_to_install('train', library)}")
-    return _perception(values, Path(args.out or f"runs/train-{args.method}"), args.resume, args.config or "")
+    train = {"perception": _perception, "reasoner": _reasoner}[args.method]
+    return train(values, Path(args.out or f"runs/train-{args.method}"), args.resume, args.config or "")
+
+
+def _sections(values: dict, known: tuple[str, ...], file: str) -> None:
+    unknown = set(values) - set(known)
+    if unknown:
+        raise InputError(f"{file}: unknown section '{min(unknown)}'; known: {', '.join(known)}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _reasoner(values: dict, folder: Path, resume: bool, file: str) -> int:
+    from ..models.small_lm import SmallLMConfig
+    from ..training.reasoner.learn import ReasonerTraining
+    from ..training.reasoner.pipeline import ReadersConfig, StatesConfig
+    from ..training.reasoner.pipeline import run as train
+
+    kinds = {"states": StatesConfig, "readers": ReadersConfig, "training": ReasonerTraining, "network": SmallLMConfig}
+    _sections(values, tuple(kinds), file)
+    parts = {name: kind.from_mapping(values.get(name) or {}, f"{file}: {name}") for name, kind in kinds.items()}
+    graph = train(folder, **parts, resume=resume, say=_say)
+    print(f"exported to {graph}; to try it: --agent compact --set small_lm.weights={graph}")
+    return 0
 
 
 def _perception(values: dict, folder: Path, resume: bool, file: str) -> int:
@@ -46,13 +74,11 @@ def _perception(values: dict, folder: Path, resume: bool, file: str) -> int:
     from ..training.perception.train import PerceptionTraining, held_out_views, train
     from ..training.perception.views import NAMES, ViewConfig
 
-    unknown = set(values) - {"training", "views", "network"}
-    if unknown:
-        raise InputError(f"{file}: unknown section '{min(unknown)}'; known: training, views, network")
+    _sections(values, ("training", "views", "network"), file)
     training = PerceptionTraining.from_mapping(values.get("training") or {}, where=f"{file}: training")
     views = ViewConfig.from_mapping({"seed": training.seed} | (values.get("views") or {}), where=f"{file}: views")
     network = CompactConfig.from_mapping({"categories": NAMES} | (values.get("network") or {}), f"{file}: network")
-    trained = train(folder, training, views, network, resume=resume, say=lambda line: print(line, flush=True))
+    trained = train(folder, training, views, network, resume=resume, say=_say)
     print("calibrating", flush=True)
     limit = unknown_from(load_network(trained), held_out_views(training, views, network)["as made"])
     apart = spacing(views.first_scene, min(views.scenes, 200))

@@ -8,7 +8,8 @@ reasoning that copies the answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..frames import Option
 from .prompt import LETTERS, AnswerError, parse_answer
@@ -20,9 +21,6 @@ _LEAST_WORDS, _MOST_WORDS = 3, 120
 _FORM = re.compile(r"<think>[^<>]+</think>\s*<answer>[^<>]+</answer>")
 #: A letter that stands for an option: "A", "(B)", "option C"; "a" as an article does not.
 _LETTER = re.compile(rf"(?<![A-Za-z])(?:[Oo]ption\s+)?\(?[{LETTERS}]\)?(?![A-Za-z'])")
-
-#: (goal, reasoning, names of the options) -> index of the option that follows from the reasoning alone.
-Reference = Callable[[str, str, Sequence[str]], int]
 
 
 def weights(done: float) -> tuple[float, float, float]:
@@ -54,30 +52,45 @@ def accuracy(text: str, options: Sequence[Option], returns: Sequence[float]) -> 
     return 1.0 if high - low < 1e-9 else (returns[chosen] - low) / (high - low)
 
 
-def consistency(
-    text: str, options: Sequence[Option], names: Sequence[str], goal: str, reference: Reference, turn: int, right: bool
-) -> float:
-    """1 where a reader who sees the goal, the options' names and the reasoning alone picks the same option.
+@dataclass(frozen=True)
+class Retold:
+    """A decision as a reader gets it who has not seen the situation.
+
+    Attributes:
+        goal: in words. think: the reasoning without letters. names: the options in another order.
+        place: of the chosen option among them.
+    """
+
+    goal: str
+    think: str
+    names: tuple[str, ...]
+    place: int
+
+    def consistency(self, picked: int) -> float:
+        """1 where the reader has picked the chosen option, or one of the same name; else 0."""
+        return float(0 <= picked < len(self.names) and self.names[picked] == self.names[self.place])
+
+
+def retold(
+    text: str, options: Sequence[Option], names: Sequence[str], goal: str, order: Sequence[int]
+) -> Retold | None:
+    """An answer as it is put before the reader whose choice tells its consistency; None where there is no reasoning.
 
     Letters are taken out of the reasoning and the options are put into another order, so that neither a letter nor a
-    place gives the answer away; it is judged by content. As in the paper, a wrong answer earns nothing.
+    place gives the answer away; it is judged by content.
 
     Args:
         names: what each option is, without its letter.
         goal: in words.
-        reference: the reader, frozen; it gets the options in the new order.
-        turn: by how many places the options are moved on.
-        right: whether the answer is right.
+        order: the options' indices in the new order.
     """
     try:
         chosen, think = parse_answer(text, options)
     except AnswerError:
-        return 0.0
-    if not right or not think:
-        return 0.0
-    order = [(k + turn) % len(names) for k in range(len(names))]
-    picked = reference(goal, without_letters(think), [names[k] for k in order])
-    return float(0 <= picked < len(order) and names[order[picked]] == names[chosen])
+        return None
+    if not think:
+        return None
+    return Retold(goal, without_letters(think), tuple(names[k] for k in order), list(order).index(chosen))
 
 
 def without_letters(think: str) -> str:

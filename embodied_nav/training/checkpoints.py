@@ -38,6 +38,21 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, o
     other.replace(path)
 
 
+def read(path: Path, network: nn.Module) -> None:
+    """Reads what :func:`write` wrote of a network.
+
+    Raises:
+        InputError: it is damaged, or of another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        network.load_state_dict(load_file(str(path)))
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise InputError(_unreadable(path, error)) from None
+
+
 def facts(path: Path) -> dict[str, object]:
     """The facts of a checkpoint.
 

@@ -1,5 +1,6 @@
 """Rewards, each against the ways to earn it without deserving it."""
 
+import itertools
 import math
 
 import pytest
@@ -11,9 +12,9 @@ from embodied_nav.reasoner import format_answer
 from embodied_nav.reasoner.rewards import (
     STAGES,
     accuracy,
-    consistency,
     form,
     group_advantages,
+    retold,
     weights,
     without_letters,
 )
@@ -69,23 +70,30 @@ def reader(goal, think, names):
     return next((k for k, name in enumerate(names) if name in think), 0)
 
 
-@pytest.mark.parametrize("turn", range(3))
-def test_consistency_is_judged_by_content(turn):
-    earned = consistency(GOOD, OPTIONS, NAMES, "bed", reader, turn, True)
-    assert earned == 1.0
-    assert consistency(GOOD, OPTIONS, NAMES, "bed", reader, turn, False) == 0.0, "a wrong answer earns nothing"
-    assert consistency("B", OPTIONS, NAMES, "bed", reader, turn, True) == 0.0
+def consistency(text, reader, order):
+    told = retold(text, OPTIONS, NAMES, "bed", order)
+    return 0.0 if told is None else told.consistency(reader(told.goal, told.think, told.names))
+
+
+ORDERS = list(itertools.permutations(range(3)))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_consistency_is_judged_by_content(order):
+    assert consistency(GOOD, reader, order) == 1.0
+    assert consistency(format_answer("bed not found. explore 3.5 m right. nearer", "B"), reader, order) == 0.0
+    assert retold("B", OPTIONS, NAMES, "bed", order) is None
+    assert retold("<answer>B</answer>", OPTIONS, NAMES, "bed", order) is None
+    told = retold(GOOD, OPTIONS, NAMES, "bed", order)
+    assert told.names[told.place] == NAMES[1] and told.consistency(7) == 0.0
 
 
 def test_a_letter_in_the_reasoning_or_a_place_in_the_list_earns_no_consistency():
     def by_letter(goal, think, names):
         return "ABC".index(think.strip()[-1]) if think.strip()[-1:] in ("A", "B", "C") else 0
 
-    earned = [
-        consistency("<think>so B</think><answer>B</answer>", OPTIONS, NAMES, "bed", by_letter, t, True)
-        for t in range(3)
-    ]
-    assert sum(earned) <= 1.0, "only where the options happen to lie so"
+    earned = [consistency("<think>so B</think><answer>B</answer>", by_letter, order) for order in ORDERS]
+    assert sum(earned) <= len(ORDERS) / 3, "only where the options happen to lie so"
 
 
 def test_stages_follow_the_paper():

@@ -96,7 +96,7 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys):
 
 
 def test_a_row_becomes_a_problem(state):
-    from embodied_nav.training.reasoner.table import problem_of, regret
+    from embodied_nav.training.reasoner.problems import Problem
 
     context = state.context
     count = len(context.options)
@@ -110,7 +110,8 @@ def test_a_row_becomes_a_problem(state):
         "state": to_dict(record_of(context, state.before.decisions, 1.0, 0.0)),
         "returns": {"spl": spl.tolist()},
     }
-    problem = problem_of(row)
+    problem = Problem.of_row(row)
+    assert Problem.of_row({k: v for k, v in row.items() if k != "returns"}).returns == ()
     assert problem.scene == 1 and problem.rules == chosen and problem.prompt == situation(context)
     assert problem.best == (chosen + 1) % count
-    assert problem.regret(chosen) == pytest.approx(0.6) == regret([row])
+    assert problem.regret(chosen) == pytest.approx(0.6)

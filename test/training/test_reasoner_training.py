@@ -9,8 +9,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (extra train)")
 pytest.importorskip("safetensors", reason="needs safetensors (extra train)")
 
+from embodied_nav.cli import main as cli  # noqa: E402
 from embodied_nav.errors import InputError  # noqa: E402
 from embodied_nav.models.small_lm import SmallLM, SmallLMConfig  # noqa: E402
+from embodied_nav.reasoner.rewards import Retold  # noqa: E402
 from embodied_nav.reasoner.thought import Claim, Matter  # noqa: E402
 from embodied_nav.training.reasoner import problems as tables  # noqa: E402
 from embodied_nav.training.reasoner.export import export, load  # noqa: E402
@@ -113,15 +115,28 @@ def test_weights_are_exported_and_run_without_torch(trained, tmp_path):
 def test_a_reader_learns_to_pick_by_the_reasoning_alone():
     reader = Reader(TOKENIZER, 5, torch.device("cpu"))
     assert reader.train(PROBLEMS, 150, 32) > 0.6
-    assert len(reader.pick([("bed", "bed not found. nearer", ["explore 1.5 m left", "explore 4.5 m right"])])) == 1
+    assert (
+        len(reader.pick([Retold("bed", "bed not found. nearer", ("explore 1.5 m left", "explore 4.5 m right"), 0)]))
+        == 1
+    )
 
 
-def test_problems_are_read_back(tmp_path):
-    tables.write(PROBLEMS, tmp_path / "p.jsonl")
-    assert tables.read(tmp_path / "p.jsonl") == PROBLEMS
-    for text in ("", "nothing", '{"situation": 0}\n', '{"situation": 1}\n{"id": 3}'):
-        (tmp_path / "q.jsonl").write_text(text)
-        with pytest.raises(InputError, match=r"q\.jsonl"):
-            tables.read(tmp_path / "q.jsonl")
-    with pytest.raises(InputError, match="train reasoner"):
-        tables.read(tmp_path / "none.jsonl")
+def test_from_episodes_to_exported_weights_in_one_go(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "states: {plain: 2, held_out: 1, others: 4, worlds: 1}\n"
+        "readers: {steps: 3, batch: 4}\n"
+        "training: {sft_steps: 4, sft_batch: 4, grpo_steps: 2, prompts: 2, group: 2, validate_every: 2, device: cpu}\n"
+        "network: {width: 16, layers: 1, heads: 2, hidden: 16}\n"
+    )
+    command = ["train", "reasoner", "--config", str(config), "--out", str(tmp_path / "run")]
+    assert cli.main(command) == 0
+    files = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*")}
+    assert {"states_plain.jsonl", "held_out_plain.jsonl", "metrics.jsonl", "curves.png"} <= files
+    model = SmallLM(tmp_path / "run" / "export" / "reasoner.onnx")
+    assert model.about["situation"] == "1" and "regret" in json.loads(model.about["held_out"])
+    # What was collected is used again, and a training that is there is not overwritten.
+    assert cli.main(command) == 2
+    assert cli.main([*command, "--resume"]) == 0
+    config.write_text("states: {plains: 2}\n")
+    assert cli.main(command) == 2

@@ -115,12 +115,16 @@ class _Block(nn.Module):
         own = torch.stack([turned[:, -1], qkv[:, -1]])
         if past is not None:
             own = torch.cat([past, own], dim=2)
-        query = turned[:, :-1] * self.head**-0.5
-        scores = query @ own[0][:, None].transpose(2, 3) + mask
-        if prompt is None or prompt_mask is None:
-            read = scores.softmax(dim=-1) @ own[1][:, None]
+        if past is None and prompt is None:
+            key, value = (part[:, None].expand(-1, self.heads, -1, -1) for part in own)
+            read = F.scaled_dot_product_attention(turned[:, :-1], key, value.to(key.dtype), is_causal=True)
         else:
-            read = self._with_prompt(query, scores, own[1], prompt, prompt_mask)
+            query = turned[:, :-1] * self.head**-0.5
+            scores = query @ own[0][:, None].transpose(2, 3) + mask
+            if prompt is None or prompt_mask is None:
+                read = scores.softmax(dim=-1) @ own[1][:, None]
+            else:
+                read = self._with_prompt(query, scores, own[1], prompt, prompt_mask)
         x = x + self.out(read.transpose(1, 2).reshape(batch, new, width))
         gate, up = self.gate(self.norm_2(x)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up), own

@@ -1,7 +1,8 @@
-"""Collects states with the returns of all their options: ``python -m embodied_nav.training.reasoner.collect``.
+"""Collects states, some with the returns of all their options: ``python -m embodied_nav.training.reasoner.collect``.
 
 Writes JSON lines, one an episode with its states: what the policy got (see :mod:`.codec`), what ``rules`` answered, and
-the returns. Goes on where it was stopped; several machines may each collect a shard. Knows nothing of what is learned.
+the returns where they were rolled out. Goes on where it was stopped; several machines may each collect a shard. Knows
+nothing of what is learned.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import multiprocessing
 import os
 import random
 import sys
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class CollectConfig(Config):
     """Which states are collected, and how many worlds they are judged in."""
 
     per_episode: int = param(3, "states of an episode that are rolled out", low=1, high=100)
+    others: int = param(0, "further states of an episode, without returns: they cost next to nothing", low=0, high=100)
     worlds: int = param(4, "worlds that a state is judged in, the true one among them", low=1, high=32)
     chance: float = param(0.2, "share of the decisions on the way that are drawn at random", low=0.0, high=1.0)
     suite: str = param("plain", "which episodes", choices=("plain", "hard"))
@@ -79,25 +81,25 @@ def collect_episode(index: int, scenes: Sequence[int], config: CollectConfig) ->
     states = explorer.states(Wandering(rules, config.chance, f"{config.seed}/{episode.id}"))
     open_ = [k for k, s in enumerate(states) if len(s.context.options) > 1 and s.context.facts[-1].arrived <= 0.0]
     draw = random.Random(f"{config.seed}/{episode.id}/states")
-    chosen = sorted(draw.sample(open_, min(config.per_episode, len(open_))))
+    chosen = draw.sample(open_, min(config.per_episode, len(open_)))
+    others = [k for k in range(len(states)) if len(states[k].context.options) > 1 and k not in chosen]
     hidden = HiddenWorlds(episode, config.seed)
     rows = []
-    for k in chosen:
-        state = states[k]
-        worlds = hidden.draw(state.before, config.worlds, k)
-        returns = option_returns(state, worlds, rules)
-        before = state.before
+    for k in sorted([*chosen, *draw.sample(others, min(config.others, len(others)))]):
+        state, before = states[k], states[k].before
         recorded = record_of(state.context, before.decisions, before.stamp * 1e-9, before.driven)
-        rows.append(
-            {
-                "id": f"{episode.id}/{k}",
-                "kind": episode.kind,
-                "worlds": len(worlds),
-                "rules": rules.answer(state.context),
-                "state": to_dict(recorded),
-                "returns": {name: getattr(returns, name).round(4).tolist() for name in _RETURNS},
-            }
-        )
+        row = {
+            "id": f"{episode.id}/{k}",
+            "kind": episode.kind,
+            "rules": rules.answer(state.context),
+            "state": to_dict(recorded),
+        }
+        if k in chosen:
+            worlds = hidden.draw(before, config.worlds, k)
+            returns = option_returns(state, worlds, rules)
+            row["worlds"] = len(worlds)
+            row["returns"] = {name: getattr(returns, name).round(4).tolist() for name in _RETURNS}
+        rows.append(row)
     return rows
 
 
@@ -129,7 +131,7 @@ def collect(
     jobs: int = 1,
     shard: tuple[int, int] = (0, 1),
 ) -> int:
-    """Collects until the file has so many states; returns how many it has.
+    """Collects until the file has so many states with returns; returns how many it has.
 
     Args:
         path: of the JSON lines: settings, then one line an episode. jobs: processes.
@@ -146,7 +148,7 @@ def collect(
             index, rows = next(episodes)
             file.write(json.dumps({"episode": index, "rows": rows}) + "\n")
             file.flush()
-            count += len(rows)
+            count += _rolled_out(rows)
     return count
 
 
@@ -192,14 +194,18 @@ def _begun(path: Path, head: dict[str, Any]) -> tuple[set[int], int]:
         raise InputError(f"{path}: is no file of states; give another file") from None
     if found != head:
         raise InputError(f"{path}: holds states of other settings; give another file or remove it")
-    return {row["episode"] for row in rows}, sum(len(row["rows"]) for row in rows)
+    return {row["episode"] for row in rows}, sum(_rolled_out(row["rows"]) for row in rows)
+
+
+def _rolled_out(rows: Iterable[Mapping[str, Any]]) -> int:
+    return sum("returns" in row for row in rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="collect", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--scenes", default="0-899", metavar="A-B", help="apartment seeds (default: 0-899)")
-    parser.add_argument("--states", type=int, default=1000, help="states in all (default: 1000)")
+    parser.add_argument("--states", type=int, default=1000, help="states with returns in all (default: 1000)")
     parser.add_argument("--out", required=True, metavar="F", help="file of JSON lines")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--shard", default="0/1", metavar="I/N", help="episodes I, I + N, ... (default: 0/1)")

@@ -23,7 +23,7 @@ from ...config import Config, param
 from ...errors import InputError
 from ...models.small_lm import SmallLMConfig, Tokenizer
 from ...models.small_lm.network import Network
-from ...reasoner import AnswerError, parse_answer, rewards
+from ...reasoner import rewards
 from .. import checkpoints
 from .batches import Prompts, answer_log_probabilities, padded, sample
 from .problems import Problem, answer_text, counterfactual, explained, options_of, teach
@@ -218,31 +218,18 @@ class Learner:
         """Form, accuracy and consistency of drawn answers, in order."""
         times = len(words) // len(drawn)
         texts = [self.tokenizer.decode(row) for row in words.tolist()]
-        asked: list[tuple[str, str, list[str]]] = []
-        rows: list[tuple[float, float, tuple[int, list[int]] | None]] = []
+        rows: list[tuple[float, float, rewards.Retold | None]] = []
         for k, text in enumerate(texts):
             problem = drawn[k // times]
             options, returns = options_of(problem), problem.returns
-            right = rewards.accuracy(text, options, returns)
-            place = None
-            try:
-                chosen, think = parse_answer(text, options)
-                if think and right >= _RIGHT and self.reader is not None:
-                    order = list(range(len(options)))
-                    chance.shuffle(order)
-                    asked.append(
-                        (problem.goal, rewards.without_letters(think), [problem.matter.names[i] for i in order])
-                    )
-                    place = (chosen, order)
-            except AnswerError:
-                pass
-            rows.append((rewards.form(text, options), right, place))
+            right, told = rewards.accuracy(text, options, returns), None
+            if right >= _RIGHT and self.reader is not None:  # as in the paper, a wrong answer earns nothing
+                order = chance.sample(range(len(options)), len(options))
+                told = rewards.retold(text, options, problem.matter.names, problem.goal, order)
+            rows.append((rewards.form(text, options), right, told))
+        asked = [told for _, _, told in rows if told is not None]
         picked = iter(self.reader.pick(asked) if self.reader is not None and asked else ())
-        names = [drawn[k // times].matter.names for k in range(len(texts))]
-        return [
-            (form, right, 0.0 if place is None else float(names[k][place[1][next(picked)]] == names[k][place[0]]))
-            for k, (form, right, place) in enumerate(rows)
-        ]
+        return [(form, right, 0.0 if told is None else told.consistency(next(picked))) for form, right, told in rows]
 
     # -- both ------------------------------------------------------------------------------------------------------
 
@@ -259,6 +246,16 @@ class Learner:
         """Writes the network's weights."""
         about = {"network": self.network.config.to_mapping(), "words": list(self.tokenizer.words), "step": self.step}
         checkpoints.write(self.folder / f"{name}.safetensors", self.network.state_dict(), about)
+
+    def load(self, name: str) -> Network:
+        """The network whose weights :meth:`keep` wrote.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        network = Network(self.network.config, len(self.tokenizer)).to(self.device)
+        checkpoints.read(self.folder / f"{name}.safetensors", network)
+        return network
 
     def save(self) -> None:
         """Writes the checkpoint."""

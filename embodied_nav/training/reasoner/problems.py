@@ -1,20 +1,19 @@
-"""Decision problems as text: prompt, what can be said of the options, their returns. Knows no network, no simulator."""
+"""Decision problems as text: prompt, what can be said of the options, their returns. Knows no network and no files."""
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from ...errors import InputError
 from ...frames import Option
 from ...models.small_lm import END, PAD, UNKNOWN, Tokenizer
 from ...reasoner import Context, format_answer, situation
-from ...reasoner.prompt import LETTERS
-from ...reasoner.situation import VERSION, area, metres, percent
-from ...reasoner.thought import Claim, Matter, Thought, matter_of, thoughts_for
+from ...reasoner.prompt import LETTERS, parse_answer
+from ...reasoner.situation import area, metres, percent
+from ...reasoner.thought import Matter, Thought, matter_of, thoughts_for
+from .codec import from_dict
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,20 @@ class Problem:
         goal = context.target.name
         return cls(id, scene, situation(context), goal, matter_of(context), rules, tuple(float(r) for r in returns))
 
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Problem:
+        """The problem of a row of :mod:`.collect`; returns are the SPL, averaged over the worlds.
+
+        Raises:
+            InputError: see :func:`.codec.from_dict`.
+        """
+        context = from_dict(row["state"]).context
+        episode, _, _ = str(row["id"]).rpartition("/")
+        scene = int(episode.removeprefix("large-").split("-")[0])
+        spl = row["returns"]["spl"] if "returns" in row else ()
+        rules = parse_answer(row["rules"], context.options)[0]
+        return cls.of(str(row["id"]), scene, context, rules, [sum(values) / len(values) for values in spl])
+
     @property
     def best(self) -> int:
         """Index of the option with the highest return."""
@@ -67,31 +80,6 @@ def answer_text(thought: Thought, chosen: int) -> str:
 def options_of(problem: Problem) -> tuple[Option, ...]:
     """Options with the problem's letters, to read an answer."""
     return tuple(Option(LETTERS[k], "", None, 0.0, 0.0, "") for k in range(len(problem.matter.claims)))
-
-
-def write(problems: Iterable[Problem], path: Path) -> None:
-    """Writes problems as lines of JSON."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(json.dumps({"situation": VERSION}) + "\n")
-        for problem in problems:
-            file.write(json.dumps(asdict(problem)) + "\n")
-
-
-def read(path: Path) -> list[Problem]:
-    """Reads what :func:`write` wrote.
-
-    Raises:
-        InputError: it is missing, of another version of the situation's text, or no such file.
-    """
-    try:
-        first, *lines = path.read_text(encoding="utf-8").splitlines()
-        if json.loads(first)["situation"] != VERSION:
-            raise InputError(f"{path}: its situations are of another version; collect the problems anew")
-        return [_problem(json.loads(line)) for line in lines]
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; make it by embodied-nav train reasoner") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no file of decision problems ({' '.join(str(error).split())[:80]})") from None
 
 
 def make_tokenizer(problems: Iterable[Problem]) -> Tokenizer:
@@ -131,11 +119,3 @@ def counterfactual(problem: Problem, thought: Thought) -> tuple[Thought, int] | 
     names = problem.matter.names
     turned = changed.conclusion()
     return (changed, names.index(turned)) if turned in names else None
-
-
-def _problem(values: dict) -> Problem:
-    matter = values["matter"]
-    claims = tuple(Claim(c["name"], tuple((f, n) for f, n in c["facts"])) for c in matter["claims"])
-    alone = tuple(tuple(keys) for keys in matter["alone"])
-    own = {"matter": Matter(matter["finding"], claims, alone), "returns": tuple(values["returns"])}
-    return Problem(**{**values, **own})

@@ -17,14 +17,12 @@ from torch import nn
 from ...models.small_lm import SmallLMConfig, Tokenizer
 from ...models.small_lm.network import Network
 from ...reasoner.prompt import LETTERS
+from ...reasoner.rewards import Retold
 from .batches import Prompts
 from .problems import Problem, counterfactual, explained
 
 #: Shape of the readers.
 SHAPE = SmallLMConfig(width=96, layers=3, heads=3, hidden=256, context=384)
-
-#: (goal, reasoning, names of the options).
-Asked = tuple[str, str, Sequence[str]]
 
 
 class Reader:
@@ -41,7 +39,7 @@ class Reader:
         self._letters = torch.tensor([tokenizer.number(letter) for letter in LETTERS], device=device)
 
     @torch.no_grad()
-    def pick(self, asked: Sequence[Asked]) -> list[int]:
+    def pick(self, asked: Sequence[Retold]) -> list[int]:
         """Index of the option that each reasoning speaks for."""
         return [int(k) for k in self._scores(asked).argmax(dim=-1)]
 
@@ -50,9 +48,9 @@ class Reader:
         chance, right, count = random.Random(f"reader/{self.seed}"), 0, 0
         optimizer = torch.optim.AdamW(self.network.parameters(), rate, (0.9, 0.98), weight_decay=0.02)
         for step in range(steps):
-            pairs = [_example(problems, chance) for _ in range(batch)]
-            scores = self._scores([asked for asked, _ in pairs])
-            wanted = torch.tensor([k for _, k in pairs], device=self.device)
+            asked = [_example(problems, chance) for _ in range(batch)]
+            scores = self._scores(asked)
+            wanted = torch.tensor([told.place for told in asked], device=self.device)
             for group in optimizer.param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / 50) * (1.0 - step / (1.05 * steps))
             optimizer.zero_grad()
@@ -63,22 +61,22 @@ class Reader:
                 right, count = right + int((scores.argmax(dim=-1) == wanted).sum()), count + batch
         return right / max(1, count)
 
-    def _scores(self, asked: Sequence[Asked]) -> torch.Tensor:
+    def _scores(self, asked: Sequence[Retold]) -> torch.Tensor:
         """(questions, letters) logits; those beyond the options are out."""
-        prompts = Prompts.of(self.tokenizer, [_prompt(*question) for question in asked], self.device)
+        prompts = Prompts.of(self.tokenizer, [_prompt(told) for told in asked], self.device)
         hidden, _ = self.network(prompts.ids)
         last = hidden[torch.arange(len(asked), device=self.device), prompts.lengths - 1]
         scores = self.network.logits(last).float()[:, self._letters]
-        counts = torch.tensor([len(names) for _, _, names in asked], device=self.device)
+        counts = torch.tensor([len(told.names) for told in asked], device=self.device)
         return scores.masked_fill(torch.arange(len(LETTERS), device=self.device) >= counts[:, None], -1e9)
 
 
-def _prompt(goal: str, think: str, names: Sequence[str]) -> str:
-    rows = [f"{LETTERS[k]}. {name}" for k, name in enumerate(names)]
-    return "\n".join([f"Goal: {goal}", "Options:", *rows, f"<think>{think}</think><answer>"])
+def _prompt(told: Retold) -> str:
+    rows = [f"{LETTERS[k]}. {name}" for k, name in enumerate(told.names)]
+    return "\n".join([f"Goal: {told.goal}", "Options:", *rows, f"<think>{told.think}</think><answer>"])
 
 
-def _example(problems: Sequence[Problem], chance: random.Random) -> tuple[Asked, int]:
+def _example(problems: Sequence[Problem], chance: random.Random) -> Retold:
     """A reasoning with the place of the option that follows from it."""
     while True:
         problem = chance.choice(problems)
@@ -87,7 +85,6 @@ def _example(problems: Sequence[Problem], chance: random.Random) -> tuple[Asked,
             continue
         if chance.random() < 0.3:
             told = counterfactual(problem, told[0]) or told
-        order = list(range(len(problem.matter.claims)))
-        chance.shuffle(order)
-        names = [problem.matter.names[k] for k in order]
-        return (problem.goal, told[0].words, names), order.index(told[1])
+        order = chance.sample(range(len(problem.matter.claims)), len(problem.matter.claims))
+        names = tuple(problem.matter.names[k] for k in order)
+        return Retold(problem.goal, told[0].words, names, order.index(told[1]))

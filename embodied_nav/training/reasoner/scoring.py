@@ -63,10 +63,9 @@ def _one(problem: Problem, text: str, reader: Reader | None) -> dict[str, float]
     if problem.returns:
         scores["regret"] = problem.regret(chosen)
     if reader is not None:
-        order = list(range(len(names)))
-        random.Random(problem.id).shuffle(order)
-        picked = reader.pick([(problem.goal, rewards.without_letters(think), [names[k] for k in order])])[0]
-        scores["consistent"] = float(bool(think) and names[order[picked]] == names[chosen])
+        order = random.Random(problem.id).sample(range(len(names)), len(names))
+        retold = rewards.retold(text, options, names, problem.goal, order)
+        scores["consistent"] = 0.0 if retold is None else retold.consistency(reader.pick([retold])[0])
     return scores
 
 

@@ -1,0 +1,148 @@
+"""From episodes to exported weights in one go: states, problems, readers, training, export, held-out figures.
+
+Every part goes on where it was stopped. Knows nothing of commands, of ROS and of how a part works.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ...config import Config, param
+from ...models.small_lm import SmallLMConfig, Tokenizer
+from ...reasoner.situation import VERSION
+from .. import checkpoints
+from .collect import CollectConfig, collect, read_rows
+from .export import export
+from .learn import Learner, ReasonerTraining, train
+from .problems import Problem, make_tokenizer
+from .reader import SHAPE, Reader
+from .scoring import measure
+
+
+@dataclass(frozen=True)
+class StatesConfig(Config):
+    """Which states are collected for a training; see :class:`.collect.CollectConfig` for the parts.
+
+    Training uses apartments 0 to 899, held-out states are of 900 to 999; 1000 to 1999 are for reports alone.
+    """
+
+    plain: int = param(1400, "states with returns of the plain suite", low=1, high=10**6)
+    hard: int = param(0, "states with returns of the hard suite", low=0, high=10**6)
+    held_out: int = param(150, "held-out states with returns of each suite", low=1, high=10**5)
+    per_episode: int = param(2, "states of an episode that are rolled out", low=1, high=100)
+    others: int = param(6, "further states of an episode, to imitate the teacher on", low=0, high=100)
+    worlds: int = param(2, "worlds that a state is judged in", low=1, high=32)
+    chance: float = param(0.3, "share of the decisions on the way that are drawn at random", low=0.0, high=1.0)
+    error_rate: float = param(0.25, "errors of perception in the hard suite", low=0.0, high=1.0)
+    jobs: int = param(1, "processes that collect", low=1, high=256)
+    seed: int = param(0, "of all draws", low=0, high=2**31 - 1)
+
+
+@dataclass(frozen=True)
+class ReadersConfig(Config):
+    """Training of the readers that judge consistency: the first rewards it, the second only reports it."""
+
+    steps: int = param(800, "steps of each reader", low=1, high=10**6)
+    batch: int = param(64, "examples a step", low=1, high=4096)
+
+
+def run(
+    folder: Path, states: StatesConfig, readers: ReadersConfig, training: ReasonerTraining, network: SmallLMConfig,
+    *, resume: bool = False, say: Callable[[str], None] = print,
+) -> Path:  # fmt: skip
+    """Collects, trains and exports; returns the exported ONNX file.
+
+    Args:
+        folder: gets the states, the checkpoints, metrics.jsonl, curves.png and ``export/``.
+        resume: go on from the folder's checkpoint. States that were collected are used in any case.
+
+    Raises:
+        InputError: see :func:`.collect.collect` and :class:`.learn.Learner`.
+    """
+    problems, held_out = gather(folder, states, say)
+    tokenizer = make_tokenizer(problems)
+    say(f"{len(problems)} states, {sum(bool(p.returns) for p in problems)} with returns; {len(tokenizer)} words")
+    judges = [_reader(folder, k, tokenizer, problems, readers, training, say) for k in range(2)]
+    learner = Learner(folder, training, network, tokenizer, judges[0], resume=resume)
+    train(learner, problems, held_out[: training.validation], say=say)
+    draw_curves(folder)
+    best = learner.load("best")
+    scores = measure(best, tokenizer, held_out, training.answer_limit, judges[1])
+    say("held-out, by the second reader: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+    about = {"situation": str(VERSION), "held_out": json.dumps({k: round(v, 4) for k, v in scores.items()})}
+    return export(best, tokenizer, folder / "export", "reasoner", about)
+
+
+def gather(folder: Path, states: StatesConfig, say: Callable[[str], None]) -> tuple[list[Problem], list[Problem]]:
+    """The problems to learn from and the held-out ones with returns; collects what the folder lacks.
+
+    Raises:
+        InputError: see :func:`.collect.collect`.
+    """
+    found: list[list[Problem]] = []
+    for name, scenes, counts in (
+        ("states", range(900), (states.plain, states.hard)),
+        ("held_out", range(900, 1000), (states.held_out, states.held_out if states.hard else 0)),
+    ):
+        files = []
+        for suite, count in zip(("plain", "hard"), counts, strict=True):
+            if not count:
+                continue
+            files.append(folder / f"{name}_{suite}.jsonl")
+            say(f"collecting {count} states: {files[-1]}")
+            collect(files[-1], scenes, count, _collecting(states, suite, name == "states"), states.jobs)
+        found.append([Problem.of_row(row) for row in read_rows(files)])
+    return found[0], [p for p in found[1] if p.returns]
+
+
+def draw_curves(folder: Path) -> None:
+    """Draws what metrics.jsonl holds into curves.png, one panel a figure."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    names = list(dict.fromkeys(name for line in lines for name in line if name != "step"))
+    rows = (len(names) + 3) // 4
+    figure, axes = pyplot.subplots(rows, 4, figsize=(14, 2.4 * rows), squeeze=False)
+    for axis, name in zip(axes.flat, names, strict=False):
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        axis.plot(*zip(*points, strict=True), linewidth=0.8, marker="." if len(points) < 60 else "")
+        axis.set_title(name, fontsize=9)
+        axis.tick_params(labelsize=7)
+    for axis in list(axes.flat)[len(names) :]:
+        axis.set_visible(False)
+    figure.tight_layout()
+    figure.savefig(folder / "curves.png", dpi=100)
+    pyplot.close(figure)
+
+
+def _collecting(states: StatesConfig, suite: str, learned: bool) -> CollectConfig:
+    return CollectConfig(
+        per_episode=states.per_episode, others=states.others if learned else 0, worlds=states.worlds,
+        chance=states.chance, suite=suite, error_rate=states.error_rate if suite == "hard" else 0.0, seed=states.seed,
+    )  # fmt: skip
+
+
+def _reader(
+    folder: Path, number: int, tokenizer: Tokenizer, problems: Sequence[Problem], config: ReadersConfig,
+    training: ReasonerTraining, say: Callable[[str], None],
+) -> Reader:  # fmt: skip
+    """A reader, trained or read from the folder."""
+    torch.set_num_threads(training.threads)
+    reader = Reader(tokenizer, 1000 * training.seed + number, torch.device("cpu"))
+    path = folder / f"reader{number}.safetensors"
+    about = {"words": tokenizer.version, "steps": config.steps, "shape": SHAPE.to_mapping()}
+    if path.exists() and checkpoints.facts(path) == about:
+        checkpoints.read(path, reader.network)
+    else:
+        say(f"training reader {number}")
+        say(f"reader {number}: {reader.train(problems, config.steps, config.batch):.3f} right")
+        checkpoints.write(path, reader.network.state_dict(), about)
+    return reader
