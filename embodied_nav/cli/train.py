@@ -59,10 +59,12 @@ def _reasoner(values: dict, folder: Path, resume: bool, file: str) -> int:
     from ..training.reasoner.pipeline import ReadersConfig, StatesConfig
     from ..training.reasoner.pipeline import run as train
 
-    kinds = {"states": StatesConfig, "readers": ReadersConfig, "training": ReasonerTraining, "network": SmallLMConfig}
-    _sections(values, tuple(kinds), file)
-    parts = {name: kind.from_mapping(values.get(name) or {}, f"{file}: {name}") for name, kind in kinds.items()}
-    graph = train(folder, **parts, resume=resume, say=_say)
+    _sections(values, ("states", "readers", "training", "network"), file)
+    states = StatesConfig.from_mapping(values.get("states") or {}, f"{file}: states")
+    readers = ReadersConfig.from_mapping(values.get("readers") or {}, f"{file}: readers")
+    training = ReasonerTraining.from_mapping(values.get("training") or {}, f"{file}: training")
+    network = SmallLMConfig.from_mapping(values.get("network") or {}, f"{file}: network")
+    graph = train(folder, states, readers, training, network, resume=resume, say=_say)
     print(f"exported to {graph}; to try it: --agent compact --set small_lm.weights={graph}")
     return 0
 

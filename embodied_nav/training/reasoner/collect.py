@@ -88,7 +88,7 @@ def collect_episode(index: int, scenes: Sequence[int], config: CollectConfig) ->
     for k in sorted([*chosen, *draw.sample(others, min(config.others, len(others)))]):
         state, before = states[k], states[k].before
         recorded = record_of(state.context, before.decisions, before.stamp * 1e-9, before.driven)
-        row = {
+        row: dict[str, Any] = {
             "id": f"{episode.id}/{k}",
             "kind": episode.kind,
             "rules": rules.answer(state.context),
