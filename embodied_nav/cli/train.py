@@ -13,7 +13,8 @@ from ..resources import how_to_install, share_path
 #: What can be trained, with a line of description.
 METHODS = {
     "perception": "the network of perception 'compact': names what an RGB-D camera sees",
-    "reasoner": "the language model of reasoner 'compact': chooses among options",
+    "reasoner": "the language model of reasoner 'compact', or an adapter for 'causal_lm' where the settings say "
+    "policy: causal_lm (config/train_causal_lm.yaml)",
 }
 
 
@@ -36,11 +37,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains and exports."""
     values = read_yaml(args.config or share_path(f"config/train_{args.method}.yaml"))
-    for library in ("torch", "safetensors", "onnx"):
-        if importlib.util.find_spec(library) is None:
-            raise InputError(f"train needs {library}; {how_to_install('train', library)}")
+    _need("torch", "safetensors", "onnx")
     train = {"perception": _perception, "reasoner": _reasoner}[args.method]
     return train(values, Path(args.out or f"runs/train-{args.method}"), args.resume, args.config or "")
+
+
+def _need(*libraries: str) -> None:
+    for library in libraries:
+        if importlib.util.find_spec(library) is None:
+            raise InputError(f"train needs {library}; {how_to_install('train', library)}")
 
 
 def _sections(values: dict, known: tuple[str, ...], file: str) -> None:
@@ -54,6 +59,11 @@ def _say(line: str) -> None:
 
 
 def _reasoner(values: dict, folder: Path, resume: bool, file: str) -> int:
+    policy = values.pop("policy", "compact")
+    if policy == "causal_lm":
+        return _causal_lm(values, folder, resume, file)
+    if policy != "compact":
+        raise InputError(f"{file}: policy '{policy}' cannot be trained; give compact or causal_lm")
     from ..models.small_lm import SmallLMConfig
     from ..training.reasoner.learn import ReasonerTraining
     from ..training.reasoner.pipeline import ReadersConfig, StatesConfig
@@ -66,6 +76,25 @@ def _reasoner(values: dict, folder: Path, resume: bool, file: str) -> int:
     network = SmallLMConfig.from_mapping(values.get("network") or {}, f"{file}: network")
     graph = train(folder, states, readers, training, network, resume=resume, say=_say)
     print(f"exported to {graph}; to try it: --agent compact --set small_lm.weights={graph}")
+    return 0
+
+
+def _causal_lm(values: dict, folder: Path, resume: bool, file: str) -> int:
+    _need("transformers", "trl", "peft")
+    from ..reasoner.causal_lm import CausalLMConfig, CausalLMPolicy
+    from ..training.reasoner.causal_grpo import CausalTraining, first_process, train
+    from ..training.reasoner.pipeline import StatesConfig, gather
+
+    _sections(values, ("states", "model", "training"), file)
+    states = StatesConfig.from_mapping(values.get("states") or {}, f"{file}: states")
+    training = CausalTraining.from_mapping(values.get("training") or {}, f"{file}: training")
+    model = CausalLMConfig.from_mapping(values.get("model") or {}, f"{file}: model")
+    CausalLMPolicy.check(model)
+    with first_process():
+        problems, _ = gather(folder, states, _say)
+    adapter = train(folder, training, model, problems, resume=resume)
+    print(f"adapter in {adapter}; to try it: --agent causal_lm --set causal_lm.model={model.model} "
+          f"--set causal_lm.adapter={adapter}")  # fmt: skip
     return 0
 
 

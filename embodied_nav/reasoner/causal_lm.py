@@ -125,26 +125,8 @@ class _Local:
 
     def __init__(self, config: CausalLMConfig) -> None:
         self._config = config
-        self._name, device = look_at(config)
-        import torch
-        import transformers
-
-        transformers.utils.logging.disable_progress_bar()
-        half = config.precision == "bf16" or (config.precision == "auto" and device == "cuda")
-        how = _how(config)
-        self._tokenizer = _loaded(config, transformers.AutoTokenizer.from_pretrained, self._name, **how)
-        if not self._tokenizer.chat_template:
-            raise InputError(f"causal_lm.model = {config.model}: has no chat template; give a model for instructions")
-        model, about = _loaded(
-            config, transformers.AutoModelForCausalLM.from_pretrained, self._name, output_loading_info=True,
-            dtype=torch.bfloat16 if half else torch.float32, **how,
-        )  # fmt: skip
-        if about["missing_keys"]:
-            few = ", ".join(sorted(about["missing_keys"])[:2])
-            raise InputError(
-                f"causal_lm.model = {config.model}: weights are missing ({few}, ...); get the folder again"
-            )
-        self._model = (_adapted(config, model) if config.adapter else model).eval().to(device)
+        self._tokenizer, self._model = load(config)
+        self._model.eval()
 
     def complete(self, system: str, text: str, begun: str) -> str:
         import torch
@@ -177,10 +159,40 @@ class _Local:
         """1xN tokens of the conversation, with the answer's beginning."""
         import torch
 
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": _plain(text)}]
-        prompt = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        ids = self._tokenizer(str(prompt) + begun, add_special_tokens=False)["input_ids"]
+        ids = self._tokenizer(conversation(self._tokenizer, system, text, begun), add_special_tokens=False)["input_ids"]
         return torch.tensor([ids], device=self._model.device)
+
+
+def load(config: CausalLMConfig) -> tuple[Any, Any]:
+    """Tokenizer and model of transformers on their device, an adapter merged in.
+
+    Raises:
+        InputError: the model cannot be loaded, or is not for conversations.
+    """
+    name, device = look_at(config)
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    half = config.precision == "bf16" or (config.precision == "auto" and device == "cuda")
+    how = _how(config)
+    tokenizer = _loaded(config, transformers.AutoTokenizer.from_pretrained, name, **how)
+    if not tokenizer.chat_template:
+        raise InputError(f"causal_lm.model = {config.model}: has no chat template; give a model for instructions")
+    model, about = _loaded(
+        config, transformers.AutoModelForCausalLM.from_pretrained, name, output_loading_info=True,
+        dtype=torch.bfloat16 if half else torch.float32, **how,
+    )  # fmt: skip
+    if about["missing_keys"]:
+        few = ", ".join(sorted(about["missing_keys"])[:2])
+        raise InputError(f"causal_lm.model = {config.model}: weights are missing ({few}, ...); get the folder again")
+    return tokenizer, (_adapted(config, model) if config.adapter else model).to(device)
+
+
+def conversation(tokenizer: Any, system: str, text: str, begun: str) -> str:
+    """What a model of transformers reads: its chat template around a situation, and the beginning of its answer."""
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": _plain(text)}]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)) + begun
 
 
 def look_at(config: CausalLMConfig) -> tuple[str, str]:
