@@ -447,7 +447,7 @@ class Navigator:
         if not self._found and likeliest is not None and view.gap(likeliest) == 0.0:
             self._found = f"all is explored, and of all rooms this is most likely the {self.target.name}"
         context = Context(
-            self._asked, self.target, options, facts, self._notes(), view.xy, view.yaw, view.objects, view.planner.grid,
+            self._asked, self.target, options, facts, view.xy, view.yaw, view.objects, view.planner.grid,
             self._count, self.stage, room_facts(view), tuple(self._deltas), tuple(self._before),
         )  # fmt: skip
         return context, view
@@ -505,12 +505,6 @@ class Navigator:
             self._thorough,
         )  # fmt: skip
         return build_options(self.target, view.candidates, view, here, self.options)
-
-    def _notes(self) -> tuple[str, ...]:
-        stages = self._asked.stages
-        if len(stages) == 1:
-            return ()
-        return (f"Stage {self.stage + 1} of {len(stages)}: {self.target.name}.",)
 
     def _look_gain(self, view: View) -> float:
         """Length (m) of nearby openings outside of the camera's view; 0 if the robot has just looked around."""

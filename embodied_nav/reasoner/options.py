@@ -90,7 +90,6 @@ class Context:
     Attributes:
         instruction, target: the sentence and the target of its current stage.
         options, facts: the options to choose from and their facts; same length.
-        notes: lines describing the state, for the prompt.
         position, heading: of the robot in map, m and rad.
         objects: as remembered.
         grid: the map.
@@ -105,7 +104,6 @@ class Context:
     target: Target
     options: tuple[Option, ...]
     facts: tuple[Facts, ...]
-    notes: tuple[str, ...]
     position: tuple[float, float]
     heading: float
     objects: tuple[MemoryObject, ...]

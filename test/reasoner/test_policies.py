@@ -70,7 +70,7 @@ def found_rooms(text, objects, grid=FLAT):
 def context(facts, kinds, text="find the red sofa", seed=1):
     options = tuple(option("ABCDEFGH"[k], kind, facts[k].cost) for k, kind in enumerate(kinds))
     instruction = parse_instruction(text)
-    return Context(instruction, instruction.target, options, tuple(facts), (), (0, 0), 0.0, (), OPEN, seed)
+    return Context(instruction, instruction.target, options, tuple(facts), (0, 0), 0.0, (), OPEN, seed)
 
 
 def choice(policy, c):

@@ -44,7 +44,7 @@ DELTA = SemanticDelta(
     1, 0, 1, "compact", "rotate left", new=(observed("chair"), observed("chair")), gone=(observed("tv"),)
 )
 CONTEXT = Context(
-    SOFA, SOFA.target, OPTIONS, FACTS, (), (0.0, 0.0), 0.0, (thing(1), thing(2, "chair")), GRID,
+    SOFA, SOFA.target, OPTIONS, FACTS, (0.0, 0.0), 0.0, (thing(1), thing(2, "chair")), GRID,
     rooms=(RoomFact("bedroom", 0.72, True), RoomFact("", 0.1)), deltas=(DELTA,), before=("look around",),
 )  # fmt: skip
 

@@ -111,7 +111,7 @@ def first_process() -> AbstractContextManager[None]:
     """Lets the first of several processes, as ``accelerate launch`` starts them, go before the others."""
     from accelerate import PartialState
 
-    return PartialState().main_process_first()  # type: ignore[no-any-return]
+    return PartialState().main_process_first()
 
 
 def _saved(model: CausalLMConfig, start: Path) -> Any:

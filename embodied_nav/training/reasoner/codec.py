@@ -101,7 +101,6 @@ def to_dict(recorded: Recorded) -> dict[str, Any]:
         "version": VERSION,
         "instruction": c.instruction.text,
         "stage": c.stage,
-        "notes": list(c.notes),
         "before": list(c.before),
         "near_rooms": [[r.kind, _plain(r.seen), r.here] for r in c.rooms],
         "deltas": [_delta(d) for d in c.deltas],
@@ -134,7 +133,7 @@ def from_dict(row: Mapping[str, Any], labels: Sequence[str] = ()) -> Recorded:
         by_id = {o.id: o for o in objects}
         options, facts = zip(*(_option(o, by_id) for o in row["options"]), strict=True)
         context = Context(
-            instruction, instruction.stages[int(row["stage"])], options, facts, tuple(row["notes"]),
+            instruction, instruction.stages[int(row["stage"])], options, facts,
             _pair(row["position"]), float(row["heading"]), objects, _NO_GRID, int(row["number"]), int(row["stage"]),
             tuple(RoomFact(kind, seen, here) for kind, seen, here in row["near_rooms"]),
             tuple(_semantic_delta(d) for d in row["deltas"]), tuple(row["before"]),
