@@ -95,7 +95,7 @@ def test_the_command_collects_and_trains(tiny, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(
         f"policy: causal_lm\nmodel: {{model: {tiny.model}, device: cpu}}\n"
-        "states: {plain: 1, held_out: 1, others: 0, worlds: 1, per_episode: 1}\n"
+        "states: {plain: 1, imitated: 0, held_out: 1, others: 0, worlds: 1, per_episode: 1}\n"
         "training: {steps: 1, prompts: 1, group: 2, answer_limit: 8, rank: 2}\n"
     )
     command = ["train", "reasoner", "--config", str(config), "--out", str(tmp_path / "run")]

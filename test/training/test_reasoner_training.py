@@ -124,7 +124,7 @@ def test_a_reader_learns_to_pick_by_the_reasoning_alone():
 def test_from_episodes_to_exported_weights_in_one_go(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text(
-        "states: {plain: 2, held_out: 1, others: 4, worlds: 1}\n"
+        "states: {plain: 2, held_out: 1, others: 4, worlds: 1, imitated: 5}\n"
         "readers: {steps: 3, batch: 4}\n"
         "training: {sft_steps: 4, sft_batch: 4, grpo_steps: 2, prompts: 2, group: 2, validate_every: 2, device: cpu}\n"
         "network: {width: 16, layers: 1, heads: 2, hidden: 16}\n"
@@ -132,7 +132,13 @@ def test_from_episodes_to_exported_weights_in_one_go(tmp_path):
     command = ["train", "reasoner", "--config", str(config), "--out", str(tmp_path / "run")]
     assert cli.main(command) == 0
     files = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*")}
-    assert {"states_plain.jsonl", "held_out_plain.jsonl", "metrics.jsonl", "curves.png"} <= files
+    assert {
+        "states_plain.jsonl",
+        "held_out_plain.jsonl",
+        "metrics.jsonl",
+        "curves.png",
+        "export_sft/reasoner.onnx",
+    } <= files
     model = SmallLM(tmp_path / "run" / "export" / "reasoner.onnx")
     assert model.about["situation"] == "1" and "regret" in json.loads(model.about["held_out"])
     # What was collected is used again, and a training that is there is not overwritten.

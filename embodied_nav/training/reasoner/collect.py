@@ -35,7 +35,7 @@ _RETURNS = ("success", "spl", "soft_spl", "progress", "time", "path")
 class CollectConfig(Config):
     """Which states are collected, and how many worlds they are judged in."""
 
-    per_episode: int = param(3, "states of an episode that are rolled out", low=1, high=100)
+    per_episode: int = param(3, "states of an episode that are rolled out", low=0, high=100)
     others: int = param(0, "further states of an episode, without returns: they cost next to nothing", low=0, high=100)
     worlds: int = param(4, "worlds that a state is judged in, the true one among them", low=1, high=32)
     chance: float = param(0.2, "share of the decisions on the way that are drawn at random", low=0.0, high=1.0)
@@ -131,7 +131,10 @@ def collect(
     jobs: int = 1,
     shard: tuple[int, int] = (0, 1),
 ) -> int:
-    """Collects until the file has so many states with returns; returns how many it has.
+    """Collects until the file has so many states with returns, or states at all where none are rolled out.
+
+    Returns:
+        How many it has.
 
     Args:
         path: of the JSON lines: settings, then one line an episode. jobs: processes.
@@ -148,7 +151,7 @@ def collect(
             index, rows = next(episodes)
             file.write(json.dumps({"episode": index, "rows": rows}) + "\n")
             file.flush()
-            count += _rolled_out(rows)
+            count += _counted(rows, config.per_episode)
     return count
 
 
@@ -194,11 +197,12 @@ def _begun(path: Path, head: dict[str, Any]) -> tuple[set[int], int]:
         raise InputError(f"{path}: is no file of states; give another file") from None
     if found != head:
         raise InputError(f"{path}: holds states of other settings; give another file or remove it")
-    return {row["episode"] for row in rows}, sum(_rolled_out(row["rows"]) for row in rows)
+    per_episode = int(head["collect"]["per_episode"])
+    return {row["episode"] for row in rows}, sum(_counted(row["rows"], per_episode) for row in rows)
 
 
-def _rolled_out(rows: Iterable[Mapping[str, Any]]) -> int:
-    return sum("returns" in row for row in rows)
+def _counted(rows: Sequence[Mapping[str, Any]], per_episode: int) -> int:
+    return sum("returns" in row for row in rows) if per_episode else len(rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,7 +23,8 @@ from ...config import Config, param
 from ...errors import InputError
 from ...models.small_lm import SmallLMConfig, Tokenizer
 from ...models.small_lm.network import Network
-from ...reasoner import rewards
+from ...reasoner import format_answer, rewards
+from ...reasoner.prompt import LETTERS
 from .. import checkpoints
 from .batches import Prompts, answer_log_probabilities, padded, sample
 from .problems import Problem, answer_text, counterfactual, explained, options_of, teach
@@ -40,6 +41,9 @@ class ReasonerTraining(Config):
     noise: float = param(0.2, "share of the teacher's choices that are drawn by chance", low=0.0, high=1.0)
     counterfactuals: float = param(
         0.2, "share of examples whose reasoning has its facts exchanged, for the answer to follow it", low=0.0, high=1.0
+    )
+    direct: float = param(
+        0.2, "share of examples that answer without reasoning, as the policy may when it is sure", low=0.0, high=1.0
     )
     prompt_weight: float = param(0.1, "weight of the prompt's words in supervised training", low=0.0, high=1.0)
     sft_steps: int = param(1200, "steps of supervised training", low=0)
@@ -126,17 +130,14 @@ class Learner:
         judged: list[list[float]] = []
         while len(prompts) < config.sft_batch:
             problem = chance.choice(problems)
-            if config.teacher == "best" and problem.returns:
-                told = explained(problem, problem.best, chance)
-            else:
-                told = teach(problem, chance, config.noise)
+            told = self._example(problem, chance)
             if told is None:
                 continue
-            turned = counterfactual(problem, told[0]) if chance.random() < config.counterfactuals else None
+            text, untrue = told
             prompts.append(problem.prompt)
-            answers.append([*self.tokenizer.encode(answer_text(*(turned or told))), self.tokenizer.end])
+            answers.append([*self.tokenizer.encode(text), self.tokenizer.end])
             # Of a reasoning with changed facts only what follows from it is learned, not the untrue facts.
-            judged.append([0.0 if turned else 1.0] * (len(answers[-1]) - 3) + [1.0] * 3)
+            judged.append([0.0 if untrue else 1.0] * (len(answers[-1]) - 3) + [1.0] * 3)
         given, words = (
             Prompts.of(self.tokenizer, prompts, self.device),
             padded(answers, self.tokenizer.pad, self.device),
@@ -157,6 +158,18 @@ class Learner:
             self.best = -math.inf
             self._optimizer.state.clear()
         return {"loss": float(loss.detach()), "prompt": float(prompt_loss.detach())}
+
+    def _example(self, problem: Problem, chance: random.Random) -> tuple[str, bool] | None:
+        """An answer to imitate, and whether its facts were exchanged; None where the teacher has no words."""
+        config = self.config
+        best = config.teacher == "best" and bool(problem.returns)
+        if chance.random() < config.direct:
+            return format_answer("", LETTERS[problem.best if best else problem.rules]), False
+        told = explained(problem, problem.best, chance) if best else teach(problem, chance, config.noise)
+        if told is None:
+            return None
+        turned = counterfactual(problem, told[0]) if chance.random() < config.counterfactuals else None
+        return answer_text(*(turned or told)), turned is not None
 
     def _prompt_loss(self, prompts: Prompts) -> Tensor:
         hidden, _ = self.network(prompts.ids[:, :-1])
@@ -234,11 +247,15 @@ class Learner:
     # -- both ------------------------------------------------------------------------------------------------------
 
     def validate(self, problems: Sequence[Problem]) -> dict[str, float]:
-        """Scores of the likeliest answers on held-out problems; keeps the weights of the lowest regret so far."""
+        """Scores of the likeliest answers on held-out problems; keeps the best weights so far.
+
+        Best is what loses least against the best options, with a share of inconsistent answers held against it.
+        """
         scores = measure(self.network, self.tokenizer, problems, self.config.answer_limit, self.reader)
         self.note({"step": self.step, **scores})
-        if -scores["regret"] > self.best:
-            self.best = -scores["regret"]
+        worth = scores["consistent"] * _CONSISTENT - scores["regret"] if "consistent" in scores else -scores["regret"]
+        if worth > self.best:
+            self.best = worth
             self.keep("best")
         return scores
 
@@ -285,6 +302,8 @@ class Learner:
 
 #: Share of the way from the worst to the best option from which an answer counts as right.
 _RIGHT = 0.9
+#: Regret (SPL) that a share of consistent answers of 1 makes up for, among weights to keep.
+_CONSISTENT = 0.1
 
 
 def train(

@@ -14,6 +14,7 @@ import torch
 
 from ...config import Config, param
 from ...models.small_lm import SmallLMConfig, Tokenizer
+from ...models.small_lm.network import Network
 from ...reasoner.situation import VERSION
 from .. import checkpoints
 from .collect import CollectConfig, collect, read_rows
@@ -33,6 +34,7 @@ class StatesConfig(Config):
 
     plain: int = param(1400, "states with returns of the plain suite", low=1, high=10**6)
     hard: int = param(0, "states with returns of the hard suite", low=0, high=10**6)
+    imitated: int = param(8000, "states without returns, of further episodes of the plain suite", low=0, high=10**7)
     held_out: int = param(150, "held-out states with returns of each suite", low=1, high=10**5)
     per_episode: int = param(2, "states of an episode that are rolled out", low=1, high=100)
     others: int = param(6, "further states of an episode, to imitate the teacher on", low=0, high=100)
@@ -58,8 +60,10 @@ def run(
     """Collects, trains and exports; returns the exported ONNX file.
 
     Args:
-        folder: gets the states, the checkpoints, metrics.jsonl, curves.png and ``export/``.
-        resume: go on from the folder's checkpoint. States that were collected are used in any case.
+        folder: gets the states, the checkpoints, metrics.jsonl, curves.png, ``export/`` and ``export_sft/``: the best
+            weights of all, and those of supervised training alone.
+        resume: go on from the folder's checkpoint. States that were collected are used in any case. Of a training that
+            is through, only the figures and the exports are made anew.
 
     Raises:
         InputError: see :func:`.collect.collect` and :class:`.learn.Learner`.
@@ -71,11 +75,24 @@ def run(
     learner = Learner(folder, training, network, tokenizer, judges[0], resume=resume)
     train(learner, problems, held_out[: training.validation], say=say)
     draw_curves(folder)
-    best = learner.load("best")
-    scores = measure(best, tokenizer, held_out, training.answer_limit, judges[1])
-    say("held-out, by the second reader: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
-    about = {"situation": str(VERSION), "held_out": json.dumps({k: round(v, 4) for k, v in scores.items()})}
-    return export(best, tokenizer, folder / "export", "reasoner", about)
+    for name, place in (("sft", "export_sft"), ("best", "export")):
+        trained = learner.load(name)
+        scores = held_out_scores(trained, tokenizer, held_out, training.answer_limit, judges)
+        say(f"{name}, held out: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+        about = {"situation": str(VERSION), "held_out": json.dumps({k: round(v, 4) for k, v in scores.items()})}
+        graph = export(trained, tokenizer, folder / place, "reasoner", about)
+    return graph
+
+
+def held_out_scores(
+    network: Network, tokenizer: Tokenizer, held_out: Sequence[Problem], limit: int, readers: Sequence[Reader]
+) -> dict[str, float]:
+    """Scores as :func:`.scoring.measure` gives them, consistency by each reader, and the regret of the rules."""
+    scores = measure(network, tokenizer, held_out, limit, readers[0])
+    for number, reader in enumerate(readers[1:], 2):
+        scores[f"consistent_{number}"] = measure(network, tokenizer, held_out, limit, reader)["consistent"]
+    scores["regret_rules"] = sum(p.regret(p.rules) for p in held_out) / len(held_out)
+    return scores
 
 
 def gather(folder: Path, states: StatesConfig, say: Callable[[str], None]) -> tuple[list[Problem], list[Problem]]:
@@ -84,20 +101,23 @@ def gather(folder: Path, states: StatesConfig, say: Callable[[str], None]) -> tu
     Raises:
         InputError: see :func:`.collect.collect`.
     """
-    found: list[list[Problem]] = []
-    for name, scenes, counts in (
-        ("states", range(900), (states.plain, states.hard)),
-        ("held_out", range(900, 1000), (states.held_out, states.held_out if states.hard else 0)),
-    ):
-        files = []
-        for suite, count in zip(("plain", "hard"), counts, strict=True):
-            if not count:
-                continue
-            files.append(folder / f"{name}_{suite}.jsonl")
-            say(f"collecting {count} states: {files[-1]}")
-            collect(files[-1], scenes, count, _collecting(states, suite, name == "states"), states.jobs)
-        found.append([Problem.of_row(row) for row in read_rows(files)])
-    return found[0], [p for p in found[1] if p.returns]
+    learned, last = range(900), range(900, 1000)
+    twice = states.held_out if states.hard else 0
+    parts = (
+        ("states_plain", learned, states.plain, _collecting(states, "plain", states.per_episode, states.others)),
+        ("states_hard", learned, states.hard, _collecting(states, "hard", states.per_episode, states.others)),
+        ("imitated_plain", learned[::-1], states.imitated, _collecting(states, "plain", 0, 100)),
+        ("held_out_plain", last, states.held_out, _collecting(states, "plain", states.per_episode, 0)),
+        ("held_out_hard", last, twice, _collecting(states, "hard", states.per_episode, 0)),
+    )
+    found: dict[bool, list[Problem]] = {True: [], False: []}
+    for name, scenes, count, config in parts:
+        if count:
+            path = folder / f"{name}.jsonl"
+            say(f"collecting {count} states: {path}")
+            collect(path, scenes, count, config, states.jobs)
+            found[scenes is last] += [Problem.of_row(row) for row in read_rows([path])]
+    return found[False], found[True]
 
 
 def draw_curves(folder: Path) -> None:
@@ -123,10 +143,10 @@ def draw_curves(folder: Path) -> None:
     pyplot.close(figure)
 
 
-def _collecting(states: StatesConfig, suite: str, learned: bool) -> CollectConfig:
+def _collecting(states: StatesConfig, suite: str, rolled_out: int, others: int) -> CollectConfig:
     return CollectConfig(
-        per_episode=states.per_episode, others=states.others if learned else 0, worlds=states.worlds,
-        chance=states.chance, suite=suite, error_rate=states.error_rate if suite == "hard" else 0.0, seed=states.seed,
+        per_episode=rolled_out, others=others, worlds=states.worlds, chance=states.chance, suite=suite,
+        error_rate=states.error_rate if suite == "hard" else 0.0, seed=states.seed,
     )  # fmt: skip
 
 
