@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python bench/bench_reasoner.py [--weights FILE.onnx] [--training]
 
 Prints p50 and p95 of CPU ms a decision on one core, the prompt included, over states of the explorer on held-out
-apartments. With ``--training`` (extra ``train``) also the completions a CPU second of a step of GRPO: ours against TRL's
+apartments. With ``--training`` (extra ``train``) also the completions a CPU second of a GRPO step: ours against TRL's
 ``GRPOTrainer`` with a network of the same size (Qwen2's form), the same prompts, groups and lengths, one thread each.
 """
 
