@@ -143,8 +143,10 @@ def test_a_prompt_shared_by_answers_is_as_each_alone(exported):
     with torch.no_grad():
         _, prompt = network(padded)
         lengths = torch.tensor([9, 13])
-        first, past = network(torch.tensor(answers)[:, :2], None, prompt, lengths)
-        second, _ = network(torch.tensor(answers)[:, 2:], past, prompt, lengths)
+        before = torch.tensor([row[-3:] for row in rows]).repeat_interleave(2, dim=0)
+        first, past = network(torch.tensor(answers)[:, :2], None, prompt, lengths, before)
+        before = torch.cat([before, torch.tensor(answers)[:, :2]], dim=1)[:, -3:]
+        second, _ = network(torch.tensor(answers)[:, 2:], past, prompt, lengths, before)
         together = network.logits(torch.cat([first, second], dim=1)).numpy()
     for k, answer in enumerate(answers):
         alone = torch_logits(network, rows[k // 2] + answer)[-3:]

@@ -16,6 +16,7 @@ class SmallLMConfig(Config):
     layers: int = param(6, "transformer blocks", low=1, high=64)
     heads: int = param(4, "query heads; all share one head of keys and values", low=1, high=64)
     hidden: int = param(384, "width inside of the feed-forward parts", low=8, high=16384)
+    local: int = param(3, "words before each word that its embedding takes in", low=0, high=16)
     context: int = param(768, "most tokens of a prompt and its answer together", low=16, high=8192)
 
     def __post_init__(self) -> None:

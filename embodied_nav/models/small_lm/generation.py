@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import InputError
 from .config import SmallLMConfig
-from .tokenizer import Tokenizer
+from .tokenizer import PAD_NUMBER, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class SmallLM:
                 break
         return Generation(tuple(ids), tuple(logs)), state
 
-    def _run(self, ids: Sequence[int], past) -> tuple[np.ndarray, object]:
-        words = self._make(np.asarray([ids], dtype=np.int64))
-        logits, kept = self._session.run_with_ort_values(None, {"ids": words, "past": past})
+    def _run(self, ids: Sequence[int], past, recent: Sequence[int]) -> tuple[np.ndarray, object]:
+        words = {"ids": self._make(np.asarray([ids], np.int64)), "recent": self._make(np.asarray([recent], np.int64))}
+        logits, kept = self._session.run_with_ort_values(None, {**words, "past": past})
         return logits.numpy()[0], kept
 
 
@@ -104,14 +104,18 @@ class State:
         length: words read.
     """
 
-    def __init__(self, model: SmallLM, past, length: int = 0, logits: np.ndarray | None = None) -> None:
+    def __init__(
+        self, model: SmallLM, past, length: int = 0, logits: np.ndarray | None = None, recent: Sequence[int] = ()
+    ) -> None:
         self._model, self._past, self.length = model, past, length
+        self._recent = recent or (PAD_NUMBER,) * model.config.local
         self.logits = np.zeros(len(model.tokenizer), dtype=np.float32) if logits is None else logits
 
     def after(self, ids: Sequence[int]) -> State:
         """The state after further words; this one stays as it is."""
-        logits, past = self._model._run(ids, self._past)
-        return State(self._model, past, self.length + len(ids), logits)
+        logits, past = self._model._run(ids, self._past, self._recent)
+        recent = (*self._recent, *ids)[len(ids) :]
+        return State(self._model, past, self.length + len(ids), logits, recent)
 
     @property
     def room(self) -> int:

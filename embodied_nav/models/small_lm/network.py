@@ -1,8 +1,10 @@
 """The network in torch: for training, for sampling in batches, and for the export to ONNX. Knows no text.
 
 A decoder of pre-normalised blocks with rotary positions, one shared head of keys and values, and gated feed-forward
-parts; input and output share the embedding. A prompt that several answers share is computed once, with gradients, and
-its keys and values are not repeated for each (:meth:`Network.forward`, ``prompt``).
+parts; input and output share the embedding. A word's embedding takes in the few words before it: what is told apart by
+several words ("explore 3.5 m ahead left") is found again by one look, which is learned many times sooner. A prompt that
+several answers share is computed once, with gradients, and its keys and values are not repeated for each
+(:meth:`Network.forward`, ``prompt``).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import SmallLMConfig
+from .tokenizer import PAD_NUMBER
 
 #: Added to the scores of what must not be seen.
 _HIDDEN = -1e9
@@ -29,16 +32,24 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(words, config.width)
+        self.local = nn.ModuleList(nn.Linear(config.width, config.width, bias=False) for _ in range(config.local))
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
         self.norm = _Norm(config.width)
         nn.init.normal_(self.embedding.weight, std=0.02)
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 2 and "embedding" not in name:
+            if name.startswith("local"):
+                nn.init.normal_(parameter, std=config.width**-0.5)
+            elif parameter.ndim == 2 and "embedding" not in name:
                 residual = name.endswith(("out.weight", "down.weight"))
                 nn.init.normal_(parameter, std=0.02 / (2 * config.layers) ** 0.5 if residual else 0.02)
 
     def forward(
-        self, ids: Tensor, past: Tensor | None = None, prompt: Tensor | None = None, lengths: Tensor | None = None
+        self,
+        ids: Tensor,
+        past: Tensor | None = None,
+        prompt: Tensor | None = None,
+        lengths: Tensor | None = None,
+        recent: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Hidden states, and keys and values of the words after the prompt.
 
@@ -48,6 +59,8 @@ class Network(nn.Module):
             prompt: (layers, 2, prompts, longest, head), the same of prompts, each shared by batch / prompts answers
                 that follow each other in the batch; or None.
             lengths: (prompts,) int64, how many positions of each prompt hold words (they are padded at the end).
+            recent: (batch, local) int64, the words just before ``ids``, PAD where there is none; None: they are the
+                first of their text.
 
         Returns:
             (batch, new, width) hidden states for :meth:`logits`; (layers, 2, batch, past + new, head).
@@ -63,13 +76,25 @@ class Network(nn.Module):
             prompt_mask = torch.where(place < lengths[:, None], 0.0, _HIDDEN)[:, None]
             positions = positions + lengths.repeat_interleave(ids.shape[0] // len(lengths))[:, None]
         turn = rotary(positions, self.config.head)
-        x, kept = self.embedding(ids), []
+        x, kept = self._embedded(ids, recent), []
         for k, block in enumerate(self.blocks):
             mine = None if past is None else past[k]
             shared = None if prompt is None else prompt[k]
             x, own = block(x, mine, own_mask, turn, shared, prompt_mask)
             kept.append(own)
         return self.norm(x), torch.stack(kept)
+
+    def _embedded(self, ids: Tensor, recent: Tensor | None) -> Tensor:
+        """(batch, new, width)."""
+        count = self.config.local
+        if recent is None:
+            recent = ids.new_full((ids.shape[0], count), PAD_NUMBER)
+        words = torch.cat([recent, ids], dim=1)
+        found = self.embedding(words) * (words != PAD_NUMBER)[..., None]
+        x = found[:, count:]
+        for k, part in enumerate(self.local, 1):
+            x = x + part(found[:, count - k : found.shape[1] - k])
+        return x
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of the next word from hidden states."""

@@ -14,6 +14,8 @@ from ...errors import InputError
 
 PAD, END, UNKNOWN = "<pad>", "<end>", "<unknown>"
 _SPECIAL = (PAD, END, UNKNOWN)
+#: PAD is the first word of every vocabulary.
+PAD_NUMBER = 0
 _WORD = re.compile(
     r"</?think>|</?answer>|<pad>|<end>|<unknown>|\n|\d+(?:\.\d+)? (?:m2|m)\b|\d+(?:\.\d+)?%"
     r"|[A-Z](?![A-Za-z])|[a-z]+(?:'[a-z]+)*|\d+|[^\s\w]"

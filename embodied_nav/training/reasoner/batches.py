@@ -33,6 +33,10 @@ class Prompts:
         rows = [tokenizer.encode(text + "\n") for text in texts]
         return cls(padded(rows, tokenizer.pad, device), torch.tensor([len(r) for r in rows], device=device))
 
+    def recent(self, count: int) -> Tensor:
+        """(prompts, count) int64, the last words of each; prompts are longer than that."""
+        return self.ids.gather(1, self.lengths[:, None] - torch.arange(count, 0, -1, device=self.ids.device))
+
 
 def padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> Tensor:
     """Rows of numbers as a tensor, padded at the end."""
@@ -53,7 +57,8 @@ def answer_log_probabilities(network: Network, prompts: Prompts, answers: Tensor
     first = hidden[torch.arange(len(last), device=last.device), last]
     first = first.repeat_interleave(answers.shape[0] // len(last), dim=0)[:, None]
     # The prompt's last word predicts the answer's first; the answer's own words predict the rest.
-    rest, _ = network(answers[:, :-1], None, past, prompts.lengths)
+    recent = prompts.recent(network.config.local).repeat_interleave(answers.shape[0] // len(last), dim=0)
+    rest, _ = network(answers[:, :-1], None, past, prompts.lengths, recent)
     logits = network.logits(torch.cat([first, rest], dim=1)).float()
     return logits.log_softmax(dim=-1).gather(2, answers[..., None])[..., 0]
 
@@ -74,6 +79,7 @@ def sample(
     last = hidden[torch.arange(len(prompts.lengths)), prompts.lengths - 1]
     logits = network.logits(last).float().repeat_interleave(times, dim=0)
     words: list[Tensor] = []
+    recent = prompts.recent(network.config.local).repeat_interleave(times, dim=0)
     past, ended = None, torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
     for k in range(limit):
         if temperature > 0.0:
@@ -84,6 +90,7 @@ def sample(
         ended = ended | (drawn == tokenizer.end)
         if bool(ended.all()) or k == limit - 1:
             break
-        state, past = network(words[-1][:, None], past, shared, prompts.lengths)
+        state, past = network(words[-1][:, None], past, shared, prompts.lengths, recent)
+        recent = torch.cat([recent, words[-1][:, None]], dim=1)[:, 1:]
         logits = network.logits(state[:, -1]).float()
     return torch.stack(words, dim=1)

@@ -21,8 +21,8 @@ class _Step(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, ids: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        hidden, kept = self.network(ids, past)
+    def forward(self, ids: Tensor, past: Tensor, recent: Tensor) -> tuple[Tensor, Tensor]:
+        hidden, kept = self.network(ids, past, recent=recent)
         return self.network.logits(hidden[:, -1]), kept
 
 
@@ -48,9 +48,10 @@ def export(network: Network, tokenizer: Tokenizer, folder: Path, name: str, abou
     copy = Network(network.config, len(tokenizer))
     copy.load_state_dict({k.removeprefix("network."): v.float() for k, v in state.items()})
     config = network.config
-    example = (torch.zeros(1, 7, dtype=torch.int64), torch.zeros(config.layers, 2, 1, 5, config.head))
+    words, past = torch.zeros(1, 7 + config.local, dtype=torch.int64), torch.zeros(config.layers, 2, 1, 5, config.head)
+    example = (words[:, :7], past, words[:, 7:])
     torch.onnx.export(
-        _Step(copy.eval()), example, str(graph), input_names=["ids", "past"], output_names=["logits", "kept"],
+        _Step(copy.eval()), example, str(graph), input_names=["ids", "past", "recent"], output_names=["logits", "kept"],
         dynamic_axes={"ids": {1: "new"}, "past": {3: "before"}, "kept": {3: "all"}}, opset_version=17,
         dynamo=False, do_constant_folding=False,
     )  # fmt: skip

@@ -16,7 +16,6 @@ from torch import nn
 
 from ...models.small_lm import SmallLMConfig, Tokenizer
 from ...models.small_lm.network import Network
-from ...reasoner.prompt import LETTERS
 from ...reasoner.rewards import Retold
 from .batches import Prompts
 from .problems import Problem, counterfactual, explained
@@ -28,6 +27,9 @@ SHAPE = SmallLMConfig(width=96, layers=3, heads=3, hidden=256, context=384)
 class Reader:
     """Picks options by a reasoning alone.
 
+    It reads goal, reasoning and then the options; each option is scored where its line ends, so that nothing but what
+    the line says and what was read before can speak for it.
+
     Args:
         tokenizer: of the problems. seed: of its weights and its training. device: where it runs.
     """
@@ -35,8 +37,8 @@ class Reader:
     def __init__(self, tokenizer: Tokenizer, seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
         self.tokenizer, self.device, self.seed = tokenizer, device, seed
-        self.network = Network(SHAPE, len(tokenizer)).to(device)
-        self._letters = torch.tensor([tokenizer.number(letter) for letter in LETTERS], device=device)
+        self.network = nn.ModuleDict({"body": Network(SHAPE, len(tokenizer)), "head": nn.Linear(SHAPE.width, 1)})
+        self.network.to(device)
 
     @torch.no_grad()
     def pick(self, asked: Sequence[Retold]) -> list[int]:
@@ -62,18 +64,28 @@ class Reader:
         return right / max(1, count)
 
     def _scores(self, asked: Sequence[Retold]) -> torch.Tensor:
-        """(questions, letters) logits; those beyond the options are out."""
-        prompts = Prompts.of(self.tokenizer, [_prompt(told) for told in asked], self.device)
-        hidden, _ = self.network(prompts.ids)
-        last = hidden[torch.arange(len(asked), device=self.device), prompts.lengths - 1]
-        scores = self.network.logits(last).float()[:, self._letters]
-        counts = torch.tensor([len(told.names) for told in asked], device=self.device)
-        return scores.masked_fill(torch.arange(len(LETTERS), device=self.device) >= counts[:, None], -1e9)
+        """(questions, most options) scores; those beyond a question's options are out."""
+        texts = [_text(told) for told in asked]
+        prompts = Prompts.of(self.tokenizer, texts, self.device)
+        ends = [_ends(self.tokenizer, told, text) for told, text in zip(asked, texts, strict=True)]
+        most = max(len(row) for row in ends)
+        places = torch.tensor([[*row, *[row[-1]] * (most - len(row))] for row in ends], device=self.device)
+        hidden, _ = self.network["body"](prompts.ids)
+        at = hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
+        scores = self.network["head"](at)[..., 0].float()
+        counts = torch.tensor([len(row) for row in ends], device=self.device)
+        return scores.masked_fill(torch.arange(most, device=self.device) >= counts[:, None], -1e9)
 
 
-def _prompt(told: Retold) -> str:
-    rows = [f"{LETTERS[k]}. {name}" for k, name in enumerate(told.names)]
-    return "\n".join([f"Goal: {told.goal}", "Options:", *rows, f"<think>{told.think}</think><answer>"])
+def _text(told: Retold) -> str:
+    return "\n".join([f"Goal: {told.goal}", f"<think>{told.think}</think>", *told.names])
+
+
+def _ends(tokenizer: Tokenizer, told: Retold, text: str) -> list[int]:
+    """Where each option's line ends, in words; the text is followed by a line's end."""
+    newline = tokenizer.number("\n")
+    breaks = [k for k, word in enumerate(tokenizer.encode(text + "\n")) if word == newline]
+    return breaks[-len(told.names) :]
 
 
 def _example(problems: Sequence[Problem], chance: random.Random) -> Retold:
