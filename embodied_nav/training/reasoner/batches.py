@@ -44,15 +44,18 @@ def padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> Ten
     return torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], dtype=torch.int64, device=device)
 
 
-def answer_log_probabilities(network: Network, prompts: Prompts, answers: Tensor) -> Tensor:
+def answer_log_probabilities(
+    network: Network, prompts: Prompts, answers: Tensor, read: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
     """Log probability of every word of answers, (answers, words).
 
     Args:
         network: with gradients where they are on.
         prompts: each shared by answers / prompts answers that follow each other.
         answers: (answers, words) int64, padded at the end.
+        read: what the network gave for the prompts, where they were read already.
     """
-    hidden, past = network(prompts.ids)
+    hidden, past = network(prompts.ids) if read is None else read
     last = prompts.lengths - 1
     first = hidden[torch.arange(len(last), device=last.device), last]
     first = first.repeat_interleave(answers.shape[0] // len(last), dim=0)[:, None]

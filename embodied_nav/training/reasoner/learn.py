@@ -147,8 +147,9 @@ class Learner:
             weight[k, : len(row)] = torch.tensor(row)
         self._rate(config.sft_rate, self.step, config.sft_steps)
         with self._sums():
-            told_log = answer_log_probabilities(self.network, given, words)
-            prompt_loss = self._prompt_loss(given) if config.prompt_weight > 0.0 else told_log.new_zeros(())
+            read = self.network(given.ids)
+            told_log = answer_log_probabilities(self.network, given, words, read)
+            prompt_loss = self._prompt_loss(given, read[0])
         loss = -(told_log * weight).sum() / weight.sum()
         self._descend(loss + config.prompt_weight * prompt_loss)
         self.step += 1
@@ -171,9 +172,8 @@ class Learner:
         turned = counterfactual(problem, told[0]) if chance.random() < config.counterfactuals else None
         return answer_text(*(turned or told)), turned is not None
 
-    def _prompt_loss(self, prompts: Prompts) -> Tensor:
-        hidden, _ = self.network(prompts.ids[:, :-1])
-        logits = self.network.logits(hidden).float()
+    def _prompt_loss(self, prompts: Prompts, hidden: Tensor) -> Tensor:
+        logits = self.network.logits(hidden[:, :-1]).float()
         loss = nn.functional.cross_entropy(logits.transpose(1, 2), prompts.ids[:, 1:], reduction="none")
         seen = prompts.ids[:, 1:] != self.tokenizer.pad
         return (loss * seen).sum() / seen.sum()
