@@ -49,6 +49,8 @@ extras_require = {
         "transformers>=4.57,<6",
         "safetensors>=0.4.5,<1",
         "trl>=1.16,<2",
+        "accelerate>=1.1,<2",
+        "datasets>=4,<6",  # trl's form of training data
         "peft>=0.17,<1",
     ],
     # Own SLAM instead of rtabmap's. gtsam 4.2 crashes with numpy 2.

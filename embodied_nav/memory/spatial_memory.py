@@ -126,6 +126,11 @@ class SpatialMemory:
         return self.state.maps
 
     @property
+    def unmerged(self) -> set[str]:
+        """Ids of the maps that have not been merged into another."""
+        return {m.uuid for m in self.maps if not m.merged_into}
+
+    @property
     def sessions(self) -> list[dict]:
         """Who began when: id, map, started (s since 1970), first_keyframe; oldest first, the running one last."""
         return self.state.content.sessions

@@ -264,8 +264,7 @@ class MemoryNode(AgentNode):
         if self._order is not None:
             self._order.refused(stamp)
         elif self._tracking.now.by_wheels:
-            # The robot drives on by its wheels, for which the reasoner needs the map: before a bare wall it would else
-            # stand, and see nothing but the wall for ever.
+            # It drives on by its wheels, for which the reasoner needs the map: before a bare wall it would else stand.
             with self._lock:
                 self._stamp, self._fused = max(self._stamp, stamp), self._fused + 1
         self.report_progress("frame", stamp, False)
@@ -346,7 +345,7 @@ class MemoryNode(AgentNode):
     def _join(self, identity: Identity) -> None:
         """Merges the running map with one from the file, beside the present memory, which keeps answering meanwhile."""
         memory, uuid = self._memory, identity.map_id if identity.moves else identity.joined_map_id
-        if memory.uuid == identity.map_id and (identity.moves or uuid not in _alive(memory)):
+        if memory.uuid == identity.map_id and (identity.moves or uuid not in memory.unmerged):
             return  # already merged before a restart
         if memory.uuid != identity.map_id and not identity.moves:
             raise InputError(f"SLAM stands in map {identity.map_id}, the memory in {memory.uuid}")
@@ -589,11 +588,6 @@ class MemoryNode(AgentNode):
         self._scan_layer = ScanLayer(self._memory_config.voxel_size, self._scan_layer.config)
         self._fused += 1
         self._change_token = 0
-
-
-def _alive(memory: SpatialMemory) -> set[str]:
-    """Ids of the file's maps that have not been merged into another."""
-    return {m.uuid for m in memory.maps if not m.merged_into}
 
 
 def main(args: list[str] | None = None) -> int:
