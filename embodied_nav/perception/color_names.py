@@ -34,6 +34,10 @@ _PROTOTYPES: dict[str, tuple[tuple[float, float, float], ...]] = {
 }  # fmt: skip
 #: Weight of a lightness difference relative to one in hue or chroma.
 _LIGHTNESS_WEIGHT = 0.6
+#: Rooms are darker than full light: the brightest tenth of a view stands for this luminance, within these factors.
+_BRIGHT, _MOST_GAIN = 1.25, 6.0
+#: In full light what has no hue is black up to the first lightness and white from the second on.
+_BLACK, _WHITE = 36.0, 72.0
 
 
 def lab_from_rgb(rgb: np.ndarray) -> np.ndarray:
@@ -45,12 +49,10 @@ def lab_from_rgb(rgb: np.ndarray) -> np.ndarray:
     Returns:
         ...x3 float64: L 0 to 100, a and b.
     """
-    c = np.asarray(rgb, dtype=np.float64) / 255.0
-    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
     matrix = np.array(
         [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
     )
-    xyz = linear @ matrix.T / np.array([0.95047, 1.0, 1.08883])
+    xyz = _linear(rgb) @ matrix.T / np.array([0.95047, 1.0, 1.08883])
     f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
     return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], axis=-1)
 
@@ -91,6 +93,38 @@ def dominant_color(rgb: np.ndarray) -> str:
     votes = np.bincount(color_indices(rgb).ravel(), minlength=len(COLORS)).astype(np.float64)
     votes[[COLORS.index(name) for name in ("black", "white", "gray")]] *= 0.7
     return COLORS[int(votes.argmax())]
+
+
+def exposure_gain(rgb: np.ndarray) -> float:
+    """By which factor linear light must be brighter for a view's colours to be those of full light.
+
+    Args:
+        rgb: HxWx3 uint8, a whole view.
+    """
+    luminance = _linear(rgb[::6, ::6]) @ np.array([0.2126, 0.7152, 0.0722])
+    return float(np.clip(_BRIGHT / max(float(np.percentile(luminance, 90)), 1e-3), 1.0, _MOST_GAIN))
+
+
+def color_in_full_light(rgb: np.ndarray, gain: float) -> str:
+    """As :func:`dominant_color`, of pixels that are brightened first: in a dim room white is gray, and orange brown.
+
+    Args:
+        rgb: Nx3 uint8. gain: of :func:`exposure_gain` of the view.
+    """
+    bright = np.clip(_linear(rgb) * gain, 0.0, 1.0)
+    encoded = np.where(bright <= 0.0031308, 12.92 * bright, 1.055 * bright ** (1 / 2.4) - 0.055)
+    pixels = np.round(255.0 * encoded).astype(np.uint8)
+    name = dominant_color(pixels)
+    if name not in ("black", "white", "gray"):
+        return name
+    lightness = float(np.median(lab_from_rgb(pixels)[:, 0]))
+    return "black" if lightness < _BLACK else "white" if lightness > _WHITE else "gray"
+
+
+def _linear(rgb: np.ndarray) -> np.ndarray:
+    """Linear light (0 to 1) of sRGB (0 to 255)."""
+    c = np.asarray(rgb, dtype=np.float64) / 255.0
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
 
 
 @lru_cache(maxsize=1)

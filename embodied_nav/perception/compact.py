@@ -28,7 +28,7 @@ from ..models.compact import (
     shipped_weights,
 )
 from .backend import PerceptionConfig, PerceptionError
-from .color_names import dominant_color
+from .color_names import color_in_full_light, exposure_gain
 from .deltas import make_delta
 from .extent import center_and_size
 from .ground import Ground
@@ -130,6 +130,7 @@ class CompactPerception:
         least = max(4, round(self.config.min_pixels * (width / 320.0) ** 2 / scale**2))
         votes, spacing = cells.votes.reshape(-1, 3)[chosen], dict(enumerate(self._about.spacing, start=1))
         groups = separate(cells.label.ravel()[chosen], votes, least, spacing)
+        gain = exposure_gain(np.asarray(frame.color))
         observations: list[ObjectObservation] = []
         surfaces: list[np.ndarray] = []
         owner = np.zeros(cells.label.size, dtype=np.uint16)
@@ -140,12 +141,12 @@ class CompactPerception:
                 continue
             points = cells.points.reshape(-1, 3)[own]
             owner[own] = len(observations) + 1
-            observations.append(self._observation(frame, cells, own, points, confidence))
+            observations.append(self._observation(frame, gain, cells, own, points, confidence))
             surfaces.append(points)
         return observations, surfaces, _segments(owner.reshape(cells.label.shape), frame)
 
     def _observation(
-        self, frame: RGBDFrame, cells: _Labels, own: np.ndarray, points: np.ndarray, confidence: float
+        self, frame: RGBDFrame, gain: float, cells: _Labels, own: np.ndarray, points: np.ndarray, confidence: float
     ) -> ObjectObservation:
         assert frame.color is not None
         position, extent = center_and_size(points)
@@ -155,7 +156,7 @@ class CompactPerception:
         middle = frame.color[((v + 0.5) * sv).astype(int), ((u + 0.5) * su).astype(int)]
         return ObjectObservation(
             label=self.categories[int(cells.label.ravel()[own[0]]) - 1],
-            color=dominant_color(middle),
+            color=color_in_full_light(middle, gain),
             confidence=confidence,
             position=position,
             extent=extent,

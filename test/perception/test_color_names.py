@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embodied_nav.language import COLORS
-from embodied_nav.perception.color_names import dominant_color, lab_from_rgb, name_color
+from embodied_nav.perception.color_names import (
+    color_in_full_light,
+    dominant_color,
+    exposure_gain,
+    lab_from_rgb,
+    name_color,
+)
 
 #: CSS colours whose everyday name nobody disputes.
 KNOWN = {
@@ -70,3 +76,32 @@ def test_the_dominant_colour_outlives_noise_glare_and_shade():
     pixels[:250], pixels[250:450] = 245, 15
     assert dominant_color(pixels.astype(np.uint8)) == "red"
     assert dominant_color(np.zeros((0, 3), np.uint8)) == ""
+
+
+@pytest.mark.parametrize("light", [0.25, 0.4, 0.8])
+def test_a_dim_room_changes_no_name(light):
+    """Linear light is what a dimmer changes; the walls tell how dim it is."""
+
+    def lit(rgb):
+        linear = np.where(
+            np.array(rgb) <= 10.31, np.array(rgb) / 255 / 12.92, ((np.array(rgb) / 255 + 0.055) / 1.055) ** 2.4
+        )
+        dim = light * linear
+        return np.round(255 * np.where(dim <= 0.0031308, 12.92 * dim, 1.055 * dim ** (1 / 2.4) - 0.055)).astype(
+            np.uint8
+        )
+
+    view = np.tile(lit((252, 250, 246)), (60, 60, 1))
+    view[20:40, 20:40] = lit((60, 60, 60))
+    gain = exposure_gain(view)
+    colors = {
+        "white": (235, 234, 230), "gray": (130, 130, 132), "black": (30, 30, 32), "orange": (230, 120, 30),
+        "brown": (120, 75, 42), "pink": (240, 140, 178), "purple": (125, 50, 168), "yellow": (235, 200, 44),
+    }  # fmt: skip
+    for name, rgb in colors.items():
+        assert color_in_full_light(np.tile(lit(rgb), (50, 1)), gain) == name, (name, gain)
+
+
+def test_a_bright_view_is_not_brightened_and_a_black_one_within_bounds():
+    assert exposure_gain(np.full((30, 30, 3), 255, np.uint8)) == pytest.approx(1.25)
+    assert exposure_gain(np.zeros((30, 30, 3), np.uint8)) == 6.0
