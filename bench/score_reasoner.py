@@ -4,7 +4,7 @@
 
 A row is a name and options of ``embodied-nav eval``: --row "sft=--agent compact --set small_lm.weights=SFT.onnx". The
 default rows are rules, compact, random, frontier. With ``--explorer`` the episodes run in the explorer of the training
-(no rendering, no dynamics, a hundred times faster), else with the real agent (``eval``, where it goes on after it was
+(no rendering, no dynamics), else with the real agent (``eval``, where it goes on after it was
 stopped). Apartments 1000 and up.
 """
 
@@ -45,10 +45,10 @@ def by_explorer(options: list[str], args: argparse.Namespace, file: Path) -> dic
     known = parser.parse_args(options)
     settings = {name: yaml.safe_load(value) for name, _, value in (text.partition("=") for text in known.set)}
     low, high = (int(v) for v in args.scenes.split("-"))
-    jobs = [(known.agent, settings, args.suite, range(low, high + 1), k, args.jobs) for k in range(args.jobs)]
+    job = (known.agent, settings, args.suite, range(low, high + 1))
     shares = [[*range(k, args.episodes, args.jobs)] for k in range(args.jobs)]
     with ProcessPoolExecutor(args.jobs) as pool:
-        parts = list(pool.map(explored, [job[:4] for job in jobs], shares))
+        parts = list(pool.map(explored, [job] * args.jobs, shares))
     content = {"agent": known.agent, "episodes": [row for part in parts for row in part]}
     file.write_text(json.dumps(content), encoding="utf-8")
     return content

@@ -91,10 +91,10 @@ def _causal_lm(values: dict, folder: Path, resume: bool, file: str) -> int:
     model = CausalLMConfig.from_mapping(values.get("model") or {}, f"{file}: model")
     CausalLMPolicy.check(model)
     with first_process():
-        problems, _ = gather(folder, states, _say)
+        problems = gather(folder, states, _say)
     adapter = train(folder, training, model, problems, resume=resume)
-    print(f"adapter in {adapter}; to try it: --agent causal_lm --set causal_lm.model={model.model} "
-          f"--set causal_lm.adapter={adapter}")  # fmt: skip
+    start = folder / "start"  # the adapter fits what training began with, which may have had another one merged in
+    print(f"to try it: --agent causal_lm --set causal_lm.model={start} --set causal_lm.adapter={adapter}")
     return 0
 
 

@@ -263,7 +263,7 @@ class MemoryNode(AgentNode):
     def _refused(self, stamp: int) -> None:
         if self._order is not None:
             self._order.refused(stamp)
-        elif self._tracking.now.by_wheels:
+        elif self._tracking.by_wheels(stamp):
             # It drives on by its wheels, for which the reasoner needs the map: before a bare wall it would else stand.
             with self._lock:
                 self._stamp, self._fused = max(self._stamp, stamp), self._fused + 1

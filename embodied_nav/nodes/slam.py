@@ -322,12 +322,9 @@ class WheelPoses(Transforms):
             return self.T_base_camera
         return super().at(robot.odom_frame, robot.base_frame, stamp, timeout, vain) @ self.T_base_camera
 
-    def in_map(
-        self, source: str, stamp: int, timeout: float | None = None, vain: Callable[[], object] | None = None
-    ) -> np.ndarray:
+    def in_map(self, source: str, stamp: int, vain: Callable[[], object] | None = None) -> np.ndarray:
         """As :meth:`at` with target map."""
-        patience = self._node.settings.tf_timeout if timeout is None else timeout
-        return self.at(self._robot.map_frame, source, stamp, patience, vain)
+        return self.at(self._robot.map_frame, source, stamp, self._node.settings.tf_timeout, vain)
 
 
 class SparsePath:

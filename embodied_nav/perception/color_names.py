@@ -111,9 +111,9 @@ def color_in_full_light(rgb: np.ndarray, gain: float) -> str:
     Args:
         rgb: Nx3 uint8. gain: of :func:`exposure_gain` of the view.
     """
-    bright = np.clip(_linear(rgb) * gain, 0.0, 1.0)
+    bright = np.clip(_linear(np.arange(256)) * gain, 0.0, 1.0)  # of every value, not of every pixel
     encoded = np.where(bright <= 0.0031308, 12.92 * bright, 1.055 * bright ** (1 / 2.4) - 0.055)
-    pixels = np.round(255.0 * encoded).astype(np.uint8)
+    pixels = np.round(255.0 * encoded).astype(np.uint8)[rgb]
     name = dominant_color(pixels)
     if name not in ("black", "white", "gray"):
         return name

@@ -16,6 +16,8 @@ from .prompt import LETTERS, AnswerError, parse_answer
 
 #: Weights of form, accuracy and consistency; and up to which share of the training each holds.
 STAGES = ((1.0 / 6.0, (0.7, 0.3, 0.0)), (1.0 / 3.0, (0.3, 0.7, 0.0)), (1.0, (0.1, 0.7, 0.2)))
+#: Share of the way from the worst to the best option from which an answer counts as right.
+RIGHT = 0.9
 #: Fewest words of a reasoning, and most of an answer as a whole.
 _LEAST_WORDS, _MOST_WORDS = 3, 120
 _FORM = re.compile(r"<think>[^<>]+</think>\s*<answer>[^<>]+</answer>")

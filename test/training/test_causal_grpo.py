@@ -15,7 +15,6 @@ from embodied_nav.reasoner.causal_lm import CausalLMConfig, CausalLMPolicy  # no
 from embodied_nav.reasoner.rewards import STAGES  # noqa: E402
 from embodied_nav.training.reasoner.causal_grpo import CausalTraining, _Judge, train  # noqa: E402
 
-sys.path.append(str(Path(__file__).parent.parent / "reasoner"))
 sys.path.append(str(Path(__file__).parent))
 from test_reasoner_training import HELD_OUT, PROBLEMS  # noqa: E402
 

@@ -141,6 +141,7 @@ class _Block(nn.Module):
         if past is not None:
             own = torch.cat([past, own], dim=2)
         if past is None and prompt is None:
+            # A whole text: torch's own attention is faster. Under autocast the turned keys are wider than the values.
             key, value = (part[:, None].expand(-1, self.heads, -1, -1) for part in own)
             read = F.scaled_dot_product_attention(turned[:, :-1], key, value.to(key.dtype), is_causal=True)
         else:

@@ -82,6 +82,10 @@ class TrackingWatch:
         """Why SLAM's pose must not be used to drive; "" if it may."""
         return f"SLAM is {self.now}" if self.now.lost else ""
 
+    def by_wheels(self, stamp: int) -> bool:
+        """Whether wheel odometry alone carried the pose of the frame of a stamp (ns)."""
+        return self._untracked.get(stamp, Tracking()).by_wheels
+
     def doubt(self, stamp: int) -> str:
         """Why the frame of a stamp (ns) has no trusted pose; "" if it was not reported."""
         tracking = self._untracked.get(stamp)

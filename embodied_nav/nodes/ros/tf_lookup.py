@@ -21,7 +21,7 @@ from .lifecycle import AgentNode
 from .living import SilenceClock
 
 #: In simulated time a look-up waits at least this long (s), however old the stamp is.
-AT_LEAST = 0.1
+_AT_LEAST = 0.1
 #: Simulated time may stand still for so long (s) before steady time counts.
 _STANDS = 5.0
 #: A stamp this far (ns) behind the newest of its transform means that the clock was set back.
@@ -155,7 +155,7 @@ class Transforms:
                 if end is None:
                     # A stamp ahead of the clock is from before it was set back: it is not waited for until it comes.
                     passed = max((self._clock.now().nanoseconds - stamp) * 1e-9, 0.0)
-                    end = now + max(timeout - passed, AT_LEAST)
+                    end = now + max(timeout - passed, _AT_LEAST)
                 comes = outside and self._silence.simulated
                 over = now >= end if comes else time.monotonic() >= begun + timeout
                 if late or timeout <= 0.0 or over or (vain is not None and vain()):
@@ -197,10 +197,8 @@ class Transforms:
                 raise BadMessage(error.fault, text) from None
             return T
 
-    def in_map(
-        self, source: str, stamp: int, timeout: float | None = None, vain: Callable[[], object] | None = None
-    ) -> np.ndarray:
-        """4x4 float64, map from source, at a stamp (ns); waits up to ``timeout`` (default: the node's ``tf_timeout``).
+    def in_map(self, source: str, stamp: int, vain: Callable[[], object] | None = None) -> np.ndarray:
+        """4x4 float64, map from source, at a stamp (ns); waits up to the node's ``tf_timeout``.
 
         If map->odom is published rarely, its newest transform within the node's ``map_timeout`` is combined with
         odometry at the stamp. If it is frequent and missing at the stamp, SLAM has no pose for it, and this fails.
@@ -215,8 +213,7 @@ class Transforms:
         link = self._buffer.links.get(robot.odom_frame)
         seldom = link is not None and (link.period is None or link.period > _OFTEN)
         if settings.lockstep or not seldom:
-            wait = settings.tf_timeout if timeout is None else timeout
-            return self.at(robot.map_frame, source, stamp, wait, vain)
+            return self.at(robot.map_frame, source, stamp, settings.tf_timeout, vain)
         T_odom_source = self.at(robot.odom_frame, source, stamp, settings.tf_timeout, vain)
         wait = settings.tf_timeout
         return self.near(robot.map_frame, robot.odom_frame, stamp, settings.map_timeout, wait) @ T_odom_source

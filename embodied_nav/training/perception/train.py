@@ -21,7 +21,7 @@ from ...config import Config, param
 from ...errors import InputError
 from ...models.compact import CompactConfig
 from ...models.compact.network import CompactNetwork, loss
-from .. import checkpoints
+from .. import checkpoints, curves
 from .augment import augment
 from .pool import Batch, Pool, fresh_views
 from .scores import Confusion
@@ -117,7 +117,7 @@ def train(
             scores = run.validate(views)
             say(f"step {run.step}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
             run.save()
-    draw_curves(folder / "metrics.jsonl", folder / "curves.png")
+    curves.draw(folder / "metrics.jsonl", folder / "curves.png", _panel)
     return folder / "compact.safetensors"
 
 
@@ -268,18 +268,5 @@ def _like(config: ViewConfig, **changes: object) -> ViewConfig:
     return ViewConfig.from_mapping(config.to_mapping() | changes)
 
 
-def draw_curves(metrics: Path, picture: Path) -> None:
-    """Draws metrics.jsonl as curves."""
-    from matplotlib.figure import Figure
-
-    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    scores = sorted({name for line in lines for name in line if name.startswith("miou")})
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    for axes, names in zip(figure.subplots(1, 2), (("category", "overlap", "offset"), scores), strict=True):
-        for name in names:
-            points = [(line["step"], line[name]) for line in lines if name in line]
-            axes.plot([p[0] for p in points], [p[1] for p in points], label=name)
-        axes.set_xlabel("step")
-        axes.grid(alpha=0.3)
-        axes.legend()
-    figure.savefig(picture, dpi=110)
+def _panel(name: str) -> str:
+    return "loss" if name in ("category", "overlap", "offset") else "mIoU" if name.startswith("miou") else ""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import AutoTokenizer, TrainerCallback
 
 from ...config import Config, param
 from ...errors import InputError
@@ -29,8 +29,6 @@ from .problems import Problem, options_of
 
 #: What every answer begins with, as in the policy.
 _BEGUN = "<think>"
-#: Share of the way from the worst to the best option from which an answer counts as right.
-_RIGHT = 0.9
 #: Said to the reader of a reasoning, who does not see the situation.
 _READ = "Somebody chose among the options and said why. Which one? Answer with one letter."
 
@@ -117,10 +115,10 @@ def first_process() -> AbstractContextManager[None]:
 def _saved(model: CausalLMConfig, start: Path) -> Any:
     """Writes the model that training begins with, once; returns its tokenizer."""
     if (start / "config.json").exists():
-        return load(CausalLMConfig(model=str(start), device="cpu"))[0]
+        return AutoTokenizer.from_pretrained(str(start))
     tokenizer, network = load(model)
-    network.save_pretrained(str(start))
     tokenizer.save_pretrained(str(start))
+    network.save_pretrained(str(start))
     return tokenizer
 
 
@@ -173,7 +171,9 @@ class _Judge:
 
     def _consistent(self, text: str, number: int) -> float:
         problem, count = self._problems[number], len(self._problems[number].matter.claims)
-        if self.reader is None or self._right(text, number) < _RIGHT:  # as in the paper, a wrong answer earns nothing
+        if (
+            self.reader is None or self._right(text, number) < rewards.RIGHT
+        ):  # as in the paper, a wrong answer earns nothing
             return 0.0
         order = self._chance.sample(range(count), count)
         told = rewards.retold(_BEGUN + text, self._options(number), problem.matter.names, problem.goal, order)

@@ -133,12 +133,12 @@ def collect(
 ) -> int:
     """Collects until the file has so many states with returns, or states at all where none are rolled out.
 
-    Returns:
-        How many it has.
-
     Args:
         path: of the JSON lines: settings, then one line an episode. jobs: processes.
         shard: (number, count): takes only every ``count``-th episode, beginning with the number-th.
+
+    Returns:
+        How many it has.
 
     Raises:
         InputError: the file holds states of other settings, or cannot be written.

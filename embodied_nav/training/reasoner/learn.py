@@ -236,7 +236,7 @@ class Learner:
             problem = drawn[k // times]
             options, returns = options_of(problem), problem.returns
             right, told = rewards.accuracy(text, options, returns), None
-            if right >= _RIGHT and self.reader is not None:  # as in the paper, a wrong answer earns nothing
+            if right >= rewards.RIGHT and self.reader is not None:  # as in the paper, a wrong answer earns nothing
                 order = chance.sample(range(len(options)), len(options))
                 told = rewards.retold(text, options, problem.matter.names, problem.goal, order)
             rows.append((rewards.form(text, options), right, told))
@@ -251,9 +251,10 @@ class Learner:
 
         Best is what loses least against the best options, with a share of inconsistent answers held against it.
         """
-        scores = measure(self.network, self.tokenizer, problems, self.config.answer_limit, self.reader)
+        readers = () if self.reader is None else (self.reader,)
+        scores = measure(self.network, self.tokenizer, problems, self.config.answer_limit, readers)
         self.note({"step": self.step, **scores})
-        worth = scores["consistent"] * _CONSISTENT - scores["regret"] if "consistent" in scores else -scores["regret"]
+        worth = _CONSISTENT * scores.get("consistent", 0.0) - scores["regret"]
         if worth > self.best:
             self.best = worth
             self.keep("best")
@@ -300,8 +301,6 @@ class Learner:
         self._optimizer.step()
 
 
-#: Share of the way from the worst to the best option from which an answer counts as right.
-_RIGHT = 0.9
 #: Regret (SPL) that a share of consistent answers of 1 makes up for, among weights to keep.
 _CONSISTENT = 0.1
 

@@ -1,6 +1,6 @@
 """From episodes to exported weights in one go: states, problems, readers, training, export, held-out figures.
 
-Every part goes on where it was stopped. Knows nothing of commands, of ROS and of how a part works.
+What was collected and trained is not done again. Knows nothing of commands, of ROS and of how a part works.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import torch
 
 from ...config import Config, param
 from ...models.small_lm import SmallLMConfig, Tokenizer
-from ...models.small_lm.network import Network
 from ...reasoner.situation import VERSION
-from .. import checkpoints
+from .. import checkpoints, curves
 from .collect import CollectConfig, collect, read_rows
 from .export import export
 from .learn import Learner, ReasonerTraining, train
@@ -68,79 +67,64 @@ def run(
     Raises:
         InputError: see :func:`.collect.collect` and :class:`.learn.Learner`.
     """
-    problems, held_out = gather(folder, states, say)
+    problems, held_out = gather(folder, states, say), gather_held_out(folder, states, say)
     tokenizer = make_tokenizer(problems)
     say(f"{len(problems)} states, {sum(bool(p.returns) for p in problems)} with returns; {len(tokenizer)} words")
     judges = [_reader(folder, k, tokenizer, problems, readers, training, say) for k in range(2)]
     learner = Learner(folder, training, network, tokenizer, judges[0], resume=resume)
     train(learner, problems, held_out[: training.validation], say=say)
-    draw_curves(folder)
+    curves.draw(folder / "metrics.jsonl", folder / "curves.png", str)
     for name, place in (("sft", "export_sft"), ("best", "export")):
         trained = learner.load(name)
-        scores = held_out_scores(trained, tokenizer, held_out, training.answer_limit, judges)
+        scores = measure(trained, tokenizer, held_out, training.answer_limit, judges)
         say(f"{name}, held out: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
         about = {"situation": str(VERSION), "held_out": json.dumps({k: round(v, 4) for k, v in scores.items()})}
         graph = export(trained, tokenizer, folder / place, "reasoner", about)
     return graph
 
 
-def held_out_scores(
-    network: Network, tokenizer: Tokenizer, held_out: Sequence[Problem], limit: int, readers: Sequence[Reader]
-) -> dict[str, float]:
-    """Scores as :func:`.scoring.measure` gives them, consistency by each reader, and the regret of the rules."""
-    scores = measure(network, tokenizer, held_out, limit, readers[0])
-    for number, reader in enumerate(readers[1:], 2):
-        scores[f"consistent_{number}"] = measure(network, tokenizer, held_out, limit, reader)["consistent"]
-    scores["regret_rules"] = sum(p.regret(p.rules) for p in held_out) / len(held_out)
-    return scores
-
-
-def gather(folder: Path, states: StatesConfig, say: Callable[[str], None]) -> tuple[list[Problem], list[Problem]]:
-    """The problems to learn from and the held-out ones with returns; collects what the folder lacks.
+def gather(folder: Path, states: StatesConfig, say: Callable[[str], None]) -> list[Problem]:
+    """The problems to learn from, of apartments 0 to 899; collects what the folder lacks.
 
     Raises:
         InputError: see :func:`.collect.collect`.
     """
-    learned, last = range(900), range(900, 1000)
-    twice = states.held_out if states.hard else 0
-    parts = (
-        ("states_plain", learned, states.plain, _collecting(states, "plain", states.per_episode, states.others)),
-        ("states_hard", learned, states.hard, _collecting(states, "hard", states.per_episode, states.others)),
-        ("imitated_plain", learned[::-1], states.imitated, _collecting(states, "plain", 0, 100)),
-        ("held_out_plain", last, states.held_out, _collecting(states, "plain", states.per_episode, 0)),
-        ("held_out_hard", last, twice, _collecting(states, "hard", states.per_episode, 0)),
-    )
-    found: dict[bool, list[Problem]] = {True: [], False: []}
-    for name, scenes, count, config in parts:
-        if count:
-            path = folder / f"{name}.jsonl"
-            say(f"collecting {count} states: {path}")
-            collect(path, scenes, count, config, states.jobs)
-            found[scenes is last] += [Problem.of_row(row) for row in read_rows([path])]
-    return found[False], found[True]
+    learned = range(900)
+    plain, hard = (_collecting(states, suite, states.per_episode, states.others) for suite in ("plain", "hard"))
+    return [
+        *_problems(folder / "states_plain.jsonl", learned, states.plain, plain, states.jobs, say),
+        *_problems(folder / "states_hard.jsonl", learned, states.hard, hard, states.jobs, say),
+        *_problems(
+            folder / "imitated_plain.jsonl", learned[::-1], states.imitated, _collecting(states, "plain", 0, 100),
+            states.jobs, say,
+        ),
+    ]  # fmt: skip
 
 
-def draw_curves(folder: Path) -> None:
-    """Draws what metrics.jsonl holds into curves.png, one panel a figure."""
-    import matplotlib
+def gather_held_out(folder: Path, states: StatesConfig, say: Callable[[str], None]) -> list[Problem]:
+    """Problems with returns of apartments 900 to 999, of the suites that are learned from; collects what is lacking.
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    Raises:
+        InputError: see :func:`.collect.collect`.
+    """
+    return [
+        problem
+        for suite, count in (("plain", states.held_out), ("hard", states.held_out if states.hard else 0))
+        for problem in _problems(
+            folder / f"held_out_{suite}.jsonl", range(900, 1000), count,
+            _collecting(states, suite, states.per_episode, 0), states.jobs, say,
+        )
+    ]  # fmt: skip
 
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    names = list(dict.fromkeys(name for line in lines for name in line if name != "step"))
-    rows = (len(names) + 3) // 4
-    figure, axes = pyplot.subplots(rows, 4, figsize=(14, 2.4 * rows), squeeze=False)
-    for axis, name in zip(axes.flat, names, strict=False):
-        points = [(line["step"], line[name]) for line in lines if name in line]
-        axis.plot(*zip(*points, strict=True), linewidth=0.8, marker="." if len(points) < 60 else "")
-        axis.set_title(name, fontsize=9)
-        axis.tick_params(labelsize=7)
-    for axis in list(axes.flat)[len(names) :]:
-        axis.set_visible(False)
-    figure.tight_layout()
-    figure.savefig(folder / "curves.png", dpi=100)
-    pyplot.close(figure)
+
+def _problems(
+    path: Path, scenes: range, count: int, config: CollectConfig, jobs: int, say: Callable[[str], None]
+) -> list[Problem]:
+    if not count:
+        return []
+    say(f"collecting {count} states: {path}")
+    collect(path, scenes, count, config, jobs)
+    return [Problem.of_row(row) for row in read_rows([path])]
 
 
 def _collecting(states: StatesConfig, suite: str, rolled_out: int, others: int) -> CollectConfig:
@@ -158,7 +142,7 @@ def _reader(
     torch.set_num_threads(training.threads)
     reader = Reader(tokenizer, 1000 * training.seed + number, torch.device("cpu"))
     path = folder / f"reader{number}.safetensors"
-    about = {"words": tokenizer.version, "steps": config.steps, "shape": SHAPE.to_mapping()}
+    about = {"words": tokenizer.version, "shape": SHAPE.to_mapping(), **config.to_mapping()}
     if path.exists() and checkpoints.facts(path) == about:
         checkpoints.read(path, reader.network)
     else:

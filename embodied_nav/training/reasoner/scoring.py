@@ -21,16 +21,21 @@ _AT_ONCE = 50
 
 @torch.no_grad()
 def measure(
-    network: Network, tokenizer: Tokenizer, problems: Sequence[Problem], limit: int, reader: Reader | None = None
+    network: Network, tokenizer: Tokenizer, problems: Sequence[Problem], limit: int, readers: Sequence[Reader] = ()
 ) -> dict[str, float]:
     """Scores of the likeliest answers.
+
+    Args:
+        limit: most words of an answer.
+        readers: each judges consistency.
 
     Returns:
         ``form``: share of well-formed answers; ``rules``: that agree with the rules; ``true``: reasonings whose facts
         are all true; ``follows``: answers that follow from their reasoning, by its words; ``changed``: of the
         reasonings with exchanged facts, those after which the answer is what follows then; ``consistent``: answers that
-        a reader picks by content from the reasoning alone, right or not; ``regret``: mean of the best return less the
-        chosen option's, no answer counting as the rules'; ``words``: mean length. Those without a case are left out.
+        the first reader picks by content from the reasoning alone, right or not (``consistent_2`` ... by the others);
+        ``regret``: mean of the best return less the chosen option's, no answer counting as the rules', and
+        ``regret_rules`` of the rules' choice; ``words``: mean length. Those without a case are left out.
     """
     counts: dict[str, list[float]] = {}
     for begin in range(0, len(problems), _AT_ONCE):
@@ -39,13 +44,13 @@ def measure(
         answers = sample(network, prompts, 1, limit, tokenizer, 0.0)
         texts = [tokenizer.decode(row) for row in answers.tolist()]
         for problem, text in zip(some, texts, strict=True):
-            for name, value in _one(problem, text, reader).items():
+            for name, value in _one(problem, text, readers).items():
                 counts.setdefault(name, []).append(value)
         counts.setdefault("changed", []).extend(_changed(network, tokenizer, some, texts))
     return {name: sum(values) / len(values) for name, values in counts.items() if values}
 
 
-def _one(problem: Problem, text: str, reader: Reader | None) -> dict[str, float]:
+def _one(problem: Problem, text: str, readers: Sequence[Reader]) -> dict[str, float]:
     options, names = options_of(problem), problem.matter.names
     scores = {"form": rewards.form(text, options), "words": float(len(text.split()))}
     try:
@@ -61,11 +66,12 @@ def _one(problem: Problem, text: str, reader: Reader | None) -> dict[str, float]
             "follows": float(told is not None and told.conclusion() == names[chosen]),
         }
     if problem.returns:
-        scores["regret"] = problem.regret(chosen)
-    if reader is not None:
-        order = random.Random(problem.id).sample(range(len(names)), len(names))
-        retold = rewards.retold(text, options, names, problem.goal, order)
-        scores["consistent"] = 0.0 if retold is None else retold.consistency(reader.pick([retold])[0])
+        scores |= {"regret": problem.regret(chosen), "regret_rules": problem.regret(problem.rules)}
+    order = random.Random(problem.id).sample(range(len(names)), len(names))
+    retold = rewards.retold(text, options, names, problem.goal, order)
+    for number, reader in enumerate(readers, 1):
+        name = "consistent" if number == 1 else f"consistent_{number}"
+        scores[name] = 0.0 if retold is None else retold.consistency(reader.pick([retold])[0])
     return scores
 
 
