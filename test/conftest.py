@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: The same examples in every run, so that a red test is red for all; HYPOTHESIS_PROFILE=explore looks for new ones.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
+_STDERR = pytest.StashKey[int]()
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
@@ -24,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """An empty environment runs the tests too; pictures are drawn without a display."""
     complete_environment()
     os.environ.setdefault("MPLBACKEND", "Agg")
+    config.stash[_STDERR] = os.dup(2)
     os.environ["EMBODIED_NAV_MODELS"] = "/nonexistent/models"  # what the user fetched changes no test
 
 
@@ -52,6 +54,12 @@ def _no_weights() -> str:
 def _no_ros() -> str:
     missing = [name for name in ("rclpy", "tf2_ros") if importlib.util.find_spec(name) is None]
     return f"{', '.join(missing)} not installed: make setup, or source a ROS 2 workspace" if missing else ""
+
+
+@pytest.fixture(scope="session")
+def real_stderr(pytestconfig: pytest.Config) -> int:
+    """File descriptor of the run's standard error, past pytest's capture."""
+    return pytestconfig.stash[_STDERR]
 
 
 @pytest.fixture(scope="session")

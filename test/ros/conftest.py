@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -16,6 +16,17 @@ pytest.importorskip("rclpy")
 sys.path.append(str(Path(__file__).parent))  # ros_robot
 
 from embodied_nav.bringup import Process, Supervisor, local_environment
+
+#: Longest time (s) of a test: pytest's own time-out cannot end one that hangs inside a library.
+LONGEST = 900.0
+
+
+@pytest.fixture(autouse=True)
+def _ends(real_stderr: int) -> Iterator[None]:
+    """Ends the run with all stacks printed where a test hangs outside Python."""
+    faulthandler.dump_traceback_later(LONGEST, exit=True, file=real_stderr)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 class Graph:
@@ -49,18 +60,16 @@ class Graph:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.supervisor.__exit__(None, None, None)
-        self.executor.shutdown()
-        # Fast DDS waits for ever where a process was killed while it held the lock of a shared-memory port.
-        ending = threading.Thread(target=self._end, daemon=True)
-        ending.start()
-        ending.join(20.0)
-
-    def _end(self) -> None:
+        """The test's own node goes first: Fast DDS waits for ever, holding the interpreter's lock, where a process was
+        killed while it held the lock of a shared-memory port."""
         import rclpy
 
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
+        try:
+            self.executor.shutdown()
+            self.node.destroy_node()
+            rclpy.shutdown(context=self.context)
+        finally:
+            self.supervisor.__exit__(None, None, None)
 
     def listen(self, kind: type, topic: str, profile) -> list:
         """Messages of a topic, as they come."""
