@@ -95,7 +95,7 @@ REASONERS: Registry[Any] = Registry(
             "rules",
             "goes to the target once known, else where it is most likely per metre",
             "embodied_nav.reasoner.policies:RulesPolicy",
-            "embodied_nav.reasoner.policies:RulesConfig",
+            "embodied_nav.reasoner.worth:RulesConfig",
         ),
         Entry(
             "frontier",

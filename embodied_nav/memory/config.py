@@ -61,6 +61,17 @@ class MemoryConfig(Config):
     clear_radius: float = param(
         0.3, "cells this near the camera are free: the robot stands there", unit="m", low=0.0, high=2.0
     )
+    covered: float = param(
+        0.95,
+        "share of a keyframe's points whose place newer ones saw, from the same side, until it is dropped; 1 keeps all",
+        low=0.0,
+        high=1.0,
+    )
+    covered_from: float = param(
+        1.0, "one of them must have been taken from this near, so that the place is still recognised", unit="m",
+        low=0.0, high=10.0,
+    )  # fmt: skip
+    covered_turn: float = param(0.6, "and point the same way within this", unit="rad", low=0.0, high=3.2)
     keyframe_images: int = param(16, "keyframes whose full images wait for their semantic delta", low=1, high=1000)
     min_object_voxels: int = param(5, "a smaller cluster is no object", low=1, high=1000)
     background_vote: float = param(

@@ -3,11 +3,12 @@
 from .navigator import Navigator
 from .navigator_config import NavigatorConfig
 from .options import Context, Facts, OptionConfig, RoomFact
-from .policies import POLICIES, FrontierPolicy, Policy, RandomConfig, RandomPolicy, RulesConfig, RulesPolicy, create
+from .policies import POLICIES, FrontierPolicy, Policy, RandomConfig, RandomPolicy, RulesPolicy, create
 from .prompt import AnswerError, format_answer, parse_answer
 from .sight import Sight
 from .situation import situation
 from .view import NavigatorOutput
+from .worth import RulesConfig
 
 __all__ = [
     "POLICIES",

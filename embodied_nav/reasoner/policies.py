@@ -16,9 +16,10 @@ from ..config import Config, param
 from ..registry import Registry
 from ..rooms.priors import fingerprint
 from ..tables import REASONERS
-from .options import Context, Facts
+from .options import Context
 from .prompt import format_answer
 from .targets import SURE
+from .worth import RulesConfig, worth
 
 
 @runtime_checkable
@@ -34,27 +35,8 @@ class Policy(Protocol):
         """The answer as text; if it is none, that is counted and the rules decide."""
 
 
-@dataclass(frozen=True)
-class RulesConfig(Config):
-    """Weights of the rules policy, tuned on apartments 0 to 899."""
-
-    base_interest: float = param(0.08, "interest of a frontier behind which nothing telling is", low=0.0, high=1.0)
-    distance_offset: float = param(
-        1.5, "added to distances, so that near ones do not win by a hair", unit="m", low=0.1, high=20.0
-    )
-    gain_power: float = param(1.0, "exponent of the unknown area behind a frontier", low=0.0, high=2.0)
-    persistence: float = param(1.3, "worth of the frontier that it is on its way to is multiplied", low=1.0, high=5.0)
-    look_gain: float = param(0.5, "least opening that is worth a look around", unit="m", low=0.0, high=10.0)
-    doubtful: float = param(
-        0.25, "least match that is worth a visit once nothing is left to explore", low=0.0, high=1.0
-    )
-
-
 class RulesPolicy:
-    """Goes to the target once it is known, else to where it is most likely per metre driven.
-
-    A frontier's worth is (base + affinity of what is near it to the target) x (unknown area)^p / (distance + offset).
-    """
+    """Goes to the target once it is known, else to where it is most likely per metre driven (:mod:`.worth`)."""
 
     name, reads = "rules", False
 
@@ -78,16 +60,10 @@ class RulesPolicy:
         frontiers = [k for k, o in enumerate(context.options) if o.kind == "frontier"]
         if not frontiers:
             return (look, "Nothing is left to explore from here; I look once more.") if look is not None else None
-        best = max(frontiers, key=lambda k: (self.worth(context.facts[k]), -k))
+        best = max(frontiers, key=lambda k: (worth(context.facts[k], self.config), -k))
         fact, option = context.facts[best], context.options[best]
         hint = "what was seen there fits the goal" if fact.affinity >= 0.3 else "most unknown floor for the way"
         return best, f"The {context.target.name} is not found yet. Option at {option.distance:.1f} m: {hint}."
-
-    def worth(self, fact: Facts) -> float:
-        """A frontier's worth per metre."""
-        c = self.config
-        value = (c.base_interest + fact.affinity) * max(fact.gain, 0.05) ** c.gain_power
-        return value * (c.persistence if fact.current else 1.0) / (fact.cost + c.distance_offset)
 
 
 class FrontierPolicy:

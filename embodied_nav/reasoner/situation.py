@@ -17,9 +17,10 @@ from ..frames import MemoryObject, Option, SemanticDelta
 from ..language import color_score, label_score
 from .options import Context, Facts, RoomFact
 from .prompt import direction_words
+from .worth import shares
 
 #: Changes whenever the text of some situation changes. Weights that were trained on another version are refused.
-VERSION = 1
+VERSION = 2
 #: Most words of the sentence, and most entries of each line.
 _WORDS, _ROOMS, _THINGS, _NEAR, _DELTAS, _BEFORE = 30, 6, 8, 3, 3, 3
 #: Distances (m) from here on are all alike.
@@ -38,13 +39,14 @@ def situation(context: Context) -> str:
     if context.before:
         lines.append("Before: " + ", ".join(context.before[-_BEFORE:]))
     lines.append("Options:")
-    lines += [f"{o.letter}. {describe(o, f)}" for o, f in zip(context.options, context.facts, strict=True)]
+    options = zip(context.options, context.facts, shares(context), strict=True)
+    lines += [f"{o.letter}. {describe(o, f, worth)}" for o, f, worth in options]
     return "\n".join(lines)
 
 
-def describe(option: Option, facts: Facts) -> str:
-    """An option in words: :func:`name_of` it, then what speaks for and against it."""
-    return "; ".join([name_of(option, facts), *details(option, facts)])
+def describe(option: Option, facts: Facts, worth: float) -> str:
+    """An option in words: :func:`name_of` it, then what speaks for and against it, its :func:`.worth.shares` first."""
+    return "; ".join([name_of(option, facts), *details(option, facts, worth)])
 
 
 def name_of(option: Option, facts: Facts) -> str:
@@ -57,7 +59,7 @@ def name_of(option: Option, facts: Facts) -> str:
     return f"go to the {quoted(facts.name)} {place}" if option.kind == "object" else f"explore {place}"
 
 
-def details(option: Option, facts: Facts) -> list[str]:
+def details(option: Option, facts: Facts, worth: float) -> list[str]:
     """What is known of an option, one fact an entry."""
     if option.kind == "stop":
         return [f"at the goal {percent(facts.arrived)}"] if facts.arrived > 0.0 else ["the goal is not here"]
@@ -65,7 +67,7 @@ def details(option: Option, facts: Facts) -> list[str]:
         return [f"openings out of view {metres(min(facts.gain, _FAR))}"]
     if option.kind == "object":
         return _evidence(facts)
-    found = [f"unknown floor {area(facts.gain)}", f"fits {percent(facts.affinity)}"]
+    found = [f"worth {part(worth)}", f"unknown floor {area(facts.gain)}", f"fits {percent(facts.affinity)}"]
     if facts.room:
         found.append(f"{'through a door from' if facts.door else 'part of'} the {facts.room}")
     elif facts.door:
@@ -86,6 +88,11 @@ def metres(value: float) -> str:
 def percent(share: float) -> str:
     """A share in steps of ten percent."""
     return f"{10 * round(10.0 * min(max(share, 0.0), 1.0))}%"
+
+
+def part(share: float) -> str:
+    """A share in steps of ten percent, rounded down: 100% is the whole alone."""
+    return f"{10 * int(10.0 * min(max(share, 0.0), 1.0))}%"
 
 
 def area(value: float) -> str:

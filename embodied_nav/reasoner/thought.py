@@ -15,11 +15,9 @@ from dataclasses import dataclass, replace
 
 from ..frames import Option
 from .options import Context, Facts
-from .situation import area, name_of, percent, quoted
+from .situation import area, name_of, part, percent, quoted
 from .targets import SURE
-
-#: Added to distances in "more for the way", as the rules do (m), and the interest of what fits nothing.
-_OFFSET, _INTEREST = 1.5, 0.08
+from .worth import shares
 
 
 @dataclass(frozen=True)
@@ -37,27 +35,25 @@ class Criterion:
     worth: Callable[[Mapping[str, float]], float]
 
 
-#: Fact -> (words before the number, number of an option's facts as text).
-FACTS: dict[str, tuple[str, Callable[[Facts], str]]] = {
-    "floor": ("unknown floor ", lambda f: area(f.gain)),
-    "fits": ("fits ", lambda f: percent(f.affinity)),
-    "match": ("match ", lambda f: percent(f.match)),
-    "seen": ("seen ", lambda f: str(min(f.object.confirmed, 9)) if f.object is not None else "0"),
+#: Fact -> (words before the number, number of an option's facts and share of worth as text).
+FACTS: dict[str, tuple[str, Callable[[Facts, float], str]]] = {
+    "worth": ("worth ", lambda f, worth: part(worth)),
+    "floor": ("unknown floor ", lambda f, worth: area(f.gain)),
+    "fits": ("fits ", lambda f, worth: percent(f.affinity)),
+    "match": ("match ", lambda f, worth: percent(f.match)),
+    "seen": ("seen ", lambda f, worth: str(min(f.object.confirmed, 9)) if f.object is not None else "0"),
 }
 #: Kinds of options that have each fact.
-_OF_KIND = {"frontier": ("floor", "fits"), "object": ("match", "seen")}
+_OF_KIND = {"frontier": ("worth", "floor", "fits"), "object": ("match", "seen")}
 
 CRITERIA: dict[str, Criterion] = {
     "floor": Criterion("more floor", ("floor",), lambda n: n["floor"]),
     "fits": Criterion("fits better", ("fits",), lambda n: n["fits"]),
     "nearer": Criterion("nearer", (), lambda n: -n["distance"]),
-    "value": Criterion(
-        "more for the way", ("fits", "floor"),
-        lambda n: (_INTEREST + n["fits"] / 100.0) * max(n["floor"], 0.5) / (n["distance"] + _OFFSET),
-    ),
+    "worth": Criterion("worth more", ("worth",), lambda n: n["worth"]),
     "match": Criterion("matches better", ("match",), lambda n: n["match"]),
     "evidence": Criterion("seen more often", ("seen",), lambda n: n["seen"]),
-}  # fmt: skip
+}
 #: Criteria of one option alone: what makes it the choice whatever else there is.
 ALONE = {
     "stop": "stop at the goal",
@@ -144,8 +140,8 @@ class Matter:
 
 def matter_of(context: Context) -> Matter:
     """What thoughts can be about in a situation."""
-    pairs = list(zip(context.options, context.facts, strict=True))
-    return Matter(_finding(context), tuple(_claim_of(o, f) for o, f in pairs), tuple(_alone(context)))
+    told = zip(context.options, context.facts, shares(context), strict=True)
+    return Matter(_finding(context), tuple(_claim_of(*one) for one in told), tuple(_alone(context)))
 
 
 def thoughts_for(matter: Matter, chosen: int) -> list[Thought]:
@@ -212,9 +208,9 @@ def _finding(context: Context) -> str:
     return f"{goal} perhaps found" if best > 0.0 else f"{goal} not found"
 
 
-def _claim_of(option: Option, facts: Facts) -> Claim:
+def _claim_of(option: Option, facts: Facts, worth: float) -> Claim:
     own = _OF_KIND.get(option.kind, ())
-    return Claim(name_of(option, facts), tuple((fact, FACTS[fact][1](facts)) for fact in own))
+    return Claim(name_of(option, facts), tuple((fact, FACTS[fact][1](facts, worth)) for fact in own))
 
 
 def _alone(context: Context) -> Iterator[tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,20 +165,26 @@ class Places:
 
     def __init__(self, min_inliers: int = 25) -> None:
         self.min_inliers = min_inliers
-        self.views: list[KeptView] = []
+        self.views: dict[int, KeptView] = {}
         self._unpacked: OrderedDict[int, View] = OrderedDict()
         self._index: dict[int, list[int]] = defaultdict(list)
 
-    def add(self, view: View | KeptView) -> int:
-        """Stores a view; returns its number, counting from 0."""
-        number = len(self.views)
-        self.views.append(view if isinstance(view, KeptView) else KeptView.of(view))
+    def add(self, number: int, view: View | KeptView) -> None:
+        """Stores a view under its keyframe's number."""
+        self.views[number] = view if isinstance(view, KeptView) else KeptView.of(view)
         for word in _words(view):
             self._index[word].append(number)
-        return number
 
-    def candidates(self, view: View, allowed: np.ndarray | None = None, most: int = 5) -> list[int]:
-        """Views that share the most rare words with this one, best first; only those in ``allowed`` (N bool)."""
+    def drop(self, number: int) -> None:
+        """Forgets a view."""
+        for word in _words(self.views.pop(number)):
+            self._index[word].remove(number)
+            if not self._index[word]:
+                del self._index[word]
+        self._unpacked.pop(number, None)
+
+    def candidates(self, view: View, allowed: Collection[int] | None = None, most: int = 5) -> list[int]:
+        """Views that share the most rare words with this one, best first; only those in ``allowed``."""
         hits: list[int] = []
         counts: list[int] = []
         for word in _words(view):
@@ -185,12 +192,14 @@ class Places:
             if holders:
                 hits += holders
                 counts.append(len(holders))
-        weights = np.repeat(1.0 / np.array(counts, dtype=np.float64), counts) if counts else None
-        scores = np.bincount(np.array(hits, dtype=np.int64), weights, len(self.views))
+        if not hits:
+            return []
+        numbers, which = np.unique(np.array(hits, np.int64), return_inverse=True)
+        scores = np.bincount(which, np.repeat(1.0 / np.array(counts, np.float64), counts), len(numbers))
         if allowed is not None:
-            scores = np.where(allowed, scores, 0.0)
+            scores[~np.isin(numbers, np.fromiter(allowed, np.int64, len(allowed)))] = 0.0
         best = np.argsort(-scores, kind="stable")[:most]
-        return [int(number) for number in best if scores[number] > 0.0]
+        return [int(numbers[k]) for k in best if scores[k] > 0.0]
 
     def confirm(self, view: View, number: int) -> Location | None:
         """The pose of a view against a stored one if features, then depth, agree; else None."""

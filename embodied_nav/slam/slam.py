@@ -3,6 +3,10 @@
 The map frame is the camera's (or, with wheels, odometry's) frame at the start. :meth:`Slam.trajectory` gives the poses
 of all past frames under the newest correction; the memory corrects its keyframes with it.
 
+A view that earlier keyframes already hold refreshes these: where a new keyframe stands beside an old one, one of the
+two is taken out of the graph again, and what it said of its neighbours stays (``PoseGraph.retire``). So the graph is as
+large as the area, whatever the hours.
+
 A false loop is worse than a missed one: a loop must match in appearance (features) and shape (depth, free space) and be
 consistent with the graph's uncertainty. No loop is sought between keyframes whose relative pose is already certain, so
 that the work per keyframe does not grow with the number of visits.
@@ -52,6 +56,8 @@ _LANDMARK_SIGMA = (0.03, 0.015)
 _SAME_WAY, _VOTES_KEPT = (0.15, 0.08), 30
 #: The floors of two maps coincide within this height (m) and tilt (rad).
 _SAME_FLOOR = (0.10, 0.04)
+#: So many newest keyframes are no older view of a place.
+_RECENT = 10
 #: Standard deviations (m, rad) of a pose given from outside.
 _GIVEN_SIGMA = (0.3, 0.2)
 
@@ -65,6 +71,11 @@ class SlamConfig(Config):
     loop_inliers: int = param(25, "feature matches that a loop needs", low=8, high=500)
     loop_uncertainty: float = param(0.04, "places held more tightly need no loop", unit="m", low=0.001, high=10.0)
     loop_gate: float = param(3.0, "standard deviations of the graph that a loop may be off", low=1.0, high=10.0)
+    refresh_distance: float = param(
+        0.5, "a keyframe this near to an older one, and as sure of it, refreshes that one; 0 keeps all", unit="m",
+        low=0.0, high=10.0,
+    )  # fmt: skip
+    refresh_angle: float = param(0.4, "and pointing the same way within this", unit="rad", low=0.0, high=3.2)
     correction: float = param(0.02, "shift of a keyframe that counts as a correction", unit="m", low=0.0, high=10.0)
     planar: bool = param(True, "the floor is level: height and tilt of wheel odometry hold")
     level_height: float = param(0.02, "unevenness of the floor", unit="m", low=1e-4, high=10.0)
@@ -166,10 +177,11 @@ class Slam:
         self._odometry = RGBDOdometry(odometry)
         self._places = Places(self.config.loop_inliers)
         self._graph = PoseGraph()
-        self._poses = np.zeros((0, 4, 4))
-        self._stamps: list[int] = []
-        self._anchors: list[int] = []
-        self._motions: list[np.ndarray] = []
+        self._current = -1
+        self._made = 0
+        self._spare: list[int] = []
+        #: Keyframe -> stamps of the frames that were registered to it, and their 4x4 poses from it.
+        self._frames: dict[int, list[tuple[int, np.ndarray]]] = {}
         self._last_wheels: np.ndarray | None = None
         self._T_start = np.eye(4) if T_map_start is None else np.asarray(T_map_start, np.float64)
         self._T_odom_keyframe = self._T_odom = self._T_start
@@ -180,14 +192,13 @@ class Slam:
         self._given: tuple[np.ndarray, str] | None = None
         self.loops: list[tuple[int, int]] = []
         self.map_id = ""
-        self._map_of: list[str] = []
+        self._map_of: dict[int, str] = {}
         for known in landmarks:
             number = self._graph.add(known.T_map_camera)
             self._graph.hold(number, known.T_map_camera, _LANDMARK_SIGMA)
             self._graph.belongs(number, known.map_id, _LANDMARK_SIGMA)
-            self._places.add(known.look)
-            self._map_of.append(known.map_id)
-        self._poses = self._graph.poses()
+            self._places.add(number, known.look)
+            self._map_of[number] = known.map_id
         self._first = len(self._map_of)
 
     def process(
@@ -219,7 +230,7 @@ class Slam:
             update = self._find_again(stamp, T_odom_camera)
             if update is not None:
                 return update
-        keyframe, T, corrected = self._first + step.keyframe, step.T_keyframe_camera, False
+        keyframe, T, corrected = self._current, step.T_keyframe_camera, False
         loops: tuple[int, ...] = ()
         joined = None
         self._T_odom = self._T_start if step.source == "first" else self._T_odom_keyframe @ T
@@ -228,14 +239,15 @@ class Slam:
             keyframe, T = self._new_keyframe(step, T_odom_camera), np.eye(4)
             joined = self._find_itself(step.view, keyframe)
             loops, corrected = self._close_loops(step.view, keyframe, joined is not None)
-            self._places.add(step.view)
+            self._refresh(step.view, keyframe)
+            self._places.add(keyframe, step.view)
         tracking = self._log.update(stamp, step.state, step.doubt)
         if tracking.placed:
             self._sightings.clear()
         if not tracking.lost:
             self._remember(stamp, keyframe, T)
         return SlamUpdate(
-            self._poses[keyframe] @ T,
+            self._graph.pose(keyframe) @ T,
             self._T_odom,
             corrected,
             step.source,
@@ -254,45 +266,39 @@ class Slam:
         last, self._newest_stamp = self._newest_stamp, stamp
         if last is not None and stamp > last:
             return (stamp - last) * 1e-9
-        while self._stamps and self._stamps[-1] >= stamp:
-            for told in (self._stamps, self._anchors, self._motions):
-                told.pop()
+        for number, frames in self._frames.items():
+            self._frames[number] = [f for f in frames if f[0] < stamp]
         return None
 
     def _remember(self, stamp: int, keyframe: int, T: np.ndarray) -> None:
-        self._stamps.append(stamp)
-        self._anchors.append(keyframe)
-        self._motions.append(T)
+        self._frames.setdefault(keyframe, []).append((stamp, T))
 
     def _find_again(self, stamp: int, T_odom_camera: np.ndarray | None) -> SlamUpdate | None:
         """Relocalises a view without tracking among the keyframes of this map; None until enough frames agree."""
         view, odometry = self._odometry.look(), self._odometry
-        here = np.array([name == self.map_id for name in self._map_of], bool)
-        seen = self._recognise(view, here)
+        seen = self._recognise(view, self._of_map(self.map_id))
         sighting = None
         if seen is not None:
-            T = self._poses[seen.keyframe] @ seen.found.T
+            T = self._graph.pose(seen.keyframe) @ seen.found.T
             # If the pose was extrapolated by wheels, the camera cannot be far from there.
-            expected = self._poses[-1] @ odometry.T
+            expected = self._graph.pose(self._current) @ odometry.T
             near = odometry.strayed or _apart(expected, T) < self.config.loop_gate * odometry.reach + _GATE[0]
             sighting = Sighting(stamp, T, T_odom_camera) if near else None
         if not self._sightings.add(sighting):
             return None
         self._sightings.clear()
         assert sighting is not None and seen is not None  # only a recognised frame can complete the count
-        number = self._graph.add(sighting.T_map_camera)
-        self._map_of.append(self.map_id)
+        number = self._number(sighting.T_map_camera)
         self._graph.connect(seen.keyframe, number, seen.found.T, seen.found.information, loop=True)
         if T_odom_camera is not None and self.config.planar:
             self._graph.hold_level(number, T_odom_camera, self.config.level_height, self.config.level_tilt)
-        self._poses = self._graph.poses()
-        self._places.add(odometry.adopt())
+        self._places.add(number, odometry.adopt())
         self.loops.append((seen.keyframe, number))
         self._T_odom_keyframe = self._T_odom
         self._remember(stamp, number, np.eye(4))
         tracking = self._log.update(stamp, TRACKING)
         return SlamUpdate(
-            self._poses[number], self._T_odom, False, "place", number, (seen.keyframe,), tracking=tracking
+            self._graph.pose(number), self._T_odom, False, "place", number, (seen.keyframe,), tracking=tracking
         )
 
     def trajectory(self) -> tuple[np.ndarray, np.ndarray]:
@@ -300,10 +306,13 @@ class Slam:
 
         Contains all frames except those while lost; includes frames whose pose is extrapolated by wheels.
         """
-        if not self._stamps:
+        frames = [(stamp, number, T) for number, told in self._frames.items() for stamp, T in told]
+        if not frames:
             return np.zeros(0, np.int64), np.zeros((0, 4, 4))
-        poses = self._poses[np.array(self._anchors)] @ np.array(self._motions)
-        return np.array(self._stamps, dtype=np.int64), poses
+        frames.sort(key=lambda f: f[0])
+        stamps, anchors, motions = zip(*frames, strict=True)
+        poses = self._graph.poses()[np.searchsorted(self._graph.numbers, anchors)] @ np.array(motions)
+        return np.array(stamps, np.int64), poses
 
     @property
     def lost(self) -> int:
@@ -332,18 +341,17 @@ class Slam:
     @property
     def keyframes(self) -> int:
         """How many keyframes this session has made."""
-        return len(self._poses) - self._first
+        return self._made
 
     def graph(self) -> tuple[np.ndarray, list[tuple[int, int, bool]]]:
         """Positions (Nx3 m) of all keyframes and landmarks of the current map; edges (first, second, is a loop)."""
-        here = np.flatnonzero([name == self.map_id for name in self._map_of])
-        index = {int(number): i for i, number in enumerate(here)}
+        index = {number: i for i, number in enumerate(self._of_map(self.map_id))}
         edges = [(index[e.first], index[e.second], e.loop) for e in self._graph.edges if e.first in index]
-        return self._poses[here, :3, 3], edges
+        return np.array([self._graph.pose(number)[:3, 3] for number in index]).reshape(-1, 3), edges
 
     def keyframe_poses(self) -> np.ndarray:
-        """Nx4x4, map from optical frame, of the keyframes of this session."""
-        return self._poses[self._first :].copy()
+        """Nx4x4, map from optical frame, of the keyframes that this session holds."""
+        return self._graph.poses()[self._graph.numbers >= self._first]
 
     def place(self, T_map_camera: np.ndarray, map_id: str) -> None:
         """Sets the camera's approximate pose in a map of earlier sessions; applied with the next keyframe.
@@ -353,7 +361,7 @@ class Slam:
         """
         if self.located:
             raise InputError("a pose is taken only while SLAM does not know where it is")
-        if map_id not in self._map_of:
+        if map_id not in self._map_of.values():
             raise InputError(f"no keyframe of map '{map_id}' is known")
         self._given = (np.asarray(T_map_camera, np.float64), map_id)
         self._odometry.renew()
@@ -372,9 +380,20 @@ class Slam:
         seen = self._recognise(view)
         if seen is None:
             return None
-        return Relocation(self._poses[seen.keyframe] @ seen.found.T, seen.keyframe, seen.found.inliers)
+        return Relocation(self._graph.pose(seen.keyframe) @ seen.found.T, seen.keyframe, seen.found.inliers)
 
-    def _recognise(self, view: View, allowed: np.ndarray | None = None) -> _Seen | None:
+    def _of_map(self, name: str) -> list[int]:
+        """Keyframes and landmarks of a map, ascending."""
+        return [number for number, other in self._map_of.items() if other == name]
+
+    def _number(self, T: np.ndarray) -> int:
+        """A new keyframe of the current map at a pose (4x4): the one that frames are registered to from now on."""
+        self._current = number = self._graph.add(T)
+        self._map_of[number] = self.map_id
+        self._made += 1
+        return number
+
+    def _recognise(self, view: View, allowed: Sequence[int] | None = None) -> _Seen | None:
         """The keyframe that shows a view's place; None if none does, or keyframes at different places do."""
         seen = []
         for number in self._places.candidates(view, allowed, most=max(10, self.config.loop_candidates)):
@@ -384,8 +403,8 @@ class Slam:
         if not seen:
             return None
         best = max(seen, key=lambda s: s.found.inliers)
-        T_best = self._poses[best.keyframe] @ best.found.T
-        apart = [invert(T_best) @ self._poses[s.keyframe] @ s.found.T for s in seen]
+        T_best = self._graph.pose(best.keyframe) @ best.found.T
+        apart = [invert(T_best) @ self._graph.pose(s.keyframe) @ s.found.T for s in seen]
         ambiguous = any(np.linalg.norm(T[:3, 3]) > _SAME_PLACE[0] or rotation_angle(T) > _SAME_PLACE[1] for T in apart)
         return None if ambiguous else best
 
@@ -393,20 +412,20 @@ class Slam:
         """Matches a new keyframe against landmarks of other maps; merges maps when two views agree."""
         if self._given is not None:
             (T_given, name), self._given = self._given, None
-            return self._join(name, T_given @ invert(self._poses[number]), ())
-        strange = np.array([name != self.map_id for name in self._map_of], bool)[: len(self._places.views)]
-        if not strange.any():
+            return self._join(name, T_given @ invert(self._graph.pose(number)), ())
+        strange = [i for i, name in self._map_of.items() if name != self.map_id]
+        if not strange:
             return None
         votes = []
         for candidate in self._places.candidates(view, strange, self.config.loop_candidates):
             found = self._places.confirm(view, candidate)
             if found is not None:
-                T = self._poses[candidate] @ found.T @ invert(self._poses[number])
+                T = self._graph.pose(candidate) @ found.T @ invert(self._graph.pose(number))
                 votes.append(_Vote(number, candidate, found, T))
         votes = [v for v in votes if self._is_level(v.T)]
         if any(not self._agree(a, b) for a in votes for b in votes):
             return None  # ambiguous: two places look like this one
-        self._votes = [v for v in self._votes if v.number > number - _VOTES_KEPT]
+        self._votes = [v for v in self._votes if v.number > number - _VOTES_KEPT and v.number in self._graph]
         for vote in sorted(votes, key=lambda v: -v.found.inliers):
             others = [v for v in self._votes if self._map_of[v.landmark] == self._map_of[vote.landmark]]
             agreeing = [v for v in others if self._agree(v, vote)]
@@ -418,7 +437,7 @@ class Slam:
 
     def _agree(self, vote: _Vote, other: _Vote) -> bool:
         difference = invert(vote.T) @ other.T
-        centre = self._poses[other.number, :3, 3]
+        centre = self._graph.pose(other.number)[:3, 3]
         off = float(np.linalg.norm(difference[:3, :3] @ centre + difference[:3, 3] - centre))
         return off < _SAME_WAY[0] and rotation_angle(difference) < _SAME_WAY[1]
 
@@ -430,44 +449,37 @@ class Slam:
 
     def _join(self, name: str, T: np.ndarray, votes: tuple[_Vote, ...]) -> Joined:
         """Merges the current map and another one; the frame of earlier sessions is kept."""
-        own = np.flatnonzero([other == self.map_id for other in self._map_of])
         if self.map_id == "":
-            self._graph.move(own, T, release=self._first)
+            self._graph.move(self._of_map(""), T, release=self._first)
             joined = Joined(name, "", T)
         else:
-            moved = np.flatnonzero([other == name for other in self._map_of])
-            self._graph.move(moved, invert(T))
+            self._graph.move(self._of_map(name), invert(T))
             joined = Joined(self.map_id, name, invert(T))
-        for i, other in enumerate(self._map_of):
-            if other == joined.joined_map_id:
-                self._map_of[i] = joined.map_id
+        for i in self._of_map(joined.joined_map_id):
+            self._map_of[i] = joined.map_id
         self.map_id = joined.map_id
-        self._poses = self._graph.poses()
-        newest = len(self._poses) - 1
+        newest = self._current
         for vote in votes:
             self._graph.connect(vote.landmark, vote.number, vote.found.T, vote.found.information, loop=True)
             self.loops.append((vote.landmark, vote.number))
         if not votes:
-            nearest = min(
-                (i for i, other in enumerate(self._map_of[: self._first]) if other == name),
-                key=lambda i: float(np.linalg.norm(self._poses[i, :3, 3] - self._poses[newest, :3, 3])),
-            )
+            here = self._graph.pose(newest)
+            known = [i for i in self._of_map(joined.map_id) if i < self._first]
+            nearest = min(known, key=lambda i: _apart(self._graph.pose(i), here))
             information = np.diag([_GIVEN_SIGMA[0] ** -2] * 3 + [_GIVEN_SIGMA[1] ** -2] * 3)
-            self._graph.connect(nearest, newest, invert(self._poses[nearest]) @ self._poses[newest], information)
+            self._graph.connect(nearest, newest, invert(self._graph.pose(nearest)) @ here, information)
         return joined
 
     def _new_keyframe(self, step: OdometryStep, T_odom_camera: np.ndarray | None) -> int:
         if step.source == "first":
             T = self._T_start if T_odom_camera is None else T_odom_camera
         else:
-            T = self._poses[-1] @ step.T_keyframe_camera
-        number = self._graph.add(T)
-        self._map_of.append(self.map_id)
-        self._poses = self._graph.poses()
+            T = self._graph.pose(self._current) @ step.T_keyframe_camera
+        before, number = self._current, self._number(T)
         if number == self._first:
             self._graph.hold(number, T)
         else:
-            self._graph.connect(number - 1, number, step.T_keyframe_camera, step.information)
+            self._graph.connect(before, number, step.T_keyframe_camera, step.information)
         if T_odom_camera is not None and self.config.planar:
             self._graph.hold_level(number, T_odom_camera, self.config.level_height, self.config.level_tilt)
         return number
@@ -478,46 +490,99 @@ class Slam:
         if not loops and not joined:
             return (), False
         self.loops += [(earlier, number) for earlier in loops]
-        before, self._poses = self._poses, self._graph.optimise()
-        shift = np.linalg.norm(self._poses[:, :3, 3] - before[:, :3, 3], axis=1).max()
+        before = self._graph.poses()
+        self._graph.optimise()
+        shift = np.linalg.norm(self._graph.poses()[:, :3, 3] - before[:, :3, 3], axis=1).max()
         return loops, bool(shift > self.config.correction) or joined
 
+    def _refresh(self, view: View, number: int) -> None:
+        """Takes a keyframe out where the new one and an old one show the same from the same place.
+
+        The old one stays where its view is confirmed by the new one, since the graph knows it best; the new one is
+        taken out as soon as no frame can be registered to it any more. What looks different now has changed: there the
+        new one stays.
+        """
+        for spare in [i for i in self._spare if i < number - 1]:
+            self._spare.remove(spare)
+            self._retire(spare)
+        near = [i for i in self._beside(number) if i < number - _RECENT and i not in self._spare]
+        if not near:
+            return
+        old = near[0]
+        looped = any(old in (e.first, e.second) for e in self._graph.edges_of(number))
+        if looped or self._places.confirm(view, old) is not None:
+            self._spare.append(number)
+        else:
+            self._retire(old)
+
+    def _beside(self, number: int) -> list[int]:
+        """Keyframes of the same map beside one, that are surely there; the nearest first."""
+        if not self.config.refresh_distance:
+            return []
+        numbers, sigma, relative = self._others(number)
+        distance, angle = _distances(relative)
+        sure = sigma[:, 0] <= self.config.loop_uncertainty
+        beside = sure & (distance < self.config.refresh_distance) & (angle < self.config.refresh_angle)
+        order = np.argsort(distance + angle)
+        return [int(numbers[k]) for k in order if beside[k]]
+
+    def _retire(self, number: int) -> None:
+        """Takes a keyframe out of the graph, unless it holds the map; frames that were registered to it go over."""
+        if number not in self._graph or self._graph.is_held(number) or not self._graph.edges_of(number):
+            return
+        heir, T = self._graph.retire(number)
+        self._places.drop(number)
+        del self._map_of[number]
+        self._frames.setdefault(heir, []).extend((stamp, T @ motion) for stamp, motion in self._frames.pop(number, []))
+
+    def _others(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers (N), standard deviations (N x 2) and poses (N x 4 x 4) of all other keyframes relative to one."""
+        numbers, relative = self._graph.numbers, invert(self._graph.pose(number)) @ self._graph.poses()
+        others = numbers != number
+        return numbers[others], self._graph.uncertainty(number)[others], relative[others]
+
     def _loops_of(self, view: View, number: int) -> list[int]:
-        sigma = self._graph.uncertainty(number)[:number]
-        relative = invert(self._poses[number]) @ self._poses[:number]
-        distance = np.linalg.norm(relative[:, :3, 3], axis=1)
-        angle = np.arccos(np.clip(relative[:, 2, 2], -1.0, 1.0))
+        numbers, sigma, relative = self._others(number)
+        distance, angle = _distances(relative)
         loose = sigma[:, 0] > self.config.loop_uncertainty
         reach = self.config.loop_gate * sigma
         known = np.isfinite(sigma[:, 0])  # keyframes of other maps have no known relative pose
         visible = known & loose & (distance < _VIEW_DISTANCE + reach[:, 0]) & (angle < _VIEW_ANGLE + reach[:, 1])
+        of = {int(i): k for k, i in enumerate(numbers)}
         closed: list[int] = []
         if visible.any():
-            for candidate in self._places.candidates(view, visible, self.config.loop_candidates):
+            for candidate in self._places.candidates(view, numbers[visible].tolist(), self.config.loop_candidates):
                 found = self._places.confirm(view, candidate)
-                if found is not None and self._tie(candidate, number, found, sigma[candidate]):
+                if found is not None and self._tie(candidate, number, found, sigma[of[candidate]]):
                     closed.append(candidate)
                 if len(closed) == self.config.loops_per_keyframe:
                     return closed
         near = loose & (sigma[:, 0] < _NEAR_SIGMA) & (distance < _NEAR_DISTANCE) & (angle < _NEAR_ANGLE)
         if not closed and near.any():
-            candidate = int(np.flatnonzero(near)[np.argmin(distance[near] + angle[near])])
-            guess = Location(invert(relative[candidate]), 0, np.diag(np.repeat(sigma[candidate] ** -2.0, 3)))
+            k = int(np.flatnonzero(near)[np.argmin(distance[near] + angle[near])])
+            candidate = int(numbers[k])
+            guess = Location(invert(relative[k]), 0, np.diag(np.repeat(sigma[k] ** -2.0, 3)))
             found = self._places.fit(view, candidate, guess)
             certain = found is not None and found.weakest < _NEAR_WEAKEST
-            if certain and found is not None and self._tie(candidate, number, found, sigma[candidate]):
+            if certain and found is not None and self._tie(candidate, number, found, sigma[k]):
                 closed.append(candidate)
         return closed
 
     def _tie(self, earlier: int, number: int, found: Location, sigma: np.ndarray) -> bool:
         """Adds a loop if it is consistent with the graph's uncertainty; returns whether it was added."""
-        difference = invert(self._poses[earlier] @ found.T) @ self._poses[number]
+        difference = invert(self._graph.pose(earlier) @ found.T) @ self._graph.pose(number)
         off_t, off_r = float(np.linalg.norm(difference[:3, 3])), rotation_angle(difference)
         allowed_t, allowed_r = self.config.loop_gate * sigma + _GATE
         if off_t > allowed_t or off_r > allowed_r:
             return False
         self._graph.connect(earlier, number, found.T, found.information, loop=True)
         return True
+
+
+def _distances(relative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances (m) of N poses (N x 4 x 4) and the angles (rad) between the ways that they look and one looks."""
+    angle = np.arccos(np.clip(relative[:, 2, 2], -1.0, 1.0))
+    return np.linalg.norm(relative[:, :3, 3], axis=1), angle
 
 
 def _apart(T: np.ndarray, other: np.ndarray) -> float:

@@ -59,8 +59,8 @@ def test_it_says_what_decides():
         "Before: look around",
         "Options:",
         "A. go to the blue sofa 2.5 m ahead left; match 40%; seen 2, missed 1; or bed 40%",
-        "B. explore 3.5 m right; unknown floor 4 m2; fits 30%; through a door from the hallway; near chair; "
-        "on the way there",
+        "B. explore 3.5 m right; worth 100%; unknown floor 4 m2; fits 30%; through a door from the hallway; "
+        "near chair; on the way there",
         "C. look around; openings out of view 1.0 m",
         "D. stop here; the goal is not here",
     ]

@@ -22,8 +22,8 @@ def _view(studio, T):
 @pytest.fixture(scope="module")
 def places(room):
     places = Places()
-    for T in POSES:
-        places.add(_view(room, T))
+    for k, T in enumerate(POSES):
+        places.add(k, _view(room, T))
     return places
 
 
@@ -46,10 +46,19 @@ def test_another_place_is_refused(room, places):
 
 def test_allowed_leaves_the_rest_out(room, places):
     view = _view(room, POSES[2])
-    allowed = np.ones(len(POSES), bool)
-    allowed[2] = False
+    allowed = [k for k in range(len(POSES)) if k != 2]
     assert 2 in places.candidates(view) and 2 not in places.candidates(view, allowed)
     assert Places().candidates(view) == []
+
+
+def test_a_dropped_view_is_proposed_no_more(room):
+    places = Places()
+    for k in (3, 7):
+        places.add(k, _view(room, POSES[2]))
+    places.drop(3)
+    assert places.candidates(_view(room, POSES[2])) == [7]
+    places.drop(7)
+    assert not places.views and not places._index
 
 
 def test_same_picture_on_another_shape_is_refused(room, places):

@@ -34,6 +34,7 @@ class WrittenCloud(NamedTuple):
     votes: np.ndarray | None = None
     features: int = 0
     views: int = 0
+    stands_for: int = 1
 
     def __eq__(self, other: object) -> bool:
         return all(a is b or (type(a) is not np.ndarray and a == b) for a, b in zip(self, other, strict=True))
@@ -72,8 +73,9 @@ class Written:
     keyframes: dict[int, KeyframeRecord] = field(default_factory=dict)
     looks: dict[int, dict] = field(default_factory=dict)
     clouds: dict[int, WrittenCloud] = field(default_factory=dict)
+    forgotten: int = 0
     deltas: int = 0
-    sightings: list = field(default_factory=list)
+    sightings: dict[int, tuple[Sighting, int]] = field(default_factory=dict)
     objects: dict[int, MemoryObject] = field(default_factory=dict)
     blocks: WrittenBlocks = field(default_factory=WrittenBlocks)
     seen: np.ndarray | None = None
@@ -87,7 +89,8 @@ class Written:
     def of_map(self) -> Written:
         """A copy of what belongs to the file and not to one map of it, keyframes and clouds included."""
         return Written(self.file, maps=self.maps, sessions=self.sessions, classes=self.classes,
-                      keyframes=self.keyframes, looks=self.looks, clouds=self.clouds)  # fmt: skip
+                      keyframes=self.keyframes, looks=self.looks, clouds=self.clouds,
+                       forgotten=self.forgotten)  # fmt: skip
 
 
 @dataclass
@@ -122,7 +125,11 @@ class BlockSnapshot:
 
 @dataclass
 class Snapshot:
-    """One consistent moment of a memory, less what ``before`` says is written."""
+    """One consistent moment of a memory, less what ``before`` says is written.
+
+    Attributes:
+        forgotten: (keyframe, number of its cloud) of those that were dropped since.
+    """
 
     before: Written
     after: Written
@@ -141,8 +148,9 @@ class Snapshot:
     keyframes: list[KeyframeRecord]
     looks: list[tuple[int, dict[str, np.ndarray]]]
     clouds: list[CloudSnapshot]
+    forgotten: list[tuple[int, int]]
     deltas: list[tuple[int, SemanticDelta]]
-    sightings: list[tuple[int, Sighting]]
+    sightings: list[Sighting]
     objects: list[tuple[MemoryObject, int]]
     blocks: BlockSnapshot | None
     swapped: list[SwappedBlock]
@@ -151,7 +159,16 @@ class Snapshot:
     @property
     def empty(self) -> bool:
         """Whether the file holds all of it already."""
-        lists = (self.sessions, self.keyframes, self.looks, self.clouds, self.deltas, self.sightings, self.objects)
+        lists = (
+            self.sessions,
+            self.keyframes,
+            self.looks,
+            self.clouds,
+            self.forgotten,
+            self.deltas,
+            self.sightings,
+            self.objects,
+        )
         return not (self.restart or self.restart_blocks or self.blocks or self.swapped or any(lists)) and (
             self.before.frames, self.before.whole, self.before.classes, self.before.maps) == (
             self.after.frames, self.after.whole, self.after.classes, self.after.maps)  # fmt: skip
@@ -183,8 +200,11 @@ def take_snapshot(state: MapState, written: Written, voxel_budget: int | None = 
         keyframes=keyframes,
         looks=[(i, look) for i, look in c.looks.items() if before.looks.get(i) is not look],
         clouds=_clouds(state, before, after),
+        forgotten=_forgotten(state, before, after),
         deltas=list(enumerate(c.deltas))[before.deltas :],
-        sightings=_other_entries(index.sightings, after.sightings, [] if moved else before.sightings),
+        sightings=[
+            s for s in index.sightings if moved or before.sightings.get(s.number) != after.sightings[s.number]
+        ],
         objects=[(o, index.classes[o.id]) for o in _changed(index.known, before.objects)],
         blocks=_blocks(state, WrittenBlocks() if restart_blocks else before.blocks, after, voxel_budget),
         swapped=_swapped(state, 0 if restart_blocks else before.swapped, after, voxel_budget),
@@ -200,7 +220,7 @@ def _present(state: MapState, before: Written) -> Written:
         c.file_uuid, c.uuid, state.generation, state.voxels.restarted_at, state.maps, list(c.sessions),
         [(i, *names, m) for i, (names, m) in enumerate(zip(classes.names, classes.merged, strict=True))],
         {**before.keyframes, **c.keyframes}, dict(c.looks), deltas=len(c.deltas),
-        sightings=[(s, s.class_number) for s in state.objects.sightings], objects=dict(state.objects.known),
+        sightings={s.number: (s, s.class_number) for s in state.objects.sightings}, objects=dict(state.objects.known),
         frames=c.frames,
     )  # fmt: skip
 
@@ -225,11 +245,26 @@ def _clouds(state: MapState, before: Written, after: Written) -> list[CloudSnaps
             content.next_cloud += 1
         closed = growing is None or cloud is not growing.cloud
         was = before.clouds.get(cloud.number, WrittenCloud())
-        now = WrittenCloud(cloud.T_map_cloud, cloud.frames, closed, cloud.votes, len(cloud.features), len(cloud.views))
+        now = WrittenCloud(cloud.T_map_cloud, cloud.frames, closed, cloud.votes, len(cloud.features), len(cloud.views),
+                           cloud.stands_for)  # fmt: skip
         if now != was:
             out.append(_cloud(cloud, was, None if closed else growing))
             after.clouds[cloud.number] = now
     return out
+
+
+def _forgotten(state: MapState, before: Written, after: Written) -> list[tuple[int, int]]:
+    """Keyframes and clouds that were dropped since; what the file has done with is no longer remembered."""
+    content = state.content
+    done = before.forgotten - content.forgotten_before
+    if done > 0:
+        del content.forgotten[:done]
+        content.forgotten_before += done
+    after.forgotten = content.forgotten_before + len(content.forgotten)
+    for keyframe, number in content.forgotten:
+        after.keyframes.pop(keyframe, None)
+        after.clouds.pop(number, None)
+    return list(content.forgotten)
 
 
 def _cloud(cloud: LocalCloud, was: WrittenCloud, growing: CloudBuilder | None) -> CloudSnapshot:
@@ -252,6 +287,8 @@ def _cloud(cloud: LocalCloud, was: WrittenCloud, growing: CloudBuilder | None) -
         out.parts += [("view_rgb", i, v.color) for i, v in out.views if v.color is not None]
     if was.votes is not cloud.votes and (len(cloud.votes) or was.votes is not None):
         out.parts.append(("votes", 0, cloud.votes))
+    if was.stands_for != cloud.stands_for:
+        out.parts.append(("stands_for", 0, np.array([cloud.stands_for], np.int32)))
     for i, hits in enumerate(cloud.features[was.features :], was.features):
         out.parts += [(f"feature_{name}", i, array) for name, array in hits._asdict().items()]
     return out

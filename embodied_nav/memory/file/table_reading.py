@@ -237,6 +237,7 @@ def _read_clouds(source: Source, number: int, voxel_size: float) -> Iterator[Loc
             cloud.views = list(_read_views(source, n, parts))
             cloud.hits, cloud.details = _read_hits(source, cloud, parts, voxel_size)
             cloud.votes = _joined(parts, "votes", VOTE)
+            cloud.stands_for = int(parts.get(("stands_for", 0), np.ones(1))[0])
             frames_with_features = sorted({p for kind, p in parts if kind.startswith("feature_")})
             cloud.features = [FeatureHits(*(parts[f"feature_{name}", p] for name in FeatureHits._fields))
                               for p in frames_with_features]  # fmt: skip
@@ -309,7 +310,7 @@ def _read_objects(source: Source, number: int) -> Iterator[tuple[MemoryObject, i
 def _read_sightings(source: Source, number: int) -> Iterator[Sighting]:
     for i, fields in source.rows("sightings", "number, fields", "map = ?", (number,), "number"):
         with source.item(f"sighting {i}"):
-            yield from_fields(Sighting, fields)
+            yield replace(from_fields(Sighting, fields), number=i)
 
 
 def _read_voxels(state: MapState, source: Source, number: int) -> None:

@@ -35,6 +35,7 @@ class _TableWriter:
                 self._db.execute(f"DELETE FROM {table}")
         self._write_maps()
         self._write_summary(commits)
+        self._delete_forgotten()
         self._db.execute("DELETE FROM sessions WHERE number >= ?", (len(s.after.sessions),))
         self._put("sessions", [(i, v["id"], v["map"], v["started"], v["first_keyframe"]) for i, v in s.sessions])
         self._put("classes", s.classes)
@@ -50,7 +51,11 @@ class _TableWriter:
             (self._map, i, d.keyframe_id, d.previous_id, int(d.stamp), d.source, d.action, d.relevant, d.text,
              int(d.stale), delta_fields(d)) for i, d in s.deltas
         ])  # fmt: skip
-        self._put("sightings", [(self._map, i, v.keyframe_id, fields_text(v)) for i, v in s.sightings])
+        for number in s.before.sightings.keys() - s.after.sightings.keys():
+            self._db.execute("DELETE FROM sightings WHERE map = ? AND number = ?", (self._map, number))
+        self._put("sightings", [
+            (self._map, v.number, v.keyframe_id, fields_text(v, without=("number",))) for v in s.sightings
+        ])  # fmt: skip
         self._write_objects()
         if s.blocks is not None:
             self._write_blocks(s.blocks)
@@ -114,6 +119,15 @@ class _TableWriter:
             (json.dumps(s.config), s.stamp, s.frames, s.voxels, int(s.after.whole), json.dumps(s.state),
              self._map),
         )  # fmt: skip
+
+    def _delete_forgotten(self) -> None:
+        """Keyframes that were dropped, with their clouds and looks."""
+        for keyframe, cloud in self._snapshot.forgotten:
+            for table, key, value in (
+                ("keyframes", "id", keyframe), ("looks", "keyframe", keyframe), ("clouds", "number", cloud),
+                ("parts", "cloud", cloud), ("views", "cloud", cloud),
+            ):  # fmt: skip
+                self._db.execute(f"DELETE FROM {table} WHERE {key} = ?", (value,))
 
     def _write_cloud(self, cloud: CloudSnapshot) -> None:
         c = cloud.cloud

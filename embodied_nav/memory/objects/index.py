@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,7 +48,8 @@ TRIM, TRIM_FROM = 0.01, 50
 
 @dataclass(eq=False)
 class Sighting:
-    """One object as one keyframe showed it: instance, where, how many pixels, and what it was taken for."""
+    """What is left of an instance's sightings in dropped keyframes: how many of these, and what it was taken for
+    -1 before the index has it."""
 
     keyframe_id: int
     class_number: int
@@ -58,6 +59,21 @@ class Sighting:
     color: str = ""
     confidence: float = 1.0
     extent: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    number: int = -1
+
+
+@dataclass
+class _Earlier:
+    """What is left of an instance's sightings in dropped keyframes: how many keyframes, and what it was taken for
+    (sum of confidences)."""
+
+    keyframes: int = 0
+    names: dict[Class, float] = field(default_factory=dict)
+
+    def add(self, keyframes: int, names: dict[Class, float]) -> None:
+        self.keyframes += keyframes
+        for name, weight in names.items():
+            self.names[name] = self.names.get(name, 0.0) + weight
 
 
 class ObjectIndex:
@@ -85,6 +101,7 @@ class ObjectIndex:
         self.sightings: list[Sighting] = []
         self._seen: dict[int, list[Sighting]] = {}
         self._names: dict[int, dict[Class, float]] = {}
+        self._earlier: dict[int, _Earlier] = {}
         self._ids: dict[int, int] = {}
         self._peaks: dict[int, int] = {}
         self._apart: dict[tuple[int, int], int] = {}
@@ -92,6 +109,7 @@ class ObjectIndex:
         #: Instances with voxels on disk: they stay as they are until these are back and touched.
         self.away: set[int] = set()
         self._next_id = 1
+        self._next_sighting = 0
         self._current: tuple[MemoryObject, ...] = ()
         self._clock, self._stale = -1, False
         self._made_anew = False
@@ -126,8 +144,35 @@ class ObjectIndex:
             if not s.label and o is not None:
                 s.label, s.color = o.label, o.color
             self._record(s)
+        for o, number in known:
+            self._restore_earlier(o, number)
         self._next_id = max(self.known, default=0) + 1
         self._current = tuple(o for o in self.known.values() if o.status == "present")
+
+    def _restore_earlier(self, o: MemoryObject, number: int) -> None:
+        """What an object owes to keyframes that were dropped, from its counts."""
+        dropped = o.confirmed - self._keyframes_kept(number)
+        if dropped > 0:
+            names = {(label, o.color if label == o.label else ""): dropped * n for label, n in o.label_distribution}
+            self._earlier[number] = _Earlier(dropped, names)
+            self._set_sightings(number, self._seen.get(number, []))
+
+    def _keyframes_kept(self, number: int) -> int:
+        return len({s.keyframe_id for s in self._seen.get(number, ())})
+
+    def forget(self, keyframes: Collection[int]) -> None:
+        """Drops the sightings of keyframes; names and counts that came from them stay."""
+        leaving = [s for s in self.sightings if s.keyframe_id in keyframes]
+        self.sightings = [s for s in self.sightings if s.keyframe_id not in keyframes]
+        for number in {s.class_number for s in leaving}:
+            mine = [s for s in leaving if s.class_number == number]
+            self._earlier.setdefault(number, _Earlier()).add(len({s.keyframe_id for s in mine}), _names_of(mine))
+            self._seen[number] = [s for s in self._seen[number] if s.keyframe_id not in keyframes]
+        for i, o in self.known.items():
+            if o.keyframe_id in keyframes:
+                low, high = o.position - o.extent / 2, o.position + o.extent / 2
+                self.known[i] = dataclasses.replace(o, keyframe_id=self._best_keyframe(self.classes[i], low, high))
+                self._stale = True
 
     # ---- what perception says ----
 
@@ -167,6 +212,9 @@ class ObjectIndex:
         return numbers
 
     def _record(self, s: Sighting) -> None:
+        if s.number < 0:
+            s.number = self._next_sighting
+        self._next_sighting = max(self._next_sighting, s.number + 1)
         self.sightings.append(s)
         self._seen.setdefault(s.class_number, []).append(s)
         names = self._names.setdefault(s.class_number, {})
@@ -320,15 +368,19 @@ class ObjectIndex:
 
     def _set_sightings(self, number: int, sightings: list[Sighting]) -> None:
         self._seen[number] = list(sightings)
-        names: dict[Class, float] = {}
-        for s in sightings:
-            names[s.label, s.color] = names.get((s.label, s.color), 0.0) + s.confidence
-        self._names[number] = names
+        earlier = self._earlier.get(number)
+        self._names[number] = _names_of(sightings, {} if earlier is None else earlier.names)
+
+    def _hand_over(self, old: int, new: int) -> None:
+        """What is left of an instance's dropped sightings becomes another's."""
+        if (earlier := self._earlier.pop(old, None)) is not None:
+            self._earlier.setdefault(new, _Earlier()).add(earlier.keyframes, earlier.names)
 
     def _merge(self, table: ClassTable, gone: int, into: int) -> None:
         """Makes two instances one; the older object's id stays."""
         self.version += 1
         moved = self._seen.pop(gone, [])
+        self._hand_over(gone, into)
         self._set_sightings(into, self._seen.get(into, []) + self._renumbered(moved, into))
         self._names.pop(gone, None)
         self._relabel({s.keyframe_id for s in moved}, gone, into, None)
@@ -418,6 +470,7 @@ class ObjectIndex:
         self.version += 1
         old = self.classes[i]
         earlier = self._seen.pop(old, [])
+        self._hand_over(old, number)
         self._set_sightings(number, self._renumbered(earlier, number) + self._seen.get(number, []))
         self._names.pop(old, None)
         self._ids.pop(old, None)
@@ -463,7 +516,7 @@ class ObjectIndex:
             last_seen=newest,
             keyframe_id=self._best_keyframe(number, low, high),
             label_distribution=tuple(shares.items()),
-            confirmed=len({s.keyframe_id for s in self._seen.get(number, ())}),
+            confirmed=self._keyframes_kept(number) + self._earlier.get(number, _Earlier()).keyframes,
             missed=old.missed if old else 0,
             moves=(old.moves + self._displaced(old, (low + high) / 2)) if old else 0,
         )
@@ -480,6 +533,14 @@ class ObjectIndex:
             if s.pixels > pixels and (s.position >= low - 0.3).all() and (s.position <= high + 0.3).all():
                 best, pixels = s.keyframe_id, s.pixels
         return best
+
+
+def _names_of(sightings: Iterable[Sighting], names: Mapping[Class, float] | None = None) -> dict[Class, float]:
+    """Sum of the confidences by what was seen, added to what there was before."""
+    out = dict(names or {})
+    for s in sightings:
+        out[s.label, s.color] = out.get((s.label, s.color), 0.0) + s.confidence
+    return out
 
 
 def _alike(gone: MemoryObject, new: MemoryObject) -> bool:

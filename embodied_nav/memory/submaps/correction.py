@@ -131,7 +131,7 @@ class Replay:
 
     def _steps(self, p: Placed, wanted: bool) -> list[_Step]:
         """A cloud's hits, features and views as steps, in the order of its frames; no hits unless ``wanted``."""
-        steps = [self._view(v, p.after @ v.T, wanted) for v in p.cloud.views]
+        steps = [self._view(v, p.after @ v.T, wanted, p.cloud.stands_for) for v in p.cloud.views]
         if wanted:
             last = sum(s.hits is not None for s in steps)  # whole frames come first
             hits = [self._hits(p)] if len(p.cloud.hits) else []
@@ -141,10 +141,13 @@ class Replay:
 
     def _hits(self, p: Placed) -> _Step:
         c = self._config
-        voxels = revoxelize(p.cloud, p.after, c.voxel_size, c.near_range, c.full_points / c.stride**2)
-        return _Step(self._mine(*voxels))
+        voxels, sightings, stamps = revoxelize(
+            p.cloud, p.after, c.voxel_size, c.near_range, c.full_points / c.stride**2
+        )
+        return _Step(self._mine(voxels, p.cloud.stands_for * sightings, stamps))
 
-    def _view(self, view: View, T: np.ndarray, wanted: bool) -> _Step:
+    def _view(self, view: View, T: np.ndarray, wanted: bool, times: int) -> _Step:
+        """A view as a step; hits of a whole frame count so many times."""
         c = self._config
         if view.color is None or not wanted:
             depth, camera = shrink_depth(view.depth, view.camera, _VIEW_WIDTH)
@@ -152,7 +155,7 @@ class Replay:
         seen = FrameHasher()(
             view.depth, view.color, view.camera, T, c.voxel_size, c.min_depth, c.max_depth, c.stride
         )  # fmt: skip
-        sightings = sighting_weights(seen, T[:3, 3], c.voxel_size, c.near_range, c.full_points / c.stride**2)
+        sightings = times * sighting_weights(seen, T[:3, 3], c.voxel_size, c.near_range, c.full_points / c.stride**2)
         hits = self._mine(seen, sightings, np.full(len(sightings), view.stamp))
         return _Step(hits, view=view, T=T, seen=voxel_points(seen.keys, seen.sums, c.voxel_size))
 

@@ -17,6 +17,7 @@ from ..voxels.voxel_features import check_grid
 from .local_clouds import VOTE
 from .map_state import MapState
 from .moving import corrected_pose
+from .retiring import retire
 
 THUMBNAIL_WIDTH = 160
 
@@ -50,6 +51,7 @@ def add_keyframe(state: MapState, keyframe: Keyframe) -> int:
     if number in state.content.keyframes:
         raise InputError(f"keyframe {keyframe.id} is already in the memory")
     state.close_cloud()
+    retire(state)
     T = corrected_pose(state, f)
     state.content.keyframes[number] = KeyframeRecord(
         number, int(f.stamp), T, keyframe.reason, float(keyframe.overlap), int(keyframe.inliers), _thumbnail(f.color)
@@ -67,19 +69,28 @@ def _keep(frames: OrderedDict[int, RGBDFrame], number: int, frame: RGBDFrame, mo
         frames.popitem(last=False)
 
 
+def _holds(state: MapState, number: int, what: str) -> bool:
+    """Whether a keyframe is in the memory; False for one that newer ones made redundant.
+
+    Raises:
+        InputError: it never was.
+    """
+    if number not in state.content.keyframes and number not in state.retired:
+        raise InputError(f"{what}: it is not in the memory")
+    return number in state.content.keyframes
+
+
 def add_look(state: MapState, keyframe_id: int, arrays: dict[str, np.ndarray]) -> None:
     """Keeps arrays with a keyframe; see ``SpatialMemory.add_look``."""
     content = state.content
-    if keyframe_id not in content.keyframes:
-        raise InputError(f"keyframe {keyframe_id} is not in the memory")
-    content.looks[keyframe_id] = {**content.looks.get(keyframe_id, {}), **arrays}
+    if _holds(state, keyframe_id, f"keyframe {keyframe_id}"):
+        content.looks[keyframe_id] = {**content.looks.get(keyframe_id, {}), **arrays}
 
 
 def add_delta(state: MapState, delta: SemanticDelta) -> None:
     """Counts a semantic delta as label votes; see ``SpatialMemory.add_delta``."""
     number = state.keyframe_number(delta.keyframe_id)
-    if number not in state.content.keyframes:
-        raise InputError(f"delta of keyframe {delta.keyframe_id}, which is not in the memory")
+    _holds(state, number, f"delta of keyframe {delta.keyframe_id}")
     previous = state.keyframe_number(delta.previous_id) if delta.previous_id >= 0 else -1
     delta = replace(delta, keyframe_id=number, previous_id=previous)
     if not delta.stale:  # a better one may follow a stale one
@@ -92,11 +103,10 @@ def add_delta(state: MapState, delta: SemanticDelta) -> None:
 def add_features(state: MapState, keyframe_id: int, features: np.ndarray) -> int:
     """Gives a keyframe's features to its voxels; see ``SpatialMemory.add_features``."""
     number, dim = state.keyframe_number(keyframe_id), state.config.feature_dim
-    if number not in state.content.keyframes:
-        raise InputError(f"features of keyframe {keyframe_id}, which is not in the memory")
+    holds = _holds(state, number, f"features of keyframe {keyframe_id}")
     features = check_grid(features, dim)
     frame = state.featureless.pop(number, None)
-    if frame is None:
+    if frame is None or not holds:
         return 0
     # A loop closure may have moved it since its frame came.
     T = state.content.keyframes[number].T_map_camera

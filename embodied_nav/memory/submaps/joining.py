@@ -163,7 +163,7 @@ class _Joiner:
         return StoredMap(
             content,
             [(o, index.classes[o.id]) for o in index.all()],
-            [*index.sightings, *(self._sighting(s) for s in self._second.objects.sightings)],
+            [*(replace(s, number=-1) for s in index.sightings), *map(self._sighting, self._second.objects.sightings)],
         )
 
     def _joined_classes(self) -> tuple[ClassTable, np.ndarray]:
@@ -208,7 +208,7 @@ class _Joiner:
     def _sighting(self, s: Sighting) -> Sighting:
         return replace(
             s, keyframe_id=self._id(s.keyframe_id), class_number=int(self._numbers[s.class_number]),
-            position=self._point(s.position), extent=self._extent(s.extent),
+            position=self._point(s.position), extent=self._extent(s.extent), number=-1,
         )  # fmt: skip
 
     def _maps(self) -> tuple[MapRecord, ...]:

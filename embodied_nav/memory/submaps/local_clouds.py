@@ -31,6 +31,8 @@ VOTE = np.dtype([("p", "<f4", 3), ("class", "<i2"), ("votes", "<f4")])
 VIEW_WIDTH, VIEW_FACTOR, VIEW_DISTANCE, VIEW_ANGLE = 240, 3, 0.08, 0.12
 #: A frame is kept whole whose pixels lie farther apart than this (cells), up to so many pixels a cloud.
 WHOLE_FROM, WHOLE_PIXELS = 0.2, 8 * 320 * 240
+#: A cloud stands for so many at most: what is far away counts little once, and fully by then.
+STANDS_FOR_MOST = 8
 
 
 @dataclass(eq=False)
@@ -65,6 +67,7 @@ class LocalCloud:
         views: whole frames, then evidence of free space.
         votes: (M,) VOTE.
         features: of the frames that brought some, points in the cloud's frame.
+        stands_for: how many clouds, itself included, its hits count for: those of dropped keyframes that saw the same.
         frames: how many went in. number: the cloud's name in a memory file, -1 before it is written.
 
     An array in it is never written to, only replaced: snapshots tell by its identity whether it changed.
@@ -80,6 +83,7 @@ class LocalCloud:
     frames: int = 0
     number: int = -1
     features: list[FeatureHits] = field(default_factory=list)
+    stands_for: int = 1
 
     @property
     def frames_a_bit(self) -> int:

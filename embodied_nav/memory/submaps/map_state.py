@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,10 @@ from ..voxels.keys import pack_array
 from ..voxels.voxel_map import VoxelMap
 from .correction import Correction
 from .local_clouds import CloudBuilder, LocalCloud
+from .redundancy import Redundancy
+
+#: So many dropped keyframes are known to have been there, for what comes late of them.
+_RETIRED = 4096
 
 
 def _new_uuid() -> str:
@@ -40,6 +44,8 @@ class MapContent:
         uuid, created: the map's name; s since 1970.
         keyframes, looks: by keyframe id: records; arrays by name, see ``SpatialMemory.add_look``.
         clouds: closed local clouds, oldest first. deltas: as perception told them, without segments.
+        forgotten: (keyframe, number of its cloud) of those that were dropped and that a file may still hold;
+            forgotten_before: how many there were before these.
         stamp: ns, of the newest frame. frames: how many were fused.
     """
 
@@ -54,6 +60,8 @@ class MapContent:
     keyframes: dict[int, KeyframeRecord] = field(default_factory=dict)
     looks: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
     clouds: list[LocalCloud] = field(default_factory=list)
+    forgotten: list[tuple[int, int]] = field(default_factory=list)
+    forgotten_before: int = 0
     deltas: list[SemanticDelta] = field(default_factory=list)
     stamp: int = 0
     frames: int = 0
@@ -89,6 +97,7 @@ class MapState:
         voxels: the voxel map. builder: grows the newest local cloud, if there is one.
         images: frames of the newest keyframes, which wait for their semantic delta.
         featureless: the same without colour, which wait for their features, where the map holds any.
+        redundancy: of the keyframes, None where all are kept. retired: ids of the newest that were dropped.
         correction: begun and not applied yet, or None. corrections: how often keyframes were moved.
         late: (stamp, T) once a correction has begun: frames that are older (ns) have poses that T (4x4) corrects.
         generation: grows whenever everything is exchanged at once.
@@ -144,8 +153,14 @@ class MapState:
         self.images: OrderedDict[int, RGBDFrame] = OrderedDict()
         self.featureless: OrderedDict[int, RGBDFrame] = OrderedDict()
         self.correction: Correction | None = None
+        self.redundancy = self._made_redundancy()
+        self.retired: deque[int] = deque(maxlen=_RETIRED)
         self.corrections = 0
         self.late: tuple[int, np.ndarray] | None = None
+
+    def _made_redundancy(self) -> Redundancy | None:
+        c = self.config
+        return Redundancy(c.voxel_size, c.covered, (c.covered_from, c.covered_turn)) if c.covered < 1.0 else None
 
     # ---- sessions, maps, keyframes ----
 

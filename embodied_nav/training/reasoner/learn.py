@@ -47,7 +47,8 @@ class ReasonerTraining(Config):
     )
     prompt_weight: float = param(0.1, "weight of the prompt's words in supervised training", low=0.0, high=1.0)
     sft_steps: int = param(1200, "steps of supervised training", low=0)
-    sft_batch: int = param(32, "examples a step", low=1, high=4096)
+    sft_batch: int = param(32, "situations a step", low=1, high=4096)
+    answers: int = param(4, "answers to each: a situation is long, and read once for all of them", low=1, high=64)
     sft_rate: float = param(1.5e-3, "its highest learning rate", low=1e-7, high=1.0)
     grpo_steps: int = param(1000, "steps of GRPO", low=0)
     prompts: int = param(16, "situations a step", low=1, high=1024)
@@ -124,27 +125,8 @@ class Learner:
 
     def imitate(self, problems: Sequence[Problem]) -> dict[str, float]:
         """One supervised step; returns the parts of the loss."""
-        config, chance = self.config, random.Random(f"{self.config.seed}/{self.step}")
-        prompts: list[str] = []
-        answers: list[list[int]] = []
-        judged: list[list[float]] = []
-        while len(prompts) < config.sft_batch:
-            problem = chance.choice(problems)
-            told = self._example(problem, chance)
-            if told is None:
-                continue
-            text, untrue = told
-            prompts.append(problem.prompt)
-            answers.append([*self.tokenizer.encode(text), self.tokenizer.end])
-            # Of a reasoning with changed facts only what follows from it is learned, not the untrue facts.
-            judged.append([0.0 if untrue else 1.0] * (len(answers[-1]) - 3) + [1.0] * 3)
-        given, words = (
-            Prompts.of(self.tokenizer, prompts, self.device),
-            padded(answers, self.tokenizer.pad, self.device),
-        )
-        weight = torch.zeros(words.shape, device=self.device)
-        for k, row in enumerate(judged):
-            weight[k, : len(row)] = torch.tensor(row)
+        config = self.config
+        given, words, weight = self._lesson(problems, random.Random(f"{config.seed}/{self.step}"))
         self._rate(config.sft_rate, self.step, config.sft_steps)
         with self._sums():
             read = self.network(given.ids)
@@ -159,6 +141,29 @@ class Learner:
             self.best = -math.inf
             self._optimizer.state.clear()
         return {"loss": float(loss.detach()), "prompt": float(prompt_loss.detach())}
+
+    def _lesson(self, problems: Sequence[Problem], chance: random.Random) -> tuple[Prompts, Tensor, Tensor]:
+        """Situations, answers to imitate (the same number to each, in their order), and the weight of every word."""
+        config, prompts = self.config, list[str]()
+        answers: list[list[int]] = []
+        weights: list[list[float]] = []
+        while len(prompts) < config.sft_batch:
+            problem = chance.choice(problems)
+            drawn = [told for _ in range(config.answers) if (told := self._example(problem, chance)) is not None]
+            if not drawn:
+                continue
+            prompts.append(problem.prompt)
+            # Where the teacher has no words for a choice, the others are said again.
+            for text, untrue in (drawn * config.answers)[: config.answers]:
+                answers.append([*self.tokenizer.encode(text), self.tokenizer.end])
+                # Of a reasoning with changed facts only what follows from it is learned, not the untrue facts.
+                weights.append([0.0 if untrue else 1.0] * (len(answers[-1]) - 3) + [1.0] * 3)
+        given = Prompts.of(self.tokenizer, prompts, self.device)
+        words = padded(answers, self.tokenizer.pad, self.device)
+        weight = torch.zeros(words.shape, device=self.device)
+        for k, row in enumerate(weights):
+            weight[k, : len(row)] = torch.tensor(row)
+        return given, words, weight
 
     def _example(self, problem: Problem, chance: random.Random) -> tuple[str, bool] | None:
         """An answer to imitate, and whether its facts were exchanged; None where the teacher has no words."""
