@@ -17,7 +17,7 @@ import numpy as np
 
 from embodied_nav.geometry import Camera
 from embodied_nav.keyframes import KeyframeGate
-from embodied_nav.memory import MemoryConfig, SpatialMemory
+from embodied_nav.memory import RetentionConfig, SpatialMemory
 from embodied_nav.memory.file.writer import MemoryWriter
 from embodied_nav.perception.simulator import SimulatorPerception
 from embodied_nav.robot import RobotProfile
@@ -48,7 +48,7 @@ def laps(count: int, covered: float, scene_seed: int, folder: Path):
     navigable = NavigableMap(scene, robot)
     backend = SimulatorPerception()
     backend.set_instances({o.instance: (o.category, o.color) for o in scene.objects})
-    memory, gate, previous = SpatialMemory(MemoryConfig(covered=covered)), KeyframeGate(), None
+    memory, gate, previous = SpatialMemory(None, RetentionConfig(covered=covered)), KeyframeGate(), None
     path, stamp = folder / f"memory-{covered}.db", 200_000_000
     writer = MemoryWriter(memory, path)
     for lap in range(count):
@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--laps", type=int, default=6)
     parser.add_argument("--scene", type=int, default=1000)
-    parser.add_argument("--covered", type=float, nargs="+", default=[MemoryConfig().covered, 1.0])
+    parser.add_argument("--covered", type=float, nargs="+", default=[RetentionConfig().covered, 1.0])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for covered in args.covered:
@@ -93,8 +93,8 @@ def main() -> None:
             )
             for number, lap in enumerate(laps(args.laps, covered, args.scene, Path(folder)), 1):
                 print(
-                    f"{number:3d} {lap.frames:5d} {lap.keyframes:5d} {lap.voxels:7d} {lap.mean:6.1f} ({lap.longest:5.1f}) "
-                    f"{lap.rss:6.0f} {lap.file:6.1f} {lap.objects:3d}",
+                    f"{number:3d} {lap.frames:5d} {lap.keyframes:5d} {lap.voxels:7d} {lap.mean:6.1f} "
+                    f"({lap.longest:5.1f}) {lap.rss:6.0f} {lap.file:6.1f} {lap.objects:3d}",
                     flush=True,
                 )
 

@@ -60,6 +60,7 @@ AGENT_NODES: tuple[NodeSpec, ...] = (
             *_CAMERA,
             ("nodes.memory", "MemoryNodeConfig", ""),
             ("memory", "MemoryConfig", "memory"),
+            ("memory", "RetentionConfig", "retention"),
             ("planning.scan_layer", "ScanLayerConfig", "scan_layer"),
             _ENCODER,
         ),

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..frames import Decision, Keyframe, RGBDFrame, SemanticDelta, Velocity
 from ..geometry import invert, rotation_angle
 from ..keyframes import KeyframeConfig, KeyframeGate
-from ..memory import MemoryConfig, SpatialMemory
+from ..memory import MemoryConfig, RetentionConfig, SpatialMemory
 from ..perception import KnowsInstances, PerceptionBackend, PerceptionError, categories_of
 from ..perception.encoders import Encoder, check_grid
 from ..planning import PathFollower
@@ -53,6 +53,7 @@ class Agent:
         policy: Policy,
         *,
         memory: MemoryConfig | None = None,
+        retention: RetentionConfig | None = None,
         keyframes: KeyframeConfig | None = None,
         navigator: Navigator | None = None,
         follower: PathFollower | None = None,
@@ -62,7 +63,7 @@ class Agent:
         self._encoder = encoder
         self.robot, self.perception = robot, perception
         self._looks = looks
-        self.memory = SpatialMemory(memory or MemoryConfig())
+        self.memory = SpatialMemory(memory or MemoryConfig(), retention)
         self.gate = KeyframeGate(keyframes or KeyframeConfig())
         self.navigator = navigator or Navigator(robot=robot, policy=policy)
         self.follower = follower or PathFollower(robot)

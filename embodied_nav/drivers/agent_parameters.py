@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ..config import Config
 from ..keyframes import KeyframeConfig
-from ..memory import MemoryConfig
+from ..memory import MemoryConfig, RetentionConfig
 from ..perception import BACKENDS, PerceptionBackend, ResilienceConfig, make_resilient
 from ..perception.encoders import EncoderChoice, make_encoder, with_features
 from ..planning import (
@@ -37,6 +37,7 @@ SETTINGS = (
     (ResilienceConfig, "perception"),
     (EncoderChoice, "perception"),
     (MemoryConfig, "memory"),
+    (RetentionConfig, "retention"),
     (NavigatorConfig, "navigator"),
     (PlanningConfig, "planning"),
     (OptionConfig, "options"),
@@ -82,6 +83,7 @@ def make_agent(policy: str, perception: str, robot: RobotProfile, parameters: Ma
         _backend(perception, given),
         navigator.policy,
         memory=with_features(read(MemoryConfig, "memory"), encoder),
+        retention=read(RetentionConfig, "retention"),
         encoder=encoder,
         keyframes=read(KeyframeConfig, ""),
         navigator=navigator,

@@ -7,7 +7,7 @@ memory.integrate(frame)
 grid, objects = memory.occupancy(), memory.objects()
 """
 
-from .config import MemoryConfig
+from .config import MemoryConfig, RetentionConfig
 from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, VoxelView
 from .spatial_memory import SpatialMemory, merge
 from .warm_up import warm_up
@@ -17,6 +17,7 @@ __all__ = [
     "IntegrationStats",
     "KeyframeRecord",
     "MemoryConfig",
+    "RetentionConfig",
     "SpatialMemory",
     "VoxelView",
     "merge",

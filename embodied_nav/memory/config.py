@@ -61,19 +61,33 @@ class MemoryConfig(Config):
     clear_radius: float = param(
         0.3, "cells this near the camera are free: the robot stands there", unit="m", low=0.0, high=2.0
     )
+    keyframe_images: int = param(16, "keyframes whose full images wait for their semantic delta", low=1, high=1000)
+    min_object_voxels: int = param(5, "a smaller cluster is no object", low=1, high=1000)
+    background_vote: float = param(
+        0.5, "vote of a pixel that perception leaves unlabelled against all labels", low=0.0, high=1.0
+    )
+
+
+@dataclass(frozen=True)
+class RetentionConfig(Config):
+    """How long what is remembered of the past stays: of one place the newest keyframes, of the past ever less."""
+
     covered: float = param(
         0.95,
         "share of a keyframe's points whose place newer ones saw, from the same side, until it is dropped; 1 keeps all",
         low=0.0,
         high=1.0,
     )
-    covered_from: float = param(
-        1.0, "one of them must have been taken from this near, so that the place is still recognised", unit="m",
-        low=0.0, high=10.0,
-    )  # fmt: skip
-    covered_turn: float = param(0.6, "and point the same way within this", unit="rad", low=0.0, high=3.2)
-    keyframe_images: int = param(16, "keyframes whose full images wait for their semantic delta", low=1, high=1000)
-    min_object_voxels: int = param(5, "a smaller cluster is no object", low=1, high=1000)
-    background_vote: float = param(
-        0.5, "vote of a pixel that perception leaves unlabelled against all labels", low=0.0, high=1.0
+    distance: float = param(
+        1.0,
+        "one of these was taken from this near, so that the place is still recognised",
+        unit="m",
+        low=0.0,
+        high=10.0,
     )
+    angle: float = param(0.6, "and pointing the same way within this", unit="rad", low=0.0, high=3.2)
+    whole: float = param(
+        1.0, "semantic deltas are kept one by one for this long, then put together by the hour", unit="h",
+        low=0.01, high=1e5,
+    )  # fmt: skip
+    hourly: float = param(24.0, "from this age on they are put together by the day", unit="h", low=0.01, high=1e5)

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError
 from ..frames import Keyframe, MemoryObject, OccupancyGrid, RGBDFrame, SemanticDelta
 from ..rooms import Rooms
-from .config import MemoryConfig
+from .config import MemoryConfig, RetentionConfig
 from .file import memory_file, salvage
 from .file.memory_file import FileLink
 from .query.answering import Answer, Frustum, Knowledge, Query
@@ -46,7 +46,7 @@ def merge(a: SpatialMemory, b: SpatialMemory, T_a_b: np.ndarray) -> SpatialMemor
     Raises:
         InputError: the transform is not rigid, both are the same map, or voxels or features differ.
     """
-    out = SpatialMemory(a.config)
+    out = SpatialMemory(a.config, a.state.retention)
     joining.exchange(out.state, joining.joined(a.state, b.state, T_a_b))
     return out
 
@@ -55,14 +55,14 @@ class SpatialMemory:
     """A sparse voxel map with labels, objects, keyframes and an occupancy grid.
 
     Args:
-        config: see :class:`MemoryConfig`.
+        config, retention: see :class:`MemoryConfig`, :class:`RetentionConfig`.
 
     Attributes:
         state: everything it holds, for the rooms beside it. link: how it and its file know of each other.
     """
 
-    def __init__(self, config: MemoryConfig | None = None) -> None:
-        self._hold(MapState(config or MemoryConfig()), FileLink())
+    def __init__(self, config: MemoryConfig | None = None, retention: RetentionConfig | None = None) -> None:
+        self._hold(MapState(config or MemoryConfig(), retention), FileLink())
 
     def _hold(self, state: MapState, link: FileLink) -> None:
         self.state, self.link = state, link
@@ -81,9 +81,14 @@ class SpatialMemory:
         memory_file.save(self.state, path)
 
     @classmethod
-    def load(cls, path: str | Path, config: MemoryConfig | None = None, map: str | None = None) -> SpatialMemory:
+    def load(
+        cls, path: str | Path, config: MemoryConfig | None = None, map: str | None = None,
+        retention: RetentionConfig | None = None,
+    ) -> SpatialMemory:  # fmt: skip
         """Reads the map that a file was written with last, or the one with a UUID; see ``memory_file.load``."""
-        return cls._of(*memory_file.load(path, config, map))
+        memory = cls._of(*memory_file.load(path, config, map))
+        memory.state.retain(retention or RetentionConfig())
+        return memory
 
     @classmethod
     def recover(cls, path: str | Path, new: str | Path) -> tuple[SpatialMemory, list[str]]:
@@ -148,7 +153,7 @@ class SpatialMemory:
     @property
     def deltas(self) -> list[SemanticDelta]:
         """What perception told, without segments."""
-        return self.state.content.deltas
+        return list(self.state.content.deltas.values())
 
     @property
     def stamp(self) -> int:
@@ -353,7 +358,7 @@ class SpatialMemory:
         self.link.before_exchange()
         if self.file is None:
             raise InputError("this memory is in no file, so there is no other map; load it from one or write it to one")
-        return SpatialMemory.load(self.file, self.config, uuid)
+        return SpatialMemory.load(self.file, self.config, uuid, self.state.retention)
 
     # ---- out ----
 

@@ -6,7 +6,7 @@ from box_rooms import camera_pose, render, two_rooms
 
 from embodied_nav.frames import Keyframe
 from embodied_nav.geometry import Camera, invert, rotation_angle
-from embodied_nav.memory import MemoryConfig, SpatialMemory
+from embodied_nav.memory import RetentionConfig, SpatialMemory
 from embodied_nav.memory.submaps.covisibility import describe
 from embodied_nav.memory.submaps.local_clouds import cloud_points
 from embodied_nav.robot import RobotProfile
@@ -22,7 +22,7 @@ OTHER = [(4.2, 2.0, a) for a in np.linspace(0, 5.5, 8)]
 
 @pytest.fixture(scope="module")
 def memory():
-    memory = SpatialMemory(MemoryConfig(covered=1.0))
+    memory = SpatialMemory(None, RetentionConfig(covered=1.0))
     for k, pose in enumerate(ROUND + AGAIN + OTHER):
         frame = render(two_rooms(), camera_pose(*pose), (k + 1) * 100_000_000)
         memory.add_keyframe(Keyframe(k, frame, 0.5, 10, "overlap"))

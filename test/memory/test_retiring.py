@@ -9,7 +9,8 @@ from scipy import ndimage
 
 from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
-from embodied_nav.memory import MemoryConfig, SpatialMemory
+from embodied_nav.memory import MemoryConfig, RetentionConfig, SpatialMemory
+from embodied_nav.memory.file.inspection import find_faults
 from embodied_nav.memory.file.writer import MemoryWriter
 from embodied_nav.memory.submaps.redundancy import Redundancy
 
@@ -40,8 +41,8 @@ def delta(k, frame):
     return SemanticDelta(k, k - 1, frame.stamp, "test", "turn", objects=(seen,), segments=segments)
 
 
-def rounds(count, config=SETTINGS):
-    memory, k = SpatialMemory(config), 0
+def rounds(count, retention=None):
+    memory, k = SpatialMemory(SETTINGS, retention), 0
     for n in range(count):
         k = drive(memory, ROUND, k, 0.02 * n)
     return memory
@@ -51,7 +52,7 @@ def test_rounds_over_the_same_ground_keep_the_keyframes_of_one_and_of_those_that
     kept = [len(rounds(n).keyframes) for n in (1, 3, 6)]
     assert kept[2] <= len(ROUND) + WAITING + 2
     assert kept[2] <= kept[1] + 1
-    assert len(rounds(6, MemoryConfig(covered=1.0)).keyframes) == 6 * len(ROUND)
+    assert len(rounds(6, RetentionConfig(covered=1.0)).keyframes) == 6 * len(ROUND)
 
 
 def test_the_newest_stay_and_what_was_seen_once_stays():
@@ -79,7 +80,7 @@ def test_obstacles_stay_in_the_map_made_from_what_is_left():
 
 
 def test_objects_keep_their_names_and_counts_and_point_to_keyframes_that_are_there():
-    memory, all_kept = rounds(5), rounds(5, MemoryConfig(covered=1.0))
+    memory, all_kept = rounds(5), rounds(5, RetentionConfig(covered=1.0))
     found, wanted = memory.objects(), all_kept.objects()
     assert [(o.id, o.label, o.confirmed) for o in found] == [(o.id, o.label, o.confirmed) for o in wanted]
     assert all(o.keyframe_id in memory.keyframes for o in found)
@@ -114,6 +115,7 @@ def test_a_file_holds_what_the_memory_holds_however_it_was_written(tmp_path):
     ]
     mine = sorted((s.keyframe_id, s.class_number, s.pixels) for s in memory.state.objects.sightings)
     assert sorted((s.keyframe_id, s.class_number, s.pixels) for s in read.state.objects.sightings) == mine
+    assert find_faults(path) == []
     with sqlite3.connect(path) as db:
         clouds = {n for (n,) in db.execute("SELECT number FROM clouds")}
         for table in ("parts", "views"):
@@ -121,6 +123,19 @@ def test_a_file_holds_what_the_memory_holds_however_it_was_written(tmp_path):
         assert {n for (n,) in db.execute("SELECT DISTINCT keyframe FROM looks")} == set(memory.keyframes)
     drive(read, ROUND, 0, 0.1, read.sessions[-1]["first_keyframe"])
     assert len(read.keyframes) <= len(memory.keyframes) + 3, "what was read is known to be redundant, too"
+
+
+def test_a_file_that_was_saved_before_keyframes_left_loses_them_too(tmp_path):
+    memory, path = SpatialMemory(SETTINGS), tmp_path / "memory.db"
+    k = drive(memory, ROUND)
+    k = drive(memory, ROUND, k, 0.02)
+    memory.save(path)
+    writer = MemoryWriter(memory, tmp_path / "other.db", period=0.0)  # it writes and forgets what was dropped
+    drive(memory, ROUND, k, 0.04)
+    writer.close()
+    memory.save(path)
+    assert set(SpatialMemory.load(path).keyframes) == set(memory.keyframes)
+    assert find_faults(path) == []
 
 
 def test_nothing_leaves_while_a_correction_is_under_way():
@@ -136,7 +151,7 @@ def test_nothing_leaves_while_a_correction_is_under_way():
 
 def test_a_view_from_the_other_side_makes_nothing_redundant():
     found = Redundancy(0.05, 0.9, (1.0, 0.6))
-    memory = SpatialMemory(MemoryConfig(covered=1.0))
+    memory = SpatialMemory(None, RetentionConfig(covered=1.0))
     drive(memory, [(1.0, 1.5, 0.0), (1.0, 1.5, 0.02), (1.0, 1.5, 3.1), (1.0, 1.5, 3.12)])
     for k, cloud in enumerate(memory.state.local_clouds()):
         found.put(k, [cloud])

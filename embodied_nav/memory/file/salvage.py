@@ -200,9 +200,9 @@ class _Mending:
         known = set(c.keyframes)
         self._keyframes |= self._named(stored) - known
         c.clouds = [self._cloud(cloud, known) for cloud in c.clouds if self._has_content(cloud)]
-        deltas = [d for d in c.deltas if d.keyframe_id in known]
+        deltas = {i: d for i, d in c.deltas.items() if d.keyframe_id not in self._keyframes}
         self._left_out["deltas"] += len(c.deltas) - len(deltas)
-        c.deltas = [d if d.previous_id in known else replace(d, previous_id=-1) for d in deltas]
+        c.deltas = {i: replace(d, previous_id=-1) if d.previous_id in self._keyframes else d for i, d in deltas.items()}
         sightings = [s for s in stored.sightings if s.keyframe_id in known]
         self._left_out["sightings"] += len(stored.sightings) - len(sightings)
         stored.sightings = sightings
@@ -229,9 +229,8 @@ class _Mending:
         return lines
 
     def _named(self, stored: StoredMap) -> set[int]:
-        """Keyframes that something names."""
-        named = {c.keyframe_id for c in stored.content.clouds} | {d.keyframe_id for d in stored.content.deltas}
-        named |= {s.keyframe_id for s in stored.sightings}
+        """Keyframes that something names which is dropped with them."""
+        named = {c.keyframe_id for c in stored.content.clouds} | {s.keyframe_id for s in stored.sightings}
         return named - {-1}
 
     def _has_content(self, cloud: LocalCloud) -> bool:

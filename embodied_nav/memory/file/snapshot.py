@@ -74,7 +74,7 @@ class Written:
     looks: dict[int, dict] = field(default_factory=dict)
     clouds: dict[int, WrittenCloud] = field(default_factory=dict)
     forgotten: int = 0
-    deltas: int = 0
+    deltas: dict[int, SemanticDelta] = field(default_factory=dict)
     sightings: dict[int, tuple[Sighting, int]] = field(default_factory=dict)
     objects: dict[int, MemoryObject] = field(default_factory=dict)
     blocks: WrittenBlocks = field(default_factory=WrittenBlocks)
@@ -201,7 +201,7 @@ def take_snapshot(state: MapState, written: Written, voxel_budget: int | None = 
         looks=[(i, look) for i, look in c.looks.items() if before.looks.get(i) is not look],
         clouds=_clouds(state, before, after),
         forgotten=_forgotten(state, before, after),
-        deltas=list(enumerate(c.deltas))[before.deltas :],
+        deltas=[(i, d) for i, d in c.deltas.items() if before.deltas.get(i) is not d],
         sightings=[
             s for s in index.sightings if moved or before.sightings.get(s.number) != after.sightings[s.number]
         ],
@@ -219,7 +219,7 @@ def _present(state: MapState, before: Written) -> Written:
     return Written(
         c.file_uuid, c.uuid, state.generation, state.voxels.restarted_at, state.maps, list(c.sessions),
         [(i, *names, m) for i, (names, m) in enumerate(zip(classes.names, classes.merged, strict=True))],
-        {**before.keyframes, **c.keyframes}, dict(c.looks), deltas=len(c.deltas),
+        {**before.keyframes, **c.keyframes}, dict(c.looks), deltas=dict(c.deltas),
         sightings={s.number: (s, s.class_number) for s in state.objects.sightings}, objects=dict(state.objects.known),
         frames=c.frames,
     )  # fmt: skip

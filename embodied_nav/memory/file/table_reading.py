@@ -152,7 +152,7 @@ def _read_stored(source: Source, file_uuid: str, uuid: str, row: MapRow, voxel_s
         keyframes=keyframes,
         looks=dict(_read_looks(source, keyframes)),
         clouds=list(_read_clouds(source, row.number, voxel_size)),
-        deltas=list(_read_deltas(source, row.number)),
+        deltas=dict(_read_deltas(source, row.number)),
         stamp=row.stamp,
         frames=row.frames,
     )
@@ -294,11 +294,11 @@ def _read_views(source: Source, cloud: int, parts: dict[tuple[str, int], np.ndar
             yield View(pose(T), Camera(w, h, fx, fy, cx, cy), image, first, last, count, color)
 
 
-def _read_deltas(source: Source, number: int) -> Iterator[SemanticDelta]:
+def _read_deltas(source: Source, number: int) -> Iterator[tuple[int, SemanticDelta]]:
     columns = "number, keyframe, previous, stamp, source, action, relevant, text, stale, fields"
     for i, *values in source.rows("deltas", columns, "map = ?", (number,), "number"):
         with source.item(f"delta {i}"):
-            yield delta(*values)
+            yield i, delta(*values)
 
 
 def _read_objects(source: Source, number: int) -> Iterator[tuple[MemoryObject, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -47,12 +48,12 @@ class _TableWriter:
             self._put("looks", [(i, name, *self._array(array)) for name, array in look.items()])
         for cloud in s.clouds:
             self._write_cloud(cloud)
+        self._delete_numbers("deltas", s.before.deltas.keys() - s.after.deltas.keys())
         self._put("deltas", [
             (self._map, i, d.keyframe_id, d.previous_id, int(d.stamp), d.source, d.action, d.relevant, d.text,
              int(d.stale), delta_fields(d)) for i, d in s.deltas
         ])  # fmt: skip
-        for number in s.before.sightings.keys() - s.after.sightings.keys():
-            self._db.execute("DELETE FROM sightings WHERE map = ? AND number = ?", (self._map, number))
+        self._delete_numbers("sightings", s.before.sightings.keys() - s.after.sightings.keys())
         self._put("sightings", [
             (self._map, v.number, v.keyframe_id, fields_text(v, without=("number",))) for v in s.sightings
         ])  # fmt: skip
@@ -120,9 +121,16 @@ class _TableWriter:
              self._map),
         )  # fmt: skip
 
+    def _delete_numbers(self, table: str, numbers: Iterable[int]) -> None:
+        self._db.executemany(f"DELETE FROM {table} WHERE map = ? AND number = ?", [(self._map, n) for n in numbers])
+
     def _delete_forgotten(self) -> None:
         """Keyframes that were dropped, with their clouds and looks."""
-        for keyframe, cloud in self._snapshot.forgotten:
+        forgotten = list(self._snapshot.forgotten)
+        if self._snapshot.restart:  # the file may be of a moment before others that were dropped
+            there = self._db.execute("SELECT keyframe, number FROM clouds WHERE map = ?", (self._map,))
+            forgotten += [row for row in there if row[1] not in self._snapshot.after.clouds]
+        for keyframe, cloud in forgotten:
             for table, key, value in (
                 ("keyframes", "id", keyframe), ("looks", "keyframe", keyframe), ("clouds", "number", cloud),
                 ("parts", "cloud", cloud), ("views", "cloud", cloud),

@@ -18,6 +18,7 @@ from .local_clouds import VOTE
 from .map_state import MapState
 from .moving import corrected_pose
 from .retiring import retire
+from .thinning import thin
 
 THUMBNAIL_WIDTH = 160
 
@@ -97,7 +98,9 @@ def add_delta(state: MapState, delta: SemanticDelta) -> None:
         frame = state.images.pop(delta.keyframe_id, None)
         if frame is not None and frame.depth is not None:
             _vote(state, delta, frame)
-    state.content.deltas.append(replace(delta, segments=None))
+    deltas = state.content.deltas
+    deltas[next(reversed(deltas), -1) + 1] = replace(delta, segments=None)
+    thin(deltas, int(delta.stamp), state.retention)
 
 
 def add_features(state: MapState, keyframe_id: int, features: np.ndarray) -> int:

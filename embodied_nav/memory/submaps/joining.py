@@ -155,7 +155,7 @@ class _Joiner:
             keyframes=dict(sorted({**a.keyframes, **{k.id: k for k in moved.values()}}.items())),
             looks={**a.looks, **{self._id(i): look for i, look in b.looks.items()}},
             clouds=sorted(clouds, key=lambda c: c.number) if self._one_file else clouds,
-            deltas=[*a.deltas, *(self._delta(d) for d in b.deltas)],
+            deltas=dict(enumerate([*a.deltas.values(), *map(self._delta, b.deltas.values())])),
             stamp=max(a.stamp, b.stamp),
             frames=a.frames + b.frames,
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...frames import MemoryObject, RGBDFrame, SemanticDelta
-from ..config import MemoryConfig
+from ..config import MemoryConfig, RetentionConfig
 from ..objects.index import ObjectIndex, Sighting
 from ..objects.votes import ClassTable, move_votes
 from ..records import KeyframeRecord, MapRecord
@@ -43,7 +43,8 @@ class MapContent:
             that no cloud and no keyframe of it has yet.
         uuid, created: the map's name; s since 1970.
         keyframes, looks: by keyframe id: records; arrays by name, see ``SpatialMemory.add_look``.
-        clouds: closed local clouds, oldest first. deltas: as perception told them, without segments.
+        clouds: closed local clouds, oldest first. deltas: by number, oldest first, as perception told
+            them, without segments; old ones put together, see :mod:`.thinning`.
         forgotten: (keyframe, number of its cloud) of those that were dropped and that a file may still hold;
             forgotten_before: how many there were before these.
         stamp: ns, of the newest frame. frames: how many were fused.
@@ -62,7 +63,7 @@ class MapContent:
     clouds: list[LocalCloud] = field(default_factory=list)
     forgotten: list[tuple[int, int]] = field(default_factory=list)
     forgotten_before: int = 0
-    deltas: list[SemanticDelta] = field(default_factory=list)
+    deltas: dict[int, SemanticDelta] = field(default_factory=dict)
     stamp: int = 0
     frames: int = 0
 
@@ -90,7 +91,7 @@ class MapState:
     """A map with everything that is made of it.
 
     Args:
-        config: see :class:`MemoryConfig`.
+        config, retention: see :class:`MemoryConfig`, :class:`RetentionConfig`.
 
     Attributes:
         content: what a file holds. objects: the index of objects, with their sightings.
@@ -106,8 +107,9 @@ class MapState:
         InputError: settings that do not go together.
     """
 
-    def __init__(self, config: MemoryConfig) -> None:
+    def __init__(self, config: MemoryConfig, retention: RetentionConfig | None = None) -> None:
         self.config = c = config
+        self.retention = retention or RetentionConfig()
         if c.min_depth >= c.max_depth:
             raise InputError(f"min_depth = {c.min_depth}: must be below max_depth = {c.max_depth}")
         if c.min_height >= c.robot_height:
@@ -153,14 +155,16 @@ class MapState:
         self.images: OrderedDict[int, RGBDFrame] = OrderedDict()
         self.featureless: OrderedDict[int, RGBDFrame] = OrderedDict()
         self.correction: Correction | None = None
-        self.redundancy = self._made_redundancy()
+        self.retain(self.retention)
         self.retired: deque[int] = deque(maxlen=_RETIRED)
         self.corrections = 0
         self.late: tuple[int, np.ndarray] | None = None
 
-    def _made_redundancy(self) -> Redundancy | None:
-        c = self.config
-        return Redundancy(c.voxel_size, c.covered, (c.covered_from, c.covered_turn)) if c.covered < 1.0 else None
+    def retain(self, retention: RetentionConfig) -> None:
+        """Keeps what is remembered as long as these settings say from now on."""
+        self.retention = r = retention
+        size, near = self.config.voxel_size, (r.distance, r.angle)
+        self.redundancy = Redundancy(size, r.covered, near) if r.covered < 1.0 else None
 
     # ---- sessions, maps, keyframes ----
 
