@@ -34,7 +34,8 @@ _STUCK = (0.3, 100)
 
 
 def tour(seed: int, metres: float) -> Iterator[tuple]:
-    """(observation, true pose of the optical frame, camera) along random drives through apartment ``seed``."""
+    """(observation, true pose of the optical frame, camera, T_scene_map) along random drives through apartment
+    ``seed``."""
     simulator, rng = EmbeddedSimulator(), np.random.default_rng(seed)
     navigable = NavigableMap(describe(str(seed)), simulator.robot)
     cells = np.asarray(navigable.free_cells)
@@ -51,7 +52,7 @@ def tour(seed: int, metres: float) -> Iterator[tuple]:
         x, y, yaw = truth.pose()
         if tick % 4 == 0:
             seen = simulator.observe()
-            yield seen, T_map_scene @ pose2d(x, y, yaw) @ seen.T_base_camera, simulator.camera()
+            yield seen, T_map_scene @ pose2d(x, y, yaw) @ seen.T_base_camera, simulator.camera(), truth.T_scene_map()
         tick += 1
         if tick % _STUCK[1] == 0:
             path, marked = ([] if gone - marked < _STUCK[0] else path), gone
@@ -116,7 +117,7 @@ def bench_tours(seeds: list[int], metres: float, wheels: str) -> None:
     for seed in seeds:
         slam, stamps, truth, odometry, live, cost = Slam(), [], [], [], [], []
         slip = Slip(seed)
-        for seen, T_true, camera in tour(seed, metres):
+        for seen, T_true, camera, _ in tour(seed, metres):
             T_odom_camera = seen.T_odom_base @ seen.T_base_camera
             T_odom_camera = slip(T_odom_camera) if wheels == "slip" else T_odom_camera
             told = None if wheels == "none" else T_odom_camera

@@ -7,6 +7,7 @@ of its neighbours, so the graph is as large as the area.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,8 +183,8 @@ class PoseGraph:
                 del self._neighbours[here][k]
         self._graph.remove(self._places.pop(id(edge)))
 
-    def move(self, numbers: np.ndarray, T: np.ndarray, release: int | None = None) -> None:
-        """Moves keyframes (K int) into another frame (4x4, new from old) together with their priors.
+    def move(self, numbers: Iterable[int], T: np.ndarray, release: int | None = None) -> None:
+        """Moves keyframes into another frame (4x4, new from old) together with their priors.
 
         Args:
             release: a keyframe whose prior is removed.

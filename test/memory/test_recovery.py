@@ -59,7 +59,7 @@ def test_pages_of_zeros_among_the_clouds(memory, file, tmp_path):
 
 def test_one_bad_record_costs_only_itself(memory, file, tmp_path):
     with sqlite3.connect(file) as db:
-        db.execute("UPDATE parts SET data = x'00' WHERE cloud = 2 AND kind = 'view_rgb'")
+        db.execute("UPDATE parts SET data = x'00' WHERE cloud = 2 AND kind = 'view_jpeg'")
         db.execute("UPDATE keyframes SET pose = x'00' WHERE id = 1")
     found, lost = SpatialMemory.recover(file, tmp_path / "new.db")
     assert any("cloud 2" in line for line in lost) and any("keyframe 1" in line for line in lost)

@@ -1,5 +1,6 @@
 """The small language model: words to numbers and back, and onnxruntime equal to torch."""
 
+import dataclasses
 import json
 import struct
 
@@ -151,6 +152,31 @@ def test_a_prompt_shared_by_answers_is_as_each_alone(exported):
     for k, answer in enumerate(answers):
         alone = torch_logits(network, rows[k // 2] + answer)[-3:]
         np.testing.assert_allclose(together[k], alone, atol=2e-5)
+
+
+def test_what_followed_three_words_is_copied_without_being_learned():
+    torch = pytest.importorskip("torch", reason="needs torch (extra train)")
+    from embodied_nav.models.small_lm.network import Network
+
+    torch.manual_seed(0)
+    network, chance = Network(SHAPE, len(TOKENIZER)), np.random.default_rng(0)
+    words = chance.permutation(np.arange(3, len(TOKENIZER)))[:24]
+    for k in range(3, 23):  # all words are different: each stands for its three neighbours before it
+        ids = [*words.tolist(), *words[k - 3 : k].tolist()]
+        assert int(torch_logits(network, ids)[-1].argmax()) == words[k]
+
+
+def test_a_network_that_does_not_copy_is_another_one():
+    pytest.importorskip("torch", reason="needs torch (extra train)")
+    from embodied_nav.models.small_lm.network import Network
+
+    plain = dataclasses.replace(SHAPE, copies=False)
+    assert plain.kept == 2 and SHAPE.kept == 4
+    names = {name for name, _ in Network(SHAPE, 40).named_parameters()}
+    without = {name for name, _ in Network(plain, 40).named_parameters()}
+    assert {name for name in names if name.startswith("copying")} == names - without
+    with pytest.raises(InputError, match="local"):
+        dataclasses.replace(SHAPE, local=2)
 
 
 def test_a_graph_without_its_weights_is_refused(exported, tmp_path):

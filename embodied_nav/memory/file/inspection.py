@@ -202,13 +202,13 @@ def _reference_faults(db: sqlite3.Connection) -> Iterator[str]:
     yield from (f"session {i} names map {m}, which is not there" for i, m in
                 db.execute("SELECT id, map FROM sessions") if m not in uuids)  # fmt: skip
     for cloud, frames, parts in db.execute(
-        "SELECT number, frames, (SELECT count(*) FROM parts WHERE cloud = number AND kind IN ('hits', 'view_rgb')) "
+        "SELECT number, frames, (SELECT count(*) FROM parts WHERE cloud = number AND kind IN ('hits', 'view_jpeg')) "
         "FROM clouds"
     ):
         if frames and not parts:
             yield f"cloud {cloud} of {frames} frames has no hits"
     for cloud, first, count in db.execute(
-        "SELECT cloud, max(part) + 1, count(*) FROM parts WHERE kind IN ('hits', 'details', 'view_rgb') "
+        "SELECT cloud, max(part) + 1, count(*) FROM parts WHERE kind IN ('hits', 'details', 'view_jpeg') "
         "GROUP BY cloud, kind"
     ):
         if first != count:

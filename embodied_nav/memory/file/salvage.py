@@ -21,10 +21,12 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import InputError
 from ..objects.votes import ClassTable
 from ..records import MapRecord
-from ..submaps.local_clouds import LocalCloud
+from ..submaps.local_clouds import LocalCloud, packed_colors
 from ..submaps.map_state import MapState, StoredMap
 from .inspection import find_faults
 from .memory_file import COMPANIONS, open_file, save
@@ -244,6 +246,12 @@ class _Mending:
     def _cloud(self, cloud: LocalCloud, known: set[int]) -> LocalCloud:
         if cloud.keyframe_id not in known and cloud.keyframe_id >= 0:
             cloud.keyframe_id = -1  # as what came before the first keyframe: it moves with the next one's
+        whole = [i for i, v in enumerate(cloud.views) if v.color is not None]
+        self._kept["frames' colours"] += len(whole)
+        for view in cloud.views[: max(whole, default=0)]:
+            if view.color is None:  # whole frames come first: this one has lost its colours
+                view.color = packed_colors(np.zeros((*view.depth[::2, ::2].shape, 3), np.uint8))
+                self._left_out["frames' colours"] += 1
         return cloud
 
     def _keep_classes(self, stored: StoredMap) -> None:

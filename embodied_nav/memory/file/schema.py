@@ -15,7 +15,7 @@ by name that belong to a keyframe, for finding the place again.
 ``clouds``: what each keyframe saw, in its own frame; ``keyframe`` -1 is what came before the first one. Their arrays
 are rows of ``parts`` by ``kind`` (``hits``, ``details``, ``votes``, ...), to be put together in the order of ``part``.
 ``views``: depth images (uint16 mm) with poses in the cloud's frame: small ones, evidence of free space, and whole
-frames, the colours of which (every second pixel of every second row) are the part ``view_rgb`` of the view's number.
+frames, the colours of which (every second pixel of every second row) are the part ``view_jpeg`` of the view's number.
 ``blocks``: one row per 8x8x8 voxels, ``x, y, z`` its lower corner (m, map); a cache: it can be made from the clouds.
 ``features``: of a block's voxels, in their order. ``grid``: tiles of columns' evidence of free space, lower left corner
 in m. ``deltas``: text for people, ``fields`` as JSON for programs.

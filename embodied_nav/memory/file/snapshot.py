@@ -284,7 +284,7 @@ def _cloud(cloud: LocalCloud, was: WrittenCloud, growing: CloudBuilder | None) -
             for i, v in enumerate(cloud.views)
             if i >= was.views or (i == was.views - 1 and v.color is None)
         ]
-        out.parts += [("view_rgb", i, v.color) for i, v in out.views if v.color is not None]
+        out.parts += [("view_jpeg", i, v.color) for i, v in out.views if v.color is not None]
     if was.votes is not cloud.votes and (len(cloud.votes) or was.votes is not None):
         out.parts.append(("votes", 0, cloud.votes))
     if was.stands_for != cloud.stands_for:

@@ -24,7 +24,7 @@ from ..objects.votes import ClassTable
 from ..records import KeyframeRecord, MapRecord
 from ..submaps import moving
 from ..submaps.cells import DETAIL, HIT, detail_edges, hits_of_dense, hits_of_points, in_order
-from ..submaps.local_clouds import VOTE, LocalCloud, View
+from ..submaps.local_clouds import VOTE, LocalCloud, View, packed_colors
 from ..submaps.map_state import MapContent, MapState, StoredMap
 from ..voxels.keys import block_at, keys_in_blocks
 from ..voxels.record import VOXEL
@@ -288,10 +288,16 @@ def _read_views(source: Source, cloud: int, parts: dict[tuple[str, int], np.ndar
     ):  # fmt: skip
         with source.item(f"view {i} of cloud {cloud}"):
             image = unpack(depth, DEPTH, w * h).reshape(h, w)
-            color = parts.get(("view_rgb", i))
-            if color is not None and color.shape[:2] != ((h + 1) // 2, (w + 1) // 2):
-                color = None  # it was a whole frame once
-            yield View(pose(T), Camera(w, h, fx, fy, cx, cy), image, first, last, count, color)
+            view = View(pose(T), Camera(w, h, fx, fy, cx, cy), image, first, last, count, _colors(parts, i))
+            if i == 0 and view.color is not None and view.pixels().shape[:2] != image[::2, ::2].shape:
+                view.color = None  # it was a whole frame once
+            yield view
+
+
+def _colors(parts: dict[tuple[str, int], np.ndarray], number: int) -> np.ndarray | None:
+    """Of a whole frame; files of before have them unpacked."""
+    raw = parts.get(("view_rgb", number))
+    return packed_colors(raw) if raw is not None and raw.ndim == 3 else parts.get(("view_jpeg", number))
 
 
 def _read_deltas(source: Source, number: int) -> Iterator[tuple[int, SemanticDelta]]:

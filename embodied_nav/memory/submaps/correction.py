@@ -153,7 +153,7 @@ class Replay:
             depth, camera = shrink_depth(view.depth, view.camera, _VIEW_WIDTH)
             return _Step(view=view, T=T, seen=view_points(depth, camera, T, c.min_depth, c.max_depth))
         seen = FrameHasher()(
-            view.depth, view.color, view.camera, T, c.voxel_size, c.min_depth, c.max_depth, c.stride
+            view.depth, view.pixels(), view.camera, T, c.voxel_size, c.min_depth, c.max_depth, c.stride
         )  # fmt: skip
         sightings = times * sighting_weights(seen, T[:3, 3], c.voxel_size, c.near_range, c.full_points / c.stride**2)
         hits = self._mine(seen, sightings, np.full(len(sightings), view.stamp))

@@ -142,7 +142,8 @@ def _vote(state: MapState, delta: SemanticDelta, frame: RGBDFrame) -> None:
     # A voxel with only "nothing" votes is what a rebuilt map has anyway, but they outvote errors: keep them all.
     cloud = state.cloud_of(delta.keyframe_id)
     kept = np.empty(len(rows), VOTE)
-    kept["p"] = votes_in_frame(store, rows, c.voxel_size, cloud.T_map_cloud)
+    # To 2 mm, far less than a vote may lie beside its voxel: that packs into half.
+    kept["p"] = np.rint(votes_in_frame(store, rows, c.voxel_size, cloud.T_map_cloud) * 512.0) / 512.0
     kept["class"], kept["votes"] = classes[numbers], votes
     cloud.votes = np.concatenate([cloud.votes, kept])
 

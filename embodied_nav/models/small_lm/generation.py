@@ -64,7 +64,7 @@ class SmallLM:
         """
         if not 0 < len(ids) <= self.config.context:
             raise InputError(f"a prompt of {len(ids)} words: 1 to {self.config.context} are possible")
-        past = np.zeros((self.config.layers, 2, 1, 0, self.config.head), dtype=np.float32)
+        past = np.zeros((self.config.kept, 2, 1, 0, self.config.head), dtype=np.float32)
         return State(self, self._make(past)).after(ids)
 
     def generate(

@@ -2,8 +2,9 @@
 
 A decoder of pre-normalised blocks with rotary positions, one shared head of keys and values, and gated feed-forward
 parts; input and output share the embedding. A word's embedding takes in the few words before it: what is told apart by
-several words ("explore 3.5 m ahead left") is found again by one look, which is learned many times sooner. A prompt that
-several answers share is computed once, with gradients, and its keys and values are not repeated for each
+several words ("explore 3.5 m ahead left") is found again by one look, which is learned many times sooner. What follows
+there is made likelier to follow again (:class:`_Copying`): a fact of the prompt is repeated, not remembered. A prompt
+that several answers share is computed once, with gradients, and its keys and values are not repeated for each
 (:meth:`Network.forward`, ``prompt``).
 """
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import SmallLMConfig
+from .config import COPIED_AFTER, SmallLMConfig
 from .tokenizer import PAD_NUMBER
 
 #: Added to the scores of what must not be seen.
@@ -35,8 +36,11 @@ class Network(nn.Module):
         self.local = nn.ModuleList(nn.Linear(config.width, config.width, bias=False) for _ in range(config.local))
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
         self.norm = _Norm(config.width)
+        self.copying = _Copying(config) if config.copies else None
         nn.init.normal_(self.embedding.weight, std=0.02)
         for name, parameter in self.named_parameters():
+            if name.startswith("copying"):
+                continue
             if name.startswith("local"):
                 nn.init.normal_(parameter, std=config.width**-0.5)
             elif parameter.ndim == 2 and "embedding" not in name:
@@ -55,15 +59,16 @@ class Network(nn.Module):
 
         Args:
             ids: (batch, new) int64.
-            past: (layers, 2, batch, before, head) keys and values of the words between prompt and ``ids``, or None.
-            prompt: (layers, 2, prompts, longest, head), the same of prompts, each shared by batch / prompts answers
+            past: (kept, 2, batch, before, head) keys and values of the words between prompt and ``ids``, or None;
+                kept is the configuration's.
+            prompt: (kept, 2, prompts, longest, head), the same of prompts, each shared by batch / prompts answers
                 that follow each other in the batch; or None.
             lengths: (prompts,) int64, how many positions of each prompt hold words (they are padded at the end).
             recent: (batch, local) int64, the words just before ``ids``, PAD where there is none; None: they are the
                 first of their text.
 
         Returns:
-            (batch, new, width) hidden states for :meth:`logits`; (layers, 2, batch, past + new, head).
+            (batch, new, width) hidden states for :meth:`logits`; (kept, 2, batch, past + new, head).
         """
         before = 0 if past is None else past.shape[3]
         new = torch.arange(ids.shape[1], device=ids.device)
@@ -76,21 +81,33 @@ class Network(nn.Module):
             prompt_mask = torch.where(place < lengths[:, None], 0.0, _HIDDEN)[:, None]
             positions = positions + lengths.repeat_interleave(ids.shape[0] // len(lengths))[:, None]
         turn = rotary(positions, self.config.head)
-        x, kept = self._embedded(ids, recent), []
+        words = self._words(ids, recent)
+        found = self.embedding(words) * (words != PAD_NUMBER)[..., None]
+        x, kept = self._embedded(found), []
         for k, block in enumerate(self.blocks):
             mine = None if past is None else past[k]
             shared = None if prompt is None else prompt[k]
             x, own = block(x, mine, own_mask, turn, shared, prompt_mask)
             kept.append(own)
-        return self.norm(x), torch.stack(kept)
+        x = self.norm(x)
+        if self.copying is None:
+            return x, torch.stack(kept)
+        first = self.config.layers
+        x, own = self.copying(
+            x, found, None if past is None else past[first:], own_mask, None if prompt is None else prompt[first:],
+            prompt_mask,
+        )  # fmt: skip
+        return x, torch.cat([torch.stack(kept), own.to(kept[0].dtype)])
 
-    def _embedded(self, ids: Tensor, recent: Tensor | None) -> Tensor:
-        """(batch, new, width)."""
-        count = self.config.local
+    def _words(self, ids: Tensor, recent: Tensor | None) -> Tensor:
+        """(batch, local + new)."""
         if recent is None:
-            recent = ids.new_full((ids.shape[0], count), PAD_NUMBER)
-        words = torch.cat([recent, ids], dim=1)
-        found = self.embedding(words) * (words != PAD_NUMBER)[..., None]
+            recent = ids.new_full((ids.shape[0], self.config.local), PAD_NUMBER)
+        return torch.cat([recent, ids], dim=1)
+
+    def _embedded(self, found: Tensor) -> Tensor:
+        """(batch, new, width) of (batch, local + new, width) embeddings."""
+        count = self.config.local
         x = found[:, count:]
         for k, part in enumerate(self.local, 1):
             x = x + part(found[:, count - k : found.shape[1] - k])
@@ -99,6 +116,83 @@ class Network(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of the next word from hidden states."""
         return F.linear(hidden, self.embedding.weight)
+
+
+class _Copying(nn.Module):
+    """Makes the words likelier that followed the same three words before: copying that need not be learned.
+
+    A place in the text is found by the three words before it, coded by a turn of each word's embedding; what stands
+    there is added to the hidden state, so that its logit grows (a pointer: Vinyals et al. 2015, See et al. 2017). How
+    much, and which of several such places, the hidden state says.
+    """
+
+    def __init__(self, config: SmallLMConfig) -> None:
+        super().__init__()
+        self.heads, self.width, self.local = config.heads, config.width, config.local
+        self.turns = nn.Parameter(torch.stack([_random_turn(config.width) for _ in range(COPIED_AFTER)]))
+        self.choice = nn.Linear(config.width, config.width, bias=False)
+        self.amount = nn.Linear(config.width, 1)
+        self.sharpness = nn.Parameter(torch.tensor(4.0))
+        nn.init.zeros_(self.choice.weight)
+        nn.init.zeros_(self.amount.weight)
+        nn.init.constant_(self.amount.bias, 4.0)
+
+    def forward(
+        self, x: Tensor, found: Tensor, past: Tensor | None, mask: Tensor, prompt: Tensor | None,
+        prompt_mask: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Hidden states with what is copied, and the codes and words of the new positions (heads, 2, batch, new, head)
+        after those of the past.
+
+        Args:
+            x: (batch, new, width). found: (batch, local + new, width) embeddings. The rest as in
+                :meth:`Network.forward`, this part's own layers.
+        """
+        unit = found / (found.square().sum(dim=-1, keepdim=True) + 1e-8).sqrt()
+        words = found[:, self.local :]
+        value = words / (words.square().sum(dim=-1, keepdim=True) + 1e-6)
+        codes = self._codes(unit)
+        query = self.sharpness * codes[:, 1:] + self.choice(x)
+        own = self._split(torch.stack([codes[:, :-1], value.to(codes.dtype)]))
+        if past is not None:
+            own = torch.cat([past.to(own.dtype), own], dim=3)
+        keys, values = self._joined(own)
+        scores = query @ keys.transpose(1, 2) + mask[:, 0]
+        if prompt is None or prompt_mask is None:
+            read = scores.softmax(dim=-1) @ values
+        else:
+            groups, new = prompt.shape[2], query.shape[1]
+            there, told = self._joined(prompt.to(query.dtype))
+            shared = (query.reshape(groups, -1, self.width) @ there.transpose(1, 2)).view(*query.shape[:2], -1)
+            hidden = prompt_mask.repeat_interleave(query.shape[0] // groups, dim=0)
+            weights = torch.cat([shared + hidden, scores], dim=-1).softmax(dim=-1)
+            length = there.shape[1]
+            read = (weights[..., :length].reshape(groups, -1, length) @ told).view(-1, new, self.width)
+            read = read + weights[..., length:] @ values
+        return x + nn.functional.softplus(self.amount(x)) * read, own
+
+    def _codes(self, unit: Tensor) -> Tensor:
+        """(batch, 1 + new, width), of the three words up to the one before each new word, and up to the last one."""
+        first = self.local - COPIED_AFTER
+        length = unit.shape[1] - first - COPIED_AFTER + 1
+        parts = [
+            unit[:, first + COPIED_AFTER - 1 - k : first + COPIED_AFTER - 1 - k + length] @ self.turns[k]
+            for k in range(COPIED_AFTER)
+        ]
+        return parts[0] + parts[1] + parts[2]
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(2, batch, new, width) as (heads, 2, batch, new, head): kept like keys and values of blocks."""
+        return x.unflatten(-1, (self.heads, -1)).permute(3, 0, 1, 2, 4)
+
+    def _joined(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes and words, (batch, positions, width) each, of (heads, 2, batch, positions, head)."""
+        both = kept.permute(1, 2, 3, 0, 4).flatten(3)
+        return both[0], both[1]
+
+
+def _random_turn(width: int) -> Tensor:
+    return torch.linalg.qr(torch.randn(width, width))[0]
 
 
 class _Norm(nn.Module):

@@ -21,7 +21,7 @@ from .batches import Prompts
 from .problems import Problem, counterfactual, explained
 
 #: Shape of the readers.
-SHAPE = SmallLMConfig(width=96, layers=3, heads=3, hidden=256, context=384)
+SHAPE = SmallLMConfig(width=96, layers=3, heads=3, hidden=256, context=384, copies=False)
 
 
 class Reader:
