@@ -1,6 +1,6 @@
 """``embodied-nav memory``: inspects, repairs and merges memory files. Knows no ROS and no file format.
 
-Usage: ``embodied-nav memory info|query|export|check|recover|merge FILE``.
+Usage: ``embodied-nav memory info|query|export|check|compact|recover|merge FILE``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ("query", "objects by words, box or nearness"),
         ("export", "voxels, picture or objects as a file of another kind"),
         ("check", "look for faults inside the file; exit code 2 where there are any"),
+        ("compact", "drop the keyframes that newer ones made redundant, and give the room back"),
         ("recover", "save what is good in a damaged file into a new one"),
         ("merge", "make one file of two whose maps are of one place"),
     ):
@@ -101,7 +102,8 @@ def _add_query_arguments(action: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the action; raises InputError for an unusable file."""
     actions = {
-        "info": _info, "query": _query, "export": _export, "check": _check, "recover": _recover, "merge": _merge,
+        "info": _info, "query": _query, "export": _export, "check": _check, "compact": _compact, "recover": _recover,
+        "merge": _merge,
     }  # fmt: skip
     return actions[args.action](args)
 
@@ -117,6 +119,8 @@ def _info(args: argparse.Namespace) -> int:
     for name, value in facts.items():
         if name in ("created", "updated"):
             value = datetime.fromtimestamp(value).isoformat(sep=" ", timespec="seconds")
+        elif name == "bytes_of":
+            value = ", ".join(f"{what} {n / 1e6:.1f} MB" for what, n in value.items() if n >= 50_000) or "little"
         elif name == "bounds_m" and value:
             value = " to ".join("(" + ", ".join(f"{v:.2f}" for v in corner) + ")" for corner in value)
         print(f"{name.replace('_', ' '):15} {value}")
@@ -314,6 +318,20 @@ def _check(args: argparse.Namespace) -> int:
             f"'embodied-nav memory recover {args.file} NEW' saves what is good"
         )
     print(json.dumps({"file": args.file, "faults": []}) if args.json else f"{args.file}: no faults")
+    return 0
+
+
+def _compact(args: argparse.Namespace) -> int:
+    from ..memory import SpatialMemory
+    from ..memory.file.inspection import describe
+
+    memory, facts = SpatialMemory.load(args.file), {"file": args.file, "before": describe(args.file)["bytes"]}
+    facts["dropped"] = memory.compact()
+    memory.save(args.file)
+    facts |= {"keyframes": len(memory.keyframes), "after": describe(args.file)["bytes"]}
+    sizes = f"{facts['before'] / 1e6:.1f} MB before, {facts['after'] / 1e6:.1f} MB now"
+    text = f"{facts['dropped']} keyframes dropped, {facts['keyframes']} left; {sizes}"
+    print(json.dumps(facts) if args.json else f"{args.file}: {text}")
     return 0
 
 

@@ -29,6 +29,7 @@ from .submaps.correction import Correction
 from .submaps.covisibility import KeyframeGraph
 from .submaps.joining import Joining
 from .submaps.map_state import MapState
+from .submaps.retiring import retire_all
 
 Box = tuple[np.ndarray, np.ndarray]
 
@@ -284,6 +285,15 @@ class SpatialMemory:
         return correction is self.state.correction
 
     # ---- maps ----
+
+    def compact(self) -> int:
+        """Drops every keyframe that newer ones make redundant, see :class:`RetentionConfig`; returns how many.
+
+        A memory does so by itself as keyframes come; this is for one of a file from before that.
+        """
+        gone = retire_all(self.state)
+        self.link.after_change()
+        return len(gone)
 
     def clear(self) -> None:
         """Forgets everything; the map and the file get a new identity."""

@@ -352,6 +352,7 @@ class SparsePath:
     def indices(self, stamps: np.ndarray) -> list[int]:
         """Indices of kept frames among the stamps (N int64 ns) of a trajectory, its last one included."""
         kept = np.isin(stamps, np.array(self._kept, np.int64))
+        self._kept = stamps[kept].tolist()  # the trajectory has forgotten the others
         kept[-1:] = True
         return np.flatnonzero(kept).tolist()
 

@@ -76,6 +76,10 @@ class SlamConfig(Config):
         low=0.0, high=10.0,
     )  # fmt: skip
     refresh_angle: float = param(0.4, "and pointing the same way within this", unit="rad", low=0.0, high=3.2)
+    frames_kept: int = param(
+        1000, "newest frames of each keyframe that the trajectory holds; the place was seen since where it has more",
+        low=10, high=10_000_000,
+    )  # fmt: skip
     correction: float = param(0.02, "shift of a keyframe that counts as a correction", unit="m", low=0.0, high=10.0)
     planar: bool = param(True, "the floor is level: height and tilt of wheel odometry hold")
     level_height: float = param(0.02, "unevenness of the floor", unit="m", low=1e-4, high=10.0)
@@ -271,7 +275,9 @@ class Slam:
         return None
 
     def _remember(self, stamp: int, keyframe: int, T: np.ndarray) -> None:
-        self._frames.setdefault(keyframe, []).append((stamp, T))
+        frames = self._frames.setdefault(keyframe, [])
+        frames.append((stamp, T))
+        del frames[: -self.config.frames_kept]
 
     def _find_again(self, stamp: int, T_odom_camera: np.ndarray | None) -> SlamUpdate | None:
         """Relocalises a view without tracking among the keyframes of this map; None until enough frames agree."""
@@ -304,7 +310,8 @@ class Slam:
     def trajectory(self) -> tuple[np.ndarray, np.ndarray]:
         """Stamps (N int64 ns) and poses (Nx4x4, map from optical frame), newest correction applied.
 
-        Contains all frames except those while lost; includes frames whose pose is extrapolated by wheels.
+        Contains the newest frames at every place (``frames_kept``) except those while lost; includes frames whose pose
+        is extrapolated by wheels.
         """
         frames = [(stamp, number, T) for number, told in self._frames.items() for stamp, T in told]
         if not frames:
@@ -533,7 +540,8 @@ class Slam:
         heir, T = self._graph.retire(number)
         self._places.drop(number)
         del self._map_of[number]
-        self._frames.setdefault(heir, []).extend((stamp, T @ motion) for stamp, motion in self._frames.pop(number, []))
+        for stamp, motion in self._frames.pop(number, []):
+            self._remember(stamp, heir, T @ motion)
 
     def _others(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Numbers (N), standard deviations (N x 2) and poses (N x 4 x 4) of all other keyframes relative to one."""

@@ -1,5 +1,6 @@
 """Keyframes that newer ones made redundant leave: memory, file and questions stay right, and nothing else is lost."""
 
+import json
 import sqlite3
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from box_rooms import camera_pose, render, two_rooms
 from scipy import ndimage
 
+from embodied_nav.cli.main import main
 from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
 from embodied_nav.memory import MemoryConfig, RetentionConfig, SpatialMemory
@@ -136,6 +138,39 @@ def test_a_file_that_was_saved_before_keyframes_left_loses_them_too(tmp_path):
     memory.save(path)
     assert set(SpatialMemory.load(path).keyframes) == set(memory.keyframes)
     assert find_faults(path) == []
+
+
+def test_a_file_from_before_is_compacted_and_says_what_uses_it(tmp_path, capsys):
+    path = tmp_path / "old.db"
+    old = rounds(5, RetentionConfig(covered=1.0))
+    old.save(path)
+    assert main(["memory", "compact", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["dropped"] > 2 * len(ROUND) and told["after"] < 0.7 * told["before"] and told["file"] == str(path)
+    read = SpatialMemory.load(path)
+    assert len(read.keyframes) == told["keyframes"] == len(old.keyframes) - told["dropped"]
+    assert [(o.id, o.label, o.confirmed) for o in read.objects()] == [
+        (o.id, o.label, o.confirmed) for o in old.objects()
+    ]
+    assert find_faults(path) == []
+    assert main(["memory", "compact", str(path)]) == 0
+    assert "0 keyframes dropped" in capsys.readouterr().out
+    main(["memory", "info", str(path), "--json"])
+    uses = json.loads(capsys.readouterr().out)["bytes_of"]
+    assert list(uses.values()) == sorted(uses.values(), reverse=True)
+    assert {"depth", "view_jpeg", "voxels", "looks"} <= set(uses) and sum(uses.values()) < path.stat().st_size
+
+
+def test_room_is_given_back_while_the_file_is_written(tmp_path):
+    path = tmp_path / "memory.db"
+    memory = SpatialMemory(SETTINGS)
+    writer, k = MemoryWriter(memory, path, period=0.0), 0
+    for n in range(3):
+        k = drive(memory, ROUND, k, 0.02 * n)
+        writer.flush()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    writer.close()
 
 
 def test_nothing_leaves_while_a_correction_is_under_way():

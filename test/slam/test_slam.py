@@ -116,6 +116,17 @@ def test_rounds_over_the_same_ground_keep_the_keyframes_of_the_first_and_the_map
     assert slam.relocalise(depth, CAMERA, color) is not None
 
 
+def test_the_trajectory_forgets_old_frames_of_a_place_that_was_seen_since(slam_of, room):
+    slam, stamps = slam_of(SlamConfig(frames_kept=10)), []
+    for shot in room.drive(ROUND * 2, seed=5):
+        slam.process(shot.stamp, shot.depth, CAMERA, shot.color, shot.T_odom_camera)
+        stamps.append(shot.stamp)
+    found, poses = slam.trajectory()
+    assert len(found) == len(poses) < len(stamps) and (np.diff(found) > 0).all()
+    assert found[-1] == stamps[-1] and set(found.tolist()) <= set(stamps)
+    assert len(found) <= 10 * len(slam.keyframe_poses())
+
+
 def test_no_frames_no_trajectory(slam_of):
     stamps, poses = slam_of().trajectory()
     assert stamps.shape == (0,) and poses.shape == (0, 4, 4)

@@ -48,6 +48,7 @@ def describe(path: str | Path) -> dict[str, Any]:
             "updated": float(meta["updated"]),
             **{k: present[k] for k in ("frames", "voxels", "voxel_size_m", "bounds_m", "objects", "blocks")},
             **counts,
+            "bytes_of": _bytes_of(db),
             "maps": maps,
             "session_list": sessions,
         }
@@ -82,6 +83,20 @@ def _describe_map(db: sqlite3.Connection, uuid: str) -> dict[str, Any]:
         "merged_into": merged,
         "transform": None if T is None else pose(T).tolist(),
     }
+
+
+def _bytes_of(db: sqlite3.Connection) -> dict[str, int]:
+    """What uses the file, largest first: packed bytes by what they are; ``free`` waits for new content."""
+    found = dict(db.execute("SELECT kind, sum(length(data)) FROM parts GROUP BY kind").fetchall())
+    for name, table, column in (
+        ("depth", "views", "depth"), ("looks", "looks", "data"), ("thumbnails", "keyframes", "thumbnail"),
+        ("voxels", "blocks", "data"), ("voxel features", "features", "data"), ("deltas", "deltas", "fields"),
+        ("sightings", "sightings", "fields"),
+    ):  # fmt: skip
+        found[name] = db.execute(f"SELECT coalesce(sum(length({column})), 0) FROM {table}").fetchone()[0]
+    page = db.execute("PRAGMA page_size").fetchone()[0]
+    found["free"] = page * db.execute("PRAGMA freelist_count").fetchone()[0]
+    return {name: n for name, n in sorted(found.items(), key=lambda item: -item[1]) if n}
 
 
 def _count(db: sqlite3.Connection, table: str, number: int | None = None) -> int:

@@ -109,6 +109,7 @@ def save(state: MapState, path: str | Path) -> None:
             with db:
                 written = Written(file=state.content.file_uuid if commits else "")
                 write_snapshot(db, take_snapshot(state, written), commits + 1)
+            db.execute("PRAGMA incremental_vacuum").fetchall()
         flush(temporary)
         os.replace(temporary, path)
         flush(path.parent)
@@ -120,7 +121,8 @@ def save(state: MapState, path: str | Path) -> None:
 
 
 def make_tables(db: sqlite3.Connection) -> None:
-    """Makes an empty memory file of a new database."""
+    """Makes an empty memory file of a new database; what is deleted later gives its room back (see the writer)."""
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a database without tables alone
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.executescript(TABLES)
 

@@ -32,6 +32,8 @@ VOXEL_BUDGET = 30_000
 #: s after a failure until the next try, doubled each time up to the second.
 RETRY = (1.0, 10.0)
 _BUSY = 2.0
+#: Pages that wait for new content; of more than these some are given back with each commit, too few to be noticed.
+_WAITING_PAGES, _GIVEN_BACK = 1024, 128
 #: The WAL goes into the file when it has so many pages (of 4 KiB).
 _CHECKPOINT = 1000
 
@@ -198,6 +200,8 @@ class MemoryWriter:
                 commits = self._count(db) + 1
                 write_snapshot(db, snapshot, commits)
                 db.execute("COMMIT")
+                if db.execute("PRAGMA freelist_count").fetchone()[0] > _WAITING_PAGES:
+                    db.execute(f"PRAGMA incremental_vacuum({_GIVEN_BACK})").fetchall()
             except BaseException:
                 with suppress(sqlite3.Error):  # it may have been rolled back already
                     db.execute("ROLLBACK")

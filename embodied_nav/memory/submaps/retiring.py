@@ -23,23 +23,33 @@ def retire(state: MapState) -> list[int]:
 
     Call it when a keyframe's cloud was closed. Those that may still get a semantic delta stay.
     """
+    return _retire(state, state.content.clouds[-1].keyframe_id, _AT_ONCE) if state.content.clouds else []
+
+
+def _retire(state: MapState, newest: int, at_once: int) -> list[int]:
+    """Drops what one keyframe made redundant; takes so many in that are not known as they are."""
     content, redundancy = state.content, state.redundancy
-    if redundancy is None or state.correction is not None or not content.clouds:
+    if redundancy is None or state.correction is not None:
         return []
     clouds: dict[int, list[LocalCloud]] = {}
     for cloud in content.clouds:
         if cloud.keyframe_id in content.keyframes:
             clouds.setdefault(cloud.keyframe_id, []).append(cloud)
     stale = [i for i, c in clouds.items() if i not in redundancy or redundancy.moved(i, c[-1].T_map_cloud)]
-    for i in stale[-_AT_ONCE:]:
+    for i in stale[-at_once:]:
         redundancy.put(i, clouds[i])
     waiting = sorted(content.keyframes)[-state.config.keyframe_images :]
-    gone = redundancy.retire(content.clouds[-1].keyframe_id, waiting[0]) if waiting else {}
+    gone = redundancy.retire(newest, waiting[0]) if waiting else {}
     for keyframe, heirs in gone.items():
         _hand_over(clouds[keyframe], [c for i in heirs for c in clouds.get(i, ())])
     if gone:
         forget(state, gone)
     return list(gone)
+
+
+def retire_all(state: MapState) -> list[int]:
+    """Drops all that is redundant by now, as if each keyframe were the newest in its turn; returns the ids."""
+    return [i for keyframe in sorted(state.content.keyframes) for i in _retire(state, keyframe, _AT_ONCE * 2**30)]
 
 
 def _hand_over(leaving: list[LocalCloud], heirs: list[LocalCloud]) -> None:
