@@ -37,7 +37,7 @@ from ..config import Config, param
 from ..errors import InputError
 from ..frames import Keyframe, RGBDFrame, SemanticDelta
 from ..language import meaning
-from ..memory import RetentionConfig, SpatialMemory, warm_up
+from ..memory import SpatialMemory, warm_up
 from ..memory.file.writer import MemoryWriter
 from ..memory.submaps.correction import Correction
 from ..places import unwritable
@@ -109,13 +109,13 @@ class MemoryNode(AgentNode):
     def configure(self) -> None:
         """Makes the memory (from its file where there is one) and the topics."""
         self._config = params.declare(self, MemoryNodeConfig)
-        self._memory_config, self._features = features.declared_memory(self)
-        self._retention = params.declare(self, RetentionConfig, "retention")
+        self._memory_config, retention, self._features = features.declared_memory(self)
+        self._settings: dict = {"config": self._memory_config, "retention": retention}
         if self._config.file and (trouble := unwritable(self._config.file)):
             raise InputError(f"file = {self._config.file}: {trouble}; give another place")
         self._meaning = meaning.choose(self._config.language_model)
         warm_up(self._memory_config)
-        self._try(SpatialMemory(self._memory_config, self._retention))
+        self._try(SpatialMemory(**self._settings))
         self._lock = threading.Lock()
         #: Stamps of the newest frame, and of the first one in the running map; the first keyframe of a crashed run.
         self._stamp, self._first_stamp, self._resumed = 0, None, None
@@ -171,11 +171,11 @@ class MemoryNode(AgentNode):
         """Loads the memory from the file, or makes a new one that is saved to the file from now on."""
         path = self._config.file
         found = bool(path) and Path(path).exists()
-        memory = self._load(path) if found else SpatialMemory(self._memory_config, self._retention)
+        memory = SpatialMemory.load(path, **self._settings) if found else SpatialMemory(**self._settings)
         if not path:
             return memory, None
         if found and self._config.map not in ("", memory.uuid):
-            memory = self._load(path, self._config.map)
+            memory = SpatialMemory.load(path, map=self._config.map, **self._settings)
         elif memory.keyframes and memory.interrupted <= _SAME_RUN and os.environ.get(RESTARTS) != "0":
             # Restarted shortly after it was killed: continue in the same map.
             self._stamp = self._first_stamp = memory.stamp
@@ -353,7 +353,7 @@ class MemoryNode(AgentNode):
         if memory.file is None:
             raise InputError(f"SLAM stands in map {uuid} of a file, the memory in none: set its parameter 'file', too")
         self._corrector.drain(_JOINING)
-        start, other = time.monotonic(), self._load(memory.file, uuid)
+        start, other = time.monotonic(), SpatialMemory.load(memory.file, map=uuid, **self._settings)
         # A memory that started late holds only frames whose poses are in the joint map already.
         there = identity.moves and self._first_stamp is not None and self._first_stamp >= identity.stamp
         T = np.eye(4) if there else identity.T
@@ -380,9 +380,6 @@ class MemoryNode(AgentNode):
             self._scan_layer = ScanLayer(self._memory_config.voxel_size, self._scan_layer.config)
             self._ids.forget()
         self._change_token = 0
-
-    def _load(self, path: str | os.PathLike[str], uuid: str | None = None) -> SpatialMemory:
-        return SpatialMemory.load(path, self._memory_config, uuid, self._retention)
 
     def _path(self, message: PathMsg) -> None:
         """Starts correcting the keyframes that SLAM has moved; frames are fused meanwhile."""
@@ -561,8 +558,7 @@ class MemoryNode(AgentNode):
         try:
             if not path:
                 raise InputError("no file name given, and the parameter 'file' is empty")
-            loaded = self._load(path)
-            self._replace(loaded)
+            self._replace(loaded := SpatialMemory.load(path, **self._settings))
         except (InputError, OSError) as error:
             response.success, response.message = False, str(error)
             return response

@@ -16,7 +16,7 @@ import numpy as np
 from sensor_msgs.msg import Image
 
 from ...frames import Keyframe
-from ...memory import MemoryConfig, SpatialMemory
+from ...memory import MemoryConfig, RetentionConfig, SpatialMemory
 from ...perception.encoders import Encoder, EncoderChoice, TextTower, with_features
 from ...tables import ENCODERS
 from . import params
@@ -62,7 +62,7 @@ def features_from_msg(message: Image) -> tuple[int, np.ndarray]:
     return stamp_ns(message.header.stamp), np.frombuffer(message.data, "<f4").reshape(shape)
 
 
-def declared_memory(node: AgentNode) -> tuple[MemoryConfig, MemoryFeatures]:
+def declared_memory(node: AgentNode) -> tuple[MemoryConfig, RetentionConfig, MemoryFeatures]:
     """The memory's settings by a node's parameters, with room for its encoder's features; and what takes these.
 
     Raises:
@@ -71,7 +71,8 @@ def declared_memory(node: AgentNode) -> tuple[MemoryConfig, MemoryFeatures]:
     encoder = declared_encoder(node)
     config = with_features(params.declare(node, MemoryConfig, "memory"), encoder)
     tower = None if encoder is None else encoder.text_tower()
-    return config, MemoryFeatures(node.diagnostics.counts, config.keyframe_images, tower)
+    retention = params.declare(node, RetentionConfig, "retention")
+    return config, retention, MemoryFeatures(node.diagnostics.counts, config.keyframe_images, tower)
 
 
 class MemoryFeatures:
