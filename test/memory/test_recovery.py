@@ -48,7 +48,12 @@ def test_of_a_file_cut_short_what_is_left_is_saved(memory, file, tmp_path, part)
 
 def test_pages_of_zeros_among_the_clouds(memory, file, tmp_path):
     data = bytearray(file.read_bytes())
-    middle = len(data) // 3 // 4096 * 4096
+    with sqlite3.connect(file) as db:
+        try:
+            pages = db.execute("SELECT pageno FROM dbstat WHERE name = 'parts' ORDER BY pageno").fetchall()
+        except sqlite3.OperationalError as error:
+            pytest.skip(f"this SQLite does not tell where its tables lie ({error})")
+    middle = 4096 * (pages[len(pages) // 2][0] - 1)
     data[middle : middle + 3 * 4096] = bytes(3 * 4096)
     file.write_bytes(data)
     with pytest.raises(InputError, match="recover"):

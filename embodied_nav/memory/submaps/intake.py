@@ -77,7 +77,7 @@ def _holds(state: MapState, number: int, what: str) -> bool:
         InputError: it never was.
     """
     if number not in state.content.keyframes and number not in state.retired:
-        raise InputError(f"{what}: it is not in the memory")
+        raise InputError(f"{what}, which is not in the memory")
     return number in state.content.keyframes
 
 
