@@ -83,7 +83,8 @@ def test_every_parameter_of_an_evaluation_reaches_its_component():
     robot = RobotProfile.from_parameters(values, "robot")
     agent = make_agent("rules", "simulator", robot, values)
     held = {
-        "robot": agent.robot, "memory": agent.memory.config, "": agent.gate.config,
+        "robot": agent.robot, "memory": agent.memory.config, "retention": agent.memory.state.retention,
+        "": agent.gate.config,
         "navigator": agent.navigator.config, "planning": agent.navigator.planning, "options": agent.navigator.options,
         "rules": agent.navigator.policy.config, "perception": agent.perception.config,
         "pursuit": agent.follower.pursuit.config, "guard": agent.follower.guard.config,
