@@ -1,10 +1,12 @@
 """Reasoning in a closed form: two options, a fact of each, and what decides. Writes it, reads it, and judges it.
 
 A thought says what was found, names two options by content (never by letter), states the facts of both that decide, and
-the criterion: "red sofa not found. explore 3.5 m ahead left: unknown floor 4 m2. explore 1.5 m behind: unknown floor 1
-m2. more floor". What follows from it can be computed from its words alone, so three things can be told of any text:
-whether its facts are true of the situation, whether the answer follows, and what the answer must be when a fact is
-changed. This is what makes consistency (Embodied-R, sec. 3.3) mean something for a model of this size. Knows no model.
+the criterion: "red sofa not found. explore 3.5 m ahead left; worth 40%. explore 1.5 m behind; worth 100%. worth more".
+A claim repeats the situation's line of the option word by word up to the fact that decides, so that it can be copied.
+
+What follows from a thought can be computed from its words alone, so three things can be told of any text: whether its
+facts are true of the situation, whether the answer follows, and what the answer must be when a fact is changed. This is
+what makes consistency (Embodied-R, sec. 3.3) mean something for a model of this size. Knows no model.
 """
 
 from __future__ import annotations
@@ -72,14 +74,14 @@ class Claim:
     facts: tuple[tuple[str, str], ...] = ()
 
     def stating(self, facts: Sequence[str]) -> Claim:
-        """The claim with these facts alone, those of them that it has."""
-        return Claim(self.name, tuple(pair for pair in self.facts if pair[0] in facts))
+        """The claim up to the last of these facts that it has: those before it are said, too, as in the situation."""
+        last = max((k for k, (fact, _) in enumerate(self.facts, 1) if fact in facts), default=0)
+        return Claim(self.name, self.facts[:last])
 
     @property
     def words(self) -> str:
         """The claim's text."""
-        facts = ", ".join(FACTS[fact][0] + number for fact, number in self.facts)
-        return f"{self.name}: {facts}" if facts else self.name
+        return "; ".join([self.name, *(FACTS[fact][0] + number for fact, number in self.facts)])
 
 
 @dataclass(frozen=True)
@@ -188,9 +190,9 @@ def read(text: str) -> Thought | None:
 
 
 def _claim(text: str) -> Claim | None:
-    name, _, rest = text.partition(": ")
+    name, *pieces = text.split("; ")
     facts = []
-    for piece in rest.split(", ") if rest else ():
+    for piece in pieces:
         fact = next((key for key, (words, _) in FACTS.items() if piece.startswith(words)), None)
         if fact is None:
             return None

@@ -22,8 +22,8 @@ def test_the_larger_floor_and_the_nearer_way_are_thoughts_for_one_option_each():
     matter = matter_of(TWO)
     assert matter.names == ("explore 3.5 m right", "explore 1.5 m behind", "stop here")
     assert [t.words for t in thoughts_for(matter, 0) if t.criterion == "floor"] == [
-        "red sofa not found. explore 3.5 m right: unknown floor 4 m2. explore 1.5 m behind: unknown floor 1 m2. "
-        "more floor"
+        "red sofa not found. explore 3.5 m right; worth 100%; unknown floor 4 m2. "
+        "explore 1.5 m behind; worth 70%; unknown floor 1 m2. more floor"
     ]
     assert {t.criterion for t in thoughts_for(matter, 1)} == {"fits", "nearer"}
     assert [t.criterion for t in thoughts_for(matter, 2)] == ["doubt"]
@@ -52,7 +52,7 @@ def test_a_changed_fact_turns_the_conclusion_and_is_no_longer_true():
     "text",
     [
         "", "so B", "red sofa not found", "red sofa not found. more floor", "explore 3.5 m right. so it is",
-        "red sofa not found. explore 3.5 m right: far away. explore 1.5 m behind. nearer",
+        "red sofa not found. explore 3.5 m right; far away. explore 1.5 m behind. nearer",
         "a. b. c. d. e. nearer",
     ],
 )  # fmt: skip

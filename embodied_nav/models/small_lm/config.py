@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ...config import Config, param
 from ...errors import InputError
 
-#: Words by which a place in the text is found again to copy what follows there.
-COPIED_AFTER = 3
+#: Words by which a place in the text is found again to copy what follows there: as many as an option's name has.
+COPIED_AFTER = 6
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,16 @@ class SmallLMConfig(Config):
         super().__post_init__()
         if self.width % (2 * self.heads):
             raise InputError(f"width {self.width} is no multiple of twice the {self.heads} heads")
-        if self.copies and self.local < COPIED_AFTER:
-            raise InputError(f"copies: needs local = {COPIED_AFTER} words or more, it is {self.local}")
 
     @property
     def head(self) -> int:
         """Width of a head."""
         return self.width // self.heads
+
+    @property
+    def before(self) -> int:
+        """Words before a word that its own part of the network reads."""
+        return max(self.local, COPIED_AFTER if self.copies else 0)
 
     @property
     def kept(self) -> int:

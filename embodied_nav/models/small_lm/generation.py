@@ -108,7 +108,7 @@ class State:
         self, model: SmallLM, past, length: int = 0, logits: np.ndarray | None = None, recent: Sequence[int] = ()
     ) -> None:
         self._model, self._past, self.length = model, past, length
-        self._recent = recent or (PAD_NUMBER,) * model.config.local
+        self._recent = recent or (PAD_NUMBER,) * model.config.before
         self.logits = np.zeros(len(model.tokenizer), dtype=np.float32) if logits is None else logits
 
     def after(self, ids: Sequence[int]) -> State:

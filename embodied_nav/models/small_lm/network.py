@@ -64,7 +64,7 @@ class Network(nn.Module):
             prompt: (kept, 2, prompts, longest, head), the same of prompts, each shared by batch / prompts answers
                 that follow each other in the batch; or None.
             lengths: (prompts,) int64, how many positions of each prompt hold words (they are padded at the end).
-            recent: (batch, local) int64, the words just before ``ids``, PAD where there is none; None: they are the
+            recent: (batch, before) int64, the words just before ``ids``, PAD where there is none; None: they are the
                 first of their text.
 
         Returns:
@@ -100,14 +100,14 @@ class Network(nn.Module):
         return x, torch.cat([torch.stack(kept), own.to(kept[0].dtype)])
 
     def _words(self, ids: Tensor, recent: Tensor | None) -> Tensor:
-        """(batch, local + new)."""
+        """(batch, before + new)."""
         if recent is None:
-            recent = ids.new_full((ids.shape[0], self.config.local), PAD_NUMBER)
+            recent = ids.new_full((ids.shape[0], self.config.before), PAD_NUMBER)
         return torch.cat([recent, ids], dim=1)
 
     def _embedded(self, found: Tensor) -> Tensor:
-        """(batch, new, width) of (batch, local + new, width) embeddings."""
-        count = self.config.local
+        """(batch, new, width) of (batch, before + new, width) embeddings."""
+        count = self.config.before
         x = found[:, count:]
         for k, part in enumerate(self.local, 1):
             x = x + part(found[:, count - k : found.shape[1] - k])
@@ -119,16 +119,16 @@ class Network(nn.Module):
 
 
 class _Copying(nn.Module):
-    """Makes the words likelier that followed the same three words before: copying that need not be learned.
+    """Makes the words likelier that followed the same few words before: copying that need not be learned.
 
-    A place in the text is found by the three words before it, coded by a turn of each word's embedding; what stands
+    A place in the text is found by the few words before it, coded by a turn of each word's embedding; what stands
     there is added to the hidden state, so that its logit grows (a pointer: Vinyals et al. 2015, See et al. 2017). How
     much, and which of several such places, the hidden state says.
     """
 
     def __init__(self, config: SmallLMConfig) -> None:
         super().__init__()
-        self.heads, self.width, self.local = config.heads, config.width, config.local
+        self.heads, self.width, self.before = config.heads, config.width, config.before
         self.turns = nn.Parameter(torch.stack([_random_turn(config.width) for _ in range(COPIED_AFTER)]))
         self.choice = nn.Linear(config.width, config.width, bias=False)
         self.amount = nn.Linear(config.width, 1)
@@ -145,11 +145,11 @@ class _Copying(nn.Module):
         after those of the past.
 
         Args:
-            x: (batch, new, width). found: (batch, local + new, width) embeddings. The rest as in
+            x: (batch, new, width). found: (batch, before + new, width) embeddings. The rest as in
                 :meth:`Network.forward`, this part's own layers.
         """
         unit = found / (found.square().sum(dim=-1, keepdim=True) + 1e-8).sqrt()
-        words = found[:, self.local :]
+        words = found[:, self.before :]
         value = words / (words.square().sum(dim=-1, keepdim=True) + 1e-6)
         codes = self._codes(unit)
         query = self.sharpness * codes[:, 1:] + self.choice(x)
@@ -172,14 +172,14 @@ class _Copying(nn.Module):
         return x + nn.functional.softplus(self.amount(x)) * read, own
 
     def _codes(self, unit: Tensor) -> Tensor:
-        """(batch, 1 + new, width), of the three words up to the one before each new word, and up to the last one."""
-        first = self.local - COPIED_AFTER
+        """(batch, 1 + new, width), of the few words up to the one before each new word, and up to the last one."""
+        first = self.before - COPIED_AFTER
         length = unit.shape[1] - first - COPIED_AFTER + 1
         parts = [
             unit[:, first + COPIED_AFTER - 1 - k : first + COPIED_AFTER - 1 - k + length] @ self.turns[k]
             for k in range(COPIED_AFTER)
         ]
-        return parts[0] + parts[1] + parts[2]
+        return torch.stack(parts).sum(dim=0)
 
     def _split(self, x: Tensor) -> Tensor:
         """(2, batch, new, width) as (heads, 2, batch, new, head): kept like keys and values of blocks."""

@@ -60,7 +60,7 @@ def answer_log_probabilities(
     first = hidden[torch.arange(len(last), device=last.device), last]
     first = first.repeat_interleave(answers.shape[0] // len(last), dim=0)[:, None]
     # The prompt's last word predicts the answer's first; the answer's own words predict the rest.
-    recent = prompts.recent(network.config.local).repeat_interleave(answers.shape[0] // len(last), dim=0)
+    recent = prompts.recent(network.config.before).repeat_interleave(answers.shape[0] // len(last), dim=0)
     rest, _ = network(answers[:, :-1], None, past, prompts.lengths, recent)
     logits = network.logits(torch.cat([first, rest], dim=1)).float()
     return logits.log_softmax(dim=-1).gather(2, answers[..., None])[..., 0]
@@ -82,7 +82,7 @@ def sample(
     last = hidden[torch.arange(len(prompts.lengths)), prompts.lengths - 1]
     logits = network.logits(last).float().repeat_interleave(times, dim=0)
     words: list[Tensor] = []
-    recent = prompts.recent(network.config.local).repeat_interleave(times, dim=0)
+    recent = prompts.recent(network.config.before).repeat_interleave(times, dim=0)
     past, ended = None, torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
     for k in range(limit):
         if temperature > 0.0:

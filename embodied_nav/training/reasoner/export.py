@@ -48,7 +48,7 @@ def export(network: Network, tokenizer: Tokenizer, folder: Path, name: str, abou
     copy = Network(network.config, len(tokenizer))
     copy.load_state_dict({k.removeprefix("network."): v.float() for k, v in state.items()})
     config = network.config
-    words, past = torch.zeros(1, 7 + config.local, dtype=torch.int64), torch.zeros(config.kept, 2, 1, 5, config.head)
+    words, past = torch.zeros(1, 7 + config.before, dtype=torch.int64), torch.zeros(config.kept, 2, 1, 5, config.head)
     example = (words[:, :7], past, words[:, 7:])
     torch.onnx.export(
         _Step(copy.eval()), example, str(graph), input_names=["ids", "past", "recent"], output_names=["logits", "kept"],
