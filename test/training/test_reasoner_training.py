@@ -13,6 +13,7 @@ from embodied_nav.cli import main as cli  # noqa: E402
 from embodied_nav.errors import InputError  # noqa: E402
 from embodied_nav.models.small_lm import SmallLM, SmallLMConfig  # noqa: E402
 from embodied_nav.reasoner.rewards import Retold  # noqa: E402
+from embodied_nav.reasoner.situation import VERSION  # noqa: E402
 from embodied_nav.reasoner.thought import Claim, Matter  # noqa: E402
 from embodied_nav.training.reasoner import problems as tables  # noqa: E402
 from embodied_nav.training.reasoner.export import export, load  # noqa: E402
@@ -140,7 +141,7 @@ def test_from_episodes_to_exported_weights_in_one_go(tmp_path):
         "export_sft/reasoner.onnx",
     } <= files
     model = SmallLM(tmp_path / "run" / "export" / "reasoner.onnx")
-    assert model.about["situation"] == "1" and "regret" in json.loads(model.about["held_out"])
+    assert model.about["situation"] == str(VERSION) and "regret" in json.loads(model.about["held_out"])
     # What was collected is used again, and a training that is there is not overwritten.
     assert cli.main(command) == 2
     assert cli.main([*command, "--resume"]) == 0
