@@ -1,6 +1,7 @@
 """One apartment driven through for hours: what a frame costs, and how keyframes, memory and file grow.
 
     python bench/bench_all_day.py --metres 600                 # the default, and with every keyframe kept, side by side
+    python bench/bench_all_day.py --laps 4                     # the same rooms again and again with true poses
 
 Random drives with the simulator's drift and depth noise at 5 frames a simulated second, 320x240, our SLAM, the
 simulator's perception, one file written continuously. A line for every ``--every`` metres. Times are CPU time of this
@@ -29,8 +30,13 @@ from embodied_nav.keyframes import KeyframeGate
 from embodied_nav.memory import RetentionConfig, SpatialMemory
 from embodied_nav.memory.file.writer import MemoryWriter
 from embodied_nav.perception.simulator import SimulatorPerception
+from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.embedded import describe
+from embodied_nav.sim.navigable import NavigableMap
+from embodied_nav.sim.tours import frames
+from embodied_nav.sim.tours import tour as lap_around
 
+_CAMERA = Camera(320, 240, 277.0, 277.0, 159.5, 119.5)
 #: Things count as seen when so many pixels of them were nearer than this (m).
 _PIXELS, _NEAR = 200, 3.0
 
@@ -62,7 +68,7 @@ class Robot:
             self._correct(correction.stamps, correction.poses)
         if self.where.tracking.placed:
             T = self.where.T_map_odom @ observation.T_odom_base @ observation.T_base_camera
-            self._remember(RGBDFrame(
+            self.remember(RGBDFrame(
                 observation.stamp, self.camera, T, observation.color, observation.depth, observation.instance_ids
             ))  # fmt: skip
         return middle - begun, time.process_time() - middle
@@ -75,7 +81,8 @@ class Robot:
                 moved[keyframe.id] = poses[i]
         self.memory.move_keyframes(moved)
 
-    def _remember(self, frame: RGBDFrame) -> None:
+    def remember(self, frame: RGBDFrame) -> None:
+        """Takes in a frame with its pose."""
         self.memory.integrate(frame)
         keyframe = self.gate.process(frame)
         if keyframe is None:
@@ -142,6 +149,23 @@ def drive(scene: int, metres: float, every: float, path: Path, keep_all: bool) -
         robot.writer.close()
 
 
+def lap_after_lap(scene: int, count: int, path: Path, keep_all: bool) -> Iterator[str]:
+    """A line for each lap with a look around at places 1.8 m apart, in another order each time."""
+    robot, stamp = Robot(scene, _CAMERA, path, keep_all), 200_000_000
+    description, profile = describe(str(scene)), RobotProfile()
+    navigable = NavigableMap(description, profile)
+    for lap in range(count):
+        poses = lap_around(navigable, rng=np.random.default_rng(lap))
+        for frame in frames(description, poses, profile, _CAMERA, noise_seed=lap, first_stamp=stamp):
+            robot.remember(frame)
+        stamp = frame.stamp + 200_000_000
+        robot.writer.flush()
+        kept, objects = len(robot.memory.keyframes), len(robot.memory.objects())
+        yield f"{lap + 1:4d} {kept:6d} {resident():6.0f} {size(path):6.1f} {objects:4d}"
+    robot.writer.close()
+    yield f"file closed: {size(path):.1f} MB"
+
+
 def resident() -> float:
     """MB that this process holds in RAM."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -159,14 +183,19 @@ def main() -> None:
     parser.add_argument("--metres", type=float, default=600.0, help="of the whole drive (default: 600)")
     parser.add_argument("--every", type=float, default=100.0, help="metres of a line (default: 100)")
     parser.add_argument("--scene", type=int, default=1000, help="apartment (default: 1000)")
+    parser.add_argument("--laps", type=int, help="so many laps with true poses instead")
     parser.add_argument("--alone", action="store_true", help="without the run that keeps every keyframe")
     args = parser.parse_args()
     for keep_all in (False,) if args.alone else (False, True):
         print("every keyframe kept" if keep_all else "keyframes dropped where newer ones hold what they saw")
-        print("metres frames   SLAM memory ms SLAM ms rest    p99 longest     MB file MB error m     F1", flush=True)
+        laps = " lap   kept     MB   file things"
+        stretches = "metres frames   SLAM memory ms SLAM ms rest    p99 longest     MB file MB error m     F1"
+        print(laps if args.laps else stretches, flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            for stretch in drive(args.scene, args.metres, args.every, Path(folder) / "memory.db", keep_all):
-                print(stretch, flush=True)
+            path = Path(folder) / "memory.db"
+            driven = drive(args.scene, args.metres, args.every, path, keep_all)
+            for line in lap_after_lap(args.scene, args.laps, path, keep_all) if args.laps else driven:
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class PoseGraph:
         self._hubs: dict[str, int] = {}
         #: Of each keyframe the edges it is in, and the place of every edge and level prior among GTSAM's factors.
         self._edges: dict[int, list[Edge]] = {}
-        self._places: dict[int, int] = {}
+        self._places: dict[Edge | int, int] = {}
 
     def __len__(self) -> int:
         return len(self._poses)
@@ -109,7 +109,7 @@ class PoseGraph:
         edge = Edge(first, second, T, information, loop)
         self._edges[first].append(edge)
         self._edges[second].append(edge)
-        self._put(id(edge), self._edge_factor(edge))
+        self._put(edge, self._edge_factor(edge))
         covariance = _inverse(information)
         formal_t = float(np.sqrt(np.linalg.eigvalsh(covariance[:3, :3])[-1]))
         formal_r = float(np.sqrt(np.linalg.eigvalsh(covariance[3:, 3:])[-1]))
@@ -123,7 +123,7 @@ class PoseGraph:
         self._level[number] = (T, height, tilt)
         self._put(number, self._level_factor(number))
 
-    def _put(self, key: int, factor) -> None:
+    def _put(self, key: Edge | int, factor) -> None:
         self._places[key] = self._graph.size()
         self._graph.push_back(factor)
 
@@ -181,7 +181,7 @@ class PoseGraph:
                 self._edges[here].remove(edge)
                 k = next(k for k, (n, _, _) in enumerate(self._neighbours[here]) if n == there)
                 del self._neighbours[here][k]
-        self._graph.remove(self._places.pop(id(edge)))
+        self._graph.remove(self._places.pop(edge))
 
     def move(self, numbers: Iterable[int], T: np.ndarray, release: int | None = None) -> None:
         """Moves keyframes into another frame (4x4, new from old) together with their priors.
@@ -213,7 +213,7 @@ class PoseGraph:
         for number in self._level:
             self._put(number, self._level_factor(number))
         for edge in self.edges:
-            self._put(id(edge), self._edge_factor(edge))
+            self._put(edge, self._edge_factor(edge))
 
     def _hold_factor(self, number: int):
         gtsam, (T, sigma) = self._gtsam, self._held[number]

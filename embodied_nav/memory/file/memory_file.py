@@ -109,7 +109,7 @@ def save(state: MapState, path: str | Path) -> None:
             with db:
                 written = Written(file=state.content.file_uuid if commits else "")
                 write_snapshot(db, take_snapshot(state, written), commits + 1)
-            db.execute("PRAGMA incremental_vacuum").fetchall()
+            db.executescript("PRAGMA incremental_vacuum")
         flush(temporary)
         os.replace(temporary, path)
         flush(path.parent)

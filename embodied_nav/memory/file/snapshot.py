@@ -89,7 +89,7 @@ class Written:
     def of_map(self) -> Written:
         """A copy of what belongs to the file and not to one map of it, keyframes and clouds included."""
         return Written(self.file, maps=self.maps, sessions=self.sessions, classes=self.classes,
-                      keyframes=self.keyframes, looks=self.looks, clouds=self.clouds,
+                       keyframes=self.keyframes, looks=self.looks, clouds=self.clouds,
                        forgotten=self.forgotten)  # fmt: skip
 
 
@@ -159,16 +159,8 @@ class Snapshot:
     @property
     def empty(self) -> bool:
         """Whether the file holds all of it already."""
-        lists = (
-            self.sessions,
-            self.keyframes,
-            self.looks,
-            self.clouds,
-            self.forgotten,
-            self.deltas,
-            self.sightings,
-            self.objects,
-        )
+        lists = (self.sessions, self.keyframes, self.looks, self.clouds, self.forgotten, self.deltas, self.sightings,
+                 self.objects)  # fmt: skip
         return not (self.restart or self.restart_blocks or self.blocks or self.swapped or any(lists)) and (
             self.before.frames, self.before.whole, self.before.classes, self.before.maps) == (
             self.after.frames, self.after.whole, self.after.classes, self.after.maps)  # fmt: skip

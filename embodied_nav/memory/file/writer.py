@@ -200,8 +200,6 @@ class MemoryWriter:
                 commits = self._count(db) + 1
                 write_snapshot(db, snapshot, commits)
                 db.execute("COMMIT")
-                if db.execute("PRAGMA freelist_count").fetchone()[0] > _WAITING_PAGES:
-                    db.execute(f"PRAGMA incremental_vacuum({_GIVEN_BACK})").fetchall()
             except BaseException:
                 with suppress(sqlite3.Error):  # it may have been rolled back already
                     db.execute("ROLLBACK")
@@ -212,6 +210,9 @@ class MemoryWriter:
             snapshot.after.commits = commits
             self._written, self.trouble, self._retry = snapshot.after, "", RETRY[0]
             self.commits += 1
+            with suppress(sqlite3.Error):  # all is written: the room can wait
+                if db.execute("PRAGMA freelist_count").fetchone()[0] > _WAITING_PAGES:
+                    db.executescript(f"PRAGMA incremental_vacuum({_GIVEN_BACK})")  # "execute" stops after one page
 
     def _fail(self, error: InputError | OSError | sqlite3.Error) -> None:
         line = str(error) if isinstance(error, InputError) else f"{self.path}: cannot be written ({reason(error)})"

@@ -48,8 +48,8 @@ TRIM, TRIM_FROM = 0.01, 50
 
 @dataclass(eq=False)
 class Sighting:
-    """What is left of an instance's sightings in dropped keyframes: how many of these, and what it was taken for
-    -1 before the index has it."""
+    """One object as one keyframe showed it: instance, where, how many pixels, what it was taken for, and its own number
+    in the index, -1 before it has one."""
 
     keyframe_id: int
     class_number: int

@@ -62,8 +62,8 @@ class View:
         import cv2
 
         assert self.color is not None, "only whole frames have colours"
-        found = cv2.imdecode(self.color, cv2.IMREAD_COLOR_RGB)
-        return np.zeros((*self.depth[::2, ::2].shape, 3), np.uint8) if found is None else found
+        found = cv2.imdecode(self.color, cv2.IMREAD_COLOR)
+        return np.zeros((*self.depth[::2, ::2].shape, 3), np.uint8) if found is None else found[..., ::-1]
 
 
 @dataclass(eq=False)

@@ -43,8 +43,9 @@ class MapContent:
             that no cloud and no keyframe of it has yet.
         uuid, created: the map's name; s since 1970.
         keyframes, looks: by keyframe id: records; arrays by name, see ``SpatialMemory.add_look``.
-        clouds: closed local clouds, oldest first. deltas: by number, oldest first, as perception told
-            them, without segments; old ones put together, see :mod:`.thinning`.
+        clouds: closed local clouds, oldest first.
+        deltas: by number, oldest first, as perception told them, without segments; old ones put together, see
+            :mod:`.thinning`.
         forgotten: (keyframe, number of its cloud) of those that were dropped and that a file may still hold;
             forgotten_before: how many there were before these.
         stamp: ns, of the newest frame. frames: how many were fused.

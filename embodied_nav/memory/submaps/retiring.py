@@ -6,13 +6,10 @@ for it (:attr:`LocalCloud.stands_for`), so what they show is as sure as it was. 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
 from .local_clouds import STANDS_FOR_MOST, LocalCloud
-
-if TYPE_CHECKING:
-    from .map_state import MapState
+from .map_state import MapState
 
 #: Keyframes whose patches are made in one go: the new one, and some that a correction moved or a file brought.
 _AT_ONCE = 4
@@ -23,13 +20,18 @@ def retire(state: MapState) -> list[int]:
 
     Call it when a keyframe's cloud was closed. Those that may still get a semantic delta stay.
     """
-    return _retire(state, state.content.clouds[-1].keyframe_id, _AT_ONCE) if state.content.clouds else []
+    return _retire(state, [c.keyframe_id for c in state.content.clouds[-1:]], _AT_ONCE)
 
 
-def _retire(state: MapState, newest: int, at_once: int) -> list[int]:
-    """Drops what one keyframe made redundant; takes so many in that are not known as they are."""
+def retire_all(state: MapState) -> list[int]:
+    """Drops all that is redundant by now, as if each keyframe were the newest in its turn; returns the ids."""
+    return _retire(state, sorted(state.content.keyframes), len(state.content.keyframes))
+
+
+def _retire(state: MapState, newest: Sequence[int], at_once: int) -> list[int]:
+    """Drops what each of some keyframes made redundant; takes in so many at most that are not known as they are."""
     content, redundancy = state.content, state.redundancy
-    if redundancy is None or state.correction is not None:
+    if redundancy is None or state.correction is not None or not content.keyframes:
         return []
     clouds: dict[int, list[LocalCloud]] = {}
     for cloud in content.clouds:
@@ -39,17 +41,14 @@ def _retire(state: MapState, newest: int, at_once: int) -> list[int]:
     for i in stale[-at_once:]:
         redundancy.put(i, clouds[i])
     waiting = sorted(content.keyframes)[-state.config.keyframe_images :]
-    gone = redundancy.retire(newest, waiting[0]) if waiting else {}
+    gone: dict[int, list[int]] = {}
+    for keyframe in newest:
+        gone |= redundancy.retire(keyframe, waiting[0])
     for keyframe, heirs in gone.items():
         _hand_over(clouds[keyframe], [c for i in heirs for c in clouds.get(i, ())])
     if gone:
         forget(state, gone)
     return list(gone)
-
-
-def retire_all(state: MapState) -> list[int]:
-    """Drops all that is redundant by now, as if each keyframe were the newest in its turn; returns the ids."""
-    return [i for keyframe in sorted(state.content.keyframes) for i in _retire(state, keyframe, _AT_ONCE * 2**30)]
 
 
 def _hand_over(leaving: list[LocalCloud], heirs: list[LocalCloud]) -> None:
