@@ -15,6 +15,9 @@ from ..errors import InputError
 from ..resources import share_path
 from ..start_up import GRAPH
 
+#: Bytes of a socket's receive buffer that hold the images of a few frames, as config/fastdds.xml asks for.
+SOCKET_BUFFER = 4194304
+
 
 def local_environment(domain_id: int | None = None) -> dict[str, str]:
     """The environment of a self-contained graph: this machine only, the shipped Fast DDS profile, a domain of its own.
@@ -22,13 +25,27 @@ def local_environment(domain_id: int | None = None) -> dict[str, str]:
     For demo, replay and tests; not for a graph that RViz on another machine is to see.
     """
     environment = dict(os.environ)
-    environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    # The profile keeps to the loopback. LOCALHOST would have rmw_fastrtps add shared memory and more UDP to it.
+    environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "SYSTEM_DEFAULT"
     environment.pop("ROS_LOCALHOST_ONLY", None)
     environment.pop("ROS_STATIC_PEERS", None)
-    environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(share_path("config/fastdds.xml"))
+    environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(dds_profile())
     environment["ROS_DOMAIN_ID"] = str(free_domain_id() if domain_id is None else domain_id)
     environment[GRAPH] = uuid.uuid4().hex
     return environment
+
+
+def dds_profile() -> Path:
+    """The shipped Fast DDS profile for this machine: UDP where its sockets can hold images, else shared memory."""
+    return share_path(f"config/fastdds{'' if socket_buffer_limit() >= SOCKET_BUFFER else '_shared_memory'}.xml")
+
+
+def socket_buffer_limit(file: str = "/proc/sys/net/core/rmem_max") -> int:
+    """Bytes that a socket's receive buffer may have on this machine; 0 where that is not known."""
+    try:
+        return int(Path(file).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def free_domain_id() -> int:

@@ -125,10 +125,22 @@ def _machine() -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield Finding("machine", "cores", OK if cores > 1 else WARNING, str(cores),
                   "" if cores > 1 else "the graph wants two cores: lower the camera's rate")  # fmt: skip
+    yield from _room_for_images()
+
+
+def _room_for_images() -> Iterator[Finding]:
+    """Where images travel between nodes: sockets, and shared memory where sockets are too small."""
+    from ..bringup import SOCKET_BUFFER, socket_buffer_limit
+
+    limit = socket_buffer_limit()
+    sockets = limit >= SOCKET_BUFFER
+    yield Finding("machine", "socket buffers", OK if sockets else WARNING,
+                  f"net.core.rmem_max {limit}: demo and replay use {'UDP' if sockets else 'shared memory'}",
+                  "" if sockets else f"sudo sysctl -w net.core.rmem_max={SOCKET_BUFFER} (a killed node then holds up no other)")  # noqa: E501  # fmt: skip
     shared = Path("/dev/shm")
     if shared.is_dir():
         size, _, free = shutil.disk_usage(shared)
-        good = free >= 256 * MIB
+        good = sockets or free >= 256 * MIB
         yield Finding("machine", "shared memory", OK if good else WARNING,
                       f"/dev/shm {size // MIB} MiB, {free // MIB} MiB free",
                       "" if good else "images between nodes want 256 MiB (docker run --shm-size=512m)")  # fmt: skip

@@ -81,6 +81,15 @@ def test_environment_that_breaks_dds_warns(monkeypatch):
     assert states["RMW_IMPLEMENTATION"] == WARNING and states["profile"] == WARNING
 
 
+def test_small_socket_buffers_warn(monkeypatch):
+    from embodied_nav import bringup
+
+    for limit, state in ((212992, WARNING), (4194304, OK)):
+        monkeypatch.setattr(bringup, "socket_buffer_limit", lambda limit=limit: limit)
+        finding = next(f for f in doctor._room_for_images() if f.name == "socket buffers")
+        assert finding.state == state and ("rmem_max=4194304" in finding.mend) == (state == WARNING)
+
+
 def test_report_groups_by_section():
     text = report(
         [Finding("a", "x", OK, "1"), Finding("a", "y", WARNING, "2", "do"), Finding("b", "z", OK, "3")], "well"

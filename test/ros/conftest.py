@@ -60,8 +60,8 @@ class Graph:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The test's own node goes first: Fast DDS waits for ever, holding the interpreter's lock, where a process was
-        killed while it held the lock of a shared-memory port."""
+        """The test's own node goes first: over shared memory Fast DDS waits for ever, holding the interpreter's lock,
+        where a process was killed while it held the lock of a port."""
         import rclpy
 
         try:

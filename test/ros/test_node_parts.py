@@ -195,9 +195,38 @@ def test_the_table_names_every_parameter_file_entry_and_the_files_are_good():
 
 def test_free_domains_differ_and_local_environments_stay_on_this_machine():
     environment = bringup.local_environment(42)
-    assert environment["ROS_DOMAIN_ID"] == "42" and environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
-    assert Path(environment["FASTRTPS_DEFAULT_PROFILES_FILE"]).is_file()
+    assert environment["ROS_DOMAIN_ID"] == "42"
+    profile = Path(environment["FASTRTPS_DEFAULT_PROFILES_FILE"]).read_text()
+    assert "<address>127.0.0.1</address>" in profile and "<useBuiltinTransports>false<" in profile
     assert 1 <= bringup.free_domain_id() <= 100
+
+
+def test_shared_memory_is_for_machines_whose_sockets_are_too_small_for_images(monkeypatch, tmp_path):
+    from embodied_nav.bringup import isolated_graph
+
+    limit_in = isolated_graph.socket_buffer_limit
+    assert limit_in(str(tmp_path / "none")) == 0
+    for limit, name in (("4194304", "fastdds.xml"), ("212992", "fastdds_shared_memory.xml")):
+        (tmp_path / "rmem_max").write_text(limit + "\n")
+        monkeypatch.setattr(isolated_graph, "socket_buffer_limit", lambda: limit_in(str(tmp_path / "rmem_max")))
+        assert isolated_graph.dds_profile().name == name
+
+
+@pytest.mark.parametrize(("name", "shares"), [("fastdds", False), ("fastdds_shared_memory", True)])
+def test_transports_are_those_of_the_profile(name, shares):
+    """rmw_fastrtps adds shared memory of its own for LOCALHOST; a process killed within it holds up its neighbours."""
+    code = (
+        "import rclpy, pathlib; rclpy.init(); node = rclpy.create_node('threads');"
+        "print(*(p.read_text().strip() for p in pathlib.Path('/proc/self/task').glob('*/comm')))"
+    )
+    environment = bringup.local_environment()
+    environment["FASTRTPS_DEFAULT_PROFILES_FILE"] = str(share_path(f"config/{name}.xml"))
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
+    ports = {thread for thread in done.stdout.split() if thread.startswith(("dds.shm.", "dds.udp."))}
+    assert any(thread.startswith("dds.udp.") for thread in ports), done.stderr
+    assert any(thread.startswith("dds.shm.") and thread != "dds.shm.wdog" for thread in ports) == shares
 
 
 def test_control_loads_nothing_heavy():
