@@ -73,7 +73,7 @@ def take_apart(text: str) -> Question:
         InputError: "between" without two things.
     """
     words = words_of(text)
-    seconds, words = _seconds(words)
+    seconds, words = seconds_in(words)
     nearest, words = _cut(_SUPERLATIVE, words)
     gone, words = _cut(_GONE, words)
     moved, words = _cut(_MOVED, words)
@@ -81,23 +81,25 @@ def take_apart(text: str) -> Question:
     return Question(_stripped(subject), relations, seconds, nearest, gone, moved)
 
 
-def _seconds(words: str) -> tuple[float | None, str]:
+def seconds_in(words: str) -> tuple[float | None, str]:
+    """The span (s) that "in the last ten minutes" and the like name (None for none), and the words without it."""
     found = _TIME.search(words)
     if found:
         count = found.group(1)
         number = 1.0 if count is None else float(_NUMBERS[count]) if count in _NUMBERS else float(count)
-        return number * _UNITS[found.group(2)], _without(found, words)
+        return number * _UNITS[found.group(2)], without(found, words)
     found = _JUST.search(words)
-    return (_RECENT, _without(found, words)) if found else (None, words)
+    return (_RECENT, without(found, words)) if found else (None, words)
 
 
-def _without(found: re.Match[str], words: str) -> str:
+def without(found: re.Match[str], words: str) -> str:
+    """Words without what a pattern found in them."""
     return " ".join((words[: found.start()] + " " + words[found.end() :]).split())
 
 
 def _cut(pattern: re.Pattern[str], words: str) -> tuple[bool, str]:
     found = pattern.search(words)
-    return (True, _without(found, words)) if found else (False, words)
+    return (True, without(found, words)) if found else (False, words)
 
 
 def _relations(words: str) -> tuple[str, tuple[tuple[str, tuple[str, ...]], ...]]:

@@ -90,4 +90,8 @@ class RetentionConfig(Config):
         1.0, "semantic deltas are kept one by one for this long, then put together by the hour", unit="h",
         low=0.01, high=1e5,
     )  # fmt: skip
+    events: float = param(
+        720.0, "what came, went and moved is known for this long, and objects that are gone", unit="h", low=0.01,
+        high=1e5,
+    )  # fmt: skip
     hourly: float = param(24.0, "from this age on they are put together by the day", unit="h", low=0.01, high=1e5)

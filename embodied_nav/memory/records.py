@@ -53,6 +53,34 @@ class KeyframeRecord:
 
 
 @dataclass(frozen=True, eq=False)
+class Event:
+    """Something that happened to an object between two looks at its place.
+
+    Attributes:
+        kind: ``came`` (its place was seen empty before), ``went`` or ``moved``.
+        object: its id. label, color: as it was called then.
+        since, stamp: ns; it happened in between: the last look before, and when it was noticed.
+        source, target: (3,) m in map, where it was and where it is; None for what came and what went.
+        keyframe_id: the newest keyframe when it was noticed, -1 for none.
+    """
+
+    kind: str
+    object: int
+    label: str
+    color: str
+    since: int
+    stamp: int
+    source: np.ndarray | None = None
+    target: np.ndarray | None = None
+    keyframe_id: int = -1
+
+    @property
+    def name(self) -> str:
+        """Colour and label: "red cup"."""
+        return f"{self.color} {self.label}".strip()
+
+
+@dataclass(frozen=True, eq=False)
 class MapRecord:
     """A map, which is a coordinate frame: uuid, created (s since 1970), and the map that it became part of if it was
     merged.

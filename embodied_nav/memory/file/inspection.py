@@ -27,7 +27,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     with open_file(path) as db:
         meta = read_meta(db)
-        counts = {t: _count(db, t) for t in ("sessions", "keyframes", "deltas", "classes")}
+        counts = {t: _count(db, t) for t in ("sessions", "keyframes", "deltas", "events", "classes")}
         companions = (path.with_name(path.name + end) for end in COMPANIONS)
         maps = [_describe_map(db, uuid) for (uuid,) in db.execute("SELECT uuid FROM maps ORDER BY number")]
         present = next(m for m in maps if m["uuid"] == meta["map"])
@@ -91,7 +91,7 @@ def _bytes_of(db: sqlite3.Connection) -> dict[str, int]:
     for name, table, column in (
         ("depth", "views", "depth"), ("looks", "looks", "data"), ("thumbnails", "keyframes", "thumbnail"),
         ("voxels", "blocks", "data"), ("voxel features", "features", "data"), ("deltas", "deltas", "fields"),
-        ("sightings", "sightings", "fields"),
+        ("sightings", "sightings", "fields"), ("events", "events", "fields"),
     ):  # fmt: skip
         found[name] = db.execute(f"SELECT coalesce(sum(length({column})), 0) FROM {table}").fetchone()[0]
     page = db.execute("PRAGMA page_size").fetchone()[0]

@@ -24,7 +24,7 @@ from ..config import MemoryConfig
 from ..submaps.map_state import MapState
 from .codec import pose
 from .migration import upgraded
-from .schema import APPLICATION_ID, ORIGINS, SCHEMA_VERSION, TABLES
+from .schema import APPLICATION_ID, ORIGINS, SCHEMA_VERSION, TABLES, complete
 from .snapshot import Written, take_snapshot
 from .table_reading import Source, read_look, read_map, read_maps, read_meta
 from .table_writing import write_snapshot
@@ -96,7 +96,7 @@ def save(state: MapState, path: str | Path) -> None:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; give a file name")
-    state.objects.refresh(state.voxels.store, state.content.classes, state.content.stamp)
+    state.refresh_objects()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         _settle(path)
@@ -214,6 +214,7 @@ def open_file(path: str | Path, convert: bool = True) -> Iterator[sqlite3.Connec
             db.execute("BEGIN")  # one moment, however long the reading takes
             version = _check_identity(path, db)
             if version == SCHEMA_VERSION or not convert:
+                complete(db, temporary=True)
                 yield db
             else:
                 with closing(upgraded(db)) as new:

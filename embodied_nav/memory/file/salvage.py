@@ -31,7 +31,7 @@ from ..submaps.map_state import MapState, StoredMap
 from .inspection import find_faults
 from .memory_file import COMPANIONS, open_file, save
 from .migration import upgraded
-from .schema import APPLICATION_ID, SCHEMA_VERSION
+from .schema import APPLICATION_ID, SCHEMA_VERSION, complete
 from .table_reading import Source, read_map, read_maps
 
 #: Rows that are looked for beyond those found from both ends.
@@ -62,6 +62,7 @@ def recover(path: str | Path, new: str | Path) -> tuple[MapState, list[str]]:
         copy = _completed_copy(path, Path(folder))
         with closing(sqlite3.connect(f"{copy.as_uri()}?mode=rw", uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA writable_schema = ON")  # tolerates a damaged index definition
+            complete(db, temporary=True)
             maps, lost = _salvage(path, db)
         # Beside the file that is wanted, so that nothing of that name is there until all is good.
         made = Path(folder) / "new.db"

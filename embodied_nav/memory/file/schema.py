@@ -18,10 +18,12 @@ are rows of ``parts`` by ``kind`` (``hits``, ``details``, ``votes``, ...), to be
 frames, the colours of which (every second pixel of every second row) are the part ``view_jpeg`` of the view's number.
 ``blocks``: one row per 8x8x8 voxels, ``x, y, z`` its lower corner (m, map); a cache: it can be made from the clouds.
 ``features``: of a block's voxels, in their order. ``grid``: tiles of columns' evidence of free space, lower left corner
-in m. ``deltas``: text for people, ``fields`` as JSON for programs.
+in m. ``deltas``: text for people, ``fields`` as JSON for programs. ``events``: what came, went and moved.
 """
 
 from __future__ import annotations
+
+import sqlite3
 
 import numpy as np
 
@@ -37,7 +39,11 @@ DEPTH = np.dtype("<u2")
 #: A tile of the grid is so many columns wide and high.
 TILE = 64
 
-TABLES = """
+#: Came to version 2 later: a file that lacks this table gets it when it is written.
+_EVENTS = "events (map INTEGER, number INTEGER, fields TEXT NOT NULL, UNIQUE (map, number))"
+#: Short, without line breaks within a statement: a database whose list of tables fits into its first page is easier to
+#: save when it is damaged.
+TABLES = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE layouts (number INTEGER PRIMARY KEY, layout TEXT NOT NULL UNIQUE);
 CREATE TABLE maps (number INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, created REAL NOT NULL, config TEXT NOT NULL,
@@ -54,13 +60,10 @@ CREATE TABLE clouds (number INTEGER PRIMARY KEY, map INTEGER NOT NULL, keyframe 
     stamp INTEGER NOT NULL, pose BLOB NOT NULL, frames INTEGER NOT NULL);
 CREATE TABLE parts (cloud INTEGER NOT NULL, kind TEXT NOT NULL, part INTEGER NOT NULL, layout INTEGER NOT NULL,
     count INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (cloud, kind, part));
-CREATE TABLE views (cloud INTEGER NOT NULL, number INTEGER NOT NULL, pose BLOB NOT NULL, width INTEGER NOT NULL,
-    height INTEGER NOT NULL, fx REAL NOT NULL, fy REAL NOT NULL, cx REAL NOT NULL, cy REAL NOT NULL,
-    first INTEGER NOT NULL, stamp INTEGER NOT NULL, frames INTEGER NOT NULL, depth BLOB NOT NULL,
-    UNIQUE (cloud, number));
-CREATE TABLE deltas (map INTEGER NOT NULL, number INTEGER NOT NULL, keyframe INTEGER NOT NULL,
-    previous INTEGER NOT NULL, stamp INTEGER NOT NULL, source TEXT NOT NULL, action TEXT NOT NULL,
-    relevant TEXT NOT NULL, text TEXT NOT NULL, stale INTEGER NOT NULL, fields TEXT NOT NULL, UNIQUE (map, number));
+CREATE TABLE views (cloud INTEGER NOT NULL, number INTEGER NOT NULL, pose BLOB, width INTEGER, height INTEGER, fx REAL,
+    fy REAL, cx REAL, cy REAL, first INTEGER, stamp INTEGER, frames INTEGER, depth BLOB, UNIQUE (cloud, number));
+CREATE TABLE deltas (map INTEGER NOT NULL, number INTEGER NOT NULL, keyframe INTEGER, previous INTEGER, stamp INTEGER,
+    source TEXT, action TEXT, relevant TEXT, text TEXT, stale INTEGER, fields TEXT, UNIQUE (map, number));
 CREATE TABLE sightings (map INTEGER NOT NULL, number INTEGER NOT NULL, keyframe INTEGER NOT NULL, fields TEXT NOT NULL,
     UNIQUE (map, number));
 CREATE TABLE objects (map INTEGER NOT NULL, id INTEGER NOT NULL, class INTEGER NOT NULL, label TEXT NOT NULL,
@@ -71,6 +74,17 @@ CREATE TABLE features (map INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL, z
     layout INTEGER NOT NULL, count INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (map, x, y, z));
 CREATE TABLE grid (map INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL, layout INTEGER NOT NULL,
     count INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (map, x, y));
-"""
+CREATE TABLE {_EVENTS};
+""".replace("\n    ", " ")
 #: Tables whose rows belong to one map by their column ``map``, except rows that belong to keyframes and clouds.
-OF_A_MAP = ("keyframes", "clouds", "deltas", "sightings", "objects", "blocks", "features", "grid")
+OF_A_MAP = ("keyframes", "clouds", "deltas", "events", "sightings", "objects", "blocks", "features", "grid")
+
+
+def complete(db: sqlite3.Connection, temporary: bool = False) -> None:
+    """Gives a database the table that its file was made without; ``temporary``: for this connection alone."""
+    try:
+        db.execute("SELECT 1 FROM events LIMIT 0")
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        db.execute(f"CREATE {'TEMP ' if temporary else ''}TABLE {_EVENTS}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...frames import MemoryObject, SemanticDelta
 from ..objects.index import Sighting
-from ..records import KeyframeRecord, MapRecord
+from ..records import Event, KeyframeRecord, MapRecord
 from ..submaps.cells import detail_edges
 from ..submaps.local_clouds import CloudBuilder, LocalCloud, View
 from ..submaps.map_state import MapState
@@ -75,6 +75,7 @@ class Written:
     clouds: dict[int, WrittenCloud] = field(default_factory=dict)
     forgotten: int = 0
     deltas: dict[int, SemanticDelta] = field(default_factory=dict)
+    events: dict[int, Event] = field(default_factory=dict)
     sightings: dict[int, tuple[Sighting, int]] = field(default_factory=dict)
     objects: dict[int, MemoryObject] = field(default_factory=dict)
     blocks: WrittenBlocks = field(default_factory=WrittenBlocks)
@@ -150,6 +151,7 @@ class Snapshot:
     clouds: list[CloudSnapshot]
     forgotten: list[tuple[int, int]]
     deltas: list[tuple[int, SemanticDelta]]
+    events: list[tuple[int, Event]]
     sightings: list[Sighting]
     objects: list[tuple[MemoryObject, int]]
     blocks: BlockSnapshot | None
@@ -159,8 +161,8 @@ class Snapshot:
     @property
     def empty(self) -> bool:
         """Whether the file holds all of it already."""
-        lists = (self.sessions, self.keyframes, self.looks, self.clouds, self.forgotten, self.deltas, self.sightings,
-                 self.objects)  # fmt: skip
+        lists = (self.sessions, self.keyframes, self.looks, self.clouds, self.forgotten, self.deltas, self.events,
+                 self.sightings, self.objects)  # fmt: skip
         return not (self.restart or self.restart_blocks or self.blocks or self.swapped or any(lists)) and (
             self.before.frames, self.before.whole, self.before.classes, self.before.maps) == (
             self.after.frames, self.after.whole, self.after.classes, self.after.maps)  # fmt: skip
@@ -194,6 +196,7 @@ def take_snapshot(state: MapState, written: Written, voxel_budget: int | None = 
         clouds=_clouds(state, before, after),
         forgotten=_forgotten(state, before, after),
         deltas=[(i, d) for i, d in c.deltas.items() if before.deltas.get(i) is not d],
+        events=[(i, e) for i, e in c.events.items() if before.events.get(i) is not e],
         sightings=[
             s for s in index.sightings if moved or before.sightings.get(s.number) != after.sightings[s.number]
         ],
@@ -211,7 +214,7 @@ def _present(state: MapState, before: Written) -> Written:
     return Written(
         c.file_uuid, c.uuid, state.generation, state.voxels.restarted_at, state.maps, list(c.sessions),
         [(i, *names, m) for i, (names, m) in enumerate(zip(classes.names, classes.merged, strict=True))],
-        {**before.keyframes, **c.keyframes}, dict(c.looks), deltas=dict(c.deltas),
+        {**before.keyframes, **c.keyframes}, dict(c.looks), deltas=dict(c.deltas), events=dict(c.events),
         sightings={s.number: (s, s.class_number) for s in state.objects.sightings}, objects=dict(state.objects.known),
         frames=c.frames,
     )  # fmt: skip

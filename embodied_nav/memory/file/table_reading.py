@@ -21,7 +21,7 @@ from ...geometry import Camera
 from ..config import MemoryConfig
 from ..objects.index import Sighting
 from ..objects.votes import ClassTable
-from ..records import KeyframeRecord, MapRecord
+from ..records import Event, KeyframeRecord, MapRecord
 from ..submaps import moving
 from ..submaps.cells import DETAIL, HIT, detail_edges, hits_of_dense, hits_of_points, in_order
 from ..submaps.local_clouds import VOTE, LocalCloud, View, packed_colors
@@ -153,6 +153,7 @@ def _read_stored(source: Source, file_uuid: str, uuid: str, row: MapRow, voxel_s
         looks=dict(_read_looks(source, keyframes)),
         clouds=list(_read_clouds(source, row.number, voxel_size)),
         deltas=dict(_read_deltas(source, row.number)),
+        events=dict(_read_events(source, row.number)),
         stamp=row.stamp,
         frames=row.frames,
     )
@@ -305,6 +306,12 @@ def _read_deltas(source: Source, number: int) -> Iterator[tuple[int, SemanticDel
     for i, *values in source.rows("deltas", columns, "map = ?", (number,), "number"):
         with source.item(f"delta {i}"):
             yield i, delta(*values)
+
+
+def _read_events(source: Source, number: int) -> Iterator[tuple[int, Event]]:
+    for i, fields in source.rows("events", "number, fields", "map = ?", (number,), "number"):
+        with source.item(f"event {i}"):
+            yield i, from_fields(Event, fields)
 
 
 def _read_objects(source: Source, number: int) -> Iterator[tuple[MemoryObject, int]]:

@@ -15,12 +15,13 @@ from ..voxels.keys import block_corners
 from ..voxels.record import voxels_of_rows
 from ..voxels.swap_file import SwappedBlock
 from .codec import LASTING, PASSING, delta_fields, fields_text, layout_text, pack, pose_blob, record_type
-from .schema import DEPTH, FORMAT, OF_A_MAP, SCHEMA_VERSION, TILE
+from .schema import DEPTH, FORMAT, OF_A_MAP, SCHEMA_VERSION, TILE, complete
 from .snapshot import BlockSnapshot, CloudSnapshot, Snapshot, feature_records
 
 
 def write_snapshot(db: sqlite3.Connection, snapshot: Snapshot, commits: int) -> None:
     """Brings the tables to the moment of a snapshot."""
+    complete(db)
     _TableWriter(db, snapshot).run(commits)
 
 
@@ -53,6 +54,8 @@ class _TableWriter:
             (self._map, i, d.keyframe_id, d.previous_id, int(d.stamp), d.source, d.action, d.relevant, d.text,
              int(d.stale), delta_fields(d)) for i, d in s.deltas
         ])  # fmt: skip
+        self._delete_numbers("events", s.before.events.keys() - s.after.events.keys())
+        self._put("events", [(self._map, i, fields_text(e)) for i, e in s.events])
         self._delete_numbers("sightings", s.before.sightings.keys() - s.after.sightings.keys())
         self._put("sightings", [
             (self._map, v.number, v.keyframe_id, fields_text(v, without=("number",))) for v in s.sightings

@@ -105,7 +105,7 @@ class MemoryWriter:
         """
         self._wait(timeout)
         state = self._memory.state
-        state.objects.refresh(state.voxels.store, state.content.classes, state.content.stamp)
+        state.refresh_objects()
         for _ in range(2):  # the second time where the file has been taken away
             self._snapshot_now(None)
             self._wait(timeout)

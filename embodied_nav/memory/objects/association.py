@@ -24,6 +24,8 @@ OWN_LABEL = 0.15
 BOX_OVERLAP = 0.4
 #: An instance lies under a detection that covers this share of its voxels in view, which are this share of all.
 COVERED, IN_VIEW = 0.7, 0.5
+#: An object counts as found elsewhere if its sizes differ by less than this factor.
+MOVED_SIZE = 1.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,3 +124,12 @@ def box_overlap(a: ObjectObservation | MemoryObject, b: ObjectObservation | Memo
     if not (high > low).all():
         return 0.0
     return float(np.prod(high - low) / min(np.prod(size_a), np.prod(size_b)))
+
+
+def alike(gone: MemoryObject, new: MemoryObject) -> bool:
+    """Whether one may be the other: label, colour, size."""
+    if gone.label != new.label or (gone.color and new.color and gone.color != new.color):
+        return False
+    a, b = np.sort(gone.extent[:2]), np.sort(new.extent[:2])
+    ratios = np.append(a / np.maximum(b, 1e-6), gone.extent[2] / max(new.extent[2], 1e-6))
+    return bool((ratios < MOVED_SIZE).all() and (ratios > 1 / MOVED_SIZE).all())

@@ -31,8 +31,6 @@ SPLIT_SHARE = 0.3
 SIGHTING_MARGIN = 0.15
 #: A lost object's id goes to a new instance of the same label this near, m.
 REVIVAL_DISTANCE = 0.5
-#: An object counts as found elsewhere if its sizes differ by less than this factor.
-MOVED_SIZE = 1.6
 #: Less than this share of the voxels that an object had is a residue of one that was removed: the layer at its foot,
 #: too near to the floor to be carved.
 RESIDUE_SHARE = 0.15
@@ -82,6 +80,8 @@ class ObjectIndex:
     Attributes:
         known: id -> object, gone ones too. classes: id -> number of its instance.
         sightings: of all keyframes. version: counts merges and splits, which change sightings of before.
+        looked_through: present ones that the newest keyframe did not find at a place that it saw to be empty.
+        made_anew: whether the store was made anew since the last :meth:`refresh`.
 
     Args:
         min_voxels: smaller clusters are no objects. voxel_size: m.
@@ -112,7 +112,8 @@ class ObjectIndex:
         self._next_sighting = 0
         self._current: tuple[MemoryObject, ...] = ()
         self._clock, self._stale = -1, False
-        self._made_anew = False
+        self.made_anew = False
+        self.looked_through: list[int] = []
         self.version = 0
 
     @property
@@ -253,13 +254,15 @@ class ObjectIndex:
     def _look_for(
         self, seen: association.Overlap, found: set[int], empty: Callable[[np.ndarray, np.ndarray], np.ndarray]
     ) -> None:
-        """Counts who was in view, or whose place was, and was not found."""
-        missing = [o for i, o in self.known.items() if self.classes[i] not in found]
+        """Counts who was in view, or whose place was, and was not found; remembers whose place is empty."""
+        missing, self.looked_through = [o for i, o in self.known.items() if self.classes[i] not in found], []
         if not missing:
             return
         nothing = empty(np.stack([o.position for o in missing]), np.stack([o.extent for o in missing]))
         for o, is_empty in zip(missing, nothing.tolist(), strict=True):
             voxels = seen.visible.get(self.classes[o.id], 0)
+            if is_empty and o.status == "present":
+                self.looked_through.append(o.id)
             if is_empty or voxels >= max(LOOKED_FOR * o.voxels, association.LEAST_OVERLAP):
                 self.known[o.id] = dataclasses.replace(o, missed=o.missed + 1)
                 self._stale = True
@@ -274,7 +277,7 @@ class ObjectIndex:
         """After the store was made anew."""
         self.touch(np.unique(store.arrays.labels[: len(store.rows)]))
         self._dirty.update(self.classes[i] for i, o in self.known.items() if o.status == "present")
-        self._made_anew = True
+        self.made_anew = True
 
     def refresh(self, store: VoxelStore, table: ClassTable, stamp: int) -> tuple[MemoryObject, ...]:
         """Present objects by id, with last-seen stamps of now."""
@@ -312,7 +315,7 @@ class ObjectIndex:
             self.known[i] = self._object(i, number, store, table, rows, points, stamp)
         self._merge_doubles(table, found)
         self._find_moved(store, stamp)
-        self._stale, self._made_anew = True, False
+        self._stale, self.made_anew = True, False
 
     def _body(self, table: ClassTable, number: int, parts: list) -> tuple[np.ndarray, np.ndarray]:
         """Rows and positions of the clusters that are this instance; a large one far from it becomes another."""
@@ -396,13 +399,13 @@ class ObjectIndex:
                 seen = min(kept.first_seen, other.first_seen), max(kept.missed, other.missed)
                 self.known[first] = dataclasses.replace(self.known[two], id=first, first_seen=seen[0], missed=seen[1])
             self._peaks[first] = max(self._peaks.get(first, 0), self._peaks.get(second, 0))
-            self._drop(second)
+            self.drop(second)
             self._ids[into], self.classes[first] = first, into
         elif one:
             self._ids[into], self.classes[one] = one, into
         self._dirty.add(into)
 
-    def _drop(self, i: int) -> None:
+    def drop(self, i: int) -> None:
         """Forgets an object as if it had never been."""
         self.known.pop(i, None)
         self._peaks.pop(i, None)
@@ -435,8 +438,8 @@ class ObjectIndex:
         rows = np.flatnonzero(store.arrays.owner[: len(store.rows)] == i)
         labels = store.arrays.labels[rows]
         store.arrays.owner[rows] = 0
-        if self._made_anew:
-            self._drop(i)
+        if self.made_anew:
+            self.drop(i)
         elif len(rows) < 0.5 * self._peaks.get(i, 0):
             self.known[i] = dataclasses.replace(self.known[i], status="gone")
         else:
@@ -444,10 +447,10 @@ class ObjectIndex:
             number = self.classes[i]
             heir = int(heirs[counts.argmax()]) if len(heirs) else 0
             if heir and heir != number and 2 * counts.max() >= len(rows):
-                self._drop(i)
+                self.drop(i)
                 self._merge(table, number, heir)
             else:
-                self._drop(i)
+                self.drop(i)
 
     def _id_of(self, table: ClassTable, number: int, points: np.ndarray) -> int:
         """The instance's id; where it has none, that of one like it gone nearby, else a new one."""
@@ -481,20 +484,25 @@ class ObjectIndex:
         """A gone object and the only one like it that was first seen later are one: it was moved there."""
         present = [o for o in self.known.values() if o.status == "present" and o.moves == 0]
         for gone in [o for o in self.known.values() if o.status == "gone"]:
-            fits = [o for o in present if o.id in self.known and _alike(gone, o) and o.first_seen > gone.last_seen]
+            fits = [o for o in present if o.id in self.known and association.alike(gone, o) and self._later(o, gone)]
             if len(fits) != 1:
                 continue
             new, number = fits[0], self.classes[fits[0].id]
             owner = store.arrays.owner[: len(store.rows)]
             owner[owner == new.id] = gone.id
             peak = self._peaks.get(new.id, 0)
-            self._drop(new.id)
+            self.drop(new.id)
             self._inherit(gone.id, number)
             self._peaks[gone.id] = peak
             self.known[gone.id] = dataclasses.replace(
                 new, id=gone.id, first_seen=gone.first_seen, missed=gone.missed, moves=gone.moves + 1,
                 confirmed=gone.confirmed + new.confirmed,
             )  # fmt: skip
+
+    def _later(self, new: MemoryObject, gone: MemoryObject) -> bool:
+        """Whether one was first found after the other was found last: what is left of that at its foot is seen on."""
+        first, last = (self.keyframes_of(o.id) for o in (new, gone))
+        return first[0] > last[-1] if first and last else new.first_seen > gone.last_seen
 
     def _object(self, i, number, store, table, rows, points, stamp) -> MemoryObject:
         low, high = _trimmed_box(points)
@@ -541,15 +549,6 @@ def _names_of(sightings: Iterable[Sighting], names: Mapping[Class, float] | None
     for s in sightings:
         out[s.label, s.color] = out.get((s.label, s.color), 0.0) + s.confidence
     return out
-
-
-def _alike(gone: MemoryObject, new: MemoryObject) -> bool:
-    """Whether one may be the other: label, colour, size."""
-    if gone.label != new.label or (gone.color and new.color and gone.color != new.color):
-        return False
-    a, b = np.sort(gone.extent[:2]), np.sort(new.extent[:2])
-    ratios = np.append(a / np.maximum(b, 1e-6), gone.extent[2] / max(new.extent[2], 1e-6))
-    return bool((ratios < MOVED_SIZE).all() and (ratios > 1 / MOVED_SIZE).all())
 
 
 def _holds(points: np.ndarray, position: np.ndarray, margin: float) -> bool:

@@ -19,7 +19,7 @@ from ...language import Question, color_fit, describes, known_room, match_text, 
 from ...language.meaning import LEAST, LEAST_OF_ROOM
 from ...language.vocabulary import ROOM_WORDS
 from ...rooms import Rooms
-from ..records import KeyframeRecord
+from ..records import Event, KeyframeRecord
 from .relations import DIRECTED, between, floor_gap, holds, relations_of, viewpoint
 
 #: What a picture is compared with beside a text, since a cosine of an image with a text has no scale of its own; and
@@ -98,6 +98,7 @@ class Knowledge:
         neutral: texts that say nothing: an object must look more like what is asked for than like any of them; without
             them any object that looks like it at all will do.
         meaning: text, N labels -> N cosines of their meanings (``language.meaning``), or None.
+        events: what came, went and moved, oldest first.
     """
 
     objects: Sequence[MemoryObject]
@@ -110,6 +111,7 @@ class Knowledge:
     encoder: Callable[[str], np.ndarray] | None = None
     neutral: tuple[str, ...] = NEUTRAL
     meaning: Callable[[str, Sequence[str]], np.ndarray] | None = None
+    events: Sequence[Event] = ()
 
 
 @dataclass(frozen=True, eq=False)

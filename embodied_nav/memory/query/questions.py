@@ -54,9 +54,8 @@ class Questions:
 
     def objects(self, include_gone: bool = False) -> tuple[MemoryObject, ...]:
         """Objects by id; computed anew only where labels or voxels changed."""
-        index, content = self._state.objects, self._state.content
-        present = index.refresh(self._state.voxels.store, content.classes, content.stamp)
-        return index.all() if include_gone else present
+        present = self._state.refresh_objects()
+        return self._state.objects.all() if include_gone else present
 
     def evident_objects(self) -> tuple[MemoryObject, ...]:
         """Present objects with enough evidence over viewpoints, by id."""
@@ -178,7 +177,7 @@ class Questions:
         encoder = self.text_encoder if features and self._state.config.feature_dim else None
         return Knowledge(
             objects, content.keyframes, content.stamp, self._state.objects.keyframes_of, grid, rooms,
-            room_names(rooms, self.objects()), encoder, meaning=self.meaning,
+            room_names(rooms, self.objects()), encoder, meaning=self.meaning, events=tuple(content.events.values()),
         )  # fmt: skip
 
     def object_feature(self, object_id: int) -> np.ndarray | None:

@@ -20,6 +20,7 @@ import numpy as np
 from ...errors import InputError
 from ...language import Question, known_room, take_apart, words_of
 from ...language.languages import other_words
+from ...language.times import window_in
 from ...language.vocabulary import every_word
 from .answering import (
     CONFIDENCE_SHARE,
@@ -32,13 +33,14 @@ from .answering import (
     room_meant,
     rooms_by_name,
 )
+from .happenings import changes, listed, when
 
 #: An object of another colour fits by two thirds, one without the relation asked for by a quarter: neither counts.
 FITS = 0.7
 #: What can be asked, for whoever asked something else.
 CAN_BE_ASKED = (
-    'ask "where is the red chair?", "how many chairs are there?", "is there a tv?", "what is in the kitchen?" or '
-    '"what has changed?"'
+    'ask "where is the red chair?", "how many chairs are there?", "is there a tv?", "what is in the kitchen?", '
+    '"what has changed since this morning?" or "when was the cup last on the table?"'
 )
 #: How a question for a room itself begins: "the place where we cook" may be a thing.
 _ROOM = re.compile(r"(?:the )?room\b")
@@ -51,12 +53,21 @@ _POLITE = re.compile(
 )
 _CHANGED = re.compile(
     r"^(?:what|which things?|has anything|have any things?|did anything|is anything|anything)\b.*"
-    r"\b(?:changed?|different|gone|missing|moved|disappeared|removed|(?:taken|carried) away)\b"
+    r"\b(?:changed?|different|gone|missing|moved|disappeared|removed|new|came|appeared|(?:taken|carried) away)\b"
+)
+_WHEN = re.compile(
+    r"^(?:since )?(?:when|how long ago)(?: (?:was|were|is|are|did|does|has|have)(?: (?:you|i|anyone|somebody))?)?"
+    r"(?: been)?(?: last)?(?: (?:see|seen))? ?"
+)
+#: Words of what happened, and of the last time.
+_HAPPENED = re.compile(
+    r"last|go|went|leave|left|vanish(?:ed)?|disappear|come|came|arrived?|appear(?:ed)?|brought|put|placed|move|taken?|away|been"
 )
 #: The kinds of questions by how they begin, the first that fits.
 _KINDS = (
     ("count", re.compile(r"^(?:how many|count|number of)\b")),
     ("changed", _CHANGED),
+    ("when", re.compile(r"^(?:since when|when|how long ago)\b")),
     ("where", re.compile(r"^(?:where|find|locate|(?:in )?(?:which|what) room)\b")),
     ("exists", re.compile(r"^(?:is|are|was|were|has|have|do you (?:see|know|remember|have)|did you see|any)\b")),
     ("what", re.compile(r"^(?:what|which|list|show|name)\b")),
@@ -76,7 +87,7 @@ class Reply:
 
     Attributes:
         text: a sentence; where the question was not understood, why, and what can be asked.
-        kind: ``where``, ``count``, ``exists``, ``what`` or ``changed``; "" where it was not understood.
+        kind: ``where``, ``when``, ``count``, ``exists``, ``what`` or ``changed``; "" where it was not understood.
         answers: the objects that it rests on, best first; those found by meaning are guesses and say so.
     """
 
@@ -102,8 +113,8 @@ def answer_in_words(text: str, known: Knowledge, near: np.ndarray | None = None)
     kind = next((kind for kind, pattern in _KINDS if pattern.search(words)), "")
     if not kind:
         return _not_understood(text, "it is no question that I know")
-    if kind == "changed":
-        return _changed(text, words, known)
+    if kind in ("changed", "when"):
+        return (_changed if kind == "changed" else _when)(text, words, known)
     try:
         question = take_apart(words)
     except InputError as error:
@@ -172,7 +183,7 @@ def _trouble(kind: str, question: Question, words: str, known: Knowledge) -> str
     for relation, landmarks in question.relations:
         if relation == "in" and _room_called(landmarks[0], known) is None:
             names = [known.room_names.get(r.id, f"room {r.id}") for r in (known.rooms.rooms if known.rooms else ())]
-            there = f"; I know {_listed(names)}" if names else ": I know none yet"
+            there = f"; I know {listed(names)}" if names else ": I know none yet"
             return f"I know no room called '{landmarks[0]}'{there}"
     return ""
 
@@ -183,7 +194,7 @@ def _foreign_words(kind: str, question: Question, words: str, known: Knowledge) 
     foreign = [w for w in re.findall(r"[a-z]+", words) if not _stems(w) & known_words]
     labels = {word for o in known.objects for word in o.label.split()}
     if foreign and (kind == "what" or any(_stems(w) & labels for w in question.subject.split())):
-        return "I do not know what " + _listed([f"'{word}'" for word in foreign]) + " means in it"
+        return "I do not know what " + listed([f"'{word}'" for word in foreign]) + " means in it"
     return ""
 
 
@@ -229,7 +240,7 @@ def _where(question: Question, fitting: list[Answer], akin: list[Answer], known:
     sentence = f"The {o.name} {state} {_place(best, known, near)}{_age(best)}."
     if len(fitting) > 1:
         others = [f"the {a.object.name} {_place(a, known, near)}" for a in fitting[1:_NAMED]]
-        sentence += f" {_number(len(fitting) - 1).capitalize()} more fit{'s' * (len(fitting) == 2)}: {_listed(others)}"
+        sentence += f" {_number(len(fitting) - 1).capitalize()} more fit{'s' * (len(fitting) == 2)}: {listed(others)}"
         sentence += " and more." if len(fitting) > _NAMED else "."
     return Reply(sentence, "where", tuple(fitting))
 
@@ -257,7 +268,7 @@ def _count(question: Question, fitting: list[Answer], akin: list[Answer], known:
         return Reply(_none(question, akin, known), "count")
     by_room = Counter(_room(a, known) for a in fitting)
     where = [f"{_number(n)} {room}" for room, n in by_room.most_common() if room]
-    told = f": {_listed(where)}" if where and len(by_room) > 1 else f", {where[0].split(' ', 1)[1]}" if where else ""
+    told = f": {listed(where)}" if where and len(by_room) > 1 else f", {where[0].split(' ', 1)[1]}" if where else ""
     return Reply(f"I know {_things(fitting)}{told}.", "count", tuple(fitting))
 
 
@@ -268,7 +279,7 @@ def _exists(question: Question, fitting: list[Answer], akin: list[Answer], known
         if not fitting:
             there = f"; {_there(akin, known)}" if akin else f"; I never saw {_thing(question)}"
             return Reply(f"No, not that I know{there}.", "exists", tuple(akin))
-        told = _listed([f"the {a.object.name} {what}{_age(a)}" for a in fitting[:_NAMED]])
+        told = listed([f"the {a.object.name} {what}{_age(a)}" for a in fitting[:_NAMED]])
         return Reply(f"Yes: {told}.", "exists", tuple(fitting))
     if not fitting:
         return Reply(f"No: {_lower_first(_none(question, akin, known))}", "exists")
@@ -284,29 +295,53 @@ def _what(question: Question, fitting: list[Answer], akin: list[Answer], known: 
 
 
 def _changed(text: str, words: str, known: Knowledge) -> Reply:
-    """What is gone and what was found elsewhere, over all that is remembered."""
+    """What is gone and what was found elsewhere: in a span of time, or over all that is remembered."""
+    try:
+        window, words = window_in(words, known.stamp)
+    except InputError as error:
+        return _not_understood(text, str(error))
     question = take_apart(re.sub(r"\b(?:and|or)\b", " ", words))
-    if question.seconds is not None:
-        return _not_understood(text, "I know what changed but not when; ask without a time")
+    if window is not None and not question.relations:
+        told, ids = changes(window, known, question.gone and not question.moved, question.moved and not question.gone)
+        return Reply(told, "changed", _answers(ids, known))
     if question.relations:
         return _not_understood(text, "I know what changed in the whole map; ask without a place")
     found = ask(Query(include_gone=True, max_results=max(len(known.objects), 1)), known)
     only_gone, only_moved = question.gone and not question.moved, question.moved and not question.gone
     gone = [a for a in found if a.object.status == "gone" and not only_moved]
     moved = [a for a in found if a.object.status == "present" and a.object.moves and not only_gone]
-    parts = [f"gone: {_listed([f'the {a.object.name}{_age(a)}' for a in gone[:_NAMED]])}"] if gone else []
+    parts = [f"gone: {listed([f'the {a.object.name}{_age(a)}' for a in gone[:_NAMED]])}"] if gone else []
     if moved:
-        parts.append(f"found elsewhere than before: {_listed([f'the {a.object.name}' for a in moved[:_NAMED]])}")
+        parts.append(f"found elsewhere than before: {listed([f'the {a.object.name}' for a in moved[:_NAMED]])}")
     told = "; ".join(parts)
     told = told[:1].upper() + told[1:] if told else f"Nothing that I know of, out of {_number(len(found))} remembered"
     return Reply(f"{told}.", "changed", (*gone, *moved))
+
+
+def _when(text: str, words: str, known: Knowledge) -> Reply:
+    """When something happened to a thing, or when it was somewhere."""
+    question = take_apart(_WHEN.sub("", words))
+    subject = " ".join(w for w in question.subject.split() if w not in _ASKING and not _HAPPENED.fullmatch(w))
+    found = ask(Query(subject, include_gone=True, max_results=max(len(known.objects), 1)), known) if subject else []
+    fitting = tuple(a for a in found if _fit(a) >= FITS and not a.by_meaning)
+    if not subject:
+        return _not_understood(text, "it names nothing")
+    if not fitting:
+        return Reply(_none(dataclasses.replace(question, subject=subject, relations=()), found[:3], known), "when")
+    return Reply(when(words, question, [a.object for a in fitting], known), "when", fitting)
+
+
+def _answers(ids: Sequence[int], known: Knowledge) -> tuple[Answer, ...]:
+    """Everything known of objects, gone ones too."""
+    found = {a.object.id: a for a in ask(Query(include_gone=True, max_results=max(len(known.objects), 1)), known)}
+    return tuple(found[i] for i in ids if i in found)
 
 
 def _none(question: Question, akin: Sequence[Answer], known: Knowledge) -> str:
     """That nothing fits, and what comes nearest."""
     place = "".join(f" {kind} the {' and the '.join(things)}" for kind, things in question.relations)
     place += f" within the last {question.seconds:.0f} s" if question.seconds is not None else ""
-    near = f"; I know {_listed([_a(a.object.name) + _in(a, known) for a in akin[:3]])}" if akin else ""
+    near = f"; I know {listed([_a(a.object.name) + _in(a, known) for a in akin[:3]])}" if akin else ""
     return f"I know {_thing(question, 'no')}{place}{near}."
 
 
@@ -318,13 +353,13 @@ def _thing(question: Question, article: str = "a") -> str:
 def _there(answers: Sequence[Answer], known: Knowledge) -> str:
     """ "a red chair in the kitchen and a blue chair" """
     told = [_a(a.object.name) + _in(a, known) for a in answers[:_NAMED]]
-    return f"I know {_listed(told)}" + (f", {_number(len(answers))} in all" if len(answers) > _NAMED else "")
+    return f"I know {listed(told)}" + (f", {_number(len(answers))} in all" if len(answers) > _NAMED else "")
 
 
 def _things(answers: Sequence[Answer]) -> str:
     """ "two red chairs and a table" """
     counts = Counter(a.object.name for a in answers)
-    return _listed([_a(n) if k == 1 else f"{_number(k)} {_plural(n)}" for n, k in counts.most_common()])
+    return listed([_a(n) if k == 1 else f"{_number(k)} {_plural(n)}" for n, k in counts.most_common()])
 
 
 def _place(answer: Answer, known: Knowledge, near) -> str:
@@ -349,11 +384,6 @@ def _in(answer: Answer, known: Knowledge) -> str:
 
 def _age(answer: Answer) -> str:
     return f" (seen {answer.age:.0f} s ago)" if answer.age < 120 else f" (seen {answer.age / 60:.0f} min ago)"
-
-
-def _listed(texts: Sequence[str]) -> str:
-    """ "a, b and c" """
-    return " and ".join(filter(None, (", ".join(texts[:-1]), *texts[-1:])))
 
 
 def _a(name: str) -> str:

@@ -101,6 +101,7 @@ def add_delta(state: MapState, delta: SemanticDelta) -> None:
     deltas = state.content.deltas
     deltas[next(reversed(deltas), -1) + 1] = replace(delta, segments=None)
     thin(deltas, int(delta.stamp), state.retention)
+    state.forget_events()
 
 
 def add_features(state: MapState, keyframe_id: int, features: np.ndarray) -> int:
@@ -129,7 +130,7 @@ def _vote(state: MapState, delta: SemanticDelta, frame: RGBDFrame) -> None:
         store, frame.depth, segments, frame.camera, T, c.voxel_size, c.min_depth, c.max_depth
     )
     # Voxels that were carved since must not count for their objects.
-    state.objects.refresh(store, state.content.classes, state.content.stamp)
+    state.refresh_objects()
     pixels = np.bincount(segments.ravel(), minlength=len(values))
     classes = state.objects.see(
         store, state.content.classes, delta.keyframe_id, delta.objects, pixels, rows, numbers,
@@ -146,6 +147,10 @@ def _vote(state: MapState, delta: SemanticDelta, frame: RGBDFrame) -> None:
     kept["p"] = np.rint(votes_in_frame(store, rows, c.voxel_size, cloud.T_map_cloud) * 512.0) / 512.0
     kept["class"], kept["votes"] = classes[numbers], votes
     cloud.votes = np.concatenate([cloud.votes, kept])
+    if c.carve and state.objects.looked_through:
+        # Perception and depth agree that it is not there: that counts for half of what takes it off the map.
+        lost = np.flatnonzero(np.isin(store.arrays.owner[: len(store.rows)], state.objects.looked_through))
+        state.objects.touch(state.voxels.carve(frame, T, max(1, c.carve_frames // 2), lost)[1])
 
 
 def _segments(delta: SemanticDelta, frame: RGBDFrame, T: np.ndarray) -> np.ndarray:

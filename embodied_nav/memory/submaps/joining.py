@@ -17,7 +17,7 @@ from ...frames import ObjectObservation, SemanticDelta
 from ...geometry import invert, is_rigid, nearest_rigid, rotation_angle
 from ..objects.index import Sighting
 from ..objects.votes import ClassTable
-from ..records import KeyframeRecord, MapRecord
+from ..records import Event, KeyframeRecord, MapRecord
 from . import moving
 from .correction import Correction, Placed
 from .local_clouds import LocalCloud
@@ -128,6 +128,10 @@ def _check(a: MapState, b: MapState, T: np.ndarray) -> None:
         raise InputError(f"the features of one map are {one}'s, those of the other {other}'s: they do not mix")
 
 
+def _stamp_of(e: Event) -> int:
+    return e.stamp
+
+
 class _Joiner:
     """The second map's things under the first one's coordinates, ids and classes."""
 
@@ -156,10 +160,11 @@ class _Joiner:
             looks={**a.looks, **{self._id(i): look for i, look in b.looks.items()}},
             clouds=sorted(clouds, key=lambda c: c.number) if self._one_file else clouds,
             deltas=dict(enumerate([*a.deltas.values(), *map(self._delta, b.deltas.values())])),
+            events=dict(enumerate(sorted((*a.events.values(), *map(self._event, b.events.values())), key=_stamp_of))),
             stamp=max(a.stamp, b.stamp),
             frames=a.frames + b.frames,
         )
-        index.refresh(self._first.voxels.store, a.classes, a.stamp)
+        self._first.refresh_objects()
         return StoredMap(
             content,
             [(o, index.classes[o.id]) for o in index.all()],
@@ -204,6 +209,11 @@ class _Joiner:
 
         lists: dict[str, Any] = {k: tuple(moved(o) for o in getattr(d, k)) for k in ("objects", "new", "gone", "moved")}
         return replace(d, keyframe_id=self._id(d.keyframe_id), previous_id=self._id(d.previous_id), **lists)
+
+    def _event(self, e: Event) -> Event:
+        """Its object gets another id when the objects are made anew: it is known by its name alone."""
+        source, target = (None if p is None else self._point(p) for p in (e.source, e.target))
+        return replace(e, object=0, source=source, target=target, keyframe_id=self._id(e.keyframe_id))
 
     def _sighting(self, s: Sighting) -> Sighting:
         return replace(

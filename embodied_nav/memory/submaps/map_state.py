@@ -16,17 +16,24 @@ import numpy as np
 from ...errors import InputError
 from ...frames import MemoryObject, RGBDFrame, SemanticDelta
 from ..config import MemoryConfig, RetentionConfig
+from ..objects import history
 from ..objects.index import ObjectIndex, Sighting
 from ..objects.votes import ClassTable, move_votes
-from ..records import KeyframeRecord, MapRecord
+from ..records import Event, KeyframeRecord, MapRecord
 from ..voxels.keys import pack_array
+from ..voxels.packing import columns
 from ..voxels.voxel_map import VoxelMap
 from .correction import Correction
+from .hindsight import seen_through
 from .local_clouds import CloudBuilder, LocalCloud
 from .redundancy import Redundancy
 
 #: So many dropped keyframes are known to have been there, for what comes late of them.
 _RETIRED = 4096
+#: Looks at a place that are older than a thing's first sight by this (ns) tell whether it was there; depth that passes
+#: its voxels by so many of their edges saw through them.
+_EARLIER, _PASSED = 2_000_000_000, 4.0
+_HOUR = 3_600_000_000_000
 
 
 def _new_uuid() -> str:
@@ -46,6 +53,7 @@ class MapContent:
         clouds: closed local clouds, oldest first.
         deltas: by number, oldest first, as perception told them, without segments; old ones put together, see
             :mod:`.thinning`.
+        events: by number, oldest first: what came, went and moved, see :mod:`..objects.history`.
         forgotten: (keyframe, number of its cloud) of those that were dropped and that a file may still hold;
             forgotten_before: how many there were before these.
         stamp: ns, of the newest frame. frames: how many were fused.
@@ -65,6 +73,7 @@ class MapContent:
     forgotten: list[tuple[int, int]] = field(default_factory=list)
     forgotten_before: int = 0
     deltas: dict[int, SemanticDelta] = field(default_factory=dict)
+    events: dict[int, Event] = field(default_factory=dict)
     stamp: int = 0
     frames: int = 0
 
@@ -145,12 +154,14 @@ class MapState:
         # Images whose delta is still to come have poses of their map.
         self.images, self.featureless = images, featureless
         self.objects.restore(stored.objects, stored.sightings)
+        self._history.restart(self.objects.known)
 
     def _replace(self, content: MapContent) -> None:
         """Takes another content; voxels, grid and objects are empty then."""
         self.content = content
         self.generation += 1
         self.objects.reset()
+        self._history = history.History()
         self.voxels.clear()
         self.builder.cloud = None
         self.images: OrderedDict[int, RGBDFrame] = OrderedDict()
@@ -187,6 +198,39 @@ class MapState:
     def keyframe_number(self, keyframe_id: int) -> int:
         """A keyframe's id in the memory: a session counts its keyframes from 0, a memory over all its sessions."""
         return self.content.sessions[-1]["first_keyframe"] + keyframe_id
+
+    # ---- objects ----
+
+    def refresh_objects(self) -> tuple[MemoryObject, ...]:
+        """Present objects by id, as of now; notes what happened to them."""
+        content, anew = self.content, self.objects.made_anew
+        present = self.objects.refresh(self.voxels.store, content.classes, content.stamp)
+        newest = max(content.keyframes, default=-1)
+        empty = (lambda _: 0) if anew else self._seen_empty
+        self._history.note(content.events, self.objects.known, content.stamp, newest, self._sighted, empty)
+        return present
+
+    def forget_events(self) -> None:
+        """Drops events, and objects that are gone, that are older than is kept."""
+        before = self.content.stamp - int(self.retention.events * _HOUR)
+        if self.content.events and next(iter(self.content.events.values())).stamp < before:
+            for i in history.forget(self.content.events, self.objects.known, before):
+                number = self.objects.classes[i]
+                self.objects.drop(i)
+                # What is left of it at its foot, too near to the floor to be carved, must not become an object now.
+                self._relabel({-1, *self.content.keyframes}, number, 0, None)
+            self._history.restart(self.objects.known)
+
+    def _sighted(self, i: int) -> int:
+        keyframes = [k for k in self.objects.keyframes_of(i) if k in self.content.keyframes]
+        return self.content.keyframes[keyframes[-1]].stamp if keyframes else 0
+
+    def _seen_empty(self, o: MemoryObject) -> int:
+        store, size = self.voxels.store, self.config.voxel_size
+        rows = np.flatnonzero(store.arrays.owner[: len(store.rows)] == o.id)
+        points = columns(store, rows, size)[0].astype(np.float64)
+        clouds = [*self.content.clouds, *([] if self.growing is None else [self.builder.cloud])]
+        return seen_through(clouds, points, o.first_seen - _EARLIER, _PASSED * size, self.config.max_depth)
 
     # ---- local clouds ----
 

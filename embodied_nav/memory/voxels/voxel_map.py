@@ -17,6 +17,7 @@ from .carving import carver
 from .column_grid import ColumnGrid, voxel_points
 from .eviction import Swapper, restore
 from .fusion import FrameHasher, sighting_weights, upsert
+from .keys import blocks_of_keys
 from .store import REFUSED, VoxelStore
 from .swap_file import voxel_keys
 from .voxel_features import FeatureHits, fuse_frame, touch
@@ -125,9 +126,20 @@ class VoxelMap:
         touch(self.store, rows)
         return given
 
-    def carve(self, frame: RGBDFrame, T: np.ndarray) -> tuple[int, np.ndarray]:
-        """Removes what a frame sees through: how many voxels, and the classes (from 1) that lost some."""
-        carved = self._carver(self.store, frame.depth, frame.camera, T, int(frame.stamp), self._config.voxel_size)
+    def carve(
+        self, frame: RGBDFrame, T: np.ndarray, frames: int = 1, rows: np.ndarray | None = None
+    ) -> tuple[int, np.ndarray]:
+        """Removes what a frame sees through: how many voxels, and the classes (from 1) that lost some.
+
+        Args:
+            frames: how many it counts for. rows: only in the blocks that hold these voxels.
+        """  # fmt: skip
+        store, blocks = self.store, None
+        if rows is not None:
+            mine = np.unique(blocks_of_keys(store.rows["key"][rows]))
+            blocks = np.flatnonzero(np.isin(store.arrays.block_keys[: store.blocks], mine)).astype(np.int32)
+        size, stamp = self._config.voxel_size, int(frame.stamp)
+        carved = self._carver(store, frame.depth, frame.camera, T, stamp, size, frames, blocks=blocks)
         self.grid.apply(carved.lowered, -1)
         return carved.removed, carved.classes
 
