@@ -235,6 +235,7 @@ def test_where_a_thing_stood():
     assert second.since == NOON - 3 * HOUR and second.until == cup.last_seen and second.lasts
     assert [s.lasts for s in stays(lamp, known.events)] == [False]
     assert [s.lasts for s in stays(shelf, known.events)] == [True]
+    assert len(stays(lamp, (Event("came", 5, "lamp", "", NOON, NOON),))) == 1, "that it went is forgotten"
 
 
 @given(

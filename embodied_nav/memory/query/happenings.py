@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,7 +49,7 @@ def stays(o: MemoryObject, events: Sequence[Event]) -> list[Stay]:
         since = e.stamp
     if o.status == "present":
         found.append(Stay(place, since, o.last_seen, lasts=True))
-    elif not mine:
+    elif not mine or mine[-1].kind != "went":
         found.append(Stay(place, since, o.last_seen))
     return found
 
@@ -90,8 +90,8 @@ def when(words: str, question: Question, found: Sequence[MemoryObject], known: K
         if wanted:
             last = [e for e in events if e.kind == kind]
             return _told(last[-1], known) if last else f"That the {found[0].name} {kind} I did not notice."
-    o = max(found, key=lambda o: o.last_seen)
-    return f"I last saw the {o.name} {_at(o, o.position, known)}, {_time(o.last_seen, known)}."
+    stay, o = max(((stays(o, known.events)[-1], o) for o in found), key=lambda seen: seen[0].until)
+    return f"I last saw the {o.name} {_at(o, stay.position, known)}, {_time(stay.until, known)}."
 
 
 def listed(texts: Sequence[str]) -> str:
@@ -99,7 +99,7 @@ def listed(texts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(texts[:-1]), *texts[-1:])))
 
 
-def _by_object(events) -> list[list[Event]]:
+def _by_object(events: Iterable[Event]) -> list[list[Event]]:
     """Events of each object, oldest first; one whose object has no id any more stands alone."""
     found: dict[tuple[int, int], list[Event]] = {}
     for k, e in enumerate(events):
