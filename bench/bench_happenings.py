@@ -1,6 +1,7 @@
 """Things are carried off, brought and put elsewhere between a robot's rounds: which of it the memory notes.
 
-    python bench/bench_happenings.py --scenes 1000-1003 --rounds 8 --changes 3
+    python bench/bench_happenings.py --scenes 1000-1003 --rounds 6
+    python bench/bench_happenings.py --scenes 1000-1003 --rounds 6 --depth-alone   # what is gone is told by depth only
 
 Every round drives through the whole apartment with depth noise and true poses; before each, some pieces of furniture
 are put elsewhere on free floor, carried off, or brought back: things left places and appeared at places. Noted is what
@@ -19,6 +20,7 @@ import numpy as np
 from bench_all_day import _CAMERA, Robot
 
 from embodied_nav.cli.eval import parse_scenes
+from embodied_nav.memory import SpatialMemory
 from embodied_nav.robot import RobotProfile
 from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.mesh import SceneDescription, SceneMesh
@@ -151,11 +153,19 @@ class Score:
         )
 
 
-def watch(scene: int, rounds: int, count: int, score: Score, explain: bool) -> None:
+def by_depth_alone(memory: SpatialMemory) -> None:
+    """From now on what perception does not find where depth passes counts no more than depth itself."""
+    carve, nothing = memory.state.voxels.carve, (0, np.zeros(0, np.int64))
+    memory.state.voxels.carve = lambda frame, T, frames=1, rows=None: carve(frame, T) if rows is None else nothing
+
+
+def watch(scene: int, rounds: int, count: int, score: Score, explain: bool, depth_alone: bool) -> None:
     """Drives the rounds in one apartment, adding to the score."""
     furniture, profile, stamp = Furniture(describe(str(scene)), scene), RobotProfile(), 200_000_000
     with tempfile.TemporaryDirectory() as folder:
         robot = Robot(scene, _CAMERA, Path(folder) / "memory.db", keep_all=False)
+        if depth_alone:
+            by_depth_alone(robot.memory)
         known: set[int] = set()
         late: list[Change] = []
         before: list[Change] = []
@@ -193,10 +203,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8, help="through each apartment (default: 8)")
     parser.add_argument("--changes", type=int, default=3, help="things changed before each round (default: 3)")
     parser.add_argument("--explain", action="store_true", help="a line for each mistake")
+    parser.add_argument("--depth-alone", action="store_true", help="what perception does not find says nothing")
     args = parser.parse_args()
     score = Score(Counter(), Counter())
     for scene in parse_scenes(args.scenes):
-        watch(scene, args.rounds, args.changes, score, args.explain)
+        watch(scene, args.rounds, args.changes, score, args.explain, args.depth_alone)
         print(f"{scene}: so far {score}", flush=True)
 
 
