@@ -11,6 +11,8 @@ from ...geometry import Camera, invert
 
 #: A place is empty if this share of it is in view and this share of that is seen through.
 IN_VIEW, THROUGH = 0.6, 0.8
+#: Where a thing's own points are known: so many of them must be in view, and this share of those be seen through.
+_LEAST, _MOST = 8, 0.7
 #: Points of a box along each side, within this part of it.
 _POINTS, _INNER = 3, 0.6
 
@@ -45,3 +47,20 @@ def empty_places(
         seen = (d > 0).sum(1)
         through = (d > z + 2 * margin + noise * d**2).sum(1)
     return (seen >= IN_VIEW * z.shape[1]) & (through >= THROUGH * seen)
+
+
+def seen_through(points: np.ndarray, depth: np.ndarray, camera: Camera, T: np.ndarray, margin: float) -> bool:
+    """Whether a frame sees through most of the points in its view.
+
+    Args:
+        points: (N, 3) m in map. depth: hxw uint16 mm, 0 invalid. T: 4x4, map from optical frame. margin: m.
+    """
+    R, (h, w) = invert(T), depth.shape
+    x, y, z = R[:3, :3] @ points.T + R[:3, 3:]
+    ahead = z > margin
+    u = np.floor(camera.fx * x[ahead] / z[ahead] + camera.cx + 0.5).astype(np.int64)
+    v = np.floor(camera.fy * y[ahead] / z[ahead] + camera.cy + 0.5).astype(np.int64)
+    inside = (u >= 0) & (u < w) & (v >= 0) & (v < h)
+    d = depth[v[inside], u[inside]] / 1000.0
+    seen = d > 0
+    return int(seen.sum()) >= _LEAST and float((d > z[ahead][inside] + margin)[seen].mean()) >= _MOST

@@ -18,13 +18,13 @@ from ...frames import MemoryObject, RGBDFrame, SemanticDelta
 from ..config import MemoryConfig, RetentionConfig
 from ..objects import history
 from ..objects.index import ObjectIndex, Sighting
+from ..objects.visibility import seen_through
 from ..objects.votes import ClassTable, move_votes
 from ..records import Event, KeyframeRecord, MapRecord
 from ..voxels.keys import pack_array
 from ..voxels.packing import columns
 from ..voxels.voxel_map import VoxelMap
 from .correction import Correction
-from .hindsight import seen_through
 from .local_clouds import CloudBuilder, LocalCloud
 from .redundancy import Redundancy
 
@@ -33,6 +33,8 @@ _RETIRED = 4096
 #: Looks at a place that are older than a thing's first sight by this (ns) tell whether it was there; depth that passes
 #: its voxels by so many of their edges saw through them.
 _EARLIER, _PASSED = 2_000_000_000, 4.0
+#: Voxels of a thing that are looked through, about.
+_SAMPLE = 64
 _HOUR = 3_600_000_000_000
 
 
@@ -226,11 +228,19 @@ class MapState:
         return self.content.keyframes[keyframes[-1]].stamp if keyframes else 0
 
     def _seen_empty(self, o: MemoryObject) -> int:
-        store, size = self.voxels.store, self.config.voxel_size
+        """When (ns) depth last went through where a thing stands, before it was seen; 0 where it never did."""
+        store, size, reach = self.voxels.store, self.config.voxel_size, self.config.max_depth
         rows = np.flatnonzero(store.arrays.owner[: len(store.rows)] == o.id)
-        points = columns(store, rows, size)[0].astype(np.float64)
-        clouds = [*self.content.clouds, *([] if self.growing is None else [self.builder.cloud])]
-        return seen_through(clouds, points, o.first_seen - _EARLIER, _PASSED * size, self.config.max_depth)
+        points = columns(store, rows[:: 1 + len(rows) // _SAMPLE], size)[0].astype(np.float64)
+        before, newest = o.first_seen - _EARLIER, 0
+        growing = [] if self.growing is None else [self.builder.cloud]
+        for cloud in (*self.content.clouds, *growing):
+            if np.linalg.norm(cloud.T_map_cloud[:3, 3] - o.position) > 2 * reach:
+                continue
+            for view in (v for v in cloud.views if newest < v.stamp < before):
+                if seen_through(points, view.depth, view.camera, cloud.T_map_cloud @ view.T, _PASSED * size):
+                    newest = view.stamp
+        return newest
 
     # ---- local clouds ----
 
