@@ -54,17 +54,17 @@ class History:
             if was is o:
                 continue
             more: dict[str, Any] = {"keyframe_id": keyframe_id}
-            seen = 0 if was is None else min(was.last_seen, sighted(i) or was.last_seen)
             if was is None:
                 since = seen_empty(o) if o.status == "present" else 0
                 if since:
                     _add(events, Event("came", i, o.label, o.color, since, stamp, target=o.position, **more))
             elif o.status == "gone":
                 if was.status == "present":
-                    _add(events, Event("went", i, o.label, o.color, seen, stamp, source=was.position, **more))
+                    since = min(was.last_seen, sighted(i) or was.last_seen)
+                    _add(events, Event("went", i, o.label, o.color, since, stamp, source=was.position, **more))
             elif o.moves > was.moves:
                 went = _take_back(events, i)
-                since = seen if went is None else went.since
+                since = was.last_seen if went is None else went.since
                 found = Event("moved", i, o.label, o.color, since, stamp, was.position, o.position, **more)
                 _add(events, found)
             elif was.status == "gone":
