@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import InputError
-from ...language import Question, known_room, take_apart, words_of
+from ...language import Question, known_room, match_text, take_apart, words_of
 from ...language.languages import other_words
 from ...language.times import window_in
 from ...language.vocabulary import every_word
@@ -34,6 +34,7 @@ from .answering import (
     rooms_by_name,
 )
 from .happenings import changes, listed, when
+from .relations import DIRECTED, TELLS
 
 #: An object of another colour fits by two thirds, one without the relation asked for by a quarter: neither counts.
 FITS = 0.7
@@ -324,11 +325,25 @@ def _when(text: str, words: str, known: Knowledge) -> Reply:
     subject = " ".join(w for w in question.subject.split() if w not in _ASKING and not _HAPPENED.fullmatch(w))
     found = ask(Query(subject, include_gone=True, max_results=max(len(known.objects), 1)), known) if subject else []
     fitting = tuple(a for a in found if _fit(a) >= FITS and not a.by_meaning)
-    if not subject:
-        return _not_understood(text, "it names nothing")
+    trouble = (_trouble("where", question, words, known) if subject else "it names nothing") or _of_the_past(
+        question, known
+    )
+    if trouble:
+        return _not_understood(text, trouble)
     if not fitting:
         return Reply(_none(dataclasses.replace(question, subject=subject, relations=()), found[:3], known), "when")
     return Reply(when(words, question, [a.object for a in fitting], known), "when", fitting)
+
+
+def _of_the_past(question: Question, known: Knowledge) -> str:
+    """Why where something stood cannot be told; "" where it can."""
+    for kind, landmarks in question.relations:
+        if kind in DIRECTED:
+            return f"what was {kind} something depends on who looked: ask for on, in, beside or near"
+        for words in landmarks if kind != "in" else ():
+            if not any(match_text(words, o.label, o.color) >= TELLS for o in known.objects):
+                return f"I know no {words}"
+    return ""
 
 
 def _answers(ids: Sequence[int], known: Knowledge) -> tuple[Answer, ...]:
