@@ -200,6 +200,7 @@ def a_flat():
         ("when was the red cup on the shelf?", "when", "The red cup is on the shelf as far as I know; I last saw it "
          "there at 15:29."),
         ("when was the cup in the kitchen?", "when", "The red cup was last seen in the kitchen at 11:30"),
+        ("when was the cup in room 1?", "when", "The red cup was last seen in the room 1 at 11:30"),
         ("when was the cup last on the plant?", "when", "I never saw the red cup on the plant; I saw it on the brown "
          "table in the kitchen (at 11:30)"),
         ("when did you last see the lamp?", "when", "I last saw the lamp in room 2, yesterday at 09:30."),

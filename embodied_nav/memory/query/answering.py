@@ -381,7 +381,7 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
 def _related(o, kind: str, landmarks: tuple[str, ...], viewer, known: Knowledge) -> tuple[float, str]:
     """How well an object stands in a relation (0 to 1), and to what, in words and metres."""
     if kind == "in":
-        return _in_room(o, landmarks[0], known)
+        return in_room(o, landmarks[0], known)
     present = [b for b in known.objects if b.status == "present" and b.id != o.id]
     found = [[(b, f) for b in present if (f := match_text(words, b.label, b.color))] for words in landmarks]
     for words, some in zip(landmarks, found, strict=True):
@@ -405,7 +405,8 @@ def _related(o, kind: str, landmarks: tuple[str, ...], viewer, known: Knowledge)
     return (score, why) if score > 0 else (0.0, "")
 
 
-def _in_room(o: MemoryObject, words: str, known: Knowledge) -> tuple[float, str]:
+def in_room(o: MemoryObject, words: str, known: Knowledge) -> tuple[float, str]:
+    """(1, in which room) where an object is in the room that words name, by any of its names; else (0, "")."""
     room = known.rooms.of_object(o) if known.rooms is not None else None
     if room is None:
         return 0.0, ""

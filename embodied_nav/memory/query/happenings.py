@@ -13,7 +13,7 @@ from ...language import match_text
 from ...language.question import Question
 from ...language.times import Window, clock
 from ..records import Event
-from .answering import Knowledge
+from .answering import Knowledge, in_room
 from .relations import DIRECTED, TELLS, between, holds
 
 #: m: what is found this near to where it was did not move.
@@ -165,7 +165,7 @@ def _when_there(question: Question, found: Sequence[MemoryObject], known: Knowle
 def _stood(o: MemoryObject, stay: Stay, kind: str, things: tuple[str, ...], known: Knowledge) -> bool:
     """Whether an object at a place of its past stood in a relation to what was there then."""
     if kind == "in":
-        return bool(known.rooms is not None and _room(o, known) == things[0])
+        return in_room(o, things[0], known)[0] > 0
     others = [b for b in known.objects if b.id != o.id]
     rivals = [
         [_then(b, stay, known) for b in others if match_text(words, b.label, b.color) >= TELLS] for words in things

@@ -144,6 +144,7 @@ class _Joiner:
         self._classes, self._numbers = self._joined_classes()
 
     def joined(self) -> StoredMap:
+        self._first.refresh_objects()  # before its events are taken
         a, b, index = self._a, self._b, self._first.objects
         moved = {i: self._keyframe(k) for i, k in b.keyframes.items()}
         clouds = [*self._first.local_clouds(), *(self._cloud(c) for c in self._second.local_clouds())]
@@ -164,7 +165,6 @@ class _Joiner:
             stamp=max(a.stamp, b.stamp),
             frames=a.frames + b.frames,
         )
-        self._first.refresh_objects()
         return StoredMap(
             content,
             [(o, index.classes[o.id]) for o in index.all()],
