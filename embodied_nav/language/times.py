@@ -29,7 +29,7 @@ _HOUR = re.compile(
 
 @dataclass(frozen=True)
 class Window:
-    """A span of time, ns; ``told``: in words, as in "since this morning, 06:00"."""
+    """A span of time, ns; ``told``: in words, as in "since 06:00"."""
 
     since: int
     until: int
