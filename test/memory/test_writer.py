@@ -230,7 +230,9 @@ def test_a_killed_process_loses_at_most_the_last_second(tmp_path, walk_frames):
         missing.append(killed_at - min([at for n, at in journal if n > facts["frames"]], default=killed_at))
         told = journal[-1][0] if journal else kept
         assert safe <= facts["frames"] <= told + 1, f"kill {kill}"  # the last one was not told any more
-        assert facts["keyframes"] >= facts["frames"] // 5 - kill % 10 - 1, "each kill may cost one"
+        with sqlite3.connect(path) as db:  # not all are there: newer ones made some redundant
+            made = db.execute("SELECT max(id) + 1 FROM keyframes").fetchone()[0] or 0
+        assert made >= facts["frames"] // 5 - kill % 10 - 1, "each kill may cost one"
         kept = facts["frames"]
     assert any(missing), "no kill fell between a frame and its commit: the test shows nothing"
     print(f"{KILLS} kills: lost {np.median(missing):.2f} s (median), {max(missing):.2f} s (most)")

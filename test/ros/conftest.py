@@ -103,6 +103,21 @@ class Graph:
         self.until(lambda: answers, timeout + 1.0)
         return answers[0] if answers else None
 
+    def send_goal(self, client, goal, timeout: float = 60.0, again: float = 5.0):
+        """The handle of an accepted goal, sent again where no answer came; the newer replaces the older.
+
+        A server may answer before it has discovered that the client listens: then the answer is lost, as a killed
+        server's is.
+        """
+        assert self.until(client.server_is_ready, timeout), f"no action server: {self.said}"
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            sent = client.send_goal_async(goal)
+            if self.until(sent.done, again):
+                assert sent.result().accepted
+                return sent.result()
+        raise AssertionError(f"no answer to a goal: {self.said}")
+
     def diagnostics(self) -> Callable[[str], dict[str, str]]:
         """A reader of the newest diagnostics of a node: values by key, with "message" and "level"."""
         from diagnostic_msgs.msg import DiagnosticArray

@@ -96,11 +96,8 @@ def test_a_goal_with_a_picture_is_refused_in_one_line(start_graph):
 
     graph = start_graph([Process("reasoner", "reasoner", {}, respawn=False)])
     client = ActionClient(graph.node, Navigate, "navigate")
-    assert graph.until(client.server_is_ready, 60.0)
     image = Image(height=1, width=2, encoding="rgb8", step=6, data=bytes(6))
-    sent = client.send_goal_async(Navigate.Goal(instruction="find the red sofa", image=image))
-    assert graph.until(sent.done, 10.0) and sent.result().accepted
-    asked = sent.result().get_result_async()
+    asked = graph.send_goal(client, Navigate.Goal(instruction="find the red sofa", image=image)).get_result_async()
     assert graph.until(asked.done, 10.0)
     result = asked.result().result
     assert not result.success and "search by picture" in result.reason and "\n" not in result.reason

@@ -61,8 +61,9 @@ def two_doors(start_graph):
     graph.passes = passes
     node.create_timer(0.2, show_map)
     client = ActionClient(node, Navigate, "navigate")
-    assert graph.until(client.server_is_ready, 60.0)
-    client.send_goal_async(Navigate.Goal(instruction="find the red sofa"))
+    facts = graph.diagnostics()
+    ended = graph.send_goal(client, Navigate.Goal(instruction="find the red sofa")).get_result_async()
+    graph.told_of = lambda: (graph.said, facts("reasoner"), ended.done() and ended.result().result.reason)
     yield graph
     client.destroy()
 
@@ -70,7 +71,7 @@ def two_doors(start_graph):
 def test_the_way_leads_past_what_the_base_touched(two_doors):
     from embodied_nav.nodes.ros.conversions import cells_msg, header
 
-    assert two_doors.until(lambda: two_doors.passes() is not None, 60.0)
+    assert two_doors.until(lambda: two_doors.passes() is not None, 60.0), two_doors.told_of()
     assert 1.6 < two_doors.passes() < 2.4, "through the door straight ahead"
     assert two_doors.until(lambda: two_doors.told.get_subscription_count(), 10.0)
     bar = np.column_stack([np.full(9, 3.0), np.linspace(1.6, 2.4, 9), np.zeros(9), np.ones(9)])
@@ -95,9 +96,7 @@ def test_goal_that_perception_cannot_see_is_refused_at_once(start_graph):
 
     def reason(text, meanwhile=lambda: None):
         """Why a goal ended, "" while it goes on after some seconds."""
-        sent = client.send_goal_async(Navigate.Goal(instruction=text))
-        assert graph.until(sent.done, 10.0)
-        ended = sent.result().get_result_async()
+        ended = graph.send_goal(client, Navigate.Goal(instruction=text)).get_result_async()
         meanwhile()
         return ended.result().result.reason if graph.until(ended.done, 3.0) else ""
 
