@@ -2,25 +2,34 @@
 
     python bench/bench_all_day.py --metres 600                 # the default, and with every keyframe kept, side by side
     python bench/bench_all_day.py --laps 4                     # the same rooms again and again with true poses
+    python bench/bench_all_day.py --hours 24 --out day.jsonl --plot day.png       # a day of patrol, see patrol.py
 
 Random drives with the simulator's drift and depth noise at 5 frames a simulated second, 320x240, our SLAM, the
 simulator's perception, one file written continuously. A line for every ``--every`` metres. Times are CPU time of this
 process (rendering left out, the writer's thread included).
+
+A day of patrol: 5 frames a simulated second at 240x180, SLAM, drift and noise; rounds, goals by name, waiting at the
+charger; each hour furniture is carried off, brought or put elsewhere, people pass, lights change. The program is ended
+and started again every six hours and killed (-9) after hour 21.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import resource
+import json
+import math
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from bench_slam import tour
+from patrol import hours, resident, size
 
 from embodied_nav.evaluation.localization import SlamLocalization
 from embodied_nav.evaluation.object_score import score_objects
@@ -36,6 +45,8 @@ from embodied_nav.sim.navigable import NavigableMap
 from embodied_nav.sim.tours import frames
 from embodied_nav.sim.tours import tour as lap_around
 
+#: Pixels of the camera on patrol.
+_SIZE = (240, 180)
 _CAMERA = Camera(320, 240, 277.0, 277.0, 159.5, 119.5)
 #: Things count as seen when so many pixels of them were nearer than this (m).
 _PIXELS, _NEAR = 200, 3.0
@@ -166,15 +177,88 @@ def lap_after_lap(scene: int, count: int, path: Path, keep_all: bool) -> Iterato
     yield f"file closed: {size(path):.1f} MB"
 
 
-def resident() -> float:
-    """MB that this process holds in RAM."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
+def patrol(building: str, last: int, out: Path) -> None:
+    """A day of patrol, each shift a process of its own; adds a line of JSON an hour to ``out``."""
+    if out.exists():
+        raise SystemExit(f"{out} is there already; give another file")
+    ends = [*range(6, last, 6), last]
+    with tempfile.TemporaryDirectory() as folder:
+        path, first = Path(folder) / "memory.db", 0
+        while first < last:
+            end = next(e for e in ends if e > first)
+            shift = [building, str(first), str(end), str(path), str(out)]
+            with subprocess.Popen([sys.executable, __file__, "--shift", *shift]) as process:
+                killed = _KILLED_AFTER in range(first + 1, end) and _wait_for_hour(out, _KILLED_AFTER, process)
+                if killed:
+                    time.sleep(20.0)
+                    process.kill()
+            if process.returncode and not killed:
+                raise SystemExit(f"the shift from hour {first} on failed")
+            first = _KILLED_AFTER if killed else end
 
 
-def size(path: Path) -> float:
-    """MB of the file with what is still beside it."""
-    return sum(os.path.getsize(f) for f in path.parent.glob(path.name + "*")) / 1e6
+#: After this hour the program is killed.
+_KILLED_AFTER = 21
+
+
+def _wait_for_hour(out: Path, hour: int, process: subprocess.Popen) -> bool:
+    """Whether an hour was told before a process ended."""
+    while process.poll() is None:
+        if out.exists() and any(json.loads(line)["hour"] == hour for line in out.read_text().splitlines()):
+            return True
+        time.sleep(1.0)
+    return False
+
+
+def shift(building: str, first: str, last: str, path: str, out: str) -> None:
+    """One shift of :func:`patrol`."""
+    cv2.setNumThreads(1)
+    for told in hours(building, Camera.from_hfov(*_SIZE, math.pi / 2), Path(path), int(first), int(last)):
+        with Path(out).open("a") as file:
+            file.write(json.dumps(told) + "\n")
+        done = [g["success"] for g in told["goals"]]
+        print(
+            f"{told['hour']:4d} {told['keyframes']:6d} {told['slam_keyframes']:6d} {told['ms_driving']:8.1f} "
+            f"{told['ms_standing'] or 0:8.1f} {told['p99_ms']:6.0f} {told['longest_ms']:7.0f} {told['ram_mb']:6.0f} "
+            f"{told['file_mb']:6.1f} {told['ate_m'] if told['ate_m'] is not None else math.nan:6.3f} {told['f1']:6.3f} "
+            f"{told['stale']:5d} {told['changes_right']:2d} of {told['changes']:2d} {sum(done)} of {len(done)}",
+            flush=True,
+        )
+
+
+def plot(told: Path, picture: Path) -> None:
+    """Draws the curves of a day."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = [json.loads(line) for line in told.read_text().splitlines()]
+    hour = [r["hour"] for r in rows]
+    spl = [float(np.mean([g["spl"] for g in r["goals"]])) if r["goals"] else math.nan for r in rows]
+    right = [r["changes_right"] / r["changes"] if r["changes"] else math.nan for r in rows]
+    curves = [
+        ("MB in RAM, of the process", [("", [r["ram_mb"] for r in rows])]),
+        ("MB of file", [("", [r["file_mb"] for r in rows])]),
+        ("keyframes", [("memory", [r["keyframes"] for r in rows]), ("SLAM", [r["slam_keyframes"] for r in rows])]),
+        (
+            "CPU ms a frame",
+            [("driving", [r["ms_driving"] for r in rows]), ("standing", [r["ms_standing"] for r in rows])],
+        ),
+        ("ATE, m", [("", [r["ate_m"] for r in rows])]),
+        ("objects", [("F1", [r["f1"] for r in rows]), ("changes right", right)]),
+        ("stale objects", [("", [r["stale"] for r in rows])]),
+        ("goals, SPL", [("", spl)]),
+    ]
+    figure, axes = pyplot.subplots(2, 4, figsize=(15, 6), constrained_layout=True)
+    for axis, (title, lines) in zip(axes.flat, curves, strict=True):
+        for name, values in lines:
+            axis.plot(hour, [math.nan if v is None else v for v in values], marker=".", label=name or None)
+        axis.set(title=title, xlabel="hour", ylim=(0, None))
+        axis.grid(alpha=0.3)
+        if len(lines) > 1:
+            axis.legend()
+    figure.savefig(picture, dpi=90)
 
 
 def main() -> None:
@@ -185,7 +269,21 @@ def main() -> None:
     parser.add_argument("--scene", type=int, default=1000, help="apartment (default: 1000)")
     parser.add_argument("--laps", type=int, help="so many laps with true poses instead")
     parser.add_argument("--alone", action="store_true", help="without the run that keeps every keyframe")
+    parser.add_argument("--hours", type=int, help="so many hours of patrol instead")
+    parser.add_argument("--building", default="1000", help="scene of the patrol (default: 1000)")
+    parser.add_argument("--out", type=Path, default=Path("all_day.jsonl"), help="file for a line of JSON an hour")
+    parser.add_argument("--plot", type=Path, help="picture of the curves of --out, of this patrol or of an earlier one")
+    parser.add_argument("--shift", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.shift:
+        return shift(*args.shift)
+    if args.hours:
+        print("hour memory   SLAM ms drive ms stand    p99 longest     MB   file  ATE m     F1 stale  changes  goals")
+        patrol(args.building, args.hours, args.out)
+    if args.plot:
+        plot(args.out, args.plot)
+    if args.hours or args.plot:
+        return None
     for keep_all in (False,) if args.alone else (False, True):
         print("every keyframe kept" if keep_all else "keyframes dropped where newer ones hold what they saw")
         laps = " lap   kept     MB   file things"

@@ -145,7 +145,7 @@ def bounded_drive(frames: list, K: np.ndarray, dim: int, megabytes: float, count
     h, w = frames[0][0].shape
     camera = Camera(w, h, K[0, 0], K[1, 1], K[0, 2], K[1, 2])
     warm_up()
-    memory = SpatialMemory(MemoryConfig(feature_dim=dim, max_megabytes=megabytes, max_depth=4.0, carve=False))
+    memory = SpatialMemory(MemoryConfig(feature_dim=dim, max_mb=megabytes, max_depth=4.0, carve=False))
     ready, grid = [(_metres(mm), color, T) for mm, color, T in frames[:1]], patches(dim) if dim else None
     prepare, times = memory.state.voxels.swapper.prepare, []
     # What another memory leaves behind, a hundred MB of a file among it, is not this one's to clear away.

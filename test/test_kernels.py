@@ -100,7 +100,7 @@ with tempfile.TemporaryDirectory() as folder:
     again = SpatialMemory.load(path)
     ask(again)
     SpatialMemory.recover(path, Path(folder, "new.db"))
-    small = SpatialMemory(MemoryConfig(max_megabytes=0.15))
+    small = SpatialMemory(MemoryConfig(max_mb=0.15))
     for i, frame in enumerate(frames):
         T = frame.T_map_camera.copy()
         T[0, 3] += 200.0 * (i // 6 % 3)  # what is left behind goes to disk, and comes back
@@ -108,7 +108,7 @@ with tempfile.TemporaryDirectory() as folder:
     ask(small)
     for pooling in ("mean", "max"):
         bound = 1.0 if pooling == "max" else 0.0
-        rich = SpatialMemory(MemoryConfig(feature_dim=3, feature_pooling=pooling, max_megabytes=bound))
+        rich = SpatialMemory(MemoryConfig(feature_dim=3, feature_pooling=pooling, max_mb=bound))
         remember(rich, frames, np.ones((4, 5, 3), np.float32))
         rich.search(np.ones(3), 5), rich.ask(Query(feature=np.ones(3))), rich.tokens(5)
         rich.move_keyframes({{0: rich.keyframes[0].T_map_camera}})

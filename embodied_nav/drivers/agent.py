@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections import defaultdict, deque
 from collections.abc import Mapping
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +26,9 @@ from ..planning.stall import Stall
 from ..reasoner import Navigator, NavigatorOutput, Policy, Sight
 from ..robot import RobotProfile
 
+if TYPE_CHECKING:
+    from ..memory.submaps.correction import Correction
+
 #: Smaller corrections by SLAM (m, rad) do not move a keyframe: a fifth of a voxel.
 _MOVED = (0.01, 0.004)
 
@@ -33,6 +38,8 @@ class Agent:
 
     Args:
         looks: stores the keyframes' appearance, by which SLAM relocalises in a later session.
+        beside: where given, the map that SLAM corrects is made again on its thread while frames come, and exchanged
+            before the frame that finds it done; else at once, the same in every run.
         encoder: gives the memory the keyframes' image features; the memory's settings must have room for them
             (``encoders.with_features``). It is waited for, as perception is.
 
@@ -59,8 +66,10 @@ class Agent:
         follower: PathFollower | None = None,
         looks: bool = False,
         encoder: Encoder | None = None,
+        beside: Executor | None = None,
     ) -> None:
-        self._encoder = encoder
+        self._encoder, self._beside = encoder, beside
+        self._correcting: tuple[Correction, Future[None]] | None = None
         self.robot, self.perception = robot, perception
         self._looks = looks
         self.memory = SpatialMemory(memory or MemoryConfig(), retention)
@@ -157,16 +166,7 @@ class Agent:
             if frame.depth is not None:
                 guard = self.follower.guard
                 guard.observe_depth(frame.stamp, frame.depth, frame.camera, T_base_camera, T_odom_base)
-        with _Clock(self.seconds["memory"]):
-            self.memory.integrate(frame)
-        with _Clock(self.seconds["keyframe"]):
-            keyframe = self.gate.process(frame)
-        if keyframe is not None:
-            self._perceive(keyframe)
-        with _Clock(self.seconds["memory"]):
-            while self._late:
-                self.navigator.hear(self._late[0])
-                self.memory.add_delta(self._late.popleft())
+        self.remember(frame)
         with _Clock(self.seconds["objects"]):
             objects = self.memory.objects()
         with _Clock(self.seconds["occupancy"]):
@@ -179,6 +179,20 @@ class Agent:
         self.follower.follow(output.path, output.heading, T_odom_base @ invert(T_map_base))
         self._output = output
         return output
+
+    def remember(self, frame: RGBDFrame) -> None:
+        """Takes a frame, with its pose in map, into the memory; decides nothing."""
+        self._finish_correction()
+        with _Clock(self.seconds["memory"]):
+            self.memory.integrate(frame)
+        with _Clock(self.seconds["keyframe"]):
+            keyframe = self.gate.process(frame)
+        if keyframe is not None:
+            self._perceive(keyframe)
+        with _Clock(self.seconds["memory"]):
+            while self._late:
+                self.navigator.hear(self._late[0])
+                self.memory.add_delta(self._late.popleft())
 
     def add_delta(self, delta: SemanticDelta) -> None:
         """Takes what a slow back end says later of a keyframe of this run; the next frame uses it. From any thread."""
@@ -199,10 +213,24 @@ class Agent:
                 i = int(np.searchsorted(stamps, keyframe.stamp))
                 if i < len(stamps) and stamps[i] == keyframe.stamp and _is_moved(keyframe.T_map_camera, poses[i]):
                     moved[keyframe.id] = poses[i]
-            if moved:
+            if moved and self._beside is None:
                 self.memory.move_keyframes(moved)
                 self.navigator.replan()
+            elif moved and self._beside is not None:
+                correction = self.memory.begin_correction(moved)
+                self._correcting = correction, self._beside.submit(correction.run)
         return len(moved)
+
+    def _finish_correction(self) -> None:
+        """Exchanges the map with the corrected one once that is made beside."""
+        if self._correcting is None or not self._correcting[1].done():
+            return
+        with _Clock(self.seconds["correction"]):
+            (correction, made), self._correcting = self._correcting, None
+            made.result()
+            if self.memory.is_pending(correction):
+                self.memory.apply(correction)
+                self.navigator.replan()
 
     def join(self, map_id: str, joined_map_id: str, T: np.ndarray) -> None:
         """Merges two maps of the memory's file after SLAM has relocalised, see ``slam.Joined``. Call before next frame.

@@ -21,9 +21,10 @@ class MemoryConfig(Config):
         low=4096,
         high=268_435_456,
     )
-    max_megabytes: float = param(
+    max_mb: float = param(
         0.0,
-        "memory of voxels with their features and tables at most, 0 for no bound; what does not fit goes to disk",
+        "memory of the map at most (voxels, clouds, keyframes, looks, grid, objects), 0 for no bound; what does not "
+        "fit goes to disk and comes back when it is used",
         unit="MB",
         low=0.0,
         high=1e6,

@@ -25,6 +25,7 @@ from .query.retrieval import Found
 from .query.tokens import Tokens
 from .records import ChangedBlocks, IntegrationStats, KeyframeRecord, MapRecord, VoxelView
 from .submaps import intake, joining, moving
+from .submaps.bound import Usage, usage
 from .submaps.correction import Correction
 from .submaps.covisibility import KeyframeGraph
 from .submaps.joining import Joining
@@ -165,6 +166,18 @@ class SpatialMemory:
     def frames(self) -> int:
         """How many frames were fused."""
         return self.state.content.frames
+
+    @property
+    def usage(self) -> Usage:
+        """Bytes that it takes in memory, by what they are for; what is on disk does not count."""
+        return usage(self.state)
+
+    @property
+    def trouble(self) -> str:
+        """Why what exceeds ``max_mb`` cannot be put on disk now, in one line, or ""."""
+        swapper = self.state.voxels.swapper
+        why = self.state.problem or ("" if swapper is None else swapper.problem)
+        return why and f"what exceeds max_mb cannot be put on disk ({why}); make room there"
 
     @property
     def corrections(self) -> int:

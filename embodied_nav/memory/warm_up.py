@@ -42,7 +42,7 @@ def warm_up(config: MemoryConfig | None = None) -> float:
     """
     start, kind = time.monotonic(), (config or MemoryConfig()).feature_type
     dims = (0, 2) if config is None else (min(config.feature_dim, 2),)
-    bounded = config is None or config.max_megabytes > 0
+    bounded = config is None or config.max_mb > 0
     small: dict[str, Any] = {"max_voxels": 1 << 16, "feature_type": kind}
     with tempfile.TemporaryDirectory(prefix="embodied_nav-") as folder:
         for dim in dims:
@@ -51,7 +51,7 @@ def warm_up(config: MemoryConfig | None = None) -> float:
             _correct(memory)
             _join(memory, Path(folder, f"{dim}.db"))
             if bounded:
-                _swap(MemoryConfig(feature_dim=dim, max_megabytes=0.08, **small))
+                _swap(MemoryConfig(feature_dim=dim, max_mb=0.4, **small))
     _sort_into_cells()
     rooms_warm_up.warm_up()
     return time.monotonic() - start

@@ -186,17 +186,17 @@ class MemoryNode(AgentNode):
         return memory, writer
 
     def _write(self) -> None:
-        """Writes pending changes even if no frame arrives; reports errors of the file."""
-        if self._writer is None:
-            return
+        """Writes pending changes even if no frame arrives; reports errors of the file and of the disk."""
         with self._lock:
-            self._writer.tick()
-            trouble = self._writer.trouble
-        self.diagnostics.facts["memory file"] = trouble or self._config.file
+            if self._writer is not None:
+                self._writer.tick()
+            trouble = (self._writer is not None and self._writer.trouble) or self._memory.trouble
+        if trouble or self._writer is not None:
+            self.diagnostics.facts["memory file"] = trouble or self._config.file
         if trouble and trouble != self._told:
             self.get_logger().error(trouble)
         elif self._told and not trouble:
-            self.get_logger().info(f"{self._config.file}: is written again")
+            self.get_logger().info(f"{self._config.file or 'the disk'}: is written again")
         self._told = trouble
 
     def _make_publishers(self) -> None:

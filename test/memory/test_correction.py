@@ -114,7 +114,7 @@ def test_what_moves_there_and_back_is_where_it_was(walk_frames):
 
 
 def test_a_bounded_memory_moves_what_it_has_on_disk(walk_frames):
-    config = MemoryConfig(max_megabytes=4.0)
+    config = MemoryConfig(max_mb=4.0)
     bounded, free = build(walk_frames, config=config), build(walk_frames)
     targets = poses(walk_frames, [drift(k) for k in range(6)])
     bounded.move_keyframes(targets)

@@ -145,7 +145,7 @@ def test_far_old_and_light_blocks_leave_first_and_labelled_ones_last():
 def test_the_bound_holds_on_a_long_drive_and_everything_is_the_same_after_the_return(dim):
     """There and back along a wall of 60 m, under a bound that a third of it fills; against a memory without a bound."""
     settings = {"feature_dim": dim, "max_depth": 3.0, "carve": False}
-    bounded = SpatialMemory(MemoryConfig(max_megabytes=3.0 if dim else 2.0, **settings))
+    bounded = SpatialMemory(MemoryConfig(max_mb=3.0 if dim else 2.0, **settings))
     free = SpatialMemory(MemoryConfig(**settings))
     drive = np.concatenate([np.arange(0, 60, 0.4), np.arange(60, 0, -0.4)])
     most_on_disk = 0
@@ -154,7 +154,7 @@ def test_the_bound_holds_on_a_long_drive_and_everything_is_the_same_after_the_re
         grid = np.random.default_rng(i).normal(size=(3, 4, dim)).astype(np.float32) if dim else None
         bounded.integrate(frame, grid)
         free.integrate(frame, grid)
-        assert bounded.state.voxels.store.nbytes <= bounded.config.max_megabytes * 1e6
+        assert bounded.state.voxels.store.nbytes <= bounded.config.max_mb * 1e6
         most_on_disk = max(most_on_disk, bounded.state.voxels.swapper.voxels)
     assert free.state.voxels.store.nbytes > 2 * bounded.state.voxels.store.nbytes and most_on_disk > len(free) // 3
     assert bounded.state.voxels.store.arrays.counts[5] == 0  # refused
@@ -168,7 +168,7 @@ def test_the_bound_holds_on_a_long_drive_and_everything_is_the_same_after_the_re
 
 
 def test_blocks_ahead_come_back_before_a_frame_touches_them():
-    memory = SpatialMemory(MemoryConfig(max_megabytes=2.0, max_depth=3.0, carve=False))
+    memory = SpatialMemory(MemoryConfig(max_mb=2.0, max_depth=3.0, carve=False))
     drive = np.concatenate([np.arange(0, 60, 0.4), np.arange(60, 0, -0.4)])
     bring, at_once, ahead = memory.state.voxels.swapper.bring, [], []
 
@@ -192,7 +192,7 @@ def test_no_frame_of_a_steady_drive_moves_much(dim, megabytes, monkeypatch):
     """What comes and leaves is spread over the frames, and each finds its room there already."""
     step = 60_000
     monkeypatch.setattr(eviction, "_STEP", step)
-    memory = SpatialMemory(MemoryConfig(max_megabytes=megabytes, max_depth=3.0, carve=False, feature_dim=dim))
+    memory = SpatialMemory(MemoryConfig(max_mb=megabytes, max_depth=3.0, carve=False, feature_dim=dim))
     moved, waits = {"pop": [], "put": []}, []
     for name in moved:
         real = getattr(memory.state.voxels.swapper._file, name)
@@ -330,7 +330,7 @@ def test_regions_around_are_the_same_whether_few_or_many_are_on_disk():
 def test_objects_whose_voxels_are_on_disk_stay_known():
     from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
 
-    memory = SpatialMemory(MemoryConfig(max_megabytes=1.0, max_depth=3.0, carve=False))
+    memory = SpatialMemory(MemoryConfig(max_mb=1.0, max_depth=3.0, carve=False))
     memory.integrate(looking(0.0, 1))
     memory.add_keyframe(Keyframe(0, looking(0.0, 1), 1.0, 0, "first"))
     seen = (ObjectObservation("shelf", "red", 1.0, np.array([0.0, 2.0, 0.0]), np.array([1.0, 1.0, 1.0])),)
@@ -350,7 +350,7 @@ def test_objects_whose_voxels_are_on_disk_stay_known():
 
 
 def test_a_frame_too_large_for_the_bound_is_refused_in_part_and_counted():
-    memory = SpatialMemory(MemoryConfig(max_megabytes=1.0, feature_dim=1024, feature_type="f32"))
+    memory = SpatialMemory(MemoryConfig(max_mb=1.0, feature_dim=1024, feature_type="f32"))
     stats = memory.integrate(looking(0.0, 1))
     assert stats.refused > 0 and stats.new_voxels > 0
     assert memory.state.voxels.store.nbytes <= 1e6
@@ -400,7 +400,7 @@ def test_a_block_seen_anew_that_a_full_disk_does_not_take_loses_nothing():
 
 
 def test_a_disk_that_takes_nothing_more_refuses_voxels_and_says_why():
-    memory = SpatialMemory(MemoryConfig(max_megabytes=1.0, max_depth=3.0, carve=False))
+    memory = SpatialMemory(MemoryConfig(max_mb=1.0, max_depth=3.0, carve=False))
     for i in range(10):
         memory.integrate(looking(0.4 * i, i + 1))
     real = memory.state.voxels.swapper._file._db
@@ -460,7 +460,7 @@ def test_the_scratch_file_leaves_nothing_behind_however_the_process_ends(tmp_pat
 def test_what_leaves_before_its_turn_to_be_written_is_written_from_the_disk():
     from embodied_nav.memory.file.snapshot import Written, take_snapshot
 
-    memory, there, written = SpatialMemory(MemoryConfig(max_megabytes=2.0, max_depth=3.0, carve=False)), Written(), {}
+    memory, there, written = SpatialMemory(MemoryConfig(max_mb=2.0, max_depth=3.0, carve=False)), Written(), {}
     for i in range(150):
         memory.integrate(looking(0.4 * i, i + 1))
         # Far less than what comes in, and at last everything.
@@ -476,7 +476,7 @@ def test_what_leaves_before_its_turn_to_be_written_is_written_from_the_disk():
 
 def test_a_corrected_map_with_features_comes_back_from_its_file(walk_frames, tmp_path):
     """Of a bounded memory: what was put on disk in a correction is written and read voxel by voxel."""
-    config = MemoryConfig(max_megabytes=1.0, feature_dim=4)
+    config = MemoryConfig(max_mb=1.0, feature_dim=4)
     memory, rng = SpatialMemory(config), np.random.default_rng(0)
     for k, f in enumerate(walk_frames):
         if k % 10 == 0:
@@ -500,7 +500,7 @@ def test_a_corrected_map_with_features_comes_back_from_its_file(walk_frames, tmp
 
 
 def test_a_disk_that_is_full_in_a_correction_leaves_a_map_that_goes_on(walk_frames, monkeypatch):
-    memory = SpatialMemory(MemoryConfig(max_megabytes=1.0))
+    memory = SpatialMemory(MemoryConfig(max_mb=1.0))
     for k, f in enumerate(walk_frames):
         if k % 10 == 0:
             memory.add_keyframe(Keyframe(k // 10, f, 0.5, 0, "overlap"))

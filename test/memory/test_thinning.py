@@ -4,7 +4,7 @@ import numpy as np
 
 from embodied_nav.frames import ObjectObservation, SemanticDelta
 from embodied_nav.memory import RetentionConfig
-from embodied_nav.memory.submaps.thinning import DIGEST, thin
+from embodied_nav.memory.objects.thinning import DIGEST, thin
 
 HOUR = 3_600_000_000_000
 

@@ -106,7 +106,8 @@ def read_map(
     uuid = map or meta["map"]
     row = _find_map(source, uuid, where)
     settings = json.loads(row.config)
-    settings.pop("local_cell", None)  # files of before had it
+    for name in ("local_cell", "max_megabytes"):  # files of before had them
+        settings.pop(name, None)
     written = MemoryConfig.from_mapping(settings, where=where)
     _check_config(config, written, where)
     if config is not None and not config.feature_source:

@@ -95,6 +95,11 @@ class CellTable:
         return self._count
 
     @property
+    def nbytes(self) -> int:
+        """Memory taken, bytes."""
+        return self._cells.nbytes
+
+    @property
     def cells(self) -> np.ndarray:
         """The growing cells, in order of their coming; a view. :func:`compact` makes records of them."""
         return self._cells[: self._count]

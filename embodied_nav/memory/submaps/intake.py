@@ -10,15 +10,16 @@ import numpy as np
 from ...errors import InputError
 from ...frames import Keyframe, RGBDFrame, SemanticDelta
 from ...geometry import invert, is_rigid
+from ..objects.thinning import thin
 from ..objects.visibility import empty_places
 from ..objects.votes import cast_votes, count_votes, segments_of, votes_in_frame
 from ..records import IntegrationStats, KeyframeRecord
 from ..voxels.voxel_features import check_grid
+from .bound import keep_within
 from .local_clouds import VOTE
 from .map_state import MapState
 from .moving import corrected_pose
 from .retiring import retire
-from .thinning import thin
 
 THUMBNAIL_WIDTH = 160
 
@@ -61,6 +62,7 @@ def add_keyframe(state: MapState, keyframe: Keyframe) -> int:
     _keep(state.images, number, f, state.config.keyframe_images)
     if state.config.feature_dim and f.depth is not None:
         _keep(state.featureless, number, replace(f, color=None), state.config.keyframe_images)
+    keep_within(state, T[:3, 3])
     return number
 
 

@@ -116,6 +116,11 @@ class CloudBuilder:
         self._table = CellTable(self._cell, near, far, stride)
         self.cloud: LocalCloud | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of what grows, bytes."""
+        return self._table.nbytes
+
     def start(self, keyframe_id: int, T_map_cloud: np.ndarray, stamp: int) -> None:
         """Begins a new cloud; the one before must have been taken by :meth:`close`."""
         self.cloud = LocalCloud(keyframe_id, np.array(T_map_cloud, np.float64), stamp)

@@ -54,7 +54,7 @@ class MapContent:
         keyframes, looks: by keyframe id: records; arrays by name, see ``SpatialMemory.add_look``.
         clouds: closed local clouds, oldest first.
         deltas: by number, oldest first, as perception told them, without segments; old ones put together, see
-            :mod:`.thinning`.
+            :mod:`..objects.thinning`.
         events: by number, oldest first: what came, went and moved, see :mod:`..objects.history`.
         forgotten: (keyframe, number of its cloud) of those that were dropped and that a file may still hold;
             forgotten_before: how many there were before these.
@@ -114,6 +114,8 @@ class MapState:
         correction: begun and not applied yet, or None. corrections: how often keyframes were moved.
         late: (stamp, T) once a correction has begun: frames that are older (ns) have poses that T (4x4) corrects.
         generation: grows whenever everything is exchanged at once.
+        read_from_disk: arrays that wait on disk may have been read since. problem: why what exceeds the bound cannot
+            be put on disk now, or "".
 
     Raises:
         InputError: settings that do not go together.
@@ -173,6 +175,7 @@ class MapState:
         self.retired: deque[int] = deque(maxlen=_RETIRED)
         self.corrections = 0
         self.late: tuple[int, np.ndarray] | None = None
+        self.read_from_disk, self.problem = True, ""
 
     def retain(self, retention: RetentionConfig) -> None:
         """Keeps what is remembered as long as these settings say from now on."""

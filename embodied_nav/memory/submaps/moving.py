@@ -31,7 +31,7 @@ def begin_correction(
             raise InputError(f"keyframe {i} is not in the memory")
         if not is_rigid(T):
             raise InputError(f"pose of keyframe {i} is not a finite rigid transform")
-    everything = everything or state.voxels.swapper is not None
+    everything = everything or state.voxels.on_disk > 0
     if state.correction is not None:
         poses, everything = {**state.correction.poses, **poses}, everything or state.correction.everything
     poses = {i: np.array(T, np.float64) for i, T in poses.items()}
@@ -59,13 +59,18 @@ def apply(state: MapState, correction: Correction) -> None:
         raise InputError("another correction was begun since: apply that one")
     if not correction.done:
         correction.run()
+    voxels = state.voxels
+    refilled = voxels.swapper is not None and (correction.blocks is None or not voxels.takes(correction.store.nbytes))
+    if refilled and correction.blocks is not None:
+        # What left for the disk meanwhile cannot be exchanged block by block.
+        correction.everything = True
+        correction.run()
     growing = state.split_cloud()
     correction.catch_up(state.content.clouds[len(correction.clouds) :])
     if growing is not None:
         state.builder.start(growing.keyframe_id, growing.T_map_cloud, growing.stamp)
     _move(state, correction)
-    voxels = state.voxels
-    if voxels.swapper is not None:
+    if refilled:
         voxels.refill(*records(correction.store))
     elif correction.exchange(voxels.store):
         voxels.restarted_at = voxels.store.clock
@@ -73,6 +78,7 @@ def apply(state: MapState, correction: Correction) -> None:
     state.objects.touch_all(voxels.store)
     state.correction = None
     state.corrections += 1
+    state.read_from_disk = True
 
 
 def rebuild(state: MapState) -> None:

@@ -24,6 +24,8 @@ _SIDES = 8
 _WIDTH = 40
 #: A newer keyframe that holds this share of one's points stands for it from then on.
 _GOOD_PART = 0.2
+#: Bytes that a patch with its holders takes, about.
+_PATCH = 150
 #: A keyframe that moved by less than this (m, rad) keeps its patches.
 _MOVED = (0.15, 0.08)
 
@@ -48,6 +50,11 @@ class Redundancy:
 
     def __contains__(self, keyframe: int) -> bool:
         return keyframe in self._poses
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, bytes, about."""
+        return _PATCH * (len(self._holders) + sum(len(counts) for _, counts in self._patches.values()))
 
     def moved(self, keyframe: int, T: np.ndarray) -> bool:
         """Whether a keyframe that is known is now so far (T: 4x4) from where its patches were made."""

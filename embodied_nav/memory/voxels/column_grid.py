@@ -61,6 +61,11 @@ class ColumnGrid:
         self.set_band(low, high)
         self.reset()
 
+    @property
+    def nbytes(self) -> int:
+        """Memory taken, bytes."""
+        return self._obstacles.nbytes + self._seen.nbytes + self._marks.nbytes
+
     def set_band(self, low: float, high: float) -> None:
         """Changes the height band; the obstacle counts must then be made anew."""
         self.low, self.high = low, high

@@ -353,7 +353,7 @@ def restore(
             swapper.put(Blocks(numbers, np.full(len(numbers), clock), begins, records))
             fitting = until
     except sqlite3.Error as error:
-        raise InputError(f"voxels beyond max_megabytes cannot be put on disk ({error}); make room there") from None
+        raise InputError(f"voxels beyond max_mb cannot be put on disk ({error}); make room there") from None
 
 
 def _batches(items: list, sizes: Sequence[int]) -> Iterator[list]:

@@ -97,6 +97,7 @@ class VoxelStore:
         max_bytes: int = 0,
     ) -> None:
         self.max_voxels, self.max_bytes = max_voxels, max_bytes
+        self._bound = max_bytes or np.iinfo(np.int64).max
         self.feature_dim, self.feature_type = feature_dim, feature_type
         # A bounded store's table never grows: growing needs the old one and the new one at once.
         self._most_blocks = max_bytes // (BLOCK_BYTES + ROW_BYTES) if max_bytes else max_voxels
@@ -124,8 +125,12 @@ class VoxelStore:
             rows, labels, owner, free, slot_rows, masks, keys, live, clock, freed, *_empty_table(self._first_bits),
             np.zeros(16, np.int64), bits, weight,
         )  # fmt: skip
-        self.arrays.counts[BUDGET] = self.max_bytes or np.iinfo(np.int64).max
+        self.arrays.counts[BUDGET] = self._bound
         self._count_used()
+
+    def set_bound(self, nbytes: int) -> None:
+        """What a bounded store takes at most from now on, up to ``max_bytes``; never less than it has taken."""
+        self._bound = self.arrays.counts[BUDGET] = min(max(nbytes, self.nbytes), self.max_bytes)
 
     def _reserve_features(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         if not self.feature_dim:
@@ -219,6 +224,10 @@ class VoxelStore:
         c = self.arrays.counts
         rows, blocks = max(rows - int(c[FREE_ROWS]), 0), max(blocks - int(c[FREE_BLOCKS]), 0)
         return int(c[USED]) + rows * self.row_bytes + blocks * BLOCK_BYTES <= int(c[BUDGET])
+
+    def takes(self, nbytes: int) -> bool:
+        """Whether so many more bytes fit into its bound."""
+        return int(self.arrays.counts[USED]) + nbytes <= int(self.arrays.counts[BUDGET])
 
     def remove_blocks(self, blocks: np.ndarray) -> None:
         """Frees whole blocks (N int) with their voxels; nothing reports them as changed."""

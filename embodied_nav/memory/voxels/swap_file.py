@@ -28,6 +28,7 @@ from .keys import (
     pack_numbers,
     slot_in_block,
 )
+from .mapped_arrays import disk_folder
 from .record import ROW, fill_rows, voxels_of_rows, winning_classes
 from .store import CLOCK, VoxelStore, add_row, find_or_add_block, table_bits
 
@@ -67,7 +68,8 @@ class SwapFile:
     """A file of blocks without a name: its room is free again when the process ends, however that comes about.
 
     Args:
-        store: where the blocks are from. folder: where the file takes its room, by default the system's place for such.
+        store: where the blocks are from.
+        folder: where the file takes its room, by default :func:`.mapped_arrays.disk_folder`.
 
     Attributes:
         voxels: how many are there. away: how many of them there are of each class (from 1).
@@ -76,7 +78,7 @@ class SwapFile:
 
     def __init__(self, store: VoxelStore, folder: str | Path | None = None) -> None:
         self._store = store
-        with tempfile.TemporaryDirectory(prefix="embodied_nav-", dir=folder) as place:
+        with tempfile.TemporaryDirectory(prefix="embodied_nav-", dir=folder or disk_folder()) as place:
             # One thread at a time owns a memory, but not always the same one.
             self._db = sqlite3.connect(Path(place) / "blocks.db", check_same_thread=False, isolation_level=None)
             # A block with features takes a few large pages instead of many small ones.

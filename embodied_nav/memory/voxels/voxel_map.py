@@ -53,7 +53,7 @@ class VoxelMap:
         swapped: Callable[[np.ndarray], None],
     ) -> None:
         self._config = c = config
-        bound = int(c.max_megabytes * 1e6)
+        bound = int(c.max_mb * 1e6)
         self.store = VoxelStore(
             c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type, max_bytes=bound
         )  # fmt: skip
@@ -66,7 +66,16 @@ class VoxelMap:
         self._hasher, self._carver = FrameHasher(), carver(c)
 
     def __len__(self) -> int:
-        return len(self.store) + (0 if self.swapper is None else self.swapper.voxels)
+        return len(self.store) + self.on_disk
+
+    @property
+    def on_disk(self) -> int:
+        """How many voxels are on disk."""
+        return 0 if self.swapper is None else self.swapper.voxels
+
+    def takes(self, nbytes: int) -> bool:
+        """Whether all is in memory, and so many more bytes fit into its bound."""
+        return not self.on_disk and self.store.takes(nbytes)
 
     def clear(self) -> None:
         """Forgets everything."""
