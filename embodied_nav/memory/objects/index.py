@@ -21,6 +21,7 @@ from ...frames import MemoryObject, ObjectObservation
 from ..voxels.store import BLOCKS, CLOCK, VoxelStore
 from . import association
 from .clusters import clusters
+from .remnants import Fullest
 from .votes import Class, ClassTable
 
 #: Clusters of one instance belong together when their boxes are this near (voxels).
@@ -31,9 +32,6 @@ SPLIT_SHARE = 0.3
 SIGHTING_MARGIN = 0.15
 #: A lost object's id goes to a new instance of the same label this near, m.
 REVIVAL_DISTANCE = 0.5
-#: Less than this share of the voxels that an object had is a residue of one that was removed: the layer at its foot,
-#: too near to the floor to be carved.
-RESIDUE_SHARE = 0.15
 #: Times that one detection covered two instances until they are one: of the same label, of different ones.
 MERGE_SAME, MERGE_OTHER = 1, 2
 #: Two objects of one label whose boxes share this part of the smaller one, never seen apart, are one.
@@ -103,7 +101,7 @@ class ObjectIndex:
         self._names: dict[int, dict[Class, float]] = {}
         self._earlier: dict[int, _Earlier] = {}
         self._ids: dict[int, int] = {}
-        self._peaks: dict[int, int] = {}
+        self._fullest = Fullest()
         self._apart: dict[tuple[int, int], int] = {}
         self._dirty: set[int] = set()
         #: Instances with voxels on disk: they stay as they are until these are back and touched.
@@ -139,7 +137,7 @@ class ObjectIndex:
         self.known = {o.id: o for o, _ in known}
         self.classes = {o.id: c for o, c in known}
         self._ids = {c: o.id for o, c in known}
-        self._peaks = {o.id: o.voxels for o, _ in known}
+        self._fullest = Fullest(o for o, _ in known)
         for s in sightings:
             o = self.known.get(self._ids.get(s.class_number, 0))
             if not s.label and o is not None:
@@ -299,8 +297,7 @@ class ObjectIndex:
         bodies = []
         for number, parts in clusters(store, dirty, self._size):
             rows, points = self._body(table, number, parts)
-            least = max(self._min_voxels, RESIDUE_SHARE * self._peaks.get(self._ids.get(number, 0), 0))
-            if len(rows) >= least:
+            if len(rows) >= self._min_voxels and not self._fullest.is_remnant(self._ids.get(number, 0), points):
                 bodies.append((number, rows, points))
         bodies.sort(key=lambda b: (-len(b[1]), b[0]))
         found = {number for number, _, _ in bodies}
@@ -311,7 +308,7 @@ class ObjectIndex:
             i = self._id_of(table, number, points)
             store.arrays.owner[rows] = i
             self.classes[i], self._ids[number] = number, i
-            self._peaks[i] = max(self._peaks.get(i, 0), len(rows))
+            self._fullest.note(i, points)
             self.known[i] = self._object(i, number, store, table, rows, points, stamp)
         self._merge_doubles(table, found)
         self._find_moved(store, stamp)
@@ -398,7 +395,7 @@ class ObjectIndex:
             if kept is not None and other is not None:
                 seen = min(kept.first_seen, other.first_seen), max(kept.missed, other.missed)
                 self.known[first] = dataclasses.replace(self.known[two], id=first, first_seen=seen[0], missed=seen[1])
-            self._peaks[first] = max(self._peaks.get(first, 0), self._peaks.get(second, 0))
+            self._fullest.take(first, second)
             self.drop(second)
             self._ids[into], self.classes[first] = first, into
         elif one:
@@ -408,7 +405,7 @@ class ObjectIndex:
     def drop(self, i: int) -> None:
         """Forgets an object as if it had never been."""
         self.known.pop(i, None)
-        self._peaks.pop(i, None)
+        self._fullest.drop(i)
         number = self.classes.pop(i, 0)
         if self._ids.get(number) == i:
             del self._ids[number]
@@ -440,7 +437,7 @@ class ObjectIndex:
         store.arrays.owner[rows] = 0
         if self.made_anew:
             self.drop(i)
-        elif len(rows) < 0.5 * self._peaks.get(i, 0):
+        elif self._fullest.lost_half(i, len(rows)):
             self.known[i] = dataclasses.replace(self.known[i], status="gone")
         else:
             heirs, counts = np.unique(labels[labels > 0], return_counts=True)
@@ -464,6 +461,7 @@ class ObjectIndex:
                 best, best_distance = i, distance
         if best:
             self._inherit(best, number)
+            self._fullest.drop(best)
             return best
         self._next_id += 1
         return self._next_id - 1
@@ -478,7 +476,6 @@ class ObjectIndex:
         self._names.pop(old, None)
         self._ids.pop(old, None)
         self._ids[number], self.classes[i] = i, number
-        self._peaks[i] = 0
 
     def _find_moved(self, store: VoxelStore, stamp: int) -> None:
         """A gone object and the only one like it that was first seen later are one: it was moved there."""
@@ -490,10 +487,12 @@ class ObjectIndex:
             new, number = fits[0], self.classes[fits[0].id]
             owner = store.arrays.owner[: len(store.rows)]
             owner[owner == new.id] = gone.id
-            peak = self._peaks.get(new.id, 0)
+            self._fullest.drop(gone.id)
+            self._fullest.take(gone.id, new.id)
+            left, showing = self.classes[gone.id], set(self.keyframes_of(gone.id))
             self.drop(new.id)
             self._inherit(gone.id, number)
-            self._peaks[gone.id] = peak
+            self._relabel(showing, left, 0, None)  # what is left at its old place must not become an object
             self.known[gone.id] = dataclasses.replace(
                 new, id=gone.id, first_seen=gone.first_seen, missed=gone.missed, moves=gone.moves + 1,
                 confirmed=gone.confirmed + new.confirmed,

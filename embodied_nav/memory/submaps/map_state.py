@@ -301,3 +301,5 @@ class MapState:
             cloud.votes = cloud.votes.copy()
             cloud.votes["class"][mine] = new
             move_votes(store, rows[rows >= 0], old, new)
+        if not new:  # votes of keyframes that were dropped, too
+            move_votes(store, np.flatnonzero(store.arrays.labels[: len(store.rows)] == old), old, new)
