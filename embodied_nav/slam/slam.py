@@ -72,10 +72,10 @@ class SlamConfig(Config):
     loop_uncertainty: float = param(0.04, "places held more tightly need no loop", unit="m", low=0.001, high=10.0)
     loop_gate: float = param(3.0, "standard deviations of the graph that a loop may be off", low=1.0, high=10.0)
     refresh_distance: float = param(
-        0.5, "a keyframe this near to an older one, and as sure of it, refreshes that one; 0 keeps all", unit="m",
+        0.8, "a keyframe this near to an older one, and as sure of it, refreshes that one; 0 keeps all", unit="m",
         low=0.0, high=10.0,
     )  # fmt: skip
-    refresh_angle: float = param(0.4, "and pointing the same way within this", unit="rad", low=0.0, high=3.2)
+    refresh_angle: float = param(0.5, "and pointing the same way within this", unit="rad", low=0.0, high=3.2)
     frames_kept: int = param(
         1000, "newest frames of each keyframe that the trajectory holds; the place was seen since where it has more",
         low=10, high=10_000_000,
