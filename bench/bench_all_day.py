@@ -2,6 +2,8 @@
 
     python bench/bench_all_day.py --metres 600                 # the default, and with every keyframe kept, side by side
     python bench/bench_all_day.py --laps 4                     # the same rooms again and again with true poses
+    python bench/bench_all_day.py --laps 2 --max-mb 25 --alone # the same with a bound for all memory of the map
+    python bench/bench_all_day.py --recording FOLDER --laps 5  # a recording five times over, with true poses
     python bench/bench_all_day.py --hours 24 --out day.jsonl --plot day.png       # a day of patrol, see patrol.py
 
 Random drives with the simulator's drift and depth noise at 5 frames a simulated second, 320x240, our SLAM, the
@@ -23,11 +25,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+from bench_keyframes import load
 from bench_slam import tour
 from patrol import hours, resident, size
 
@@ -36,7 +39,7 @@ from embodied_nav.evaluation.object_score import score_objects
 from embodied_nav.frames import RGBDFrame
 from embodied_nav.geometry import Camera
 from embodied_nav.keyframes import KeyframeGate
-from embodied_nav.memory import RetentionConfig, SpatialMemory
+from embodied_nav.memory import MemoryConfig, RetentionConfig, SpatialMemory
 from embodied_nav.memory.file.writer import MemoryWriter
 from embodied_nav.perception.simulator import SimulatorPerception
 from embodied_nav.robot import RobotProfile
@@ -44,6 +47,7 @@ from embodied_nav.sim.embedded import describe
 from embodied_nav.sim.navigable import NavigableMap
 from embodied_nav.sim.tours import frames
 from embodied_nav.sim.tours import tour as lap_around
+from embodied_nav.slam import look_of
 
 #: Pixels of the camera on patrol.
 _SIZE = (240, 180)
@@ -56,14 +60,14 @@ class Robot:
     """SLAM and memory of one robot on its way.
 
     Args:
-        path: of the memory file. keep_all: no keyframe is ever dropped.
+        path: of the memory file. keep_all: no keyframe is ever dropped. max_mb: bound of the memory.
     """
 
-    def __init__(self, scene: int, camera: Camera, path: Path, keep_all: bool) -> None:
+    def __init__(self, scene: int, camera: Camera, path: Path, keep_all: bool, max_mb: float = 0.0) -> None:
         self.things = {o.instance: o for o in describe(str(scene)).objects}
         parameters = {"slam.refresh_distance": 0.0} if keep_all else {}
         self.where = SlamLocalization(camera, parameters=parameters)
-        self.memory = SpatialMemory(None, RetentionConfig(covered=1.0) if keep_all else None)
+        self.memory = SpatialMemory(MemoryConfig(max_mb=max_mb), RetentionConfig(covered=1.0) if keep_all else None)
         self.gate, self.previous, self.camera = KeyframeGate(), None, camera
         self.eyes = SimulatorPerception()
         self.eyes.set_instances({i: (o.category, o.color) for i, o in self.things.items()})
@@ -160,20 +164,44 @@ def drive(scene: int, metres: float, every: float, path: Path, keep_all: bool) -
         robot.writer.close()
 
 
-def lap_after_lap(scene: int, count: int, path: Path, keep_all: bool) -> Iterator[str]:
+def lap_after_lap(scene: int, count: int, path: Path, keep_all: bool, max_mb: float) -> Iterator[str]:
     """A line for each lap with a look around at places 1.8 m apart, in another order each time."""
-    robot, stamp = Robot(scene, _CAMERA, path, keep_all), 200_000_000
+    robot, stamp = Robot(scene, _CAMERA, path, keep_all, max_mb), 200_000_000
     description, profile = describe(str(scene)), RobotProfile()
     navigable = NavigableMap(description, profile)
     for lap in range(count):
-        poses = lap_around(navigable, rng=np.random.default_rng(lap))
+        poses, costs, most = lap_around(navigable, rng=np.random.default_rng(lap)), [], 0
         for frame in frames(description, poses, profile, _CAMERA, noise_seed=lap, first_stamp=stamp):
+            begun = time.thread_time()
             robot.remember(frame)
+            costs.append(1e3 * (time.thread_time() - begun))
+            most = max(most, robot.memory.usage.total)
         stamp = frame.stamp + 200_000_000
         robot.writer.flush()
         kept, objects = len(robot.memory.keyframes), len(robot.memory.objects())
-        yield f"{lap + 1:4d} {kept:6d} {resident():6.0f} {size(path):6.1f} {objects:4d}"
+        yield (
+            f"{lap + 1:4d} {kept:6d} {most / 1e6:6.1f} {size(path):6.1f} {objects:6d} {np.mean(costs):6.1f} "
+            f"{max(costs):7.0f}"
+        )
     robot.writer.close()
+    yield f"file closed: {size(path):.1f} MB"
+
+
+def again_and_again(folder: Path, count: int, path: Path) -> Iterator[str]:
+    """A line for each time that a recording (7-Scenes) is remembered once more, as if the camera went round again."""
+    memory, gate, stamp = SpatialMemory(), KeyframeGate(), 0
+    writer, seen = MemoryWriter(memory, path), load(folder, 1_000_000)
+    for lap in range(count):
+        for frame in seen:
+            stamp += 200_000_000
+            here = replace(frame, stamp=stamp)
+            memory.integrate(here)
+            keyframe = gate.process(here)
+            if keyframe is not None:
+                memory.add_look(memory.add_keyframe(keyframe), **look_of(here))
+        writer.flush()
+        yield f"{lap + 1:4d} {len(memory.keyframes):6d} {memory.usage.total / 1e6:6.1f} {size(path):6.1f}"
+    writer.close()
     yield f"file closed: {size(path):.1f} MB"
 
 
@@ -274,9 +302,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("all_day.jsonl"), help="file for a line of JSON an hour")
     parser.add_argument("--plot", type=Path, help="picture of the curves of --out, of this patrol or of an earlier one")
     parser.add_argument("--shift", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--max-mb", type=float, default=0.0, help="bound of the memory on laps (default: none)")
+    parser.add_argument("--recording", type=Path, help="a 7-Scenes folder, remembered --laps times over")
     args = parser.parse_args()
     if args.shift:
         return shift(*args.shift)
+    if args.recording:
+        print(" lap   kept     MB   file")
+        with tempfile.TemporaryDirectory() as folder:
+            for line in again_and_again(args.recording, args.laps or 5, Path(folder) / "memory.db"):
+                print(line, flush=True)
+        return None
     if args.hours:
         print("hour memory   SLAM ms drive ms stand    p99 longest     MB   file  ATE m     F1 stale  changes  goals")
         patrol(args.building, args.hours, args.out)
@@ -286,13 +322,13 @@ def main() -> None:
         return None
     for keep_all in (False,) if args.alone else (False, True):
         print("every keyframe kept" if keep_all else "keyframes dropped where newer ones hold what they saw")
-        laps = " lap   kept     MB   file things"
+        laps = " lap   kept     MB   file things     ms longest"
         stretches = "metres frames   SLAM memory ms SLAM ms rest    p99 longest     MB file MB error m     F1"
         print(laps if args.laps else stretches, flush=True)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "memory.db"
             driven = drive(args.scene, args.metres, args.every, path, keep_all)
-            for line in lap_after_lap(args.scene, args.laps, path, keep_all) if args.laps else driven:
+            for line in lap_after_lap(args.scene, args.laps, path, keep_all, args.max_mb) if args.laps else driven:
                 print(line, flush=True)
 
 
