@@ -38,6 +38,11 @@ _SAMPLE = 64
 _HOUR = 3_600_000_000_000
 
 
+def _within(T: np.ndarray, position: np.ndarray, reach: float) -> bool:
+    """Whether a pose (4x4) is within reach (m) of a position ((3,) m)."""
+    return float(np.linalg.norm(T[:3, 3] - position)) <= reach
+
+
 def _new_uuid() -> str:
     return str(uuid.uuid4())
 
@@ -235,15 +240,22 @@ class MapState:
         store, size, reach = self.voxels.store, self.config.voxel_size, self.config.max_depth
         rows = np.flatnonzero(store.arrays.owner[: len(store.rows)] == o.id)
         points = columns(store, rows[:: 1 + len(rows) // _SAMPLE], size)[0].astype(np.float64)
-        before, newest = o.first_seen - _EARLIER, 0
+        before = o.first_seen - _EARLIER
         growing = [] if self.growing is None else [self.builder.cloud]
-        for cloud in (*self.content.clouds, *growing):
-            if np.linalg.norm(cloud.T_map_cloud[:3, 3] - o.position) > 2 * reach:
-                continue
-            for view in (v for v in cloud.views if newest < v.stamp < before):
-                if seen_through(points, view.depth, view.camera, cloud.T_map_cloud @ view.T, _PASSED * size):
-                    newest = view.stamp
-        return newest
+        near = [c for c in (*self.content.clouds, *growing) if _within(c.T_map_cloud, o.position, 2 * reach)]
+        views = [(v, c) for c in near for v in c.views if v.stamp < before]
+        if not views:
+            return 0
+        poses = np.array([c.T_map_cloud for _, c in views]) @ np.array([v.T for v, _ in views])
+        there = np.einsum("nij,ni->nj", poses[:, :3, :3], o.position - poses[:, :3, 3])
+        aside = 0.5 * float(np.linalg.norm(o.extent)) + size
+        wide = np.array([max(v.camera.cx, v.camera.width - v.camera.cx) / v.camera.fx for v, _ in views])
+        in_view = (there[:, 2] > -aside) & (np.abs(there[:, 0]) < np.maximum(there[:, 2], 0.0) * wide + 2.0 * aside)
+        for k in sorted(np.flatnonzero(in_view).tolist(), key=lambda k: -views[k][0].stamp):
+            view = views[k][0]
+            if seen_through(points, view.depth, view.camera, poses[k], _PASSED * size):
+                return view.stamp
+        return 0
 
     # ---- local clouds ----
 

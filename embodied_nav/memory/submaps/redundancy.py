@@ -101,16 +101,20 @@ class Redundancy:
         if newest not in self._patches:
             return {}
         shared = {i for patch in self._patches[newest][0] for i in self._holders[patch]}
-        gone = {}
+        gone: dict[int, list[int]] = {}
+        ids = np.fromiter(self._poses, np.int64, len(self._poses))
+        poses = np.array([self._poses[i] for i in ids.tolist()])
         # The newest first: each is judged by those that stay.
         for keyframe in sorted((i for i in shared if i < min(kept, newest)), reverse=True):
-            if heirs := self._heirs(keyframe):
+            newer = (ids > keyframe) & np.isin(ids, list(gone), invert=True)
+            near = ids[newer][self._are_near(self._poses[keyframe], poses[newer])].tolist()
+            if near and (heirs := self._heirs(keyframe, near)):
                 self.drop(keyframe)
                 gone[keyframe] = heirs
         return gone
 
-    def _heirs(self, keyframe: int) -> list[int]:
-        """The newer keyframes that hold what one saw, if together they hold enough of it and one of them is near."""
+    def _heirs(self, keyframe: int, near: list[int]) -> list[int]:
+        """The newer keyframes that hold what one saw, if together they hold enough of it and one is among the near."""
         patches, counts = self._patches[keyframe]
         holders = [self._holders[patch] for patch in patches]
         held = np.fromiter((h[-1] > keyframe for h in holders), np.bool_, len(holders))
@@ -120,13 +124,15 @@ class Redundancy:
         for h, n in zip(holders, counts.tolist(), strict=True):
             for i in h[bisect_right(h, keyframe) :]:
                 shares[i] = shares.get(i, 0) + n
-        if not any(self._is_near(keyframe, i) for i in shares):
+        if not any(i in shares for i in near):
             return []
         return [i for i, n in shares.items() if n >= _GOOD_PART * counts.sum()]
 
-    def _is_near(self, keyframe: int, other: int) -> bool:
-        way = invert(self._poses[keyframe]) @ self._poses[other]
-        return float(np.linalg.norm(way[:3, 3])) <= self._near[0] and rotation_angle(way) <= self._near[1]
+    def _are_near(self, T: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """(N,) bool: which of others (N, 4, 4) were taken near T (4x4), pointing the same way."""
+        trace = np.einsum("ij,nij->n", T[:3, :3], others[:, :3, :3])
+        angle = np.arccos(np.clip((trace - 1.0) / 2.0, -1.0, 1.0))
+        return (np.linalg.norm(others[:, :3, 3] - T[:3, 3], axis=1) <= self._near[0]) & (angle <= self._near[1])
 
     def _patches_of(self, points: np.ndarray, eye: np.ndarray) -> np.ndarray:
         """A number for each of N points (m, map), seen from ``eye``: its block, and the side in the lowest bits."""
