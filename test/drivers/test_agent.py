@@ -1,6 +1,8 @@
 """The whole agent in the embedded simulator, and the path follower alone."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -194,3 +196,25 @@ def test_robot_that_sees_no_categories_does_not_search(simulator):
     blind.perception = create_perception("simulator")
     blind.reset("find the red sofa")
     assert blind.status == "running", "the refusal was for that goal"
+
+
+def test_a_correction_made_beside_is_applied_before_a_later_frame(simulator):
+    """Frames come while the map is made again; then it is where it would be at once."""
+    observation = simulator.reset(near_episode())
+    T, shifted, made = observation.T_base_camera, pose2d(0.3, 0.0, 0.0), {}
+    with ThreadPoolExecutor(1) as pool:
+        for beside in (None, pool):
+            a = Agent(RobotProfile(), create_perception("simulator"), create("rules"), beside=beside)
+            a.reset("find the red sofa")
+            nobody = np.zeros_like(observation.instance_ids)
+            frame = RGBDFrame(10**9, simulator.camera(), T, observation.color, observation.depth, nobody)
+            a.remember(frame)
+            assert a.correct(np.array([frame.stamp]), (shifted @ T)[None]) == 1
+            assert a.memory.corrections == (beside is None)
+            if beside is not None:
+                beside.submit(lambda: None).result()  # the one before it is done
+            a.remember(replace(frame, stamp=2 * 10**9, T_map_camera=shifted @ T))
+            assert a.memory.corrections == 1
+            made[beside] = a.memory.occupancy().data
+    assert np.array_equal(made[None], made[pool])
+    assert not a.decisions, "remembering decides nothing"
