@@ -53,6 +53,10 @@ def merge(a: SpatialMemory, b: SpatialMemory, T_a_b: np.ndarray) -> SpatialMemor
     return out
 
 
+#: Frames for which it is told that there was no room for what one showed.
+_TOLD_FOR = 50
+
+
 class SpatialMemory:
     """A sparse voxel map with labels, objects, keyframes and an occupancy grid.
 
@@ -174,10 +178,14 @@ class SpatialMemory:
 
     @property
     def trouble(self) -> str:
-        """Why what exceeds ``max_mb`` cannot be put on disk now, in one line, or ""."""
-        swapper = self.state.voxels.swapper
-        why = self.state.problem or ("" if swapper is None else swapper.problem)
-        return why and f"what exceeds max_mb cannot be put on disk ({why}); make room there"
+        """Why it does not hold what it should (``max_mb``, ``max_voxels``), in one line, or ""."""
+        state, swapper = self.state, self.state.voxels.swapper
+        why = state.problem or ("" if swapper is None else swapper.problem)
+        if why:
+            return f"what exceeds max_mb cannot be put on disk ({why}); make room there"
+        if state.left_out and state.content.frames - state.left_out < _TOLD_FOR:
+            return "what the camera sees does not fit into max_mb or max_voxels and is missing in the map; give more"
+        return ""
 
     @property
     def corrections(self) -> int:

@@ -108,7 +108,7 @@ def test_a_full_disk_is_told_and_the_memory_goes_on(walk_frames, monkeypatch):
         remember(memory, walk_frames[5:40], 5)
         assert "max_mb" in memory.trouble and "No space left" in memory.trouble and "\n" not in memory.trouble
     remember(memory, walk_frames[40:50], 40)
-    assert memory.trouble == "" and any(on_disk(c.votes) for c in memory.state.content.clouds)
+    assert "cannot be put on disk" not in memory.trouble and any(on_disk(c.votes) for c in memory.state.content.clouds)
 
 
 def test_folder_of_files_without_a_name(monkeypatch, tmp_path):
@@ -124,3 +124,9 @@ def test_what_a_keyframe_costs_does_not_count_those_on_disk(walk_frames):
     used = bound.usage(memory.state)
     assert used.total == sum(used.values()) and set(used) >= {"voxels", "clouds", "looks", "keyframes", "images"}
     assert used["clouds"] + used["looks"] <= 2e6
+
+
+def test_what_finds_no_room_is_told(walk_frames):
+    memory = SpatialMemory(MemoryConfig(max_mb=1.0, keyframe_images=2), ALL)
+    remember(memory, walk_frames[:10])
+    assert "does not fit into max_mb" in memory.trouble and "\n" not in memory.trouble

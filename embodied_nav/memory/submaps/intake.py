@@ -43,6 +43,8 @@ def integrate(state: MapState, frame: RGBDFrame, features: np.ndarray | None = N
         state.builder.add_features(fused.features)
     state.content.stamp = max(state.content.stamp, int(frame.stamp))
     state.content.frames += 1
+    if fused.refused:
+        state.left_out = state.content.frames
     return IntegrationStats(fused.points, fused.new, carved, len(voxels.store), fused.refused)
 
 

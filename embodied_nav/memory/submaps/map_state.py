@@ -120,7 +120,7 @@ class MapState:
         late: (stamp, T) once a correction has begun: frames that are older (ns) have poses that T (4x4) corrects.
         generation: grows whenever everything is exchanged at once.
         read_from_disk: arrays that wait on disk may have been read since. problem: why what exceeds the bound cannot
-            be put on disk now, or "".
+            be put on disk now, or "". left_out: number of the newest frame of which voxels found no room, 0 for none.
 
     Raises:
         InputError: settings that do not go together.
@@ -180,7 +180,7 @@ class MapState:
         self.retired: deque[int] = deque(maxlen=_RETIRED)
         self.corrections = 0
         self.late: tuple[int, np.ndarray] | None = None
-        self.read_from_disk, self.problem = True, ""
+        self.read_from_disk, self.problem, self.left_out = True, "", 0
 
     def retain(self, retention: RetentionConfig) -> None:
         """Keeps what is remembered as long as these settings say from now on."""
