@@ -66,7 +66,9 @@ def test_a_file_of_it_is_the_same(pair, tmp_path):
     bounded.save(tmp_path / "bounded.db")
     free.save(tmp_path / "free.db")
     a, b = (SpatialMemory.load(tmp_path / n, FREE) for n in ("bounded.db", "free.db"))
-    assert [np.array_equal(c.hits, d.hits) for c, d in zip(a.state.content.clouds, b.state.content.clouds, strict=True)]
+    for c, d in zip(a.state.content.clouds, b.state.content.clouds, strict=True):
+        assert np.array_equal(c.hits, d.hits) and np.array_equal(c.votes, d.votes)
+        assert all(np.array_equal(v.depth, w.depth) for v, w in zip(c.views, d.views, strict=True))
     assert len(a) == len(b) and a.looks.keys() == b.looks.keys()
 
 
@@ -130,3 +132,23 @@ def test_what_finds_no_room_is_told(walk_frames):
     memory = SpatialMemory(MemoryConfig(max_mb=1.0, keyframe_images=2), ALL)
     remember(memory, walk_frames[:10])
     assert "does not fit into max_mb" in memory.trouble and "\n" not in memory.trouble
+
+
+def test_a_part_that_cannot_be_exchanged_any_more_is_made_with_all_the_rest(walk_frames, monkeypatch):
+    """A correction of one keyframe, and no room left for it once it is made."""
+    made = []
+    for config in (BOUNDED, FREE):
+        memory = SpatialMemory(config, ALL)
+        remember(memory, walk_frames[:40])
+        T = memory.keyframes[2].T_map_camera.copy()
+        T[0, 3] += 0.2
+        correction = memory.begin_correction({2: T})
+        correction.run()
+        assert correction.blocks is not None, "else all is made anyway"
+        with monkeypatch.context() as patch:
+            patch.setattr(type(memory.state.voxels), "takes", lambda *_: False)
+            memory.apply(correction)
+        made.append(memory)
+    bounded, free = made
+    assert np.mean(bounded.occupancy().data == free.occupancy().data) > 0.999
+    assert np.array_equal(bounded.state.voxels.grid.free_space()[1], free.state.voxels.grid.free_space()[1])

@@ -242,8 +242,8 @@ class Correction:
         self.done = False
 
     def run(self) -> None:
-        """Makes the corrected content; may be done on any thread, while frames are fused."""
-        c = self._config
+        """Makes the corrected content; may be done on any thread, while frames are fused. Again: anew."""
+        c, self.grid = self._config, self.grid.blank()
         self.store = VoxelStore(c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type)
         self.blocks, touching = None, np.ones(len(self.clouds), np.bool_)
         if not self.everything and sum(p.moved for p in self.clouds) < MOST * len(self.clouds):
