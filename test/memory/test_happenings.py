@@ -74,6 +74,22 @@ def test_what_goes_comes_and_moves_is_noted_with_where_and_when():
     assert came.since < came.stamp == w.t
 
 
+def test_what_is_left_at_its_old_place_does_not_become_an_object():
+    w = World()
+    w.look([SOFA, CHAIR_A], frames=12, names=NAMES)
+    objects = w.memory.state.objects
+    chair = next(o for o in w.memory.objects() if o.label == "chair")
+    number = objects.classes[chair.id]
+    w.t += 100 * SECOND
+    w.look([SOFA], frames=14, names=NAMES)
+    store = w.memory.state.voxels.store
+    assert (store.arrays.labels[: len(store.rows)] == number).any(), "its foot, too near to the floor to be carved"
+    w.look([SOFA, CHAIR_B], frames=12, names=NAMES)
+    (found,) = [o for o in w.memory.objects() if o.label == "chair"]
+    assert found.id == chair.id and objects.classes[chair.id] != number
+    assert not (store.arrays.labels[: len(store.rows)] == number).any()
+
+
 def test_a_thing_in_a_part_never_looked_at_has_not_come():
     w = World()
     w.look([SOFA], pose=AWAY, frames=12, names=NAMES)
