@@ -22,7 +22,7 @@ session's own keyframes, and a pose that several consecutive frames agree on is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ from .places import Location, Places, View
 from .pose_graph import PoseGraph
 from .sightings import Sighting, Sightings
 from .tracking import TRACKING, Stretch, TrackingLog
+from .trajectory import Trajectory
+from .update import Joined, SlamUpdate
 
 #: Views whose cameras are farther apart (m) or point farther apart (rad) than this have no overlap.
 _VIEW_DISTANCE, _VIEW_ANGLE = 3.5, 1.2
@@ -56,6 +58,8 @@ _LANDMARK_SIGMA = (0.03, 0.015)
 _SAME_WAY, _VOTES_KEPT = (0.15, 0.08), 30
 #: The floors of two maps coincide within this height (m) and tilt (rad).
 _SAME_FLOOR = (0.10, 0.04)
+#: Standard deviation (m) within which keyframes count as being at the same place when there are too many of them.
+_CROWD_SIGMA = 0.5
 #: So many newest keyframes are no older view of a place.
 _RECENT = 10
 #: Standard deviations (m, rad) of a pose given from outside.
@@ -76,6 +80,10 @@ class SlamConfig(Config):
         low=0.0, high=10.0,
     )  # fmt: skip
     refresh_angle: float = param(0.5, "and pointing the same way within this", unit="rad", low=0.0, high=3.2)
+    looks_per_place: int = param(
+        3, "keyframes so near to an older one, however sure of it, that are kept, as by day and by night",
+        low=1, high=1000,
+    )  # fmt: skip
     frames_kept: int = param(
         1000, "newest frames of each keyframe that the trajectory holds; the place was seen since where it has more",
         low=10, high=10_000_000,
@@ -84,48 +92,6 @@ class SlamConfig(Config):
     planar: bool = param(True, "the floor is level: height and tilt of wheel odometry hold")
     level_height: float = param(0.02, "unevenness of the floor", unit="m", low=1e-4, high=10.0)
     level_tilt: float = param(0.01, "tilt of the base on it", unit="rad", low=1e-4, high=1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class SlamUpdate:
-    """One frame's result.
-
-    Attributes:
-        T_map_camera: 4x4.
-        T_odom_camera: 4x4, by odometry alone, starting at ``T_map_start``: smooth, with drift.
-        corrected: a loop closure moved past poses; read :meth:`Slam.trajectory` again.
-        source: origin of the pose: ``depth``, ``features``, ``prior``, ``place`` (relocalised) or ``first``.
-        keyframe: number of the keyframe that this frame is registered to, or became; -1 before the first.
-        loops: numbers of the keyframes that this frame closed a loop with.
-        joined: two maps were merged in this frame.
-        tracking: whether the pose is trusted; if not, it is the last one, extrapolated by wheels if available.
-        moved: distance (m) since the last frame by wheels and by the camera; NaN where unknown.
-    """
-
-    T_map_camera: np.ndarray
-    T_odom_camera: np.ndarray
-    corrected: bool
-    source: str
-    keyframe: int
-    loops: tuple[int, ...] = ()
-    joined: Joined | None = None
-    tracking: Tracking = field(default_factory=Tracking)
-    moved: tuple[float, float] = (float("nan"), float("nan"))
-
-
-@dataclass(frozen=True, eq=False)
-class Joined:
-    """Two maps were merged: ``joined_map_id`` is now part of ``map_id``.
-
-    Attributes:
-        map_id: the map in whose coordinates all poses are given from now on.
-        joined_map_id: the map that was merged into it; "" for the session's own, new one.
-        T: 4x4, map_id from joined_map_id.
-    """
-
-    map_id: str
-    joined_map_id: str
-    T: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,8 +150,9 @@ class Slam:
         self._current = -1
         self._made = 0
         self._spare: list[int] = []
-        #: Keyframe -> stamps of the frames that were registered to it, and their 4x4 poses from it.
-        self._frames: dict[int, list[tuple[int, np.ndarray]]] = {}
+        #: Keyframe -> the newest one that showed the same; itself where it is missing.
+        self._seen_at: dict[int, int] = {}
+        self._trajectory = Trajectory(self.config.frames_kept)
         self._last_wheels: np.ndarray | None = None
         self._T_start = np.eye(4) if T_map_start is None else np.asarray(T_map_start, np.float64)
         self._T_odom_keyframe = self._T_odom = self._T_start
@@ -249,7 +216,7 @@ class Slam:
         if tracking.placed:
             self._sightings.clear()
         if not tracking.lost:
-            self._remember(stamp, keyframe, T)
+            self._trajectory.add(stamp, keyframe, T)
         return SlamUpdate(
             self._graph.pose(keyframe) @ T,
             self._T_odom,
@@ -270,14 +237,8 @@ class Slam:
         last, self._newest_stamp = self._newest_stamp, stamp
         if last is not None and stamp > last:
             return (stamp - last) * 1e-9
-        for number, frames in self._frames.items():
-            self._frames[number] = [f for f in frames if f[0] < stamp]
+        self._trajectory.forget_from(stamp)
         return None
-
-    def _remember(self, stamp: int, keyframe: int, T: np.ndarray) -> None:
-        frames = self._frames.setdefault(keyframe, [])
-        frames.append((stamp, T))
-        del frames[: -self.config.frames_kept]
 
     def _find_again(self, stamp: int, T_odom_camera: np.ndarray | None) -> SlamUpdate | None:
         """Relocalises a view without tracking among the keyframes of this map; None until enough frames agree."""
@@ -301,7 +262,7 @@ class Slam:
         self._places.add(number, odometry.adopt())
         self.loops.append((seen.keyframe, number))
         self._T_odom_keyframe = self._T_odom
-        self._remember(stamp, number, np.eye(4))
+        self._trajectory.add(stamp, number, np.eye(4))
         tracking = self._log.update(stamp, TRACKING)
         return SlamUpdate(
             self._graph.pose(number), self._T_odom, False, "place", number, (seen.keyframe,), tracking=tracking
@@ -313,13 +274,8 @@ class Slam:
         Contains the newest frames at every place (``frames_kept``) except those while lost; includes frames whose pose
         is extrapolated by wheels.
         """
-        frames = [(stamp, number, T) for number, told in self._frames.items() for stamp, T in told]
-        if not frames:
-            return np.zeros(0, np.int64), np.zeros((0, 4, 4))
-        frames.sort(key=lambda f: f[0])
-        stamps, anchors, motions = zip(*frames, strict=True)
-        poses = self._graph.poses()[np.searchsorted(self._graph.numbers, anchors)] @ np.array(motions)
-        return np.array(stamps, np.int64), poses
+        stamps, keyframes, motions = self._trajectory.frames()
+        return stamps, self._graph.poses()[np.searchsorted(self._graph.numbers, keyframes)] @ motions
 
     @property
     def lost(self) -> int:
@@ -497,6 +453,7 @@ class Slam:
         if not loops and not joined:
             return (), False
         self.loops += [(earlier, number) for earlier in loops]
+        self._seen_at.update(dict.fromkeys(loops, number))
         before = self._graph.poses()
         self._graph.optimise()
         shift = np.linalg.norm(self._graph.poses()[:, :3, 3] - before[:, :3, 3], axis=1).max()
@@ -507,29 +464,34 @@ class Slam:
 
         The old one stays where its view is confirmed by the new one, since the graph knows it best; the new one is
         taken out as soon as no frame can be registered to it any more. What looks different now has changed: there the
-        new one stays.
+        new one stays. Where no loop ties them, as in the dark, only so many stay: those that were seen last.
         """
         for spare in [i for i in self._spare if i < number - 1]:
             self._spare.remove(spare)
             self._retire(spare)
-        near = [i for i in self._beside(number) if i < number - _RECENT and i not in self._spare]
-        if not near:
+        near = self._beside(number, self.config.loop_uncertainty)
+        if near:
+            old = near[0]
+            looped = any(old in (e.first, e.second) for e in self._graph.edges_of(number))
+            if looped or self._places.confirm(view, old) is not None:
+                self._seen_at[old] = number
+                self._spare.append(number)
+            else:
+                self._retire(old)
             return
-        old = near[0]
-        looped = any(old in (e.first, e.second) for e in self._graph.edges_of(number))
-        if looped or self._places.confirm(view, old) is not None:
-            self._spare.append(number)
-        else:
-            self._retire(old)
+        crowd = [i for i in self._beside(number, _CROWD_SIGMA) if not self._graph.is_held(i)]
+        if len(crowd) >= self.config.looks_per_place:
+            self._retire(min(crowd, key=lambda i: self._seen_at.get(i, i)))
 
-    def _beside(self, number: int) -> list[int]:
-        """Keyframes of the same map beside one, that are surely there; the nearest first."""
+    def _beside(self, number: int, sigma: float) -> list[int]:
+        """Older keyframes of the same map beside one, so sure (m) to be there; the nearest first."""
         if not self.config.refresh_distance:
             return []
-        numbers, sigma, relative = self._others(number)
+        numbers, sigmas, relative = self._others(number)
         distance, angle = _distances(relative)
-        sure = sigma[:, 0] <= self.config.loop_uncertainty
-        beside = sure & (distance < self.config.refresh_distance) & (angle < self.config.refresh_angle)
+        older = (numbers < number - _RECENT) & ~np.isin(numbers, self._spare)
+        beside = older & (sigmas[:, 0] <= sigma)
+        beside &= (distance < self.config.refresh_distance) & (angle < self.config.refresh_angle)
         order = np.argsort(distance + angle)
         return [int(numbers[k]) for k in order if beside[k]]
 
@@ -540,8 +502,8 @@ class Slam:
         heir, T = self._graph.retire(number)
         self._places.drop(number)
         del self._map_of[number]
-        for stamp, motion in self._frames.pop(number, []):
-            self._remember(stamp, heir, T @ motion)
+        self._seen_at.pop(number, None)
+        self._trajectory.hand_over(number, heir, T)
 
     def _others(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Numbers (N), standard deviations (N x 2) and poses (N x 4 x 4) of all other keyframes relative to one."""

@@ -141,6 +141,7 @@ def goal(start_graph):
     node.create_timer(0.2, show)
     client = ActionClient(node, Navigate, "navigate")
     graph.say, graph.ends, graph.begin = say, ends, begin
+    graph.hears = lambda: states.get_subscription_count() > 0
     yield graph
     client.destroy()
 
@@ -149,11 +150,11 @@ def test_goals_end_with_the_reason_for_which_the_robot_does_not_get_on(goal):
     from diagnostic_msgs.msg import DiagnosticStatus
 
     # Halted from the start for longer than the navigator's patience: nothing is decided, no place is given up.
-    goal.say(DiagnosticStatus.WARN, "e_stop", halted=True)
-    goal.spin(0.3)
-    goal.begin()
-    goal.node.create_timer(0.5, lambda: goal.say(*goal.saying))
     goal.saying = (DiagnosticStatus.WARN, "e_stop", True)
+    goal.node.create_timer(0.5, lambda: goal.say(*goal.saying))
+    assert goal.until(goal.hears, 30.0), f"the reasoner does not listen: {goal.said}"
+    goal.spin(2.0)  # halted is what was told twice
+    goal.begin()
     result = goal.ends(30.0)
     assert not result.success and "has not got on for" in result.reason and result.reason.endswith("e_stop")
     assert result.decisions <= 1, "decided while it could not move"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ...errors import InputError
+from ...heap import keep_small
 from ..submaps.map_state import MapState
 from .memory_file import COMPANIONS, FileLink, flush, make_tables, open_file, reason, save
 from .schema import SCHEMA_VERSION
@@ -82,6 +83,7 @@ class MemoryWriter:
         self._idle.set()
         self._thread = threading.Thread(target=self._work, name="memory writer", daemon=True)
         self._thread.start()
+        keep_small()
         link = memory.link
         link.after_change, link.before_exchange, link.path = self.tick, self._finish_map, self.path
         with suppress(InputError):  # it stands in ``trouble``
