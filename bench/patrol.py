@@ -44,8 +44,9 @@ HOUR = round(3600 / PERIOD)
 CHANGES, ROUNDS, GOALS, SPACING = 9, 3, 4, 2.5
 #: ns after which a robot that does not get on backs off.
 _STUCK = 4_000_000_000
-#: s, longest time of a goal.
+#: s, longest time of a goal; ns that an hour's goals and the way home may take.
 _LIMIT = 180.0
+_GOALS_TAKE = round(1e9 * (GOALS * _LIMIT + 120.0))
 #: Things count as seen when so great a share of the picture showed them nearer than this (m).
 _SHARE, _CLOSE = 200 / (320 * 240), 3.0
 #: Red, green, blue of daylight, evening and night, and what a lamp that is switched off takes away.
@@ -264,14 +265,14 @@ class Shift:
             for _ in range(4):
                 self.world.step(-0.25, 0.5)
 
-    def round(self, rng: np.random.Generator) -> None:
-        """Looks around at places all over the building, and comes back to the charger."""
+    def round(self, rng: np.random.Generator, end: int) -> None:
+        """Looks around at places all over the building until a stamp (ns), and comes back to the charger."""
         navigable = self.world.navigable
         home = navigable.nearest_free(self.world.start[:2])
         left = _places(navigable, SPACING)
         self.turn()
         here = home
-        while left:
+        while left and self.world.stamp < end:
             field = navigable.geodesic_field(np.array([here]))
             target = min(left, key=lambda cell: (float(field[cell]) + rng.random(), cell))
             left.remove(target)
@@ -336,7 +337,7 @@ class Shift:
             moved = {i for i, o in old.items() if i not in self.things or self.things[i].center != o.center}
             self.seen -= moved
         for _ in range(ROUNDS):
-            self.round(rng)
+            self.round(rng, end - _GOALS_TAKE)
         for _ in range(GOALS):
             self.goal(rng)
         self.go(world.navigable.nearest_free(world.start[:2]))

@@ -24,6 +24,7 @@ class ApartmentConfig(Config):
 
     rooms_min: int = param(3, "fewest rooms", low=3, high=15)
     rooms_max: int = param(8, "most rooms", low=3, high=15)
+    apartments: int = param(1, "apartments of so many rooms along one corridor, as one building", low=1, high=12)
     furniture: str = param(
         "",
         "models of real furniture: folder of .sh3f files, one of them, or a saved .npz; empty: own shapes",
@@ -39,7 +40,11 @@ class ApartmentConfig(Config):
 
 
 #: Size classes of buildings by the prefix of their names: "large-1003".
-CLASSES: dict[str, ApartmentConfig] = {"": ApartmentConfig(), "large": ApartmentConfig(rooms_min=8, rooms_max=15)}
+CLASSES: dict[str, ApartmentConfig] = {
+    "": ApartmentConfig(),
+    "large": ApartmentConfig(rooms_min=8, rooms_max=15),
+    "building": ApartmentConfig(rooms_min=8, rooms_max=12, apartments=6),
+}
 
 
 def named(name: str) -> tuple[int, ApartmentConfig]:
@@ -103,13 +108,15 @@ def with_furniture(plan: Plan, rng: np.random.Generator) -> SceneDescription:
 
 def _built(seed: int, config: ApartmentConfig) -> tuple[Plan, SceneDescription]:
     """Plan and scene, with furniture of own shapes."""
+    from .building import make_building
     from .layout import make_plan
 
     if seed < 0:
         raise InputError(f"apartment seed {seed} is negative; give 0 or above")
     for attempt in range(_ATTEMPTS):
         rng = np.random.default_rng([int(seed), attempt])
-        plan = make_plan(rng, config.rooms_min, config.rooms_max)
+        sizes = config.rooms_min, config.rooms_max
+        plan = make_plan(rng, *sizes) if config.apartments == 1 else make_building(rng, config.apartments, *sizes)
         scene = with_furniture(plan, rng)
         if _every_room_reachable(scene):
             return plan, scene

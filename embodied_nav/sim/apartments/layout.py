@@ -293,6 +293,16 @@ def _opening(rng, kinds, i: int, j: int, border) -> Opening:
     return Opening(axis, float(at), float(start), float(start + width), rooms)
 
 
+def opening_between(rng, kinds: list[str], rooms: list[Rectangle], i: int, j: int, cell: Rectangle) -> Opening:
+    """A door between room ``i`` and room ``j``, whose cell is given; the two touch."""
+    h = WALL / 2.0
+    x0, y0, x1, y1 = rooms[i]
+    lower = y1 < cell[1]
+    at = cell[1] if lower else cell[3]
+    low, high = max(x0 - h, cell[0]), min(x1 + h, cell[2])
+    return _opening(rng, kinds, i, j, (1, at, low, high, lower))
+
+
 def _windows(rng, kinds, cells, low, high) -> list[Window]:
     windows = []
     for index, (kind, cell) in enumerate(zip(kinds, cells, strict=True)):
