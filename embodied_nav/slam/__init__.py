@@ -3,7 +3,8 @@
 from .looks import Landmark, landmark, landmarks_of, look_of
 from .metrics import ate_rmse
 from .odometry import OdometryConfig, RGBDOdometry
-from .slam import Joined, Relocation, Slam, SlamConfig, SlamUpdate
+from .slam import Relocation, Slam, SlamConfig
+from .update import Joined, SlamUpdate
 
 __all__ = [
     "Joined",
