@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..frames import Decision, Keyframe, RGBDFrame, SemanticDelta, Velocity
-from ..geometry import invert, rotation_angle
+from ..geometry import invert
 from ..keyframes import KeyframeConfig, KeyframeGate
 from ..memory import MemoryConfig, RetentionConfig, SpatialMemory
 from ..perception import KnowsInstances, PerceptionBackend, PerceptionError, categories_of
@@ -208,11 +208,14 @@ class Agent:
             How many keyframes moved.
         """
         with _Clock(self.seconds["correction"]):
-            moved, first = {}, self.memory.sessions[-1]["first_keyframe"]
-            for keyframe in (k for k in self.memory.keyframes.values() if k.id >= first):
-                i = int(np.searchsorted(stamps, keyframe.stamp))
-                if i < len(stamps) and stamps[i] == keyframe.stamp and _is_moved(keyframe.T_map_camera, poses[i]):
-                    moved[keyframe.id] = poses[i]
+            first = self.memory.sessions[-1]["first_keyframe"]
+            known = [k for k in self.memory.keyframes.values() if k.id >= first]
+            if not known or not len(stamps):
+                return 0
+            told = np.array([k.stamp for k in known], np.int64)
+            at = np.minimum(np.searchsorted(stamps, told), len(stamps) - 1)
+            elsewhere = (stamps[at] == told) & _are_moved(np.array([k.T_map_camera for k in known]), poses[at])
+            moved = {known[k].id: poses[at[k]] for k in np.flatnonzero(elsewhere).tolist()}
             if moved and self._beside is None:
                 self.memory.move_keyframes(moved)
                 self.navigator.replan()
@@ -290,9 +293,10 @@ class Agent:
             self.memory.add_features(keyframe.id, grid)
 
 
-def _is_moved(T: np.ndarray, other: np.ndarray) -> bool:
-    """Whether a correction is large enough to move a keyframe."""
-    return bool(np.linalg.norm(T[:3, 3] - other[:3, 3]) > _MOVED[0] or rotation_angle(invert(T) @ other) > _MOVED[1])
+def _are_moved(T: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which corrections of N poses (N x 4 x 4) are large enough to move a keyframe."""
+    turned = np.arccos(np.clip((np.einsum("nij,nij->n", T[:, :3, :3], others[:, :3, :3]) - 1.0) / 2.0, -1.0, 1.0))
+    return (np.linalg.norm(T[:, :3, 3] - others[:, :3, 3], axis=1) > _MOVED[0]) | (turned > _MOVED[1])
 
 
 class _Clock:

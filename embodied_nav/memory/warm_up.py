@@ -18,6 +18,7 @@ from ..frames import Keyframe, ObjectObservation, RGBDFrame, SemanticDelta
 from ..geometry import Camera
 from ..rooms import warm_up as rooms_warm_up
 from .config import MemoryConfig
+from .objects.visibility import seen_through
 from .objects.votes import move_votes
 from .query.answering import Frustum, Query
 from .spatial_memory import SpatialMemory, merge
@@ -53,6 +54,7 @@ def warm_up(config: MemoryConfig | None = None) -> float:
             if bounded:
                 _swap(MemoryConfig(feature_dim=dim, max_mb=0.4, **small))
     _sort_into_cells()
+    seen_through(np.zeros((1, 3)), np.zeros((24, 32), np.uint16), _CAMERA, np.eye(4), 0.1)
     rooms_warm_up.warm_up()
     return time.monotonic() - start
 

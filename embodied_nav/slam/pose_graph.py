@@ -9,8 +9,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
+from numba import njit
 
 from ..errors import InputError
 from ..geometry import invert, rotation_angle
@@ -260,32 +262,51 @@ class PoseGraph:
         Errors accumulate along the most certain path through the graph, heading errors with their lever arm. An upper
         bound, since other paths only add information. Infinite where there is no path.
         """
-        numbers = [*self._poses, *sorted(self._hubs.values(), reverse=True)]
-        place = {number: k for k, number in enumerate(numbers)}
-        positions = np.zeros((len(numbers), 3))
-        positions[: len(self)] = self.poses()[:, :3, 3] - self._poses[source][:3, 3]
-        cost = np.full(len(numbers), np.inf)
-        # Along a path: sum of position variances, and of heading variances times 1, edge position, its square.
-        sums = np.zeros((len(numbers), 6))
-        cost[place[source]] = 0.0
-        queue = [(0.0, source)]
-        while queue:
-            so_far, number = heapq.heappop(queue)
-            here = place[number]
-            if so_far > cost[here]:
-                continue
-            for other, var_t, var_r in self._neighbours[number]:
-                total, there = so_far + var_t + var_r * _LEVER**2, place[other]
-                if total < cost[there]:
-                    cost[there] = total
-                    p = positions[here]
-                    sums[there] = sums[here]
-                    sums[there] += (var_t, var_r, var_r * p[0], var_r * p[1], var_r * p[2], var_r * (p @ p))
-                    heapq.heappush(queue, (total, other))
+        nodes = [*self._poses, *sorted(self._hubs.values(), reverse=True)]
+        n, lists = len(self), [self._neighbours[number] for number in nodes]
+        first = np.cumsum([0, *map(len, lists)])
+        flat = chain.from_iterable(chain.from_iterable(lists))
+        edges = np.fromiter(flat, np.float64, 3 * int(first[-1])).reshape(-1, 3)
+        others = edges[:, 0].astype(np.int64)
+        ends = np.where(others < 0, n - 1 - others, np.searchsorted(self.numbers, others))
+        positions = np.zeros((len(nodes), 3))
+        positions[:n] = self.poses()[:, :3, 3] - self._poses[source][:3, 3]
+        start = int(np.searchsorted(self.numbers, source))
+        cost, sums = along_paths(start, first, ends, edges[:, 1].copy(), edges[:, 2].copy(), positions)
         lever = sums[:, 1] * (positions**2).sum(1) - 2.0 * (positions * sums[:, 2:5]).sum(1) + sums[:, 5]
         sigma = np.sqrt(np.stack([sums[:, 0] + np.maximum(lever, 0.0), sums[:, 1]], axis=1))
         sigma[~np.isfinite(cost)] = np.inf
         return sigma[: len(self)]
+
+
+@njit(cache=True, nogil=True)
+def along_paths(start, first, ends, var_t, var_r, positions):
+    """Costs (N) of the most certain paths from a node to all others, and sums (N x 6) along these.
+
+    The sums are of position variances, and of heading variances times 1, edge position, its square. The edges of node i
+    are those from ``first[i]`` to ``first[i + 1]``, with the nodes that they lead to, and both variances.
+    """
+    n = positions.shape[0]
+    cost, sums = np.full(n, np.inf), np.zeros((n, 6))
+    cost[start] = 0.0
+    queue = [(0.0, start)]
+    while len(queue):
+        so_far, here = heapq.heappop(queue)
+        if so_far > cost[here]:
+            continue
+        p = positions[here]
+        for k in range(first[here], first[here + 1]):
+            there, total = ends[k], so_far + var_t[k] + var_r[k] * _LEVER**2
+            if total < cost[there]:
+                cost[there] = total
+                sums[there] = sums[here]
+                sums[there, 0] += var_t[k]
+                sums[there, 1] += var_r[k]
+                for a in range(3):
+                    sums[there, 2 + a] += var_r[k] * p[a]
+                    sums[there, 5] += var_r[k] * p[a] * p[a]
+                heapq.heappush(queue, (total, there))
+    return cost, sums
 
 
 def _weight(edge: Edge) -> float:

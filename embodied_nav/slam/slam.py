@@ -469,7 +469,8 @@ class Slam:
         for spare in [i for i in self._spare if i < number - 1]:
             self._spare.remove(spare)
             self._retire(spare)
-        near = self._beside(number, self.config.loop_uncertainty)
+        beside = self._beside(number)
+        near = [i for i, sigma in beside if sigma <= self.config.loop_uncertainty]
         if near:
             old = near[0]
             looped = any(old in (e.first, e.second) for e in self._graph.edges_of(number))
@@ -479,21 +480,20 @@ class Slam:
             else:
                 self._retire(old)
             return
-        crowd = [i for i in self._beside(number, _CROWD_SIGMA) if not self._graph.is_held(i)]
+        crowd = [i for i, sigma in beside if sigma <= _CROWD_SIGMA and not self._graph.is_held(i)]
         if len(crowd) >= self.config.looks_per_place:
             self._retire(min(crowd, key=lambda i: self._seen_at.get(i, i)))
 
-    def _beside(self, number: int, sigma: float) -> list[int]:
-        """Older keyframes of the same map beside one, so sure (m) to be there; the nearest first."""
+    def _beside(self, number: int) -> list[tuple[int, float]]:
+        """Older keyframes beside one and the standard deviations (m) of their distance; the nearest first."""
         if not self.config.refresh_distance:
             return []
         numbers, sigmas, relative = self._others(number)
         distance, angle = _distances(relative)
         older = (numbers < number - _RECENT) & ~np.isin(numbers, self._spare)
-        beside = older & (sigmas[:, 0] <= sigma)
-        beside &= (distance < self.config.refresh_distance) & (angle < self.config.refresh_angle)
+        beside = older & (distance < self.config.refresh_distance) & (angle < self.config.refresh_angle)
         order = np.argsort(distance + angle)
-        return [int(numbers[k]) for k in order if beside[k]]
+        return [(int(numbers[k]), float(sigmas[k, 0])) for k in order if beside[k]]
 
     def _retire(self, number: int) -> None:
         """Takes a keyframe out of the graph, unless it holds the map; frames that were registered to it go over."""

@@ -11,12 +11,14 @@ from ..robot import RobotProfile
 from .icp import DepthView, agreement, grey_levels, register, seen_through
 from .looks import landmark, look_of
 from .odometry import OdometryConfig, thinned
+from .pose_graph import along_paths
 
 
 def warm_up(robot: RobotProfile | None = None) -> None:
-    """Registers two synthetic frames with and without grey levels and compares them, as odometry and loops do."""
+    """Registers two synthetic frames with and without grey levels and compares them; weighs paths of a graph."""
     first, second = trial.frames(robot or RobotProfile())
     settings = OdometryConfig()
+    along_paths(0, np.array([0, 1, 2]), np.array([1, 0]), np.ones(2), np.ones(2), np.zeros((2, 3)))
     for frame in (first, replace(second, depth=first.depth)):
         assert frame.depth is not None and frame.color is not None
         depth, camera = thinned(frame.depth, frame.camera, settings.width, settings.max_depth)

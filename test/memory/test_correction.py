@@ -11,7 +11,7 @@ from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe
 from embodied_nav.geometry import pose2d
 from embodied_nav.memory import MemoryConfig
-from embodied_nav.memory.submaps.correction import Placed, Replay, carver
+from embodied_nav.memory.submaps.correction import Correction, Placed, Replay, carver
 from embodied_nav.memory.submaps.extent import blocks_seen_through, cloud_blocks, cloud_box, in_box
 from embodied_nav.memory.submaps.local_clouds import CloudBuilder
 from embodied_nav.memory.voxels.keys import block_key
@@ -55,6 +55,22 @@ def test_frames_and_keyframes_that_come_meanwhile_stand_right(walk_frames):
     assert [k.T_map_camera[0, 3] for k in memory.keyframes.values()] == pytest.approx(
         [(corrections[k] @ walk_frames[10 * k].T_map_camera)[0, 3] for k in range(6)]
     )
+
+
+def test_keyframes_that_come_while_the_map_is_made_are_put_there_beside(walk_frames, monkeypatch):
+    left, whole = [], Correction.catch_up
+    monkeypatch.setattr(Correction, "catch_up", lambda c, later: (left.append(len(later)), whole(c, later))[1])
+    memory = build(walk_frames[:15])
+    correction = memory.begin_correction({0: drift(1) @ walk_frames[0].T_map_camera, 1: walk_frames[10].T_map_camera})
+    for i, f in enumerate(walk_frames[15:], start=15):
+        if i % 5 == 0:
+            memory.add_keyframe(Keyframe(i // 5, f, 0.5, 0, "overlap"))
+        memory.integrate(f)
+    correction.run()
+    memory.apply(correction)
+    assert left[0] <= 2
+    expected = build(walk_frames, corrections=[drift(1)] + [np.eye(4)] * 5)
+    assert overlap(memory, expected) > 0.96
 
 
 def test_a_late_frame_from_before_the_correction_moves_with_it(walk_frames):

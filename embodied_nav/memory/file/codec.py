@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -131,13 +132,18 @@ def from_fields(kind: type, text: str) -> Any:
     Raises:
         ValueError: a field is missing or of the wrong kind.
     """
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     given = json.loads(text)
     try:
         values = {f.name: _typed(given[f.name], hints[f.name]) for f in dataclasses.fields(kind) if f.name in given}
         return kind(**values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{kind.__name__} that cannot be read ({error})") from None
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _typed(value: Any, hint: Any) -> Any:

@@ -6,6 +6,7 @@ Whether an object is gone is decided in ``index``, by its voxels.
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from ...geometry import Camera, invert
 
@@ -53,14 +54,26 @@ def seen_through(points: np.ndarray, depth: np.ndarray, camera: Camera, T: np.nd
     """Whether a frame sees through most of the points in its view.
 
     Args:
-        points: (N, 3) m in map. depth: hxw uint16 mm, 0 invalid. T: 4x4, map from optical frame. margin: m.
+        points: (N, 3) float64 m in map. depth: hxw uint16 mm, 0 invalid. T: 4x4, map from optical frame. margin: m.
     """
-    R, (h, w) = invert(T), depth.shape
-    x, y, z = R[:3, :3] @ points.T + R[:3, 3:]
-    ahead = z > margin
-    u = np.floor(camera.fx * x[ahead] / z[ahead] + camera.cx + 0.5).astype(np.int64)
-    v = np.floor(camera.fy * y[ahead] / z[ahead] + camera.cy + 0.5).astype(np.int64)
-    inside = (u >= 0) & (u < w) & (v >= 0) & (v < h)
-    d = depth[v[inside], u[inside]] / 1000.0
-    seen = d > 0
-    return int(seen.sum()) >= _LEAST and float((d > z[ahead][inside] + margin)[seen].mean()) >= _MOST
+    K = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float64)
+    seen, through = _through(np.ascontiguousarray(points), depth, K, invert(T), margin)
+    return seen >= _LEAST and through >= _MOST * seen
+
+
+@njit(cache=True, nogil=True)
+def _through(points, depth, K, R, margin):
+    """How many points are in view where depth is known, and how many of these are seen through."""
+    seen = through = 0
+    for i in range(points.shape[0]):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        ahead = R[2, 0] * x + R[2, 1] * y + R[2, 2] * z + R[2, 3]
+        if ahead <= margin:
+            continue
+        u = np.floor(K[0] * (R[0, 0] * x + R[0, 1] * y + R[0, 2] * z + R[0, 3]) / ahead + K[2] + 0.5)
+        v = np.floor(K[1] * (R[1, 0] * x + R[1, 1] * y + R[1, 2] * z + R[1, 3]) / ahead + K[3] + 0.5)
+        if 0 <= u < depth.shape[1] and 0 <= v < depth.shape[0]:
+            d = depth[int(v), int(u)] / 1000.0
+            seen += d > 0
+            through += d > ahead + margin
+    return seen, through

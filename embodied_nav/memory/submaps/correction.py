@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,6 +46,8 @@ from .revoxelizing import revoxelize
 
 #: Clouds that are brought into voxels ahead of the one that is put into the map, and threads for it.
 _AHEAD, _THREADS = 6, min(max((os.cpu_count() or 1) - 1, 2), 4)
+#: Clouds that may come while a map is made and be put on top in the exchange, and how often more are put beside.
+_FEW, _FOLLOWED = 2, 3
 #: Pixels of a row that show enough of free space.
 _VIEW_WIDTH = 80
 #: A vote whose voxel is not there goes to one within this (voxels): what lies on voxels' faces falls to either side.
@@ -223,6 +225,7 @@ class Correction:
     Args:
         clouds: all that were there, in their order. poses: keyframe id -> 4x4, as given.
         known: (B,) int64 keys of all blocks that the map ever had. everything: makes all blocks again.
+        later: all clouds that were closed since.
     """
 
     def __init__(
@@ -234,8 +237,9 @@ class Correction:
         grid: ColumnGrid,
         known: np.ndarray,
         everything: bool = False,
+        later: Callable[[], Sequence[LocalCloud]] = tuple,
     ) -> None:
-        self.poses, self.clouds = poses, list(clouds)
+        self.poses, self.clouds, self._begun_with, self._later = poses, list(clouds), len(clouds), later
         self._config, self._classes, self._known = config, classes, known
         self.grid = grid.blank()
         self.everything = everything
@@ -253,10 +257,18 @@ class Correction:
         self._replay.clouds(self.clouds, touching)
         for p in self.clouds:
             self._replay.votes(p.votes, p.after, self._classes)
+        for _ in range(_FOLLOWED):
+            later = [Placed.now(c) for c in self._later()[len(self.clouds) - self._begun_with :]]
+            if len(later) <= _FEW:
+                break
+            self._replay.clouds(later, np.ones(len(later), np.bool_))
+            for p in later:
+                self._replay.votes(p.votes, p.after, self._classes)
+            self.clouds += later
         self.done = True
 
     def catch_up(self, later: Sequence[LocalCloud]) -> None:
-        """Puts on top what came since the beginning: clouds of new frames, features that came late, and votes."""
+        """Puts on top what came since :meth:`run`: clouds of new frames, features that came late, and votes."""
         here = [Placed.now(c) for c in later]
         for p in here:
             self._replay.cloud(p)

@@ -38,11 +38,6 @@ _SAMPLE = 64
 _HOUR = 3_600_000_000_000
 
 
-def _within(T: np.ndarray, position: np.ndarray, reach: float) -> bool:
-    """Whether a pose (4x4) is within reach (m) of a position ((3,) m)."""
-    return float(np.linalg.norm(T[:3, 3] - position)) <= reach
-
-
 def _new_uuid() -> str:
     return str(uuid.uuid4())
 
@@ -242,7 +237,9 @@ class MapState:
         points = columns(store, rows[:: 1 + len(rows) // _SAMPLE], size)[0].astype(np.float64)
         before = o.first_seen - _EARLIER
         growing = [] if self.growing is None else [self.builder.cloud]
-        near = [c for c in (*self.content.clouds, *growing) if _within(c.T_map_cloud, o.position, 2 * reach)]
+        clouds = [*self.content.clouds, *growing]
+        away = np.array([c.T_map_cloud[:3, 3] for c in clouds]).reshape(-1, 3) - o.position
+        near = [clouds[k] for k in np.flatnonzero(np.linalg.norm(away, axis=1) <= 2 * reach).tolist()]
         views = [(v, c) for c in near for v in c.views if v.stamp < before]
         if not views:
             return 0

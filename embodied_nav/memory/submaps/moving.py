@@ -43,9 +43,10 @@ def begin_correction(
             state.late = (int(stamp), here @ invert(growing.T_map_cloud))
         state.builder.start(growing.keyframe_id, here, growing.stamp)
     known = state.voxels.store.used_blocks()
+    content, n = state.content, len(placed)
     state.correction = Correction(
-        state.config, placed, poses, state.content.classes, state.voxels.grid, known, everything
-    )  # fmt: skip
+        state.config, placed, poses, content.classes, state.voxels.grid, known, everything, lambda: content.clouds[n:]
+    )
     return state.correction
 
 

@@ -296,7 +296,7 @@ def _opening(rng, kinds, i: int, j: int, border) -> Opening:
 def opening_between(rng, kinds: list[str], rooms: list[Rectangle], i: int, j: int, cell: Rectangle) -> Opening:
     """A door between room ``i`` and room ``j``, whose cell is given; the two touch."""
     h = WALL / 2.0
-    x0, y0, x1, y1 = rooms[i]
+    x0, _, x1, y1 = rooms[i]
     lower = y1 < cell[1]
     at = cell[1] if lower else cell[3]
     low, high = max(x0 - h, cell[0]), min(x1 + h, cell[2])
