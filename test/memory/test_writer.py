@@ -18,6 +18,7 @@ from embodied_nav.errors import InputError
 from embodied_nav.frames import Keyframe, ObjectObservation, SemanticDelta
 from embodied_nav.geometry import Camera
 from embodied_nav.memory import MemoryConfig, SpatialMemory
+from embodied_nav.memory.file import writer as writing
 from embodied_nav.memory.file.inspection import describe, find_faults
 from embodied_nav.memory.file.memory_file import read_looks
 from embodied_nav.memory.file.writer import MemoryWriter
@@ -213,6 +214,21 @@ def test_the_owner_is_hardly_kept(tmp_path, walk_frames):
 
 
 # ---- kill -9 ----
+
+
+def test_the_log_of_one_large_write_does_not_stay(tmp_path, walk_frames, monkeypatch):
+    monkeypatch.setattr(writing, "_CHECKPOINT", 8)
+    monkeypatch.setattr(writing, "_JOURNAL_BYTES", 1 << 16)
+    path, m = tmp_path / "m.db", SpatialMemory()
+    writer, log = MemoryWriter(m, path), tmp_path / "m.db-wal"
+    remember(m, walk_frames[:30])
+    writer.flush()
+    large = log.stat().st_size
+    for i in range(30, 33):
+        remember(m, walk_frames[i : i + 1], i)
+        writer.flush()
+    assert large > 1 << 19 and log.stat().st_size < 0.8 * large
+    writer.close()
 
 
 def test_a_killed_process_loses_at_most_the_last_second(tmp_path, walk_frames):

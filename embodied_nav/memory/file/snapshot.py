@@ -36,11 +36,20 @@ class WrittenCloud(NamedTuple):
     views: int = 0
     stands_for: int = 1
 
-    def __eq__(self, other: object) -> bool:
-        return all(a is b or (type(a) is not np.ndarray and a == b) for a, b in zip(self, other, strict=True))
+    def holds(self, cloud: LocalCloud, closed: bool) -> bool:
+        """Whether all of a cloud is written. Asked of every cloud in every snapshot."""
+        return (
+            self.T is cloud.T_map_cloud
+            and self.votes is cloud.votes
+            and self.frames == cloud.frames
+            and self.closed == closed
+            and self.features == len(cloud.features)
+            and self.views == len(cloud.views)
+            and self.stands_for == cloud.stands_for
+        )
 
-    def __ne__(self, other: object) -> bool:
-        return not self == other
+
+_UNWRITTEN = WrittenCloud()
 
 
 @dataclass
@@ -76,7 +85,7 @@ class Written:
     forgotten: int = 0
     deltas: dict[int, SemanticDelta] = field(default_factory=dict)
     events: dict[int, Event] = field(default_factory=dict)
-    sightings: dict[int, tuple[Sighting, int]] = field(default_factory=dict)
+    sightings: dict[int, Sighting] = field(default_factory=dict)
     objects: dict[int, MemoryObject] = field(default_factory=dict)
     blocks: WrittenBlocks = field(default_factory=WrittenBlocks)
     seen: np.ndarray | None = None
@@ -198,7 +207,7 @@ def take_snapshot(state: MapState, written: Written, voxel_budget: int | None = 
         deltas=[(i, d) for i, d in c.deltas.items() if before.deltas.get(i) is not d],
         events=[(i, e) for i, e in c.events.items() if before.events.get(i) is not e],
         sightings=[
-            s for s in index.sightings if moved or before.sightings.get(s.number) != after.sightings[s.number]
+            s for s in index.sightings if moved or before.sightings.get(s.number) is not s
         ],
         objects=[(o, index.classes[o.id]) for o in _changed(index.known, before.objects)],
         blocks=_blocks(state, WrittenBlocks() if restart_blocks else before.blocks, after, voxel_budget),
@@ -215,7 +224,7 @@ def _present(state: MapState, before: Written) -> Written:
         c.file_uuid, c.uuid, state.generation, state.voxels.restarted_at, state.maps, list(c.sessions),
         [(i, *names, m) for i, (names, m) in enumerate(zip(classes.names, classes.merged, strict=True))],
         {**before.keyframes, **c.keyframes}, dict(c.looks), deltas=dict(c.deltas), events=dict(c.events),
-        sightings={s.number: (s, s.class_number) for s in state.objects.sightings}, objects=dict(state.objects.known),
+        sightings={s.number: s for s in state.objects.sightings}, objects=dict(state.objects.known),
         frames=c.frames,
     )  # fmt: skip
 
@@ -239,12 +248,13 @@ def _clouds(state: MapState, before: Written, after: Written) -> list[CloudSnaps
             cloud.number = content.next_cloud
             content.next_cloud += 1
         closed = growing is None or cloud is not growing.cloud
-        was = before.clouds.get(cloud.number, WrittenCloud())
-        now = WrittenCloud(cloud.T_map_cloud, cloud.frames, closed, cloud.votes, len(cloud.features), len(cloud.views),
-                           cloud.stands_for)  # fmt: skip
-        if now != was:
+        was = before.clouds.get(cloud.number, _UNWRITTEN)
+        if not was.holds(cloud, closed):
             out.append(_cloud(cloud, was, None if closed else growing))
-            after.clouds[cloud.number] = now
+            after.clouds[cloud.number] = WrittenCloud(
+                cloud.T_map_cloud, cloud.frames, closed, cloud.votes, len(cloud.features), len(cloud.views),
+                cloud.stands_for,
+            )  # fmt: skip
     return out
 
 

@@ -37,6 +37,8 @@ _BUSY = 2.0
 _WAITING_PAGES, _GIVEN_BACK = 1024, 128
 #: The WAL goes into the file when it has so many pages (of 4 KiB).
 _CHECKPOINT = 1000
+#: Bytes of the write-ahead log that stay after a checkpoint: one large correction would leave it as large for ever.
+_JOURNAL_BYTES = 4 << 20
 
 
 class Holder(Protocol):
@@ -237,7 +239,8 @@ class MemoryWriter:
                     return None
                 self._make(snapshot)
             db = sqlite3.connect(self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-            for setting in ("journal_mode = WAL", "synchronous = NORMAL", f"wal_autocheckpoint = {_CHECKPOINT}"):
+            settings = ("journal_mode = WAL", "synchronous = NORMAL", f"wal_autocheckpoint = {_CHECKPOINT}")
+            for setting in (*settings, f"journal_size_limit = {_JOURNAL_BYTES}"):
                 db.execute(f"PRAGMA {setting}")
             if not self._mine:
                 db.execute("INSERT OR REPLACE INTO meta VALUES ('writer', ?)", (self._token,))

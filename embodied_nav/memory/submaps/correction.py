@@ -103,9 +103,9 @@ class Replay:
         self._config, self._store, self._grid, self._blocks = config, store, grid, blocks
         self._carver = carver(config)
 
-    def clouds(self, placed: Sequence[Placed], touching: np.ndarray) -> None:
+    def clouds(self, placed: Sequence[Placed], touching: np.ndarray, urgent: bool = False) -> None:
         """Hits, features, free space and carving of clouds in their order; only views of those not ``touching``."""
-        with ThreadPoolExecutor(_THREADS, initializer=_lower_priority) as pool:
+        with ThreadPoolExecutor(_THREADS, initializer=None if urgent else _lower_priority) as pool:
             for p, steps in zip(placed, self._ahead(pool, placed, touching), strict=True):
                 self._put(p, steps)
 
@@ -245,8 +245,12 @@ class Correction:
         self.everything = everything
         self.done = False
 
-    def run(self) -> None:
-        """Makes the corrected content; may be done on any thread, while frames are fused. Again: anew."""
+    def run(self, urgent: bool = False) -> None:
+        """Makes the corrected content; may be done on any thread, while frames are fused. Again: anew.
+
+        Args:
+            urgent: the robot waits for it: its threads are not of lower priority than others.
+        """
         c, self.grid = self._config, self.grid.blank()
         self.store = VoxelStore(c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type)
         self.blocks, touching = None, np.ones(len(self.clouds), np.bool_)
@@ -254,7 +258,7 @@ class Correction:
             self.blocks = self._touched([p for p in self.clouds if p.moved])
             touching = np.array([self._touching(p) for p in self.clouds], np.bool_)
         self._replay = Replay(c, self.store, self.grid, self.blocks)
-        self._replay.clouds(self.clouds, touching)
+        self._replay.clouds(self.clouds, touching, urgent)
         for p in self.clouds:
             self._replay.votes(p.votes, p.after, self._classes)
         for _ in range(_FOLLOWED):

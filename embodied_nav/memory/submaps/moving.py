@@ -59,13 +59,13 @@ def apply(state: MapState, correction: Correction) -> None:
     if correction is not state.correction:
         raise InputError("another correction was begun since: apply that one")
     if not correction.done:
-        correction.run()
+        correction.run(urgent=True)
     voxels = state.voxels
     refilled = voxels.swapper is not None and (correction.blocks is None or not voxels.takes(correction.store.nbytes))
     if refilled and correction.blocks is not None:
         # What left for the disk meanwhile cannot be exchanged block by block.
         correction.everything = True
-        correction.run()
+        correction.run(urgent=True)
     growing = state.split_cloud()
     correction.catch_up(state.content.clouds[len(correction.clouds) :])
     if growing is not None:
