@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from changing_scene import NEAR, Change, Furniture, People
 
+from embodied_nav import kernels
 from embodied_nav.drivers import Agent
 from embodied_nav.evaluation.localization import SlamLocalization
 from embodied_nav.evaluation.object_score import score_objects
@@ -407,6 +408,8 @@ def size(path: Path) -> float:
 
 def hours(name: str, camera: Camera, path: Path, first: int, last: int) -> Iterator[dict]:
     """A shift from one hour to before another, over a memory file; a mapping an hour."""
+    for layer in kernels.LAYERS:
+        kernels.warm_up(layer)
     world = World(name, camera)
     T_scene_map = pose2d(*world.start)
     world.begin(first)

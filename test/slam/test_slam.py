@@ -9,6 +9,7 @@ from embodied_nav.geometry import invert, pose2d, rotation_angle
 from embodied_nav.geometry.registration import Registration, RegistrationConfig
 from embodied_nav.recordings import SevenScenes
 from embodied_nav.slam import SlamConfig, ate_rmse
+from embodied_nav.slam.places import Places
 
 from .conftest import CAMERA
 
@@ -130,3 +131,20 @@ def test_the_trajectory_forgets_old_frames_of_a_place_that_was_seen_since(slam_o
 def test_no_frames_no_trajectory(slam_of):
     stamps, poses = slam_of().trajectory()
     assert stamps.shape == (0,) and poses.shape == (0, 4, 4)
+
+
+def test_keyframes_that_no_loop_ties_do_not_pile_up_at_a_place(slam_of, room, monkeypatch):
+    """As in the dark: nothing is recognised, and each lap would leave its keyframes beside those of the one before."""
+    for name in ("confirm", "fit"):
+        monkeypatch.setattr(Places, name, lambda *_: None)
+    kept = {}
+    for most in (1, 1000):
+        slam = slam_of(SlamConfig(looks_per_place=most, loop_uncertainty=0.001))
+        shots = list(room.drive(ROUND * 3, seed=5))
+        for shot in shots:
+            slam.process(shot.stamp, shot.depth, CAMERA, shot.color, shot.T_odom_camera)
+        found, poses = slam.trajectory()
+        truth = np.array([shot.T_true_camera for shot in shots])
+        assert len(found) == len(shots) and np.linalg.norm((poses - truth)[:, :3, 3], axis=1).max() < 0.2
+        kept[most] = len(slam.keyframe_poses())
+    assert kept[1] < 0.7 * kept[1000], kept
