@@ -12,7 +12,7 @@ process (rendering left out, the writer's thread included).
 
 A day of patrol: 5 frames a simulated second at 240x180, SLAM, drift and noise; rounds, goals by name, waiting at the
 charger; each hour furniture is carried off, brought or put elsewhere, people pass, lights change. The program is ended
-and started again every six hours and killed (-9) after hour 21.
+and started again after each quarter of the hours, and killed (-9) after seven eighths of them.
 """
 
 from __future__ import annotations
@@ -209,24 +209,21 @@ def patrol(building: str, last: int, out: Path) -> None:
     """A day of patrol, each shift a process of its own; adds a line of JSON an hour to ``out``."""
     if out.exists():
         raise SystemExit(f"{out} is there already; give another file")
-    ends = [*range(6, last, 6), last]
+    quarter, killed_after = max(last // 4, 1), max(last * 7 // 8, 1)
+    ends = [*range(quarter, last, quarter), last]
     with tempfile.TemporaryDirectory() as folder:
         path, first = Path(folder) / "memory.db", 0
         while first < last:
             end = next(e for e in ends if e > first)
             shift = [building, str(first), str(end), str(path), str(out)]
             with subprocess.Popen([sys.executable, __file__, "--shift", *shift]) as process:
-                killed = _KILLED_AFTER in range(first + 1, end) and _wait_for_hour(out, _KILLED_AFTER, process)
+                killed = killed_after in range(first + 1, end) and _wait_for_hour(out, killed_after, process)
                 if killed:
                     time.sleep(20.0)
                     process.kill()
             if process.returncode and not killed:
                 raise SystemExit(f"the shift from hour {first} on failed")
-            first = _KILLED_AFTER if killed else end
-
-
-#: After this hour the program is killed.
-_KILLED_AFTER = 21
+            first = killed_after if killed else end
 
 
 def _wait_for_hour(out: Path, hour: int, process: subprocess.Popen) -> bool:

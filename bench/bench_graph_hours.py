@@ -41,7 +41,7 @@ def processes(scene: int, rate: float, memory: Path) -> list[Process]:
             "scene": scene, "localization": "slam", "frame_rate": 5.0, "steps_per_frame": 4, "rate": rate,
             "wait_for": "slam,keyframe,memory,control",
         },
-        "slam": kept["slam"], "perception": {"backend": "sim"}, "memory": kept["memory"],
+        "slam": kept["slam"], "perception": {"backend": "simulator"}, "memory": kept["memory"],
         "reasoner": {"policy": "rules"},
     }  # fmt: skip
     return [Process(n, n, {**(common if n != "sim" else {}), **own.get(n, {})}, respawn=n != "sim") for n in NODES]

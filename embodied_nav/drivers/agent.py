@@ -214,18 +214,22 @@ class Agent:
                 return 0
             told = np.array([k.stamp for k in known], np.int64)
             at = np.minimum(np.searchsorted(stamps, told), len(stamps) - 1)
-            elsewhere = (stamps[at] == told) & _are_moved(np.array([k.T_map_camera for k in known]), poses[at])
+            here = np.array([self.memory.expected_pose(k.id) for k in known])
+            elsewhere = (stamps[at] == told) & _are_moved(here, poses[at])
             moved = {known[k].id: poses[at[k]] for k in np.flatnonzero(elsewhere).tolist()}
             if moved and self._beside is None:
                 self.memory.move_keyframes(moved)
                 self.navigator.replan()
-            elif moved and self._beside is not None:
-                correction = self.memory.begin_correction(moved)
-                self._correcting = correction, self._beside.submit(correction.run)
+            elif moved:
+                self._make_beside(self.memory.follow(moved))
         return len(moved)
 
+    def _make_beside(self, correction: Correction | None) -> None:
+        if correction is not None and self._beside is not None:
+            self._correcting = correction, self._beside.submit(correction.run)
+
     def _finish_correction(self) -> None:
-        """Exchanges the map with the corrected one once that is made beside."""
+        """Exchanges the map with the corrected one once that is made beside; the next one is begun where one waits."""
         if self._correcting is None or not self._correcting[1].done():
             return
         with _Clock(self.seconds["correction"]):
@@ -234,6 +238,7 @@ class Agent:
             if self.memory.is_pending(correction):
                 self.memory.apply(correction)
                 self.navigator.replan()
+                self._make_beside(self.memory.next_correction())
 
     def join(self, map_id: str, joined_map_id: str, T: np.ndarray) -> None:
         """Merges two maps of the memory's file after SLAM has relocalised, see ``slam.Joined``. Call before next frame.

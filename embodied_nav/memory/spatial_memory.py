@@ -268,7 +268,7 @@ class SpatialMemory:
         """Begins to move keyframes: ``correction.run()`` on any thread, then :meth:`apply`; frames may come meanwhile.
 
         The keyframe that grows counts as moved from now on: later frames are expected to come with corrected poses.
-        One that was begun before and not applied becomes part of this one.
+        One that was begun before and not applied becomes part of this one, and so do poses that were postponed.
 
         Args:
             poses: keyframe id -> 4x4 map from optical frame; keyframes not named keep theirs.
@@ -279,6 +279,24 @@ class SpatialMemory:
             InputError: an unknown keyframe, or a pose that is not rigid.
         """
         return moving.begin_correction(self.state, poses, stamp, everything)
+
+    def follow(self, poses: Mapping[int, np.ndarray], stamp: int | None = None) -> Correction | None:
+        """As :meth:`begin_correction`; None where one is under way: then the poses wait, see :meth:`next_correction`.
+
+        So every correction that was begun is applied: where the newest took in all before, a robot that closes loops
+        faster than maps are made would never get one. Frames that come with these poses are put where the map is.
+
+        Raises:
+            InputError: an unknown keyframe, or a pose that is not rigid.
+        """
+        if not self.state.is_correcting:
+            return self.begin_correction(poses, stamp)
+        moving.postpone(self.state, poses, stamp)
+        return None
+
+    def next_correction(self) -> Correction | None:
+        """Begins the correction that waited for the one before, if any. Call it after :meth:`apply`."""
+        return None if self.state.postponed is None else self.begin_correction({})
 
     def apply(self, correction: Correction) -> None:
         """Exchanges the map with the corrected one at once; a correction that was not run is run now.

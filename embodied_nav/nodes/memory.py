@@ -403,11 +403,9 @@ class MemoryNode(AgentNode):
                 self.diagnostics.facts["keyframes unknown to slam/path"] = unknown
             if not moved:
                 return
-            correction = memory.begin_correction(moved, since)
-        if self._order is not None:
-            self._correct((memory, correction))
-        else:
-            self._corrector.put((memory, correction))
+            correction = memory.follow(moved, since)
+        if correction is not None:
+            (self._corrector.put if self._order is None else self._correct)((memory, correction))
 
     def _correct(self, item: tuple[SpatialMemory, Correction]) -> None:
         """Builds the corrected map beside the present one, then swaps them."""
@@ -415,12 +413,13 @@ class MemoryNode(AgentNode):
         start = time.monotonic()
         correction.run()
         with self._lock:
-            # Meanwhile another map may have been loaded, or a newer correction by SLAM supersedes this one.
             if memory is not self._memory or not memory.is_pending(correction):
-                return
+                return  # meanwhile another map was loaded
             memory.apply(correction)
             count = memory.corrections
             self._fused += 1
+            if (waiting := memory.next_correction()) is not None:
+                self._corrector.put((memory, waiting))
         self.diagnostics.counts["corrections"] += 1
         self.diagnostics.latency("correction").add(time.monotonic() - start)
         self._corrections.publish(UInt32(data=count))

@@ -73,6 +73,41 @@ def test_keyframes_that_come_while_the_map_is_made_are_put_there_beside(walk_fra
     assert overlap(memory, expected) > 0.96
 
 
+def test_poses_that_come_while_a_correction_is_made_wait_for_the_next_one(walk_frames):
+    """Each correction that was begun is applied, and what came meanwhile stands where the last one says."""
+    corrections = [drift(k) for k in range(6)]
+    memory = build(walk_frames[:25])
+    now = poses(walk_frames, corrections)
+    first = memory.follow({k: drift(k, 0.5) @ walk_frames[10 * k].T_map_camera for k in range(3)})
+    assert memory.follow({k: now[k] for k in range(3)}) is None
+    for i, f in enumerate(walk_frames[25:], start=25):
+        f = dataclasses.replace(f, T_map_camera=corrections[max(i // 10, 2)] @ f.T_map_camera)
+        if i % 10 == 0:
+            memory.add_keyframe(Keyframe(i // 10, f, 0.5, 0, "overlap"))
+            assert memory.follow({k: now[k] for k in range(i // 10)}) is None
+        memory.integrate(f)
+    first.run()
+    memory.apply(first)
+    assert memory.corrections == 1
+    memory.apply(memory.next_correction())
+    assert memory.corrections == 2 and memory.next_correction() is None
+    assert overlap(memory, build(walk_frames, corrections=corrections)) > 0.96
+    for k, record in memory.keyframes.items():
+        np.testing.assert_allclose(record.T_map_camera, now[k], atol=1e-9)
+
+
+def test_a_correction_that_failed_holds_up_none(walk_frames, monkeypatch):
+    memory = build(walk_frames[:35])
+    first = memory.follow({0: drift(1) @ walk_frames[0].T_map_camera})
+    with monkeypatch.context() as broken:
+        broken.setattr(Replay, "clouds", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            first.run()
+    memory.apply(memory.follow({1: drift(2) @ walk_frames[10].T_map_camera}))
+    expected = build(walk_frames[:35], corrections=[drift(1), drift(2), np.eye(4), np.eye(4)])
+    assert overlap(memory, expected) > 0.96
+
+
 def test_a_late_frame_from_before_the_correction_moves_with_it(walk_frames):
     memory, c = build(walk_frames[:5]), pose2d(1.0, 2.0, 0.5)
     late, known = walk_frames[5], c @ walk_frames[6].T_map_camera

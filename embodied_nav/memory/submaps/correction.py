@@ -243,7 +243,7 @@ class Correction:
         self._config, self._classes, self._known = config, classes, known
         self.grid = grid.blank()
         self.everything = everything
-        self.done = False
+        self.done = self.failed = False
 
     def run(self, urgent: bool = False) -> None:
         """Makes the corrected content; may be done on any thread, while frames are fused. Again: anew.
@@ -251,6 +251,14 @@ class Correction:
         Args:
             urgent: the robot waits for it: its threads are not of lower priority than others.
         """
+        try:
+            self._make(urgent)
+        except BaseException:
+            self.failed = True  # the next one takes it in
+            raise
+        self.done = True
+
+    def _make(self, urgent: bool) -> None:
         c, self.grid = self._config, self.grid.blank()
         self.store = VoxelStore(c.max_voxels, feature_dim=c.feature_dim, feature_type=c.feature_type)
         self.blocks, touching = None, np.ones(len(self.clouds), np.bool_)
@@ -269,7 +277,6 @@ class Correction:
             for p in later:
                 self._replay.votes(p.votes, p.after, self._classes)
             self.clouds += later
-        self.done = True
 
     def catch_up(self, later: Sequence[LocalCloud]) -> None:
         """Puts on top what came since :meth:`run`: clouds of new frames, features that came late, and votes."""

@@ -60,6 +60,8 @@ def add_keyframe(state: MapState, keyframe: Keyframe) -> int:
     state.content.keyframes[number] = KeyframeRecord(
         number, int(f.stamp), T, keyframe.reason, float(keyframe.overlap), int(keyframe.inliers), _thumbnail(f.color)
     )
+    if state.postponed is not None and not np.array_equal(T, f.T_map_camera):
+        state.postponed.poses[number] = np.array(f.T_map_camera, np.float64)
     state.builder.start(number, T, int(f.stamp))
     _keep(state.images, number, f, state.config.keyframe_images)
     if state.config.feature_dim and f.depth is not None:

@@ -99,6 +99,20 @@ class StoredMap:
     sightings: list[Sighting]
 
 
+@dataclass(eq=False)
+class Postponed:
+    """Corrected poses that wait until the correction before them is applied.
+
+    Attributes:
+        poses: keyframe id -> 4x4. stamp: ns; frames from then on come with them, None: all that come.
+        T: 4x4, brings such frames to where the map is.
+    """
+
+    poses: dict[int, np.ndarray]
+    stamp: int | None
+    T: np.ndarray
+
+
 class MapState:
     """A map with everything that is made of it.
 
@@ -112,6 +126,7 @@ class MapState:
         featureless: the same without colour, which wait for their features, where the map holds any.
         redundancy: of the keyframes, None where all are kept. retired: ids of the newest that were dropped.
         correction: begun and not applied yet, or None. corrections: how often keyframes were moved.
+        postponed: corrected poses that wait until ``correction`` is applied, or None.
         late: (stamp, T) once a correction has begun: frames that are older (ns) have poses that T (4x4) corrects.
         generation: grows whenever everything is exchanged at once.
         read_from_disk: arrays that wait on disk may have been read since. problem: why what exceeds the bound cannot
@@ -171,11 +186,17 @@ class MapState:
         self.images: OrderedDict[int, RGBDFrame] = OrderedDict()
         self.featureless: OrderedDict[int, RGBDFrame] = OrderedDict()
         self.correction: Correction | None = None
+        self.postponed: Postponed | None = None
         self.retain(self.retention)
         self.retired: deque[int] = deque(maxlen=_RETIRED)
         self.corrections = 0
         self.late: tuple[int, np.ndarray] | None = None
         self.read_from_disk, self.problem, self.left_out = True, "", 0
+
+    @property
+    def is_correcting(self) -> bool:
+        """Whether a correction is under way: begun, not applied, and not failed."""
+        return self.correction is not None and not self.correction.failed
 
     def retain(self, retention: RetentionConfig) -> None:
         """Keeps what is remembered as long as these settings say from now on."""

@@ -12,7 +12,7 @@ from ...frames import RGBDFrame
 from ...geometry import invert, is_rigid
 from .correction import Correction, Placed, anchors, records
 from .local_clouds import LocalCloud
-from .map_state import MapState
+from .map_state import MapState, Postponed
 
 #: A frame may come this long after a correction that it does not know of yet, ns.
 _LATE = 5_000_000_000
@@ -26,11 +26,9 @@ def begin_correction(
     Raises:
         InputError: an unknown keyframe, or a pose that is not rigid.
     """
-    for i, T in poses.items():
-        if i not in state.content.keyframes:
-            raise InputError(f"keyframe {i} is not in the memory")
-        if not is_rigid(T):
-            raise InputError(f"pose of keyframe {i} is not a finite rigid transform")
+    _check(state, poses)
+    if (waiting := state.postponed) is not None:
+        poses, stamp, state.postponed = {**waiting.poses, **poses}, waiting.stamp if stamp is None else stamp, None
     everything = everything or state.voxels.on_disk > 0
     if state.correction is not None:
         poses, everything = {**state.correction.poses, **poses}, everything or state.correction.everything
@@ -48,6 +46,27 @@ def begin_correction(
         state.config, placed, poses, content.classes, state.voxels.grid, known, everything, lambda: content.clouds[n:]
     )
     return state.correction
+
+
+def _check(state: MapState, poses: Mapping[int, np.ndarray]) -> None:
+    for i, T in poses.items():
+        if i not in state.content.keyframes:
+            raise InputError(f"keyframe {i} is not in the memory")
+        if not is_rigid(T):
+            raise InputError(f"pose of keyframe {i} is not a finite rigid transform")
+
+
+def postpone(state: MapState, poses: Mapping[int, np.ndarray], stamp: int | None) -> None:
+    """Notes corrected poses that wait; see ``SpatialMemory.follow``.
+
+    Raises:
+        InputError: an unknown keyframe, or a pose that is not rigid.
+    """
+    _check(state, poses)
+    waiting = {} if state.postponed is None else state.postponed.poses
+    poses, newest = {**waiting, **poses}, max(state.content.keyframes)
+    here = expected_pose(state, newest)
+    state.postponed = Postponed(poses, stamp, here @ invert(poses.get(newest, here)))
 
 
 def apply(state: MapState, correction: Correction) -> None:
@@ -94,8 +113,11 @@ def expected_pose(state: MapState, keyframe_id: int) -> np.ndarray:
 
 
 def corrected_pose(state: MapState, frame: RGBDFrame) -> np.ndarray:
-    """4x4 pose of a frame; that of a frame from before a correction, which comes after it, is corrected too."""
+    """4x4 pose of a frame in the map as it is; that of one from before a correction, which comes after it, is corrected
+    too, and one that comes with corrected poses, which wait, is put where the map is."""
     T = np.array(frame.T_map_camera, np.float64)
+    if (waiting := state.postponed) is not None and (waiting.stamp is None or frame.stamp >= waiting.stamp):
+        return waiting.T @ T
     if state.late is not None and state.late[0] - _LATE <= frame.stamp < state.late[0]:
         return state.late[1] @ T
     return T
