@@ -13,9 +13,11 @@ odom->base_link.
 
 from __future__ import annotations
 
+import bisect
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,7 +29,7 @@ from nav_msgs.msg import Odometry, Path
 from rclpy.clock import Clock, ClockType
 from visualization_msgs.msg import MarkerArray
 
-from embodied_nav.msg import MapIdentity
+from embodied_nav.msg import MapIdentity, Progress
 
 from .. import trial
 from ..config import Config, param
@@ -39,13 +41,15 @@ from ..slam.metrics import write_trajectory
 from ..slam.warm_up import warm_up
 from .ros import map_identity, markers, params, qos, slam_tracking
 from .ros.camera_input import CameraInput
-from .ros.conversions import header, matrix_from_pose, pose_msg, transform_msg, vector_msg
+from .ros.conversions import header, matrix_from_pose, pose_msg, stamp_ns, transform_msg, vector_msg
 from .ros.lifecycle import AgentNode, run
 from .ros.map_identity import Identity, identity_msg
 from .ros.tf_lookup import Transforms
 
 #: Spacing of the poses on slam/path: after so much motion (m, rad), or so long (s) without motion.
 _PATH_STEP, _PATH_TURN, _PATH_PAUSE = 0.02, 0.05, 1.0
+#: Frames that are older than this (ns) are thinned on slam/path, to one in so many.
+_PATH_WHOLE, _PATH_THIN = 60_000_000_000, 10
 #: After a change of map, poses in the new coordinates are published only this long (s) after slam/map announced it.
 _AFTER_JOIN = 0.5
 
@@ -101,6 +105,7 @@ class SlamNode(AgentNode):
         self._placed: bool | None = None
         self._map_out = self.create_lifecycle_publisher(MapIdentity, map_identity.TOPIC, map_identity.profile())
         self.create_subscription(PoseWithCovarianceStamped, "initialpose", self._take_pose, qos.reliable())
+        self.create_subscription(Progress, "progress", self._progressed, qos.reliable(100))
         self._transforms = WheelPoses(self, self._config.publish_odom)
         self.diagnostics.counts["corrections"] += 0
         self.diagnostics.counts["frames_not_placed"] += 0
@@ -123,6 +128,10 @@ class SlamNode(AgentNode):
         attempt = Slam(slam, odometry)
         for frame in trial.frames(self.robot) * 2:
             attempt.process(frame.stamp, frame.depth, frame.camera, frame.color, frame.T_map_camera)
+
+    def _progressed(self, message: Progress) -> None:
+        if message.taken and (message.node, message.stage) == ("keyframe", "frame"):
+            self._path.keyframe(stamp_ns(message.header.stamp))
 
     # -- localisation (worker's thread) --------------------------------------------------------------------------------
 
@@ -330,31 +339,55 @@ class WheelPoses(Transforms):
 class SparsePath:
     """Selects the frames of a trajectory that slam/path contains: those between which the camera moved, and the newest.
 
+    Of what is older than a minute, only keyframes of the memory and a few frames between them stay: others need their
+    poses no more, and a path of all frames of a day would take seconds to send and to read.
+
     Attributes:
         newest: stamp (ns) of the newest frame.
     """
 
     def __init__(self) -> None:
         self._kept: list[int] = []
+        self._told: deque[int] = deque()
+        self._keyframes: set[int] = set()
         self._last: tuple[int, np.ndarray] | None = None
+        self._thinned = 0
         self.newest = 0
 
     def add(self, stamp: int, T: np.ndarray) -> None:
         """Adds a frame's stamp (ns) and pose (4x4); if the clock was set back, frames at or after it are dropped."""
         if stamp <= self.newest:
             self._kept = [kept for kept in self._kept if kept < stamp]
-            self._last = None
+            self._last, self._thinned = None, min(self._thinned, len(self._kept))
         if self._last is None or self._is_apart(stamp, T):
             self._kept.append(stamp)
             self._last = (stamp, T)
         self.newest = stamp
 
+    def keyframe(self, stamp: int) -> None:
+        """Notes that the frame of a stamp (ns) is a keyframe of the memory. From any thread."""
+        self._told.append(stamp)
+
     def indices(self, stamps: np.ndarray) -> list[int]:
         """Indices of kept frames among the stamps (N int64 ns) of a trajectory, its last one included."""
-        kept = np.isin(stamps, np.array(self._kept, np.int64))
-        self._kept = stamps[kept].tolist()  # the trajectory has forgotten the others
+        self._thin()
+        while self._told:
+            self._keyframes.add(self._told.popleft())
+        wanted = np.array([*self._kept, *self._keyframes], np.int64)
+        kept = np.isin(stamps, wanted)
+        there = set(stamps[kept].tolist())  # the trajectory has forgotten the others
+        thinned = self._kept[: self._thinned]
+        self._kept = [k for k in self._kept if k in there]
+        self._thinned = sum(k in there for k in thinned)
+        self._keyframes = {k for k in self._keyframes if k in there or k > self.newest - _PATH_WHOLE}
         kept[-1:] = True
         return np.flatnonzero(kept).tolist()
+
+    def _thin(self) -> None:
+        """Of frames that have become old, one in so many stays."""
+        old = bisect.bisect_left(self._kept, self.newest - _PATH_WHOLE)
+        self._kept[self._thinned : old] = self._kept[self._thinned : old : _PATH_THIN]
+        self._thinned += len(range(self._thinned, old, _PATH_THIN))
 
     def _is_apart(self, stamp: int, T: np.ndarray) -> bool:
         before, T_last = self._last

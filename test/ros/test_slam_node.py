@@ -174,6 +174,25 @@ def test_the_path_keeps_what_moved_and_the_newest():
     assert path.indices(np.array([*stamps[:21], 2_050_000_000]))[-2:] == [16, 21] and path.newest == 2_050_000_000
 
 
+def test_of_an_old_path_the_memorys_keyframes_stay_and_few_others():
+    """A day's frames would take seconds to send and to read, on every loop closure."""
+    from embodied_nav.nodes.slam import SparsePath
+
+    path, stamps = SparsePath(), np.arange(6000) * 200_000_000
+    for i, stamp in enumerate(stamps.tolist()):
+        path.add(stamp, pose2d(0.1 * i, 0.0, 0.0))
+        if i % 37 == 5:
+            path.keyframe(stamp)
+        if i % 500 == 499:
+            path.indices(stamps[: i + 1])
+    kept = np.array(path.indices(stamps))
+    assert kept[-300:].tolist() == list(range(5700, 6000)), "the last minute is whole"
+    assert set(range(5, 6000, 37)) <= set(kept.tolist())
+    assert len(kept) < 300 + 5700 / 37 + 5700 / 9
+    assert np.diff(kept).max() <= 11
+    assert path.indices(stamps) == kept.tolist(), "what is thinned is not thinned again"
+
+
 def test_the_graph_shows_loops_apart_from_odometry():
     from embodied_nav.nodes.ros import markers
     from embodied_nav.nodes.ros.conversions import header

@@ -11,14 +11,17 @@ from collections.abc import Mapping
 
 import numpy as np
 from nav_msgs.msg import Path
+from scipy.spatial.transform import Rotation, Slerp
 
-from ...geometry import invert, is_rigid, rotation_angle
-from .conversions import BadMessage, matrix_from_pose, stamp_ns
+from ...geometry import invert, rotation_angle
+from .conversions import BadMessage, stamp_ns
 
 #: Without interpolation, a keyframe takes the pose of a path stamp this near to its own: half a frame at 30 Hz, ns.
 SAME = 16_000_000
 #: Longest gap between poses that is interpolated, ns.
 GAP = 2_000_000_000
+#: A quaternion shorter than this has no direction.
+_DIRECTION = 1e-6
 #: Least change of pose (m, rad) for which a keyframe counts as moved.
 MOVED, TURNED = 0.01, 0.005
 
@@ -32,11 +35,18 @@ def path_poses(message: Path, map_frame: str) -> tuple[np.ndarray, np.ndarray]:
     if message.header.frame_id != map_frame:
         raise BadMessage("path", f"slam/path is in frame '{message.header.frame_id}', expected '{map_frame}'")
     stamps = np.array([stamp_ns(p.header.stamp) for p in message.poses], np.int64)
-    poses = np.array([matrix_from_pose(p.pose) for p in message.poses], np.float64).reshape(-1, 4, 4)
     if (np.diff(stamps) <= 0).any():
         raise BadMessage("path", "slam/path: stamps do not ascend")
-    if not all(is_rigid(T) for T in poses):
+    at = np.array([(p.x, p.y, p.z) for p in (q.pose.position for q in message.poses)], np.float64).reshape(-1, 3)
+    turned = [(o.x, o.y, o.z, o.w) for o in (q.pose.orientation for q in message.poses)]
+    quaternions = np.array(turned, np.float64).reshape(-1, 4)
+    lengths = np.linalg.norm(quaternions, axis=1)
+    if not (np.isfinite(at).all() and np.isfinite(lengths).all() and (lengths > _DIRECTION).all()):
         raise BadMessage("path", "slam/path: a pose is not a finite rigid transform")
+    poses = np.tile(np.eye(4), (len(stamps), 1, 1))
+    poses[:, :3, 3] = at
+    if len(stamps):
+        poses[:, :3, :3] = Rotation.from_quat(quaternions).as_matrix()
     return stamps, poses
 
 
@@ -48,8 +58,6 @@ def pose_at(stamps: np.ndarray, poses: np.ndarray, stamp: int) -> np.ndarray | N
     if not 0 < i < len(stamps) or stamps[i] - stamps[i - 1] > GAP:
         nearest = min((k for k in (i - 1, i) if 0 <= k < len(stamps)), key=lambda k: abs(int(stamps[k]) - stamp))
         return poses[nearest] if abs(int(stamps[nearest]) - stamp) <= SAME else None
-    from scipy.spatial.transform import Rotation, Slerp
-
     share = (stamp - int(stamps[i - 1])) / int(stamps[i] - stamps[i - 1])
     T = np.eye(4)
     T[:3, :3] = Slerp([0.0, 1.0], Rotation.from_matrix(poses[i - 1 : i + 1, :3, :3]))(share).as_matrix()
