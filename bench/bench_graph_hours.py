@@ -34,7 +34,7 @@ _START, _GOAL = 300.0, 120.0
 
 def processes(scene: int, rate: float, memory: Path) -> list[Process]:
     """The graph of the demo, without an end."""
-    common = {"use_sim_time": True}
+    common = {"use_sim_time": True, "tf_timeout": 0.2 * max(rate, 1.0)}  # it is in simulated seconds
     kept = memory_parameters(str(memory), True)
     own = {
         "sim": {

@@ -144,6 +144,36 @@ class NavigateClient:
             self._done(success, reason, result)
 
 
+class GoalLines:
+    """Prints what becomes of a goal: a line for each decision, and one for its end.
+
+    Args:
+        seconds: since the goal was sent.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds, self._told = seconds, (-1, 0, 0)
+
+    def decision(self, feedback: Navigate.Feedback) -> None:
+        """Prints the decision of a feedback, where it is a new one."""
+        decision = feedback.decision
+        # Decision ids restart at 0 when the memory switches to another map.
+        name = (decision.id, decision.header.stamp.sec, decision.header.stamp.nanosec)
+        if not decision.options or name == self._told:
+            return
+        self._told = name
+        option = decision.options[decision.chosen]
+        think = f" ({decision.think})" if decision.think else ""
+        self._line(f"{feedback.path_length:5.1f} m  {option.letter}: {option.text}{think}")
+
+    def end(self, success: bool, reason: str) -> None:
+        """Prints how the goal ended."""
+        self._line(f"{'STOP' if success else 'ended'}: {reason}")
+
+    def _line(self, text: str) -> None:
+        print(f"{self._seconds():6.1f} s  {text}", flush=True)
+
+
 @dataclass(frozen=True)
 class NavigateNodeConfig(Config):
     """The instruction and what to do after it."""
@@ -165,10 +195,10 @@ class NavigateNode(qos.Overridable, Node):
         self._config = params.declare(self, NavigateNodeConfig)
         params.refuse_unknown(self)
         self.finished, self.exit_code = False, 0
-        self._client = NavigateClient(self, self._on_feedback, self._on_done, self._config.patience)
+        self._lines = GoalLines(self._seconds)
+        self._client = NavigateClient(self, self._lines.decision, self._on_done, self._config.patience)
         self._told_to_wait = time.monotonic()
         self._sent_at: int | None = None
-        self._told: tuple[int, int, int] | None = None
         self._outcome: dict = {}
         self._stages: dict[str, dict[str, float]] = {}
         self._facts: dict[str, str] = {}
@@ -201,18 +231,6 @@ class NavigateNode(qos.Overridable, Node):
         ready["simulated time"] = not clock.ros_time_is_active or clock.now().nanoseconds > 0
         return [name for name, there in ready.items() if not there]
 
-    def _on_feedback(self, feedback: Navigate.Feedback) -> None:
-        decision = feedback.decision
-        # Decision ids restart at 0 when the memory switches to another map.
-        name = (decision.id, decision.header.stamp.sec, decision.header.stamp.nanosec)
-        if not decision.options or name == self._told:
-            return
-        self._told = name
-        seconds = (self.get_clock().now().nanoseconds - self._sent_at) * 1e-9
-        option = decision.options[decision.chosen]
-        think = f" ({decision.think})" if decision.think else ""
-        print(f"{seconds:6.1f} s  {feedback.path_length:5.1f} m  {option.letter}: {option.text}{think}", flush=True)
-
     def _on_map(self, message: MapIdentity) -> None:
         """SLAM has relocalised in a map of an earlier session."""
         if message.joined:
@@ -220,9 +238,14 @@ class NavigateNode(qos.Overridable, Node):
             self._joined.append((stamp, message.joined_map_id or message.map_id))
             print(f"         SLAM recognises map {self._joined[-1][1]}: the memory goes on in it", flush=True)
 
+    def _seconds(self) -> float:
+        """Since the goal was sent, in ROS time."""
+        assert self._sent_at is not None
+        return (self.get_clock().now().nanoseconds - self._sent_at) * 1e-9
+
     def _on_done(self, success: bool, reason: str, result: Navigate.Result) -> None:
-        seconds = (self.get_clock().now().nanoseconds - self._sent_at) * 1e-9
-        print(f"{seconds:6.1f} s  {'STOP' if success else 'ended'}: {reason}", flush=True)
+        seconds = self._seconds()
+        self._lines.end(success, reason)
         self._outcome = {
             "stopped": success,
             "reason": reason,

@@ -36,6 +36,7 @@ class Graph:
         node: the test's own rclpy node.
         heard: topic -> messages, of the topics asked for with :meth:`listen`.
         said: what the supervisor said (crashes, restarts).
+        environment: of the processes.
     """
 
     def __init__(self, processes: list[Process]) -> None:
@@ -43,7 +44,7 @@ class Graph:
         from rclpy.context import Context
         from rclpy.executors import SingleThreadedExecutor
 
-        environment = local_environment()
+        self.environment = environment = local_environment()
         for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
             os.environ[name] = environment[name]
         self.said: list[str] = []
@@ -93,6 +94,40 @@ class Graph:
             if done():
                 return True
         return bool(done())
+
+    def show_a_sofa_behind_a_table(self) -> None:
+        """Publishes what a reasoner wants, five times a second: a map, the robot in it, and a red sofa."""
+        import numpy as np
+        from embodied_nav.msg import ObjectArray
+        from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
+        from nav_msgs.msg import Odometry
+        from tf2_ros import StaticTransformBroadcaster
+
+        from embodied_nav.frames import FREE, OCCUPIED, MemoryObject, OccupancyGrid
+        from embodied_nav.geometry import pose2d
+        from embodied_nav.nodes.ros import qos
+        from embodied_nav.nodes.ros.conversions import grid_msg, header, objects_msg, transform_msg
+
+        node, data = self.node, np.full((80, 120), FREE, np.int8)
+        data[[0, -1]], data[:, [0, -1]] = OCCUPIED, OCCUPIED
+        data[34:46, 100:106] = OCCUPIED
+        self.static = StaticTransformBroadcaster(node)
+        self.static.sendTransform(
+            [transform_msg(np.eye(4), 0, "map", "odom"), transform_msg(pose2d(1.0, 2.0, 0.0), 0, "odom", "base_link")]
+        )
+        objects = node.create_publisher(ObjectArray, "memory/object_list", qos.latched())
+        maps = node.create_publisher(OccupancyGridMsg, "memory/occupancy", qos.latched())
+        odometry = node.create_publisher(Odometry, "odom", qos.sensor())
+        where, size = np.array([5.15, 2.0, 0.4]), np.array([0.3, 0.6, 0.8])
+
+        def show() -> None:
+            now = node.get_clock().now().nanoseconds
+            sofa = MemoryObject(1, "sofa", "red", where, size, 1.0, 9, 1, now, 0)
+            objects.publish(objects_msg([sofa], header(now, "map"), ""))
+            maps.publish(grid_msg(OccupancyGrid(data, 0.05, (0.0, 0.0)), now, "map"))
+            odometry.publish(Odometry(header=header(now, "odom")))
+
+        node.create_timer(0.2, show)
 
     def ask(self, client, request, timeout: float = 30.0, again: float = 3.0):
         """The answer of a service whose request may come twice; None where none came."""

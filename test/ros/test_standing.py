@@ -8,8 +8,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from embodied_nav.bringup import Process
-from embodied_nav.frames import FREE, OCCUPIED, MemoryObject, OccupancyGrid, Velocity
-from embodied_nav.geometry import pose2d
+from embodied_nav.frames import Velocity
 from embodied_nav.nodes.ros.diagnostics import Input
 from embodied_nav.nodes.ros.goal_progress import GoalProgress
 from embodied_nav.nodes.ros.standing import State, state_of
@@ -88,41 +87,20 @@ def test_a_pause_is_measured_and_getting_on_is_what_counts():
 
 @pytest.fixture
 def goal(start_graph):
-    """A sofa behind a door, a reasoner on its own, what control says in the test's hand."""
+    """A sofa behind a table, a reasoner on its own, what control says in the test's hand."""
     from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
     from embodied_nav.action import Navigate
-    from embodied_nav.msg import ObjectArray
-    from nav_msgs.msg import OccupancyGrid as OccupancyGridMsg
-    from nav_msgs.msg import Odometry
     from rclpy.action import ActionClient
-    from tf2_ros import StaticTransformBroadcaster
 
     from embodied_nav.nodes.ros import qos
-    from embodied_nav.nodes.ros.conversions import grid_msg, header, objects_msg, transform_msg
     from embodied_nav.nodes.ros.standing import TOPIC
 
     settings = {"standing_patience": 6.0, "navigator.patience": 2.5, "map_patience": 600.0}
     graph = start_graph([Process("reasoner", "reasoner", settings, respawn=False)])
     node = graph.node
-    data = np.full((80, 120), FREE, np.int8)
-    data[[0, -1]], data[:, [0, -1]] = OCCUPIED, OCCUPIED
-    data[34:46, 100:106] = OCCUPIED
-    static = StaticTransformBroadcaster(node)
-    static.sendTransform(
-        [transform_msg(np.eye(4), 0, "map", "odom"), transform_msg(pose2d(1.0, 2.0, 0.0), 0, "odom", "base_link")]
-    )
-    objects = node.create_publisher(ObjectArray, "memory/object_list", qos.latched())
-    maps = node.create_publisher(OccupancyGridMsg, "memory/occupancy", qos.latched())
+    graph.show_a_sofa_behind_a_table()
     states = node.create_publisher(DiagnosticStatus, TOPIC, qos.latched())
-    odometry = node.create_publisher(Odometry, "odom", qos.sensor())
     graph.decisions = graph.listen(__import__("embodied_nav.msg", fromlist=["Decision"]).Decision, "decision", 10)
-
-    def show():
-        now = node.get_clock().now().nanoseconds
-        sofa = MemoryObject(1, "sofa", "red", np.array([5.15, 2.0, 0.4]), np.array([0.3, 0.6, 0.8]), 1.0, 9, 1, now, 0)
-        objects.publish(objects_msg([sofa], header(now, "map"), ""))
-        maps.publish(grid_msg(OccupancyGrid(data, 0.05, (0.0, 0.0)), now, "map"))
-        odometry.publish(Odometry(header=header(now, "odom")))
 
     def say(level, text, halted=False, unmoved=""):
         values = [KeyValue(key="halted", value=str(halted).lower()), KeyValue(key="unmoved", value=unmoved)]
@@ -138,7 +116,6 @@ def goal(start_graph):
         result = graph.send_goal(client, Navigate.Goal(instruction="find the red sofa")).get_result_async()
         result.add_done_callback(lambda f: graph.results.append(f.result().result))
 
-    node.create_timer(0.2, show)
     client = ActionClient(node, Navigate, "navigate")
     graph.say, graph.ends, graph.begin = say, ends, begin
     graph.hears = lambda: states.get_subscription_count() > 0
