@@ -24,8 +24,8 @@ spec.loader.exec_module(picture)
 
 #: As in CONTRIBUTING.md: a layer imports only itself and what stands before it.
 LAYERS = (
-    ("errors", "start_up", "places", "resources", "findings", "kernels"), ("config",), ("registry",), ("tables",),
-    ("model_store",),
+    ("errors", "start_up", "places", "resources", "findings", "kernels", "heap"), ("config",), ("registry",),
+    ("tables",), ("model_store",),
     ("geometry",), ("frames", "robot"),
     ("frame_checks", "recordings", "trial"), ("language",), ("keyframes",), ("rooms",),
     ("memory",), ("slam",), ("models",), ("perception",),

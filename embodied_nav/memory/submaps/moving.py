@@ -79,6 +79,7 @@ def apply(state: MapState, correction: Correction) -> None:
         raise InputError("another correction was begun since: apply that one")
     if not correction.done:
         correction.run(urgent=True)
+    correction.failed = True  # until all is exchanged: the next one takes in what could not be
     voxels = state.voxels
     refilled = voxels.swapper is not None and (correction.blocks is None or not voxels.takes(correction.store.nbytes))
     if refilled and correction.blocks is not None:
