@@ -15,7 +15,10 @@ _started = threading.Lock()
 
 
 def keep_small(period: float = 60.0) -> None:
-    """Gives freed memory back every so many seconds, in a thread of its own; does nothing without glibc."""
+    """Gives freed memory back every so many seconds, in a thread of its own; does nothing without glibc.
+
+    Other threads that ask for memory may wait meanwhile, for milliseconds: not for a process that drives.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None and _started.acquire(blocking=False):
         threading.Thread(target=_work, args=(trim, period), name="heap", daemon=True).start()

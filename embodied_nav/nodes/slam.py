@@ -36,6 +36,7 @@ from ..config import Config, param
 from ..errors import InputError
 from ..frames import RGBDFrame, Tracking
 from ..geometry import invert, is_rigid, rotation_angle
+from ..heap import keep_small
 from ..slam import Landmark, OdometryConfig, Slam, SlamConfig, SlamUpdate, landmarks_of
 from ..slam.metrics import write_trajectory
 from ..slam.warm_up import warm_up
@@ -111,6 +112,7 @@ class SlamNode(AgentNode):
         self.diagnostics.counts["frames_not_placed"] += 0
         self.diagnostics.facts.update(tracking="nothing yet", keyframes=0, loops=0)
         self._camera = CameraInput(self, self._transforms, self._process, self._refused)
+        keep_small()
         self.create_timer(self._config.path_period, self._tell, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def cleanup(self) -> None:

@@ -35,7 +35,6 @@ from embodied_nav.msg import Progress
 from ... import kernels
 from ...config import Config, param
 from ...errors import InputError
-from ...heap import keep_small
 from ...robot import SHARED_SETTINGS, RobotProfile
 from . import params, qos
 from .conversions import header, stamp_ns
@@ -369,7 +368,6 @@ def _spin(make: Callable[[], Runner], args: list[str] | None) -> int:
         _init(args)
     except InputError as error:
         return _told(error)
-    keep_small()
     runner = None
     try:
         runner = _made(make)
