@@ -1,7 +1,7 @@
 """Gives memory that was freed back to the system. Knows nothing of who uses it.
 
-glibc keeps most of what a program frees: over hours of pictures and maps of ever other sizes the process grows by a
-tenth an hour although what it holds does not.
+glibc keeps most of what a program frees: over hours of pictures and maps whose sizes keep changing a process grows
+by a tenth an hour although what it holds does not.
 """
 
 from __future__ import annotations

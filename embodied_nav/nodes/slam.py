@@ -4,7 +4,8 @@ slam/tracking (diagnostic_msgs/DiagnosticArray) tells which frames must not be m
 carries the pose the robot drives on, so they get transforms all the same; once it is lost they get none.
 
 Subscribes camera/color/image_raw, camera/depth/image_raw, camera/color/camera_info, /tf, /tf_static (odom->base_link
-from wheel odometry; base_link->camera), initialpose (PoseWithCovarianceStamped: base_link in a map of memory_file).
+from wheel odometry; base_link->camera), initialpose (PoseWithCovarianceStamped: base_link in a map of memory_file),
+progress (which frames are keyframes of the memory: slam/path keeps their poses).
 Publishes /tf map->odom at the stamp of every image, slam/path (nav_msgs/Path: base_link in map at past stamps,
 republished after every correction), slam/map (embodied_nav/MapIdentity: which map of memory_file it is localised in),
 slam/graph (markers), progress, /diagnostics. With publish_odom, for a camera without wheels, also odom and /tf
@@ -386,10 +387,12 @@ class SparsePath:
         return np.flatnonzero(kept).tolist()
 
     def _thin(self) -> None:
-        """Of frames that have become old, one in so many stays."""
+        """Of every so many frames that have become old, one stays; fewer wait, however often this is called."""
         old = bisect.bisect_left(self._kept, self.newest - _PATH_WHOLE)
-        self._kept[self._thinned : old] = self._kept[self._thinned : old : _PATH_THIN]
-        self._thinned += len(range(self._thinned, old, _PATH_THIN))
+        left = max(old - self._thinned, 0) // _PATH_THIN
+        end = self._thinned + left * _PATH_THIN
+        self._kept[self._thinned : end] = self._kept[self._thinned : end : _PATH_THIN]
+        self._thinned += left
 
     def _is_apart(self, stamp: int, T: np.ndarray) -> bool:
         before, T_last = self._last

@@ -25,6 +25,8 @@ from .ros.service_calls import ask
 
 #: Longest wait (s) for the end of a goal that is cancelled.
 _CANCELLING = 10.0
+#: After so long (s) without an answer it is asked again.
+_AGAIN = 1.0
 
 
 def go(instruction: str, namespace: str = "", wait: float = 10.0) -> bool:
@@ -50,8 +52,7 @@ def go(instruction: str, namespace: str = "", wait: float = 10.0) -> bool:
             _until(executor, lambda: shown.over, None)
         except KeyboardInterrupt:
             print("go: cancelling the goal", flush=True)
-            client.cancel()
-            _until(executor, lambda: shown.over, _CANCELLING)
+            _cancel(client, executor, shown)
             raise
         return shown.success
 
@@ -74,11 +75,21 @@ def stop(namespace: str = "", wait: float = 10.0) -> int:
         if not client.service_is_ready():
             raise InputError(_nobody(node, wait))
         answers: list[CancelGoal.Response | None] = []
-        ask(node, client, CancelGoal.Request(), answers.append, 1.0, wait)  # no goal's id, no stamp: all of them
+        ask(node, client, CancelGoal.Request(), answers.append, _AGAIN, wait)  # no goal's id, no stamp: all of them
         _until(executor, lambda: answers, wait + 1.0)
         if not answers or answers[0] is None:
             raise InputError(f"the reasoner has not answered for {wait:g} s: use the emergency stop (topic e_stop)")
         return len(answers[0].goals_canceling)
+
+
+def _cancel(client: NavigateClient, executor: SingleThreadedExecutor, shown: _Shown) -> None:
+    """Cancels the goal, again until it has ended: the server may not have answered it yet."""
+    end = time.monotonic() + _CANCELLING
+    while not shown.over and time.monotonic() < end:
+        client.cancel()
+        _until(executor, lambda: shown.over, _AGAIN)
+    if not shown.over:
+        print(f"go: not cancelled after {_CANCELLING:g} s: use the emergency stop (topic e_stop)", flush=True)
 
 
 class _Shown(GoalLines):
@@ -98,7 +109,7 @@ class _Shown(GoalLines):
 @contextmanager
 def _joined(namespace: str) -> Iterator[tuple[Node, SingleThreadedExecutor]]:
     """A node of this process and its executor, for as long as it is needed."""
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = rclpy.create_node("terminal", namespace=namespace, start_parameter_services=False)
         executor = SingleThreadedExecutor()

@@ -95,7 +95,7 @@ class Graph:
                 return True
         return bool(done())
 
-    def show_a_sofa_behind_a_table(self) -> None:
+    def show_a_room_with_a_sofa(self) -> None:
         """Publishes what a reasoner wants, five times a second: a map, the robot in it, and a red sofa."""
         import numpy as np
         from embodied_nav.msg import ObjectArray

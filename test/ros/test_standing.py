@@ -87,7 +87,7 @@ def test_a_pause_is_measured_and_getting_on_is_what_counts():
 
 @pytest.fixture
 def goal(start_graph):
-    """A sofa behind a table, a reasoner on its own, what control says in the test's hand."""
+    """A sofa in a room, a reasoner on its own, what control says in the test's hand."""
     from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
     from embodied_nav.action import Navigate
     from rclpy.action import ActionClient
@@ -98,7 +98,7 @@ def goal(start_graph):
     settings = {"standing_patience": 6.0, "navigator.patience": 2.5, "map_patience": 600.0}
     graph = start_graph([Process("reasoner", "reasoner", settings, respawn=False)])
     node = graph.node
-    graph.show_a_sofa_behind_a_table()
+    graph.show_a_room_with_a_sofa()
     states = node.create_publisher(DiagnosticStatus, TOPIC, qos.latched())
     graph.decisions = graph.listen(__import__("embodied_nav.msg", fromlist=["Decision"]).Decision, "decision", 10)
 

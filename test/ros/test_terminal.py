@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -45,7 +46,7 @@ def agent(start_graph):
     """A reasoner in a room; nothing drives, so a goal lasts until somebody ends it."""
     settings = {"standing_patience": 600.0, "navigator.patience": 300.0, "map_patience": 600.0}
     graph = start_graph([Process("reasoner", "reasoner", settings, respawn=False)])
-    graph.show_a_sofa_behind_a_table()
+    graph.show_a_room_with_a_sofa()
     return graph
 
 
@@ -64,6 +65,33 @@ def test_a_goal_from_the_terminal_is_shown_and_cancelled(agent):
         assert expected in stop.text
         assert agent.until(again.ended, 30.0) and again.process.returncode == 1, again.text
     assert "ended: cancelled" in again.text
+
+
+def test_a_goal_that_is_not_answered_yet_is_cancelled_too(monkeypatch, capsys):
+    """Ctrl-C may come before the server has answered: the first request to cancel then reaches nobody."""
+    from embodied_nav.nodes import terminal
+
+    class Client:
+        asked = 0
+
+        def cancel(self):
+            self.asked += 1
+            shown.over = self.asked == 3
+
+    class Executor:
+        def spin_once(self, timeout_sec):
+            time.sleep(0.001)
+
+    monkeypatch.setattr(terminal, "_AGAIN", 0.01)
+    monkeypatch.setattr(terminal, "_CANCELLING", 5.0)
+    client, shown = Client(), terminal._Shown()
+    terminal._cancel(client, Executor(), shown)
+    assert client.asked == 3 and "emergency stop" not in capsys.readouterr().out
+    client, shown = Client(), terminal._Shown()
+    client.asked = 5
+    monkeypatch.setattr(terminal, "_CANCELLING", 0.05)
+    terminal._cancel(client, Executor(), shown)
+    assert "use the emergency stop" in capsys.readouterr().out
 
 
 def test_who_finds_no_agent_is_told_where_it_looked(agent):

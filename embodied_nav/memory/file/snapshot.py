@@ -206,9 +206,7 @@ def take_snapshot(state: MapState, written: Written, voxel_budget: int | None = 
         forgotten=_forgotten(state, before, after),
         deltas=[(i, d) for i, d in c.deltas.items() if before.deltas.get(i) is not d],
         events=[(i, e) for i, e in c.events.items() if before.events.get(i) is not e],
-        sightings=[
-            s for s in index.sightings if moved or before.sightings.get(s.number) is not s
-        ],
+        sightings=[s for s in index.sightings if moved or before.sightings.get(s.number) is not s],
         objects=[(o, index.classes[o.id]) for o in _changed(index.known, before.objects)],
         blocks=_blocks(state, WrittenBlocks() if restart_blocks else before.blocks, after, voxel_budget),
         swapped=_swapped(state, 0 if restart_blocks else before.swapped, after, voxel_budget),

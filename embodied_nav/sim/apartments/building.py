@@ -13,7 +13,7 @@ from .layout import OUTER_WALL, WALL, Opening, Plan, Rectangle, Window, inner, m
 _WIDTH, _GAP = 2.2, 2 * OUTER_WALL
 #: Kinds of rooms that an apartment is entered by, the likeliest first, and the shortest wall (m) for a door.
 _ENTRANCES, _DOOR_WALL = ("hallway", "living room", "dining room", "kitchen"), 1.35
-#: Least, most depth (m) of a cell's wall that still touches the corridor.
+#: Walls this near to each other (m) are the same wall.
 _TOUCHING = 1e-5
 
 

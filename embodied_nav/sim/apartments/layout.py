@@ -294,7 +294,7 @@ def _opening(rng, kinds, i: int, j: int, border) -> Opening:
 
 
 def opening_between(rng, kinds: list[str], rooms: list[Rectangle], i: int, j: int, cell: Rectangle) -> Opening:
-    """A door between room ``i`` and room ``j``, whose cell is given; the two touch."""
+    """A door between room ``i`` and room ``j``, whose cell is given and lies right above or below."""
     h = WALL / 2.0
     x0, _, x1, y1 = rooms[i]
     lower = y1 < cell[1]
