@@ -148,7 +148,8 @@ def measured(scene: int, hours: float, rate: float, together: bool) -> Iterator[
                         "sim_s": round(sender.now), "wall_s": round(time.monotonic() - began),
                         "mb": {name: round(of / 1e6, 1) for name, of in held.items()},
                         "file_mb": round(sum(f.stat().st_size for f in file.parent.glob("memory.db*")) / 1e6, 1),
-                        "goals": sender.ended, "reached": sender.reached, "restarts": {name: n for name, n in supervisor.restarts.items() if n},
+                        "goals": sender.ended, "reached": sender.reached,
+                        "restarts": {name: n for name, n in supervisor.restarts.items() if n},
                     }  # fmt: skip
             supervisor.stop()
         sender.close()
