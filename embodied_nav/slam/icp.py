@@ -199,6 +199,26 @@ def seen_through(depth: np.ndarray, camera: Camera, other: np.ndarray, other_cam
     return through / (same + through) if same + through > enough else 0.0
 
 
+def in_picture(depth: np.ndarray, camera: Camera, other: Camera, T: np.ndarray) -> float:
+    """Share of a depth image's surfaces that lie in another camera's field of view, hidden there or not, 0 to 1.
+
+    Args:
+        depth: HxW float32 m, NaN invalid. camera: its intrinsics.
+        T: 4x4, other optical frame from this one.
+    """
+    v, u = np.nonzero(depth[::_THROUGH_STRIDE, ::_THROUGH_STRIDE] > 0.0)
+    if not len(u):
+        return 0.0
+    u, v = u * _THROUGH_STRIDE, v * _THROUGH_STRIDE
+    z = depth[v, u].astype(np.float64)
+    x, y = (u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z
+    px, py, pz = T[:3, :3] @ np.stack((x, y, z)) + T[:3, 3:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        uo, vo = px / pz * other.fx + other.cx, py / pz * other.fy + other.cy
+    inside = (uo > -0.5) & (uo < other.width - 0.5) & (vo > -0.5) & (vo < other.height - 0.5)
+    return float(((pz > 0.0) & inside).mean())
+
+
 def exponential(x: np.ndarray) -> np.ndarray:
     """4x4 of a motion (6: translation, rotation vector); the translation is not coupled to the rotation."""
     T = np.eye(4)

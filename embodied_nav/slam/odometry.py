@@ -4,8 +4,9 @@ Drift grows with keyframes, not with frames. Wheel odometry, if available, is a 
 wheels slip, the camera overrules them, unless its motion is impossible for a robot or the wheels stand still.
 
 A frame whose pose cannot be found does not become a keyframe: the last good one stays the reference for the frames that
-follow. Meanwhile wheel odometry extrapolates the pose and, once the reference is out of view, starts a new keyframe
-from it; but not after the view has contradicted wheel odometry.
+follow. Meanwhile wheel odometry extrapolates the pose and, once the robot has driven on or turned so far that the
+reference is out of its view, starts a new keyframe from it; but not after the view has contradicted wheel odometry. What
+merely hides the reference, a person who passes, is no reason for one: nothing would fit it once the person has gone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ..config import Config, param
 from ..geometry import Camera, invert, rotation_angle
 from ..keyframes import Features, extract
 from .away import Away, Picture
-from .icp import DepthView, Registration, agreement, grey_levels, logarithm, register, seen_through
+from .icp import DepthView, Registration, agreement, grey_levels, in_picture, logarithm, register, seen_through
 from .places import View, locate
 from .tracking import LOST, TRACKING, WHEELS
 
@@ -292,6 +293,7 @@ class RGBDOdometry:
             self._T, self._count - 1, information, source, None, state, placed.doubt, not unusable, moved
         )
         carried = state == WHEELS and not unusable and result.overlap < _OUT_OF_SIGHT
+        carried = carried and not expected.still and self._left_behind(expected.T)
         if not carried and (source == "prior" or not self._keyframe_due(result, source)):
             return step
         self._new_keyframe(*self._frame)
@@ -416,6 +418,11 @@ class RGBDOdometry:
         if overlap < _OUT_OF_SIGHT:
             return 0.0
         return seen_through(depth, camera, self._reference.depth, self._reference.camera, expected.T)
+
+    def _left_behind(self, T: np.ndarray) -> bool:
+        """Whether the reference is out of the field of view of a camera at T, not only hidden."""
+        reference, (_, camera, _, _) = self._reference, self._frame
+        return in_picture(reference.depth, reference.camera, camera, invert(T)) < _OUT_OF_SIGHT
 
     def _can_move_to(self, T: np.ndarray) -> bool:
         """Whether a robot, or a hand, can have moved the camera there since its pose was last found."""

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from box_rooms import camera_pose, render, two_rooms
+from box_rooms import Box, camera_pose, render, two_rooms
 
-from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN
-from embodied_nav.memory import SpatialMemory
+from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN, Keyframe, OccupancyGrid
+from embodied_nav.memory import MemoryConfig, SpatialMemory
 from embodied_nav.memory.voxels.column_grid import ColumnGrid
 from embodied_nav.memory.voxels.keys import pack_array
 
@@ -170,3 +170,79 @@ def test_floor_seen_later_takes_a_drop_back():
     for k in range(3):
         grid.observe(ray_ends(position, FLAT, seed=k), position)
     assert not (grid.grid(0).data == OCCUPIED).any()
+
+
+PERSON = Box((4.0, 1.85, 0.0), (4.3, 2.15, 1.7), (60, 60, 160))
+SECOND = 1_000_000_000
+
+
+def watched_door(person_s: float, free_s: float = 4.0, **settings) -> tuple[SpatialMemory, int]:
+    """A memory that looked through a door for a while, then saw a person behind it until the robot turned away."""
+    memory, stamp = SpatialMemory(MemoryConfig(**settings)), SECOND
+    for seconds, boxes in ((free_s, two_rooms()), (person_s, [*two_rooms(), PERSON])):
+        for _ in range(round(5 * seconds)):
+            memory.integrate(render(boxes, camera_pose(1.0, 2.0, 0.0), stamp))
+            stamp += SECOND // 5
+    return memory, stamp
+
+
+def turned_away(memory: SpatialMemory, stamp: int, seconds: float, x: float = 1.0) -> OccupancyGrid:
+    """The map after the robot has looked the other way for so long."""
+    for k in range(round(5 * seconds)):
+        memory.integrate(render(two_rooms(), camera_pose(x, 2.0, np.pi), stamp + k * SECOND // 5))
+    return memory.occupancy()
+
+
+def blocked(grid: OccupancyGrid) -> float:
+    return share(grid, 3.95, 4.35, 1.85, 2.1, OCCUPIED)
+
+
+def test_somebody_who_passed_while_the_robot_turned_away_closes_no_door():
+    memory, stamp = watched_door(person_s=1.0)
+    assert blocked(memory.occupancy()) > 0.05
+    assert blocked(turned_away(memory, stamp, 3.0)) > 0.05, "seen a moment ago"
+    grid = turned_away(memory, stamp, 8.0)
+    assert blocked(grid) == 0.0 and share(grid, 3.95, 4.35, 1.85, 2.1, FREE) == 1.0
+
+
+def test_what_stands_there_for_long_or_stood_there_before_stays_an_obstacle():
+    for person_s, free_s in ((12.0, 4.0), (1.0, 0.4)):
+        memory, stamp = watched_door(person_s, free_s)
+        assert blocked(turned_away(memory, stamp, 20.0)) > 0.05
+    memory, stamp = watched_door(1.0, standing_after=0.0)
+    assert blocked(turned_away(memory, stamp, 20.0)) > 0.05
+
+
+def test_near_the_camera_it_stays_until_it_is_looked_at_again():
+    memory, stamp = watched_door(person_s=1.0)
+    assert blocked(turned_away(memory, stamp, 8.0, x=3.2)) > 0.05
+    for k in range(10):
+        memory.integrate(render(two_rooms(), camera_pose(3.2, 2.0, 0.0), stamp + 9 * SECOND + k * SECOND // 5))
+    assert blocked(memory.occupancy()) == 0.0
+
+
+def test_a_person_seen_twice_far_apart_stands():
+    memory, stamp = watched_door(person_s=1.0)
+    stamp += 30 * SECOND
+    for k in range(3):
+        frame = render([*two_rooms(), PERSON], camera_pose(1.0, 2.0, 0.0), stamp + k * SECOND // 5)
+        memory.integrate(frame)
+    assert blocked(turned_away(memory, stamp + SECOND, 8.0)) > 0.05
+
+
+def test_times_are_kept_where_the_map_is_corrected():
+    memory, stamp = watched_door(person_s=1.0)
+    frame = render(two_rooms(), camera_pose(1.0, 2.0, np.pi), stamp)
+    memory.add_keyframe(Keyframe(0, frame, float("nan"), 0, "first"))
+    T = frame.T_map_camera.copy()
+    T[0, 3] += 0.04
+    memory.move_keyframes({0: T})
+    assert blocked(memory.occupancy()) > 0.05
+    assert blocked(turned_away(memory, stamp, 8.0)) == 0.0
+
+
+def test_what_stood_when_it_was_saved_stands(tmp_path):
+    memory, stamp = watched_door(person_s=1.0)
+    memory.save(tmp_path / "memory.db")
+    again = SpatialMemory.load(tmp_path / "memory.db")
+    assert blocked(turned_away(again, stamp, 8.0)) > 0.05

@@ -5,6 +5,10 @@ to be missing, and how many frames looked through the band over it. Occupied: a 
 the column or a neighbour (a lone one is a speckle); or a drop, where rays pass through the floor's height to what lies
 well below. Free: seen floor, or seen through between seen floor (rays fall apart with distance). Anything else is
 unknown, what was seen through without a floor too.
+
+People pass: what appears in a column that many frames had looked through, and was not seen there for long, is forgotten
+once it is out of view, far from the camera; near it the robot must look again. Otherwise a person who walked through a
+door while the robot turned away would close it. What stood when a grid was restored stands.
 """
 
 from __future__ import annotations
@@ -37,6 +41,19 @@ DROP_SLOPE = 0.123
 STOOD = 255
 #: The two bytes of a column: the floor's state, frames that saw through (STOOD where the robot was).
 SEEN_FLOOR, SEEN_THROUGH = 0, 1
+#: The two times of a column (s, counted from 1; 0: stands): since when something passes there, when it was last seen.
+SINCE, LAST = 0, 1
+#: Frames that must have looked through a column before something appeared there for it to be somebody who passes, and
+#: how near to the camera (m) it stays an obstacle in any case.
+LOOKED_THROUGH, BESIDE = 10, 2.0
+
+
+class Passing(NamedTuple):
+    """When something that appeared in free space stands for good (s after it appeared), and after what time out of view
+    (s) it has passed on otherwise."""
+
+    standing_after: float = 0.0
+    passed_after: float = 0.0
 
 
 class Band(NamedTuple):
@@ -52,11 +69,16 @@ class ColumnGrid:
 
     Args:
         cell: m. floor: z of the floor, m. low, high: height band of obstacles above it, m. below: floor depth, m.
-        clear: radius around the camera that is free, m. reach: longest ray, m.
+        clear: radius around the camera that is free, m. reach: longest ray, m. passing: see there; by default all
+            stands.
     """
 
-    def __init__(self, cell: float, floor: float, low: float, high: float, below: float, clear: float, reach: float):
+    def __init__(
+        self, cell: float, floor: float, low: float, high: float, below: float, clear: float, reach: float,
+        passing: Passing | None = None,
+    ) -> None:  # fmt: skip
         self.cell, self.clear_radius, self.reach = cell, clear, reach
+        self.passing = passing or Passing()
         self.floor, self.below = floor, below
         self.set_band(low, high)
         self.reset()
@@ -64,7 +86,7 @@ class ColumnGrid:
     @property
     def nbytes(self) -> int:
         """Memory taken, bytes."""
-        return self._obstacles.nbytes + self._seen.nbytes + self._marks.nbytes
+        return self._obstacles.nbytes + self._seen.nbytes + self._marks.nbytes + self._times.nbytes
 
     def set_band(self, low: float, high: float) -> None:
         """Changes the height band; the obstacle counts must then be made anew."""
@@ -80,31 +102,59 @@ class ColumnGrid:
         self._obstacles = np.zeros((0, 0), np.int16)
         self._seen = np.zeros((0, 0, 2), np.uint8)
         self._marks = np.zeros((0, 0), np.int32)
+        self._times = np.zeros((0, 0, 2), np.uint32)
         self._frames = 0
+        self._position = np.zeros(2)
 
     def blank(self) -> ColumnGrid:
         """Another grid of the same place and size that has seen nothing yet."""
         out = copy.copy(self)
         out._obstacles, out._seen = np.zeros_like(self._obstacles), np.zeros_like(self._seen)
         out._marks, out._frames = np.zeros_like(self._marks), 0
+        out._times = np.zeros_like(self._times)
         return out
+
+    def take_times(self, old: ColumnGrid) -> None:
+        """Takes over since when things pass, from a grid of the same place; call it when obstacles are counted.
+
+        What lies in a column beside that where it was before, since poses were corrected, is what it was there.
+        """
+        if not old._obstacles.size:
+            return
+        rows, columns = old._obstacles.shape
+        self._grow(old._corner, old._corner + np.array([columns, rows]) - 1)
+        x, y = old._corner - self._corner
+        before = np.zeros(self._obstacles.shape, np.bool_)
+        before[y : y + rows, x : x + columns] = old._obstacles > 0
+        times = np.zeros_like(self._times)
+        times[y : y + rows, x : x + columns] = old._times
+        times[~before] = 0
+        self._times, self._position = times.copy(), old._position
+        new = np.argwhere((self._obstacles > 0) & ~before)
+        for dy, dx in np.ndindex(3, 3):
+            at = np.clip(new + np.array([dy - 1, dx - 1]), 0, np.array(before.shape) - 1)
+            mine, theirs = self._times[new[:, 0], new[:, 1]], times[at[:, 0], at[:, 1]]
+            self._times[new[:, 0], new[:, 1]] = np.maximum(mine, theirs)
 
     def reset_obstacles(self) -> None:
         """Forgets the obstacles, keeps the free space."""
         self._obstacles[:] = 0
 
-    def apply(self, keys: np.ndarray, change: int) -> None:
-        """Counts confirmed voxels in (+1) or out (-1) of their columns."""
+    def apply(self, keys: np.ndarray, change: int, stamp: int | None = None) -> None:
+        """Counts confirmed voxels in (+1) or out (-1) of their columns; ``stamp``: ns, of the frame that showed them."""
         if len(keys):
             self._grow(*_column_bounds(keys))
+            if stamp is not None:
+                _appear(keys, _second(stamp), self._band, self._corner, self._obstacles, self._seen, self._times)
             _apply(keys, change, self._band, self._corner, self._obstacles)
 
-    def observe(self, points: np.ndarray, position: np.ndarray, frames: int = 1) -> None:
-        """Free space that one frame shows.
+    def observe(self, points: np.ndarray, position: np.ndarray, frames: int = 1, stamp: int | None = None) -> None:
+        """Free space that one frame shows, and what passes there.
 
         Args:
             points: (3, N) float32, what the frame hit, at least one in each of its voxels, in map, m.
-            position: (3,) of the camera in map, m. frames: equal ones that it stands for.
+            position: (3,) of the camera in map, m. frames: equal ones that it stands for. stamp: ns; None for what is
+                put together anew, which says nothing of when.
         """
         position = np.asarray(position, np.float64)
         here = np.floor(position[:2] / self.cell).astype(np.int64)
@@ -117,10 +167,16 @@ class ColumnGrid:
             points, position, self.cell, self._band, self.reach, self.clear_radius, self._corner, self._seen,
             self._marks, self._frames, frames, (self.floor, self.below),
         )  # fmt: skip
+        if stamp is not None and points.shape[1]:
+            self._position = position[:2].copy()
+            _seen_again(points, _second(stamp), self.cell, self._band, self._corner, self._times)
 
     def grid(self, stamp: int) -> OccupancyGrid:
-        """The occupancy now."""
-        data = _compose(self._obstacles, self._seen)
+        """The occupancy at a time (ns)."""
+        eye = self._position / self.cell - self._corner
+        data = _compose(
+            self._obstacles, self._seen, self._times, _second(stamp), self.passing, eye, (BESIDE / self.cell) ** 2
+        )
         return OccupancyGrid(data, self.cell, (self._corner[0] * self.cell, self._corner[1] * self.cell), stamp)
 
     def free_space(self) -> tuple[tuple[float, float], np.ndarray]:
@@ -136,6 +192,7 @@ class ColumnGrid:
             self._seen = np.array(seen, np.uint8)
             self._obstacles = np.zeros(seen.shape[:2], np.int16)
             self._marks = np.zeros(seen.shape[:2], np.int32)
+            self._times = np.zeros((*seen.shape[:2], 2), np.uint32)
 
     def _grow(self, low: np.ndarray, high: np.ndarray) -> None:
         """Makes the arrays hold columns ``low`` to ``high``; what lies beyond MAX_SIDE stays outside."""
@@ -154,8 +211,16 @@ class ColumnGrid:
         obstacles, seen = np.zeros((height, width), np.int16), np.zeros((height, width, 2), np.uint8)
         obstacles[y : y + rows, x : x + columns] = self._obstacles
         seen[y : y + rows, x : x + columns] = self._seen
+        times = np.zeros((height, width, 2), np.uint32)
+        times[y : y + rows, x : x + columns] = self._times
         self._corner, self._obstacles, self._seen = np.asarray(new_low, np.int64), obstacles, seen
+        self._times = times
         self._marks = np.zeros((height, width), np.int32)
+
+
+def _second(stamp: int) -> int:
+    """A time of a column: whole seconds of a stamp (ns), counted from 1."""
+    return min(max(int(stamp) // 1_000_000_000, 0) + 1, 2**32 - 1)
 
 
 @njit(cache=True, nogil=True)
@@ -205,6 +270,32 @@ def _apply(keys, change, band, corner, obstacles):
         inside = x >= 0 and y >= 0 and y < obstacles.shape[0] and x < obstacles.shape[1]
         if inside and z >= band.low and z < band.high:
             obstacles[y, x] += change
+
+
+@njit(cache=True, nogil=True)
+def _appear(keys, now, band, corner, obstacles, seen, times):
+    """Notes when something appears in columns of confirmed voxels (N keys) that held nothing yet: now where many frames
+    had looked through, otherwise it stands."""
+    for k in keys:
+        x, y, z = unpack(k)
+        x -= corner[0]
+        y -= corner[1]
+        inside = x >= 0 and y >= 0 and y < obstacles.shape[0] and x < obstacles.shape[1]
+        if inside and z >= band.low and z < band.high and obstacles[y, x] <= 0:
+            times[y, x, SINCE] = now if seen[y, x, SEEN_THROUGH] >= LOOKED_THROUGH else 0
+            times[y, x, LAST] = now
+
+
+@njit(cache=True, nogil=True)
+def _seen_again(points, now, cell, band, corner, times):
+    """Notes that a frame showed something in the columns of those of its points (3, N) that lie in the band."""
+    low, high = band.low * cell, band.high * cell
+    for i in range(points.shape[1]):
+        if low <= points[2, i] < high:
+            x = np.int64(np.floor(points[0, i] / cell)) - corner[0]
+            y = np.int64(np.floor(points[1, i] / cell)) - corner[1]
+            if x >= 0 and y >= 0 and x < times.shape[1] and y < times.shape[0]:
+                times[y, x, LAST] = now
 
 
 @njit(cache=True, nogil=True)
@@ -351,8 +442,16 @@ def _is_floor_near(seen, y, x):
 
 
 @njit(cache=True, nogil=True)
-def _compose(obstacles, seen):
-    """The occupancy (HxW int8) that obstacle counts (HxW int16) and what was seen (HxWx2 uint8) amount to."""
+def _has_passed(times, now, passing):
+    """Whether something that was seen in a column (its 2 times) has passed on by now."""
+    since, last = np.int64(times[SINCE]), np.int64(times[LAST])
+    return since > 0 and last - since < passing.standing_after and now - last > passing.passed_after
+
+
+@njit(cache=True, nogil=True)
+def _compose(obstacles, seen, times, now, passing, eye, beside):
+    """The occupancy (HxW int8) that obstacle counts (HxW int16), what was seen (HxWx2 uint8) and times (HxWx2 uint32)
+    amount to ``now`` (s); eye: the camera (x, y) in columns, beside: squared distance from it, in columns."""
     height, width = obstacles.shape
     data = np.full((height, width), UNKNOWN, np.int8)
     for y in range(height):
@@ -363,6 +462,8 @@ def _compose(obstacles, seen):
                     for i in range(max(x - 1, 0), min(x + 2, width)):
                         n += obstacles[j, i] > 0
                 n -= 1
+            if n > 1 and (x - eye[0]) ** 2 + (y - eye[1]) ** 2 > beside and _has_passed(times[y, x], now, passing):
+                n = 0
             rays, floor = seen[y, x, SEEN_THROUGH], seen[y, x, SEEN_FLOOR]
             if n > 1 or (floor >= DROP and rays != STOOD):
                 data[y, x] = OCCUPIED

@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...frames import RGBDFrame
 from ..config import MemoryConfig
 from .carving import carver
-from .column_grid import ColumnGrid, voxel_points
+from .column_grid import ColumnGrid, Passing, voxel_points
 from .eviction import Swapper, restore
 from .fusion import FrameHasher, sighting_weights, upsert
 from .keys import blocks_of_keys
@@ -59,8 +59,9 @@ class VoxelMap:
         )  # fmt: skip
         self.swapper = Swapper(self.store, c.voxel_size, c.max_depth, roots) if bound else None
         self.grid = ColumnGrid(
-            c.voxel_size, c.floor_height, c.min_height, c.robot_height, c.floor_band, c.clear_radius, c.max_depth
-        )
+            c.voxel_size, c.floor_height, c.min_height, c.robot_height, c.floor_band, c.clear_radius, c.max_depth,
+            Passing(c.standing_after, c.passed_after),
+        )  # fmt: skip
         self.restarted_at = 0
         self._swapped = swapped
         self._hasher, self._carver = FrameHasher(), carver(c)
@@ -108,8 +109,9 @@ class VoxelMap:
             given = fuse_frame(
                 self.store, voxels, done.rows, sightings, features, frame.camera, T, c.voxel_size, c.feature_pooling
             )
-        self.grid.apply(done.raised, 1)
-        self.grid.observe(voxel_points(voxels.keys, voxels.sums, c.voxel_size), position)
+        stamp = int(frame.stamp)
+        self.grid.apply(done.raised, 1, stamp)
+        self.grid.observe(voxel_points(voxels.keys, voxels.sums, c.voxel_size), position, stamp=stamp)
         return Fused(voxels.points, int(done.new), int(self.store.arrays.counts[REFUSED]) - refused, given)
 
     def give_features(self, frame: RGBDFrame, T: np.ndarray, features: np.ndarray) -> FeatureHits:
@@ -195,10 +197,10 @@ class VoxelMap:
 
     def exchange_grid(self, grid: ColumnGrid) -> None:
         """Takes another grid's free space; heights stay, obstacles are counted anew."""
-        band = self.grid.low, self.grid.high
-        self.grid = grid
-        self.grid.set_band(*band)
+        old, self.grid = self.grid, grid
+        self.grid.set_band(old.low, old.high)
         self.recount_obstacles()
+        self.grid.take_times(old)
 
     def recount_obstacles(self) -> None:
         """Counts the obstacles of the grid anew, in memory and on disk."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ...errors import InputError
 from ...models.small_lm import SmallLMConfig, Tokenizer
 from ...models.small_lm.network import Network
 from ..onnx_weights import refer
@@ -60,7 +61,12 @@ def export(network: Network, tokenizer: Tokenizer, folder: Path, name: str, abou
 
 
 def load(weights: Path) -> tuple[Network, Tokenizer, dict[str, str]]:
-    """The network, its tokenizer and the metadata of an exported safetensors file."""
+    """The network, its tokenizer and the metadata of an exported safetensors file.
+
+    Raises:
+        InputError: it cannot be read, or holds no such network.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from ...models.small_lm.generation import metadata
@@ -68,6 +74,9 @@ def load(weights: Path) -> tuple[Network, Tokenizer, dict[str, str]]:
     about = metadata(weights)
     tokenizer = Tokenizer(json.loads(about["words"]))
     network = Network(SmallLMConfig.from_mapping(json.loads(about["network"])), len(tokenizer))
-    state = load_file(str(weights))
-    network.load_state_dict({k.removeprefix("network."): v.float() for k, v in state.items()})
+    try:
+        state = load_file(str(weights))
+        network.load_state_dict({k.removeprefix("network."): v.float() for k, v in state.items()})
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise InputError(f"{weights}: holds no weights of the reasoner ({str(error).splitlines()[0]})") from None
     return network, tokenizer, about

@@ -25,8 +25,10 @@ from ...models.small_lm import SmallLMConfig, Tokenizer
 from ...models.small_lm.network import Network
 from ...reasoner import format_answer, rewards
 from ...reasoner.prompt import LETTERS
+from ...reasoner.situation import VERSION
 from .. import checkpoints
 from .batches import Prompts, answer_log_probabilities, padded, sample
+from .export import load
 from .problems import Problem, answer_text, counterfactual, explained, options_of, teach
 from .reader import Reader
 from .scoring import measure
@@ -37,6 +39,7 @@ class ReasonerTraining(Config):
     """Settings of the training of ``compact``."""
 
     seed: int = param(0, "of all chance", low=0)
+    start: str = param("", "exported weights (reasoner.safetensors) to begin with, their words included; empty: none")
     teacher: str = param("rules", "who is imitated: the rules, or the best option known", choices=("rules", "best"))
     noise: float = param(0.2, "share of the teacher's choices that are drawn by chance", low=0.0, high=1.0)
     counterfactuals: float = param(
@@ -83,7 +86,7 @@ class Learner:
 
     Raises:
         InputError: the folder holds a training already and ``resume`` is not given, or none and it is; its checkpoint
-            is damaged or of another network or vocabulary.
+            is damaged or of another network or vocabulary; see :func:`begin_with`.
     """
 
     def __init__(
@@ -104,6 +107,8 @@ class Learner:
         self._optimizer = torch.optim.AdamW(groups, config.sft_rate, (0.9, 0.98))
         half = config.precision == "bfloat16"
         self._half = half or (config.precision == "auto" and checkpoints.fast_bfloat16(self.device))
+        if config.start and not resume:
+            self.network.load_state_dict(begin_with(config.start, network)[0].state_dict())
         self.step, self.best = 0, -math.inf
         self._file = folder / "checkpoint.safetensors"
         folder.mkdir(parents=True, exist_ok=True)
@@ -304,6 +309,18 @@ class Learner:
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
+
+
+def begin_with(path: str, network: SmallLMConfig) -> tuple[Network, Tokenizer]:
+    """The network and the words of exported weights.
+
+    Raises:
+        InputError: they cannot be read, or are of another network or of another form of the situation.
+    """
+    weights, tokenizer, about = load(Path(path))
+    if weights.config != network or about.get("situation") != str(VERSION):
+        raise InputError(f"{path}: is of another network or another form of the situation; train without 'start'")
+    return weights, tokenizer
 
 
 #: Regret (SPL) that a share of consistent answers of 1 makes up for, among weights to keep.

@@ -18,7 +18,7 @@ from ...reasoner.situation import VERSION
 from .. import checkpoints, curves
 from .collect import CollectConfig, collect, read_rows
 from .export import export
-from .learn import Learner, ReasonerTraining, train
+from .learn import Learner, ReasonerTraining, begin_with, train
 from .problems import Problem, make_tokenizer
 from .reader import SHAPE, Reader
 from .scoring import measure
@@ -68,7 +68,7 @@ def run(
         InputError: see :func:`.collect.collect` and :class:`.learn.Learner`.
     """
     problems, held_out = gather(folder, states, say), gather_held_out(folder, states, say)
-    tokenizer = make_tokenizer(problems)
+    tokenizer = begin_with(training.start, network)[1] if training.start else make_tokenizer(problems)
     say(f"{len(problems)} states, {sum(bool(p.returns) for p in problems)} with returns; {len(tokenizer)} words")
     judges = [_reader(folder, k, tokenizer, problems, readers, training, say) for k in range(2)]
     learner = Learner(folder, training, network, tokenizer, judges[0], resume=resume)
