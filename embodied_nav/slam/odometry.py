@@ -5,8 +5,8 @@ wheels slip, the camera overrules them, unless its motion is impossible for a ro
 
 A frame whose pose cannot be found does not become a keyframe: the last good one stays the reference for the frames that
 follow. Meanwhile wheel odometry extrapolates the pose and, once the robot has driven on or turned so far that the
-reference is out of its view, starts a new keyframe from it; but not after the view has contradicted wheel odometry. What
-merely hides the reference, a person who passes, is no reason for one: nothing would fit it once the person has gone.
+reference is out of its view, starts a new keyframe from it; but not after the view has contradicted wheel odometry. A
+person who passes and hides the reference is no reason for one: nothing would fit it once the person has gone.
 """
 
 from __future__ import annotations

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import plain_revoxelizing
 import pytest
-from box_rooms import camera_pose, render, two_rooms
+from box_rooms import Box, camera_pose, render, two_rooms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from embodied_nav.frames import Keyframe, RGBDFrame
 from embodied_nav.geometry import Camera
+from embodied_nav.memory import MemoryConfig, SpatialMemory
+from embodied_nav.memory.file.writer import MemoryWriter
 from embodied_nav.memory.submaps.cells import HIT, SUB, detail_edges, frames_a_bit, hits_of_dense, middles
 from embodied_nav.memory.submaps.local_clouds import CloudBuilder
 from embodied_nav.memory.submaps.revoxelizing import revoxelize
@@ -184,3 +188,54 @@ def test_hits_of_older_files_keep_their_parts(look):
     assert np.array_equal(again, hits) and np.array_equal(details, cloud.details)
     old["frames"] = 5
     assert (hits_of_dense(old, 4)[0]["often"][:, 0] == 3).all(), "five frames, four a bit"
+
+
+def people_pass(frames: int) -> Iterator[RGBDFrame]:
+    """A robot stands; for two seconds somebody walks across its view, then there is nobody."""
+    T, camera = camera_pose(1.0, 1.5, 0.3), Camera.from_hfov(160, 120, np.pi / 2)
+    noise = np.random.default_rng(4)
+    for k in range(frames):
+        y = 0.5 + 0.2 * k
+        person = [Box((2.0, y, 0.0), (2.3, y + 0.4, 1.7), (60, 60, 160))] if k < 10 else []
+        yield render([*two_rooms(), *person], T, 200_000_000 * (k + 1), camera, noise)
+
+
+def in_the_way(memory: SpatialMemory) -> int:
+    """Cells of all clouds where the people walked, above the floor."""
+    count = 0
+    for cloud in memory.state.local_clouds():
+        p = middles(cloud.hits, 0.05) @ cloud.T_map_cloud[:3, :3].T + cloud.T_map_cloud[:3, 3]
+        count += int(((p[:, 0] > 1.95) & (p[:, 0] < 2.35) & (p[:, 1] > 0.6) & (p[:, 1] < 2.6) & (p[:, 2] > 0.1)).sum())
+    return count
+
+
+def test_people_who_passed_leave_the_cloud_and_the_file(tmp_path):
+    memory, frames = SpatialMemory(), list(people_pass(24))
+    memory.state.builder._whole = 0
+    writer = MemoryWriter(memory, tmp_path / "memory.db")
+    memory.integrate(frames[0])
+    memory.add_keyframe(Keyframe(0, frames[0], float("nan"), 0, "first"))
+    for frame in frames[:10]:
+        memory.integrate(frame)
+    writer.flush()
+    assert in_the_way(memory) > 500
+    standing = None
+    for frame in frames[10:]:
+        memory.integrate(frame)
+        standing = standing or in_the_way(memory)
+    memory.add_keyframe(Keyframe(1, frames[-1], float("nan"), 0, "turned"))
+    left = in_the_way(memory)
+    assert standing > 500 and left < 0.2 * standing
+    writer.close()
+    again = SpatialMemory.load(tmp_path / "memory.db")
+    assert in_the_way(again) == left
+    clouds = zip(memory.state.local_clouds(), again.state.local_clouds(), strict=True)
+    assert all(np.array_equal(a.hits, b.hits) and np.array_equal(a.details, b.details) for a, b in clouds)
+
+
+def test_without_carving_all_that_was_seen_stays():
+    memory = SpatialMemory(MemoryConfig(carve=False))
+    memory.state.builder._whole = 0
+    for frame in people_pass(24):
+        memory.integrate(frame)
+    assert in_the_way(memory) > 500

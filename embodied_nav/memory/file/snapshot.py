@@ -106,7 +106,7 @@ class Written:
 @dataclass
 class CloudSnapshot:
     """New parts of one cloud: (kind, part, array) and views with their places; and cells of one that still grows, by
-    the part that they become.
+    the part that they become. ``closing``: how many parts of hits it has at its end; None while it grows.
     """
 
     cloud: LocalCloud
@@ -115,6 +115,7 @@ class CloudSnapshot:
     parts: list[tuple[str, int, np.ndarray]] = field(default_factory=list)
     cells: list[tuple[int, np.ndarray]] = field(default_factory=list)
     views: list[tuple[int, View]] = field(default_factory=list)
+    closing: int | None = None
 
 
 @dataclass
@@ -276,6 +277,7 @@ def _cloud(cloud: LocalCloud, was: WrittenCloud, growing: CloudBuilder | None) -
         out.cells = growing.changed(PART, max(was.frames, 0))
     elif not was.closed:
         edges = detail_edges(cloud.hits)[::PART]
+        out.closing = -(-len(cloud.hits) // PART)
         for part, first in enumerate(edges):
             hits = cloud.hits[part * PART : (part + 1) * PART]
             last = edges[part + 1] if part + 1 < len(edges) else len(cloud.details)

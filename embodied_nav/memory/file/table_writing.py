@@ -143,6 +143,9 @@ class _TableWriter:
     def _write_cloud(self, cloud: CloudSnapshot) -> None:
         c = cloud.cloud
         self._put("clouds", [(c.number, self._map, c.keyframe_id, c.stamp, pose_blob(cloud.T), cloud.frames)])
+        if cloud.closing is not None:  # while it grew it may have had more
+            beyond = "DELETE FROM parts WHERE cloud = ? AND kind IN ('hits', 'details') AND part >= ?"
+            self._db.execute(beyond, (c.number, cloud.closing))
         self._put("parts", [(c.number, kind, part, *self._array(array)) for kind, part, array in cloud.parts])
         for part, cells in cloud.cells:
             for kind, array in zip(("hits", "details"), compact(cells), strict=True):

@@ -214,6 +214,13 @@ def _hits_of_dense(
     return hits, (dense.astype(np.uint16) | (bits[:, None] << FRAME_SHIFT))[hit]
 
 
+@njit(cache=True, nogil=True, inline="always")
+def middle_of_key(key, size):
+    """Middle (x, y, z; m) of a growing cell by its key."""
+    x, y, z = key // (_SIDE * _SIDE) - _MIDDLE, (key // _SIDE) % _SIDE - _MIDDLE, key % _SIDE - _MIDDLE
+    return (x + 0.5) * size, (y + 0.5) * size, (z + 0.5) * size
+
+
 def _places(x, y, z):
     """Numbers by which cells (of numbers from 0) sort brick by brick."""
     low = (1 << BRICK_BITS) - 1

@@ -9,11 +9,15 @@ Where pixels lie so far apart that few of them share a cell, cells only cost: th
 they are, each as a view of full size that also stands for its pixels' hits. That takes a tenth of the time when frames
 come and half of the memory, and loses nothing. Of dense pixels too a cloud's only frame is kept whole; the second one
 sorts both into cells.
+
+Where a robot stands for long, people pass. Cells that enough later frames from the same place looked through leave the
+cloud when it is closed: carving would remove them from every map that is made of it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -22,7 +26,7 @@ from ...frames import RGBDFrame
 from ...geometry import Camera, invert, rotation_angle
 from ..voxels.fusion import depth_scale
 from ..voxels.voxel_features import FeatureHits
-from .cells import CELL, DETAIL, HIT, CellTable, compact, frames_a_bit, middles
+from .cells import CELL, DETAIL, HIT, CellTable, compact, frames_a_bit, middle_of_key, middles
 
 #: Label votes: position in the keyframe's frame (m), class, votes.
 VOTE = np.dtype([("p", "<f4", 3), ("class", "<i2"), ("votes", "<f4")])
@@ -101,16 +105,28 @@ class LocalCloud:
         return frames_a_bit(self.frames - sum(v.color is not None for v in self.views))
 
 
+class Clearing(NamedTuple):
+    """When a cell is gone: so many frames (``frames``) from one place must see ``margin`` (m) and ``noise`` (m per m^2
+    of depth) beyond it, as in carving."""
+
+    margin: float
+    noise: float
+    frames: int
+
+
 class CloudBuilder:
     """Grows the current local cloud frame by frame.
 
     Args:
         voxel_size: m, of the map. near, far: depth that is kept, m. stride: every n-th pixel of every n-th row.
-        whole: pixels of the frames that a cloud keeps whole, at most.
+        whole: pixels of the frames that a cloud keeps whole, at most. clearing: None keeps what was looked through.
     """
 
-    def __init__(self, voxel_size: float, near: float, far: float, stride: int = 1, whole: int = WHOLE_PIXELS):
-        self._whole = whole
+    def __init__(
+        self, voxel_size: float, near: float, far: float, stride: int = 1, whole: int = WHOLE_PIXELS,
+        clearing: Clearing | None = None,
+    ) -> None:  # fmt: skip
+        self._whole, self._clearing = whole, clearing
         self._cell, self._stride = CELL * voxel_size, stride
         self._near, self._far = near, far
         self._table = CellTable(self._cell, near, far, stride)
@@ -170,9 +186,24 @@ class CloudBuilder:
         self.cloud.features.append(given._replace(points=points))
 
     def close(self) -> LocalCloud:
-        """The cloud so far, compact; adding may go on."""
-        self.cloud.hits, self.cloud.details = compact(self._table.cells)
+        """The cloud so far, compact and without what was looked through; adding may go on."""
+        self.cloud.hits, self.cloud.details = compact(self._standing(self._table.cells))
         return self.cloud
+
+    def _standing(self, cells: np.ndarray) -> np.ndarray:
+        """The growing cells that no later frames from one place looked through."""
+        clear = self._clearing
+        if clear is None or not len(cells):
+            return cells
+        through = np.zeros(len(cells))
+        for v in self.cloud.views:
+            if v.color is None and v.frames >= clear.frames:
+                K = np.array([v.camera.fx, v.camera.fy, v.camera.cx, v.camera.cy])
+                _count_through(
+                    cells["key"], cells["last_seen"], self._cell, invert(v.T), K, v.depth, (v.first, v.stamp),
+                    v.frames, (clear.margin, clear.noise), (self._near, self._far), through,
+                )  # fmt: skip
+        return cells[through < clear.frames] if (through >= clear.frames).any() else cells
 
     def changed(self, size: int, frames: int) -> list[tuple[int, np.ndarray]]:
         """Copies of the cells (for :func:`cells.compact`) that changed after the cloud's first ``frames`` frames.
@@ -265,6 +296,38 @@ def _view_points(depth, K, T, near, far):
                     out[a, n] = T[a, 0] * x + T[a, 1] * y + T[a, 2] * z + T[a, 3]
                 n += 1
     return out[:, :n].copy()
+
+
+@njit(cache=True, nogil=True)
+def _count_through(keys, last_seen, size, T, K, depth, times, frames, beyond, reach, through):
+    """Adds to ``through`` (N) how many of a view's frames looked through each of N growing cells after it was last seen.
+
+    Args:
+        keys, last_seen: N int64, of the cells. size: of a cell, m. T: 4x4, optical frame from the cells'. K: fx, fy,
+            cx, cy of ``depth`` (HxW uint16 mm). times: ns, of the first and the last of the ``frames``.
+        beyond: margin (m), noise (m per m^2). reach: nearest and farthest optical depth, m.
+    """
+    height, width = depth.shape
+    for i in range(keys.size):
+        if last_seen[i] >= times[1]:
+            continue
+        x, y, z = middle_of_key(keys[i], size)
+        px = T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]
+        py = T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]
+        pz = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
+        if not reach[0] <= pz <= reach[1]:
+            continue
+        u, v = np.int64(np.floor(K[0] * px / pz + K[2] + 0.5)), np.int64(np.floor(K[1] * py / pz + K[3] + 0.5))
+        if u < 1 or v < 1 or u >= width - 1 or v >= height - 1:
+            continue
+        nearest = 65535
+        for b in range(v - 1, v + 2):
+            for a in range(u - 1, u + 2):
+                nearest = min(nearest, np.int64(depth[b, a]))  # 0, unknown, hides all
+        d = nearest * 0.001
+        if pz < d - beyond[0] - beyond[1] * d * d:
+            since = max(last_seen[i], times[0])
+            through[i] += frames * (times[1] - since) / max(times[1] - times[0], 1)
 
 
 @njit(cache=True, nogil=True)

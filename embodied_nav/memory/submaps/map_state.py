@@ -25,7 +25,7 @@ from ..voxels.keys import pack_array
 from ..voxels.packing import columns
 from ..voxels.voxel_map import VoxelMap
 from .correction import Correction
-from .local_clouds import CloudBuilder, LocalCloud
+from .local_clouds import Clearing, CloudBuilder, LocalCloud
 from .redundancy import Redundancy
 
 #: So many dropped keyframes are known to have been there, for what comes late of them.
@@ -146,7 +146,8 @@ class MapState:
         self.content = MapContent()
         self.objects = ObjectIndex(c.voxel_size, c.min_object_voxels, self._relabel)
         self.voxels = VoxelMap(c, self._roots, self._swapped)
-        self.builder = CloudBuilder(c.voxel_size, c.min_depth, c.max_depth, c.stride)
+        clearing = Clearing(c.carve_margin * c.voxel_size, c.depth_noise, c.carve_frames) if c.carve else None
+        self.builder = CloudBuilder(c.voxel_size, c.min_depth, c.max_depth, c.stride, clearing=clearing)
         self.generation = 0
         self._replace(self.content)
         self.begin_session([])

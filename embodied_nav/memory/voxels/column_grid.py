@@ -141,7 +141,7 @@ class ColumnGrid:
         self._obstacles[:] = 0
 
     def apply(self, keys: np.ndarray, change: int, stamp: int | None = None) -> None:
-        """Counts confirmed voxels in (+1) or out (-1) of their columns; ``stamp``: ns, of the frame that showed them."""
+        """Counts confirmed voxels in (+1) or out (-1) of their columns; ``stamp``: ns, of the frame that shows them."""
         if len(keys):
             self._grow(*_column_bounds(keys))
             if stamp is not None:
