@@ -53,8 +53,8 @@ class MemoryConfig(Config):
     full_points: int = param(3, "points in a voxel from which on a sighting counts fully", low=1, high=100)
     standing_after: float = param(
         10.0,
-        "what appears where the camera had looked through before is an obstacle for good once it was seen there for this "
-        "long; before that it may be somebody who passes; 0: at once",
+        "what appears where the camera had looked through before is an obstacle for good once it was seen there for "
+        "this long; before that it may be somebody who passes; 0: at once",
         unit="s", low=0.0, high=3600.0,
     )  # fmt: skip
     passed_after: float = param(

@@ -300,7 +300,7 @@ def _view_points(depth, K, T, near, far):
 
 @njit(cache=True, nogil=True)
 def _count_through(keys, last_seen, size, T, K, depth, times, frames, beyond, reach, through):
-    """Adds to ``through`` (N) how many of a view's frames looked through each of N growing cells after it was last seen.
+    """Adds to ``through`` (N) how many of a view's frames looked through each of N growing cells since it was seen.
 
     Args:
         keys, last_seen: N int64, of the cells. size: of a cell, m. T: 4x4, optical frame from the cells'. K: fx, fy,
