@@ -2,7 +2,8 @@
 
 A camera on a mast loses sight of low obstacles before the robot reaches them. An obstacle is therefore kept until floor
 is seen in its place, it expires, or the robot moves away. It only ages while depth passes through the place where it
-was: an obstacle that is out of view, or without valid depth, stays for as long as the robot is near.
+was, and soon where depth passes through all that is in view of it, as when a person has walked on. An obstacle that is
+out of view, or without valid depth, stays for as long as the robot is near.
 
 A drop is where a ray passes below the floor's height: points well below the floor, or the next point beyond the floor
 is lower by a step. Reflections in a polished floor look the same and count as drops, too. So does a floor that ends
@@ -29,6 +30,9 @@ _SIZE = 128  # cells along an edge; a ring buffer in x and y, so that the window
 _NEVER = -(2**62)
 _HEIGHTS = 9  # heights at which a stored obstacle's cell is tested for depth beyond it
 _LONGEST = 1_000_000_000  # ns; longest time between two images by which unobserved cells are kept from ageing
+#: Of an obstacle's heights as many must be in view, and depth must pass through all of these, until it is taken to have
+#: gone, as people do; it is then kept for this share of the usual time, for what depth may have missed.
+_ENOUGH_HEIGHTS, _GONE = 3, 0.25
 _OBSTACLE, _DROP = np.int8(1), np.int8(2)
 #: Points lower than the floor by more than this (m, plus m per m of distance) are a drop; 7 degrees of ramp are not.
 _SUNK, _SUNK_SLOPE = 0.08, 0.123
@@ -114,8 +118,9 @@ class LocalObstacles:
         passed = min(stamp - self._stamp, _LONGEST) if self._stamp != _NEVER else 0
         if passed > 0:
             oldest = self._stamp - int(config.memory * 1e9)
+            soon = int((1.0 - _GONE) * config.memory * 1e9)
             cells = (self._seen, self._place, self._kind, self._top)
-            _keep_hidden(image, K, np.ascontiguousarray(invert(T)), base, limits, passed, oldest, *cells)
+            _keep_hidden(image, K, np.ascontiguousarray(invert(T)), base, limits, passed, oldest, soon, *cells)
         _add_depth(
             image,
             stride,
@@ -398,21 +403,25 @@ def _settle(hits, floor, drops, min_hits, robot, resolution, stamp, seen, place,
 
 
 @njit(cache=True, nogil=True)
-def _is_looked_through(x, y, h, depth, K, T):
-    """Whether depth reaches beyond (x, y) at height h in odom; ``T``: camera from odom."""
+def _looked_through(x, y, h, depth, K, T):
+    """1 where depth reaches beyond (x, y) at height h in odom, -1 where it does not, 0 out of view; ``T``: camera from
+    odom."""
     z = T[2, 0] * x + T[2, 1] * y + T[2, 2] * h + T[2, 3]
     if z < 0.05:
-        return False
+        return 0
     u = K[0] * (T[0, 0] * x + T[0, 1] * y + T[0, 2] * h + T[0, 3]) / z + K[2]
     v = K[1] * (T[1, 0] * x + T[1, 1] * y + T[1, 2] * h + T[1, 3]) / z + K[3]
     if not (u >= 0.0 and v >= 0.0 and u <= depth.shape[1] - 1 and v <= depth.shape[0] - 1):
-        return False
-    return depth[int(v + 0.5), int(u + 0.5)] > z + 0.1 + 0.03 * z  # False for NaN, too
+        return 0
+    return 1 if depth[int(v + 0.5), int(u + 0.5)] > z + 0.1 + 0.03 * z else -1  # NaN says nothing for it
 
 
 @njit(cache=True, nogil=True)
-def _keep_hidden(depth, K, T, robot, limits, passed, oldest, seen, place, kind, top):
-    """Adds ``passed`` (ns) to the stamps of cells within reach that depth did not pass through: they do not age."""
+def _keep_hidden(depth, K, T, robot, limits, passed, oldest, soon, seen, place, kind, top):
+    """Adds ``passed`` (ns) to the stamps of cells within reach that depth did not pass through: they do not age.
+
+    What depth passed through at all heights in view ages by ``soon`` (ns) at once.
+    """
     low, reach = limits[0], limits[2]
     n = seen.shape[0]
     for i in range(n):
@@ -424,12 +433,16 @@ def _keep_hidden(depth, K, T, robot, limits, passed, oldest, seen, place, kind, 
                 continue
             # Test several heights, since close by the camera sees only part of an obstacle's height. Drops are not
             # tested: rays always pass through them, and only floor in their place clears them.
-            through = False
+            through, met = 0, 0
             for k in range(_HEIGHTS if kind[i, j] != _DROP else 0):
                 h = robot[2] + low + max(0.9 * top[i, j] - low, 0.0) * k / (_HEIGHTS - 1)
-                through = through or _is_looked_through(x, y, h, depth, K, T)
-            if through:
+                found = _looked_through(x, y, h, depth, K, T)
+                through += found > 0
+                met += found < 0
+            if through > 0:
                 top[i, j] = np.nan  # gone, unless it is seen again
+                if met == 0 and through >= _ENOUGH_HEIGHTS:
+                    seen[i, j] -= soon
             else:
                 seen[i, j] += passed
 

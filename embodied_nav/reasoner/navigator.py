@@ -21,6 +21,7 @@ from ..planning import NearGround, Planner, PlanningConfig, is_frontier_near
 from ..robot import RobotProfile
 from ..rooms import RoomMap, Rooms
 from .beside import Beside
+from .blocked_way import BlockedWay
 from .facing import Facing
 from .navigator_config import NavigatorConfig
 from .options import Context, Facts, OptionConfig, Surroundings, build_options, find_stand
@@ -74,6 +75,7 @@ class Navigator:
         self._rules = RulesPolicy()
         self._beside = Beside(self.policy) if beside else None
         self.facing = Facing(self.config, self.robot)
+        self._way = BlockedWay(self.config)
         self._near = NearGround(self.planning.near_radius)
         self._room_map = RoomMap()
         self.instruction: Instruction | None = None
@@ -106,6 +108,7 @@ class Navigator:
         self._key = -1  # of the candidate that is the present destination
         self._progress = Progress()
         self.facing.clear()
+        self._way.clear()
         self._room_map.clear()
         self._deltas: deque[SemanticDelta] = deque(maxlen=_TOLD)
         self._before: deque[str] = deque(maxlen=_TOLD)
@@ -139,7 +142,7 @@ class Navigator:
             if isinstance(value, (list, set, deque)):
                 setattr(other, name, copy.copy(value))
         other._near, other._room_map = self._near.fork(), copy.copy(self._room_map)
-        other.facing, other._progress = copy.copy(self.facing), self._progress.fork()
+        other.facing, other._progress, other._way = copy.copy(self.facing), self._progress.fork(), self._way.fork()
         return other
 
     def restart(self) -> None:
@@ -159,6 +162,7 @@ class Navigator:
         self._decided_at += nanoseconds
         self._planned_at += nanoseconds
         self.facing.waited(nanoseconds)
+        self._way.shift(nanoseconds)
 
     def touch(self, points: np.ndarray, T_map_odom: np.ndarray) -> None:
         """The base touched something that the map does not show: it is an obstacle for the rest of this goal.
@@ -229,6 +233,8 @@ class Navigator:
             return self._skip(why)
         if self._beside is not None and self._beside.context is not None:
             return self._await(self._beside, view)
+        if (waiting := self._way.output(view)) is not None:
+            return waiting
         if self._turns and self.facing.is_over(view, self._turns[0]):
             self._turns = []
             self._plan(view)
@@ -244,6 +250,9 @@ class Navigator:
         if not why:
             return self._go_on(view)
         context, view = self._context(view)
+        if (waiting := self._way.begins(context, view)) is not None:
+            self._decision, self._thorough, self._squeezes = None, False, False
+            return waiting
         if self._beside is not None:
             self._beside.ask(context)
             return self._meanwhile(view)
@@ -257,10 +266,11 @@ class Navigator:
             return squeezing_planner(grid, self.robot, self.planning, self._touched)
         return Planner(grid, self.robot, self.planning, self._touched)
 
-    def _bar(self, option: Option) -> None:
+    def _bar(self, option: Option, reached: bool = False) -> None:
         """Gives a place up."""
         if option.kind == "object":
             self._barred_keys.add(self._key)
+            self._way.reached(self._key if reached else -1)
         elif self._opening is not None:
             self._barred.append(self._opening)
 
@@ -292,6 +302,7 @@ class Navigator:
     def _next_stage(self) -> None:
         self.stage, self._arrival = self.stage + 1, (0.0, "")
         self._barred_keys.clear()
+        self._way.clear()
         self._key, self._sure = -1, frozenset()
         self._progress.next_goal()
 
@@ -337,7 +348,7 @@ class Navigator:
             # Looking around showed that the room's extent differs from what was assumed.
             return "moved"
         if reached or self._is_late(view):
-            self._bar(option)
+            self._bar(option, reached)
             return "reached" if reached else "stuck"
         return ""
 
@@ -539,7 +550,9 @@ class Navigator:
         if self._found:
             return "stopped", "; ".join((*self._progress.skipped, self._found))
         explored = all(o.kind != "frontier" for o in decision.options)
-        return "failed", not_found(self.target, view.candidates, view.objects, view.rooms, explored=explored)
+        blocked = self._way.behind(view.candidates) if explored else None
+        found = view.candidates, view.objects, view.rooms
+        return "failed", not_found(self.target, *found, explored=explored, blocked=blocked)
 
     def _look_around(self, view: View) -> None:
         """Starts a full turn on the spot."""

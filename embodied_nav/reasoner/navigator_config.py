@@ -33,6 +33,10 @@ class NavigatorConfig(Config):
     patience: float = param(
         12.0, "time without coming nearer after which a place is given up", unit="s", low=2.0, high=300.0
     )
+    way_patience: float = param(
+        30.0, "a known target to which no way is free is waited for so long in all, looking around", unit="s",
+        low=0.0, high=600.0,
+    )  # fmt: skip
     confirm_age: float = param(
         1.0, "how recently the target must have been seen where it stops", unit="s", low=0.2, high=60.0
     )

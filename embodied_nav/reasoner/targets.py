@@ -120,8 +120,9 @@ def likeliest_room(fit: Sequence[Candidate]) -> Candidate | None:
 
 
 def not_found(
-    target: Target, fit: Sequence[Candidate], objects: Sequence[MemoryObject], rooms: Rooms, *, explored: bool
-) -> str:
+    target: Target, fit: Sequence[Candidate], objects: Sequence[MemoryObject], rooms: Rooms, *, explored: bool,
+    blocked: Candidate | None = None,
+) -> str:  # fmt: skip
     """Why a search ends, with what comes nearest to the target: it is named, but never accepted as the target.
 
     Args:
@@ -130,9 +131,13 @@ def not_found(
         objects: as remembered.
         rooms: of the map, which tell how much was looked at, and where the nearest match is.
         explored: whether nothing was left to explore.
+        blocked: a candidate that surely fits, to which no way was free.
     """
     count = f"{len(rooms.rooms)} room{'s' * (len(rooms.rooms) != 1)}"
     said = f"looked everywhere reachable ({count})" if explored else f"gave up with more to explore ({count} seen)"
+    if blocked is not None:
+        where = _place_of(blocked.object, objects, rooms) if blocked.object is not None else ""
+        return f"{said}, but no way to the {blocked.name}{where} is free"
     said += f", no {target.name}"
     if target.ordinal > 1 and 0 < (many := sum(c.score > 0.0 for c in fit)) < target.ordinal:
         return f"{said}: found only {many} of them"

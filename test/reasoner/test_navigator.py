@@ -8,7 +8,7 @@ import pytest
 from embodied_nav.errors import InputError
 from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN, MemoryObject, OccupancyGrid
 from embodied_nav.geometry import Camera, pose2d
-from embodied_nav.reasoner import Navigator, create
+from embodied_nav.reasoner import Navigator, NavigatorConfig, create
 from embodied_nav.reasoner.framing import Eye, Framing
 from embodied_nav.robot import RobotProfile
 
@@ -310,6 +310,45 @@ def test_blocked_way_is_given_up_and_another_one_taken():
     flat.truth[30:48, 80:82] = OCCUPIED
     navigator.reset("find the black oven")
     assert flat.run(navigator)[0].status == "failed"
+
+
+def explored_flat():
+    """All is known and has been seen; the door is closed, as by people who stand in it."""
+    flat = Flat(things())
+    flat.seen = {o.id: o for o in flat.things}
+    flat.truth[30:48, 80:82] = OCCUPIED
+    flat.known[:] = flat.truth
+    return flat
+
+
+def test_a_known_target_is_waited_for_while_people_stand_in_the_door():
+    flat, navigator = explored_flat(), Navigator()
+    navigator.reset("find the black oven")
+    out, _ = flat.run(navigator, 6.0)
+    assert out.status == "running" and out.reason == "the way to the black oven is blocked: looking around"
+    turned = {round(flat.yaw)}
+    for _ in range(12):
+        flat.run(navigator, 1.0)
+        turned.add(round(flat.yaw))
+    assert len(turned) >= 3, "what stood there is only taken out of the map where it looks"
+    assert flat.path_length < 0.5
+    flat.truth[30:48, 80:82] = FREE
+    out, _ = flat.run(navigator, 60.0)
+    assert out.status == "stopped" and "black oven" in out.reason
+
+
+def test_a_known_target_behind_a_closed_door_is_given_up_in_bounded_time_and_the_reason_says_so():
+    flat, navigator = explored_flat(), Navigator()
+    navigator.reset("find the black oven")
+    begun = flat.stamp
+    out, _ = flat.run(navigator, 120.0)
+    assert out.status == "failed"
+    assert out.reason == "looked everywhere reachable (2 rooms), but no way to the black oven in the kitchen is free"
+    assert (flat.stamp - begun) * 1e-9 < 60.0
+    flat, impatient = explored_flat(), Navigator(NavigatorConfig(way_patience=0.0))
+    impatient.reset("find the black oven")
+    out, _ = flat.run(impatient, 120.0)
+    assert out.status == "failed" and (flat.stamp - begun) * 1e-9 < 10.0
 
 
 def test_what_the_base_felt_is_driven_around_for_the_rest_of_the_goal():
