@@ -168,9 +168,30 @@ def test_what_is_out_of_sight_stays_until_it_is_looked_through(height, kept):
 
     assert ahead() > 3
     room = ROOM.depth(close @ mount())
-    for k in range(15, 15 + 3 * int(10 * obstacles.config.memory)):
-        obstacles.add_depth(k * 100_000_000, room, CAMERA, mount(), close)
-    assert ahead() > 3 if kept else ahead() == 0
+    begun = 15
+    for seconds, still_there in ((2.0, True), (2.0, kept), (3.0 * obstacles.config.memory, kept)):
+        for _ in range(int(10 * seconds)):
+            obstacles.add_depth(begun * 100_000_000, room, CAMERA, mount(), close)
+            begun += 1
+        assert ahead() > 3 if still_there else ahead() == 0, seconds
+
+
+def test_a_thing_that_is_only_looked_through_in_part_stays_for_the_whole_time():
+    """Something else hides its lower half: what is still there cannot be told."""
+    thing = (1.6, -0.4, 0.0, 2.0, 0.4, 1.0)
+    obstacles = LocalObstacles(robot=ROBOT)
+
+    def behind():
+        points = obstacles.points(np.eye(4))
+        return int((points[:, 0] > 1.5).sum())
+
+    for k in range(5):
+        obstacles.add_depth(k * 100_000_000, World([*WALLS, thing]).depth(mount()), CAMERA, mount(), np.eye(4))
+    before = behind()
+    room = World([*WALLS, (1.0, -0.6, 0.0, 1.1, 0.6, 0.5)]).depth(mount())
+    for k in range(5, 5 + 60):
+        obstacles.add_depth(k * 100_000_000, room, CAMERA, mount(), np.eye(4))
+    assert behind() >= 0.9 * before > 0
 
 
 def test_a_drop_that_was_seen_stays_behind_a_robot_that_turned_its_back():
