@@ -54,7 +54,7 @@ class MemoryConfig(Config):
     standing_after: float = param(
         10.0,
         "what appears where the camera had looked through before is an obstacle for good once it was seen there for "
-        "this long; before that it may be somebody who passes; 0: at once",
+        "this long in all; before that it may be somebody who passes; 0: at once",
         unit="s", low=0.0, high=3600.0,
     )  # fmt: skip
     passed_after: float = param(

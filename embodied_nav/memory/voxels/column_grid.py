@@ -6,9 +6,9 @@ the column or a neighbour (a lone one is a speckle); or a drop, where rays pass 
 well below. Free: seen floor, or seen through between seen floor (rays fall apart with distance). Anything else is
 unknown, what was seen through without a floor too.
 
-People pass: what appears in a column that many frames had looked through, and was not seen there for long, is forgotten
-once it is out of view, far from the camera; near it the robot must look again. Otherwise a person who walked through a
-door while the robot turned away would close it. What stood when a grid was restored stands.
+People pass: what appears in a column that many frames had looked through, and was not seen there for long in all, is
+forgotten once it is out of view, far from the camera; near it the robot must look again. Otherwise a person who walked
+through a door while the robot turned away would close it. What stood when a grid was restored stands.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ STOOD = 255
 #: The two bytes of a column: the floor's state, frames that saw through (STOOD where the robot was).
 SEEN_FLOOR, SEEN_THROUGH = 0, 1
 #: The two times of a column (s, counted from 1; 0: stands): since when something passes there, when it was last seen.
+#: Time out of view, longer than ABSENT (s), is taken out: SINCE moves on by it.
 SINCE, LAST = 0, 1
+ABSENT = 2
 #: Frames that must have looked through a column before something appeared there for it to be somebody who passes, and
 #: how near to the camera (m) it stays an obstacle in any case.
 LOOKED_THROUGH, BESIDE = 10, 2.0
@@ -288,13 +290,17 @@ def _appear(keys, now, band, corner, obstacles, seen, times):
 
 @njit(cache=True, nogil=True)
 def _seen_again(points, now, cell, band, corner, times):
-    """Notes that a frame showed something in the columns of those of its points (3, N) that lie in the band."""
+    """Notes that a frame showed something ``now`` (s) in the columns of those of its points (3, N) that lie in the
+    band."""
     low, high = band.low * cell, band.high * cell
     for i in range(points.shape[1]):
         if low <= points[2, i] < high:
             x = np.int64(np.floor(points[0, i] / cell)) - corner[0]
             y = np.int64(np.floor(points[1, i] / cell)) - corner[1]
             if x >= 0 and y >= 0 and x < times.shape[1] and y < times.shape[0]:
+                away = np.int64(now) - np.int64(times[y, x, LAST])
+                if away > ABSENT and times[y, x, SINCE] > 0:
+                    times[y, x, SINCE] += away
                 times[y, x, LAST] = now
 
 
