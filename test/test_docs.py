@@ -108,7 +108,7 @@ def test_parameter_files_of_the_pages_are_taken(tmp_path):
         for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
             if "ros__parameters" in block and "topics:" not in block:  # twist_mux has its own
                 file = tmp_path / f"{found}.yaml"
-                file.write_text(block)
+                file.write_text(block.replace("/home/robot", str(tmp_path)))
                 assert len(agent_processes(AgentOptions((str(file),)))) == 5, page.name
                 found += 1
     assert found
