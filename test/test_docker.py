@@ -220,7 +220,7 @@ def test_writable_folders_are_volumes_of_the_user():
 
 
 def test_workflow_runs_what_exists():
-    """What continuous integration on GitHub types: targets of make, commands, launch arguments, all Pythons of setup."""
+    """What the workflow types: targets of make, commands, launch files, tests, all Pythons of setup.py."""
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
     lines = [line for job in jobs.values() for step in job["steps"] for line in step.get("run", "").splitlines()]
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
@@ -232,6 +232,7 @@ def test_workflow_runs_what_exists():
             build_parser().parse_args(words[1:])
         if words[:3] == ["ros2", "launch", "embodied_nav"]:
             assert (ROOT / "launch" / words[3]).is_file()
+        assert all((ROOT / word).is_file() for word in words if word.startswith("test/"))
     assert jobs["bare"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
     assert 'python_requires=">=3.11,<3.14"' in (ROOT / "setup.py").read_text(encoding="utf-8")
     images = [job["container"]["image"] for job in jobs.values()]
