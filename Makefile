@@ -9,7 +9,7 @@ threads := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_
 pytest := $(threads) $(bin)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint docs coverage picture clean
+.PHONY: help setup demo test bench lint docs gpu-check coverage picture clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ lint: setup ## check style, types and the links of the documentation
 
 docs: setup ## build the documentation as a site into site/ (site/index.html opens from the disk)
 	@$(bin)/python scripts/docs_site.py --out site && echo "site/index.html"
+
+gpu-check: setup ## run what needs a GPU, 6 minutes at most; says so where there is none (ARGS="--require" fails then)
+	@$(threads) $(bin)/python -P scripts/gpu_check.py --out runs/gpu-check.json $(ARGS)
 
 coverage: setup ## run the tests and print how much of each room they run (ARGS as for test)
 	rm -f .coverage .coverage.*
