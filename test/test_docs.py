@@ -114,6 +114,16 @@ def test_parameter_files_of_the_pages_are_taken(tmp_path):
     assert found
 
 
+def test_parameters_that_pages_set_exist():
+    known = set(
+        re.findall(r"^\| `([\w.]+)`", (ROOT / "docs" / "parameters.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert len(known) > 200
+    named = {(p.name, n) for p in PAGES for n in re.findall(r"--set ([\w.]+)=", p.read_text(encoding="utf-8"))}
+    assert len(named) > 10
+    assert not {(page, name) for page, name in named if name not in known and not name.isupper()}
+
+
 # --- the site ---
 
 
