@@ -9,10 +9,10 @@ threads := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_
 pytest := $(threads) $(bin)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint coverage picture clean
+.PHONY: help setup demo test bench lint docs gpu-check coverage picture clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv with ROS 2, messages, the embodied-nav command, compiled kernels (EXTRAS="vlm train" adds extras)
 	@test -n "$(python)" || { echo "embodied-nav: error: no Python found; install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
@@ -29,10 +29,17 @@ test: setup ## run the tests (ARGS="-k memory" and the like)
 bench: setup ## run the benchmarks (minutes)
 	@for b in bench/bench_*.py; do echo "== $$b"; $(threads) $(bin)/python $$b || exit 1; done
 
-lint: setup ## check style and types
+lint: setup ## check style, types and the links of the documentation
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
+	@$(bin)/python scripts/docs_site.py
+
+docs: setup ## build the documentation as a site into site/ (site/index.html opens from the disk)
+	@$(bin)/python scripts/docs_site.py --out site && echo "site/index.html"
+
+gpu-check: setup ## run what needs a GPU, 6 minutes at most; says so where there is none (ARGS="--require" fails then)
+	@$(threads) $(bin)/python -P scripts/gpu_check.py --out runs/gpu-check.json $(ARGS)
 
 coverage: setup ## run the tests and print how much of each room they run (ARGS as for test)
 	rm -f .coverage .coverage.*
@@ -45,5 +52,5 @@ picture: ## print who imports whom (ARGS="memory" inside a folder, ARGS="--svg h
 	@$(python) scripts/import_picture.py $(ARGS)
 
 clean: ## remove what set-up, colcon and the runs made
-	rm -rf .venv .venv.old build install log runs .pytest_cache .hypothesis .ruff_cache .mypy_cache .coverage*
+	rm -rf .venv .venv.old build install log runs site .pytest_cache .hypothesis .ruff_cache .mypy_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

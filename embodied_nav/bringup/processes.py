@@ -45,7 +45,7 @@ def command_of(process: Process, environment: Mapping[str, str]) -> list[str]:
     command += [*(node.name for node in process.nodes), "--ros-args"]
     if not process.nodes:
         command += ["-r", f"__node:={process.name}"]
-    command += ["--log-level", environment.get("EMBODIED_NAV_LOG_LEVEL", "warn")]
+    command += ["--log-level", environment.get("EMBODIED_NAV_LOG_LEVEL", "warn"), *enclave_of(process, environment)]
     if process.namespace:
         command += ["-r", f"__ns:=/{process.namespace.strip('/')}"]
     for path in process.params_files:
@@ -53,6 +53,16 @@ def command_of(process: Process, environment: Mapping[str, str]) -> list[str]:
     for old, new in process.remappings.items():
         command += ["-r", f"{old}:={new}"]
     return command
+
+
+def enclave_of(process: Process, environment: Mapping[str, str]) -> list[str]:
+    """The arguments that name a process's SROS2 enclave where ROS security is on; the environment may name another one.
+
+    Each process has its own, so that the keys of perception do not open ``cmd_vel``: docs/security.md.
+    """
+    if environment.get("ROS_SECURITY_ENABLE") != "true" or environment.get("ROS_SECURITY_ENCLAVE_OVERRIDE"):
+        return []
+    return ["--enclave", "/".join(("", *filter(None, [process.namespace.strip("/")]), "embodied_nav", process.name))]
 
 
 def write_params_file(path: Path, process: Process) -> None:

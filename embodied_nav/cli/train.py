@@ -65,6 +65,7 @@ def _reasoner(values: dict, folder: Path, resume: bool, file: str) -> int:
     if policy != "compact":
         raise InputError(f"{file}: policy '{policy}' cannot be trained; give compact or causal_lm")
     from ..models.small_lm import SmallLMConfig
+    from ..training.checkpoints import device_of
     from ..training.reasoner.learn import ReasonerTraining
     from ..training.reasoner.pipeline import ReadersConfig, StatesConfig
     from ..training.reasoner.pipeline import run as train
@@ -74,6 +75,7 @@ def _reasoner(values: dict, folder: Path, resume: bool, file: str) -> int:
     readers = ReadersConfig.from_mapping(values.get("readers") or {}, f"{file}: readers")
     training = ReasonerTraining.from_mapping(values.get("training") or {}, f"{file}: training")
     network = SmallLMConfig.from_mapping(values.get("network") or {}, f"{file}: network")
+    device_of(training.device)  # before minutes of collecting
     graph = train(folder, states, readers, training, network, resume=resume, say=_say)
     print(f"exported to {graph}; to try it: --agent compact --set small_lm.weights={graph}")
     return 0

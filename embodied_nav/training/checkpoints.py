@@ -95,6 +95,18 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"{path}: cannot be read ({' '.join(str(error).split())[:120]}); begin again in another folder"
 
 
+def device_of(wanted: str) -> torch.device:
+    """The device of a training; ``wanted`` is auto (a CUDA GPU where there is one), cpu or cuda.
+
+    Raises:
+        InputError: there is no GPU.
+    """
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise InputError("training.device = cuda: torch sees no GPU here; set it to auto or cpu")
+    return torch.device("cuda" if there and wanted != "cpu" else "cpu")
+
+
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether sums in bfloat16 are faster: on a GPU, and on processors that have them; others take ten times longer."""
     if device.type == "cuda":

@@ -134,8 +134,7 @@ class Run:
 
     def __init__(self, folder: Path, config: PerceptionTraining, network: CompactConfig, resume: bool) -> None:
         self.folder, self.config, self.step, self.best = folder, config, 0, -1.0
-        gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-        self.device = torch.device("cuda" if gpu else "cpu")
+        self.device = checkpoints.device_of(config.device)
         self.net, self.average = (
             CompactNetwork(network).to(self.device, memory_format=torch.channels_last) for _ in range(2)
         )

@@ -95,8 +95,7 @@ class Learner:
     ) -> None:  # fmt: skip
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-        self.device = torch.device("cuda" if gpu else "cpu")
+        self.device = checkpoints.device_of(config.device)
         self.folder, self.config, self.tokenizer, self.reader = folder, config, tokenizer, reader
         self.network = Network(network, len(tokenizer)).to(self.device)
         self.start = Network(network, len(tokenizer)).to(self.device)  # the supervised model, kept for the distance
