@@ -175,7 +175,7 @@ def table(content: Mapping[str, Any]) -> str:
     head += "".join(f", {name}={value}" for name, value in content.get("set", {}).items())
     lines = [
         head,
-        f"{'':<10}{'n':>5}  {'success %':<18}{'SPL':<20}{'SoftSPL':>8}{'OSR %':>7}{'to goal m':>11}{'coll/20m':>10}"
+        f"{'':<10}{'n':>5}  {'success %':<22}{'SPL':<22}{'SoftSPL':>8}{'OSR %':>7}{'to goal m':>11}{'coll/20m':>10}"
         f"{'in view %':>11}{'at 0.5 m %':>12}",
     ]
     summary = content["summary"]
@@ -184,7 +184,7 @@ def table(content: Mapping[str, Any]) -> str:
         success, spl = _percent(s["success"]), _number(s["spl"])
         goal = s["distance_to_goal"]["mean"] if s["distance_to_goal"] else float("nan")
         lines.append(
-            f"{name:<10}{s['episodes']:>5}  {success:<20}{spl:<22}{s['soft_spl']['mean']:>8.3f}"
+            f"{name:<10}{s['episodes']:>5}  {success:<22}{spl:<22}{s['soft_spl']['mean']:>8.3f}"
             f"{100 * s['oracle_success']['mean']:>7.1f}{goal:>11.2f}{s['collisions_per_20_m']:>10.2f}"
             f"{_mean_percent(s['in_view']):>11}{_mean_percent(s['success_0_5']):>12}"
         )
