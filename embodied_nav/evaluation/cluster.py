@@ -9,23 +9,30 @@ Ray checks nobody who reaches its ports, and runs what they send: a cluster belo
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import socket
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from ..errors import InputError
 from ..resources import how_to_install
 from .batch import THREAD_VARIABLES, Job, run_job
 from .scheduling import Scheduler
 
+_ADDRESS = re.compile(r"(?P<host>[\w.\-]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})")
 #: Name of the package that every node must have.
 PACKAGE = "embodied_nav"
 #: s: of the first connection; of a node's answer about its package; between looks for new nodes.
 _CONNECTS, _ANSWERS, _LOOKS = 5.0, 120.0, 3.0
+#: So often nobody answers at the head's port before it counts as gone.
+_HEAD_TRIES = 5
 #: An episode that has taken so many workers with it, on nodes that live, is not tried again.
 _TRIES = 3
 
@@ -56,8 +63,10 @@ def run_on_cluster(
     if not jobs:
         return
     ray = _connect(address)
+    quiet = contextlib.redirect_stdout(_OneThread(sys.stdout))
     try:
-        _Fleet(ray, jobs, report, dict(weights or {}), most, say).run()
+        with quiet:
+            _Fleet(ray, jobs, report, dict(weights or {}), most, say).run()
     except ray.exceptions.RayTaskError as error:  # of our own code, as it would have been on this machine
         raise error.cause from None
     finally:
@@ -133,6 +142,7 @@ class _Fleet:
         self._nodes: dict[str, str] = {}
         self._left_out: set[str] = set()
         self._looked = float("-inf")
+        self._head = str(ray.get_runtime_context().gcs_address)
 
     def run(self) -> None:
         """Until every job is done."""
@@ -162,6 +172,7 @@ class _Fleet:
         if time.monotonic() - self._looked < _LOOKS:
             return
         first, self._looked = not self._nodes, time.monotonic()
+        self._check_head()
         alive = self._alive()
         for node in [node for node in self._nodes if node not in alive]:
             self._forget(node)
@@ -176,6 +187,23 @@ class _Fleet:
                 self._say(f"left out: {fault}")
         for node in self._nodes:
             self._start(node, int(alive[node]["Resources"].get("CPU", 0)))
+
+    def _check_head(self) -> None:
+        """Without its head a cluster is none, and Ray ends the program after a minute of asking for it.
+
+        Raises:
+            InputError: it is gone.
+        """
+        for _ in range(_HEAD_TRIES):
+            try:
+                _reach(self._head)
+                return
+            except OSError:
+                time.sleep(1.0)
+        raise InputError(
+            f"the cluster's head node {self._head} is gone; what is done is kept: once the cluster is there again, the "
+            "same command goes on"
+        )
 
     def _check(self, nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
         """Node -> what is wrong with the package there, None for nothing; without those that did not answer."""
@@ -219,7 +247,8 @@ class _Fleet:
             self._schedule.lost(worker, counts=False)
             self._workers.remove(worker)
         name = self._nodes.pop(node, node)
-        self._say(f"lost the node {name}: {had} episode{'s' * (had != 1)} in hand there will run again")
+        again = f": {had} episode{'s' * (had != 1)} in hand there will run again" if had else ""
+        self._say(f"lost the node {name}{again}")
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
@@ -257,6 +286,7 @@ class _Fleet:
             self._forget(worker.node)
             return
         self._workers.remove(worker)
+        had = worker.ref is not None
         self._ray.kill(worker.actor)  # one that cannot be reached must not go on beside its successor
         job = self._schedule.lost(worker)
         name = self._nodes.get(worker.node, worker.node)
@@ -265,7 +295,23 @@ class _Fleet:
             raise InputError(
                 f"episode {job.index} ended its worker {_TRIES} times ({name}: {first}); has the node enough memory?"
             )
-        self._say(f"lost a worker on {name}: what it had in hand will run again")
+        self._say(f"lost a worker on {name}" + ": what it had in hand will run again" * (worker.ready and had))
+
+
+class _OneThread(io.TextIOBase):
+    """Standard output for the thread that made it alone: Ray's threads print pages there when a node dies. What they
+    say is in Ray's logs, and the line that counts is said by the fleet."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._thread = stream, threading.current_thread()
+
+    def write(self, text: str) -> int:
+        if threading.current_thread() is self._thread:
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def package_of(name: str) -> dict[str, Any]:
@@ -302,12 +348,13 @@ def _look() -> Callable[[str], dict[str, Any]]:
         told = {"version": "", "digest": "", "python": platform.python_version(), "executable": sys.executable}
         spec = importlib.util.find_spec(name)
         for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-            files = sorted(pathlib.Path(folder).rglob("*.py"))
             if not (pathlib.Path(folder) / "__init__.py").is_file():
-                continue  # ROS puts the generated messages into a folder of the same name
+                continue  # ROS may put the generated messages into a folder of the same name
             digest = hashlib.sha256()
-            for file in files:
-                digest.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
+            for file in sorted(pathlib.Path(folder).rglob("*.py")):
+                inside = file.relative_to(folder)
+                if inside.parts[0] not in ("msg", "srv", "action"):  # or into the same one
+                    digest.update(inside.as_posix().encode() + b"\0" + file.read_bytes())
             told["digest"] = digest.hexdigest()
             break
         try:
@@ -356,14 +403,20 @@ def _check_address(address: str) -> None:
     """
     if address == "auto":
         return
-    match = re.fullmatch(r"(?P<host>[\w.\-]+|\[[0-9a-fA-F:]+\]):(?P<port>\d{1,5})", address)
+    match = _ADDRESS.fullmatch(address)
     if match is None or int(match["port"]) > 65535:
         raise InputError(f"--cluster {address}: give HOST:PORT of the head node ('ray start --head' says it), or auto")
     try:
-        with socket.create_connection((match["host"].strip("[]"), int(match["port"])), _CONNECTS):
-            pass
+        _reach(address)
     except OSError as error:
         raise InputError(
             f"--cluster {address}: nobody answers there ({error.strerror or error}); "
             "start the cluster with 'ray start --head --port=6379'"
         ) from None
+
+
+def _reach(address: str) -> None:
+    """Raises OSError if nobody answers at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), _CONNECTS):
+        pass

@@ -36,7 +36,7 @@ def rows(path):
 @pytest.mark.parametrize("address", ["head", "host:port", "host:99999", "http://x:1", "a b:1"])
 def test_what_is_no_address_is_one_line(capsys, tmp_path, monkeypatch, address):
     pytest.importorskip("ray", reason="needs ray: the extra 'cluster'")
-    code, out, err = run(capsys, *CHEAP, "--episodes", 1, "--cluster", address, "--out", tmp_path / "r.json")
+    code, _, err = run(capsys, *CHEAP, "--episodes", 1, "--cluster", address, "--out", tmp_path / "r.json")
     assert code == 2 and "HOST:PORT" in err and len(err.strip().splitlines()) == 1
 
 
