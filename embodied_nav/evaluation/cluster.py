@@ -141,6 +141,7 @@ class _Fleet:
         #: Node -> its address, of those that have the package; and nodes that are left out.
         self._nodes: dict[str, str] = {}
         self._left_out: set[str] = set()
+        self._stillborn: dict[str, int] = {}
         self._looked = float("-inf")
         self._head = str(ray.get_runtime_context().gcs_address)
 
@@ -211,13 +212,15 @@ class _Fleet:
         refs = {i: look.options(**options, **self._on(i)).remote(PACKAGE) for i in nodes}
         found: dict[str, str | None] = {}
         for node, ref in refs.items():
+            name = str(nodes[node].get("NodeManagerAddress", node))
             try:
-                told = self._ray.get(ref, timeout=_ANSWERS)
+                found[node] = fault_of(self._wanted, self._ray.get(ref, timeout=_ANSWERS), name)
             except self._ray.exceptions.RayTaskError:
                 raise
+            except self._ray.exceptions.GetTimeoutError:
+                found[node] = f"the node {name} did not say within {_ANSWERS:.0f} s what it has; see Ray's logs there"
             except self._ray.exceptions.RayError:  # it died meanwhile: asked again if it comes back
                 continue
-            found[node] = fault_of(self._wanted, told, str(nodes[node].get("NodeManagerAddress", node)))
         return found
 
     def _on(self, node: str) -> dict[str, Any]:
@@ -286,16 +289,29 @@ class _Fleet:
             self._forget(worker.node)
             return
         self._workers.remove(worker)
-        had = worker.ref is not None
         self._ray.kill(worker.actor)  # one that cannot be reached must not go on beside its successor
+        name, first = self._nodes.get(worker.node, worker.node), (str(error).strip().splitlines() or ["it died"])[0]
+        if not worker.ready:
+            self._give_up(worker.node, name, first)
+            return
         job = self._schedule.lost(worker)
-        name = self._nodes.get(worker.node, worker.node)
         if job is not None:
-            first = (str(error).strip().splitlines() or ["it died"])[0]
             raise InputError(
                 f"episode {job.index} ended its worker {_TRIES} times ({name}: {first}); has the node enough memory?"
             )
-        self._say(f"lost a worker on {name}" + ": what it had in hand will run again" * (worker.ready and had))
+        self._say(f"lost a worker on {name}: what it had in hand will run again")
+
+    def _give_up(self, node: str, name: str, why: str) -> None:
+        """Leaves a node out on which workers do not come to life."""
+        self._stillborn[node] = self._stillborn.get(node, 0) + 1
+        if self._stillborn[node] < _TRIES or node not in self._nodes:
+            return
+        line = f"{name}: workers end before their first episode ({why}); see Ray's logs there"
+        del self._nodes[node]
+        self._left_out.add(node)
+        if not self._nodes:
+            raise InputError(line)
+        self._say(f"left out: {line}")
 
 
 class _OneThread(io.TextIOBase):

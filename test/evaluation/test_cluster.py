@@ -174,6 +174,24 @@ def test_a_worker_that_dies_is_replaced_and_an_episode_that_kills_them_is_named(
     assert code == 0, err
 
 
+def test_a_node_whose_workers_do_not_come_to_life_is_named(capsys, tmp_path, two_nodes, monkeypatch):
+    monkeypatch.setattr(cluster, "EpisodeWorker", stillborn())
+    code, _, err = run(capsys, *CHEAP, "--episodes", 2, "--cluster", two_nodes.address, "--out", tmp_path / "r.json")
+    assert code == 2 and "workers end before their first episode" in err.splitlines()[-1]
+
+
+def stillborn():
+    """A worker's class that travels by value and dies at once."""
+
+    class Stillborn(cluster.EpisodeWorker):
+        def ready(self):
+            import os
+
+            os._exit(1)
+
+    return Stillborn
+
+
 def mortal(fatal):
     """A worker's class that travels by value and dies of episode 1 as long as a file is there."""
 
