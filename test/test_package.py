@@ -213,7 +213,7 @@ def test_every_library_has_a_rosdep_key_in_package_xml():
 def test_extras_are_those_of_the_readme():
     extras = assigned("extras_require")
     names = {"vlm", "causal_lm", "encoder", "server", "train", "slam", "bags", "language", "questions", "small-lm"}
-    names |= {"convert", "viewer", "docs", "dev"}
+    names |= {"convert", "viewer", "rerun", "cluster", "docs", "dev"}
     assert set(extras) == names
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in extras:
@@ -225,6 +225,7 @@ def test_extras_are_those_of_the_readme():
 #: Import name -> ROS package, pip's name, where they differ.
 PACKAGES = {"tf2_ros": "tf2_ros_py"}  # the ROS package tf2_ros is the C++ half
 PIP = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
+PIP |= {"rerun": "rerun-sdk"}
 #: What a library cannot do without, so that it comes with it.
 PIP |= {"llvmlite": "numba", "lz4": "rosbags", "backports": "rosbags"}
 

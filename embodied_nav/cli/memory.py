@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 #: Formats of ``export`` by file name suffix.
 EXPORTS = {
     ".ply": "coloured points", ".glb": "coloured cubes", ".gltf": "the same as text", ".yaml": "Nav2 map with its .pgm",
-    ".png": "picture of the map", ".json": "objects",
+    ".png": "picture of the map", ".json": "objects", ".mesh.ply": "mesh of the surfaces, by Open3D; .mesh.glb too",
+    ".rrd": "recording of Rerun",
 }  # fmt: skip
 #: File name suffix of each ``--format``.
-FORMATS = {"ply": ".ply", "gltf": ".glb", "nav2": ".yaml", "png": ".png", "json": ".json"}
+FORMATS = {
+    "ply": ".ply", "gltf": ".glb", "nav2": ".yaml", "png": ".png", "json": ".json", "mesh": ".mesh.ply", "rrd": ".rrd",
+}  # fmt: skip
+#: Endings that a format takes besides its own.
+_ALSO = {"gltf": (".gltf",), "mesh": (".ply", ".glb", ".gltf")}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -54,7 +59,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
                 "--all", action="store_true",
                 help="objects (.json) without enough evidence, and those that are gone, too",
             )  # fmt: skip
-            action.add_argument("--format", choices=FORMATS, help="what to write, where --out is left out")
+            action.add_argument(
+                "--format", choices=FORMATS, help="what to write, where --out is left out or may be several things"
+            )
+            action.add_argument("--rrd", action="store_const", const="rrd", dest="format", help="short: --format rrd")
         if name == "recover":
             action.add_argument("new", metavar="NEW", help="the file to make")
         if name == "merge":
@@ -259,15 +267,29 @@ def _export(args: argparse.Namespace) -> int:
 
     out = Path(args.out) if args.out else Path(args.file).with_suffix(FORMATS[args.format or "ply"])
     ending = out.suffix.lower()
-    if args.format and ending not in (FORMATS[args.format], {"gltf": ".gltf"}.get(args.format)):
+    if args.format and ending not in (Path("x" + FORMATS[args.format]).suffix, *_ALSO.get(args.format, ())):
         raise InputError(f"--out {out}: --format {args.format} goes into a file that ends with {FORMATS[args.format]}")
+    mesh = args.format == "mesh" or (args.format is None and out.name.lower().endswith((".mesh.ply", ".mesh.glb")))
     write = {".ply": _write_ply, ".glb": _write_gltf, ".gltf": _write_gltf, ".yaml": _write_nav2, ".png": _write_png,
-             ".json": _write_json(args.all)}.get(ending)  # fmt: skip
+             ".json": _write_json(args.all), ".rrd": _write_rrd}.get(ending)  # fmt: skip
     if write is None:
         raise InputError(f"--out {out}: cannot tell what to write; end the name with {', '.join(EXPORTS)}")
-    count, what = write(out, SpatialMemory.load(args.file, map=args.map))
+    count, what = (_write_mesh if mesh else write)(out, SpatialMemory.load(args.file, map=args.map))
     print(json.dumps({"file": str(out), what: count}) if args.json else f"{out}: {count} {what}")
     return 0
+
+
+def _write_mesh(out: Path, memory: SpatialMemory) -> tuple[int, str]:
+    from ..memory.output.mesh import open3d, write_mesh
+
+    open3d()  # what is missing is said before the work
+    return write_mesh(out, memory.surface(), memory.uuid), "triangles"
+
+
+def _write_rrd(out: Path, memory: SpatialMemory) -> tuple[int, str]:
+    from ..memory.output.rerun_file import write_rrd
+
+    return write_rrd(out, memory), "voxels"
 
 
 def _write_ply(out: Path, memory: SpatialMemory) -> tuple[int, str]:

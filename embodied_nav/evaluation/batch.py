@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Environment variables that limit numeric libraries to one thread.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def _rows(jobs: Sequence[Job], processes: int) -> Iterator[dict[str, Any]]:
     import multiprocessing
 
     # Children read these variables when they import numpy and similar libraries.
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
         with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs)), _deaf_to_interrupts) as pool:
             yield from pool.imap_unordered(run_job, jobs)

@@ -65,7 +65,7 @@ class Journal:
         rows = [self.rows[i] for i in order]
         content = {**self.settings, "episodes": rows, "summary": summarize(rows)}
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(_jsonable(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(_text(_jsonable(content)), encoding="utf-8")
         os.replace(temporary, self.path)
         self.close()
         self.partial.unlink(missing_ok=True)
@@ -154,6 +154,17 @@ def load_results(path: str | Path) -> dict[str, Any]:
     if not isinstance(rows, list) or not all(isinstance(r, dict) and set(r) >= _NEEDED for r in rows):
         raise InputError(f"{path}: holds no evaluation results")
     return content
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    """The results file's JSON; an episode is one line, since its way would be hundreds."""
+    parts = []
+    for name, value in content.items():
+        text = json.dumps(value, indent=1, allow_nan=False).replace("\n", "\n ")
+        if name == "episodes":
+            text = "[\n  " + ",\n  ".join(json.dumps(row, allow_nan=False) for row in value) + "\n ]"
+        parts.append(f" {json.dumps(name)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _jsonable(value: Any) -> Any:

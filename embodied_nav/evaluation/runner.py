@@ -17,6 +17,7 @@ from ..sim.last_metres import last_metres
 from ..sim.metrics import EpisodeMetrics
 from .localization import Localization, create_localization
 from .oracle import Oracle
+from .trace import Trace
 
 CONTROL_PERIOD = 0.05  # s
 TICKS_PER_FRAME = 4
@@ -49,10 +50,11 @@ def run_episode(
     Returns:
         One row of the results file: id, scene, kind, success, spl, soft_spl, distance_to_goal, oracle_success,
         path_length, steps (control steps or discrete actions), collisions (those in which the robot touched
-        something), wall_s; in_view, picture_share, view_share and success_0_5 (:func:`~..sim.last_metres.last_metres`);
-        with SLAM slam_lost_s, the time without tracking, in which nothing was mapped; of an agent that sees
-        stale_keyframes, those that its back end has not described (geometry did); of one that reasons
-        decisions_without_answer, those in which the rules decided, since its policy gave no answer.
+        something), wall_s; task, way and ending (:meth:`~.trace.Trace.result`); in_view, picture_share, view_share
+        and success_0_5 (:func:`~..sim.last_metres.last_metres`); with SLAM slam_lost_s, the time without tracking, in
+        which nothing was mapped; of an agent that sees stale_keyframes, those that its back end has not described
+        (geometry did); of one that reasons decisions_without_answer, those in which the rules decided, since its
+        policy gave no answer.
 
     Raises:
         InputError: unknown localization, or an episode whose goal cannot be reached.
@@ -64,12 +66,12 @@ def run_episode(
     if not (np.isfinite(shortest) and shortest > 0):
         raise InputError(f"episode {episode.id}: its goal cannot be reached from its start")
     position = privileged.pose()[:2]
-    metrics = EpisodeMetrics(
-        position, shortest, privileged.goal_reached(), shortest=episode.geodesic_distance or shortest
-    )
+    shortest_way = episode.geodesic_distance or shortest
+    metrics = EpisodeMetrics(position, shortest, privileged.goal_reached(), shortest=shortest_way)
     where = create_localization(localization, simulator, parameters)
     _start(driver, episode, privileged, seed)
     stamp, T_odom_base = observation.stamp, observation.T_odom_base
+    trace = Trace(episode, privileged, shortest_way, stamp)
     end = stamp + int((TIME_LIMIT if time_limit is None else time_limit) * 1e9)
     while stamp < end and driver.status == "running":
         if driver.needs_camera:
@@ -78,11 +80,12 @@ def run_episode(
                 on_frame(simulator, driver)
             if driver.status != "running":
                 break
-        stamp, T_odom_base = _drive(simulator, driver, where, metrics, stamp, T_odom_base)
+        stamp, T_odom_base = _drive(simulator, driver, where, metrics, trace, stamp, T_odom_base)
         if driver.needs_camera and driver.status == "running":
             observation = simulator.observe()
     stopped = driver.status == "stopped"
     row = _row(episode, metrics, stopped, time.perf_counter() - started) | last_metres(privileged, stopped)
+    row |= trace.result(driver.status, getattr(driver, "reason", ""), stamp)
     counts = {"slam_lost_s": where.lost_s}
     counts |= {name: getattr(driver, name, None) for name in ("stale_keyframes", "decisions_without_answer")}
     return row | {name: value for name, value in counts.items() if value is not None}
@@ -101,6 +104,7 @@ def _drive(
     driver: Driver,
     where: Localization,
     metrics: EpisodeMetrics,
+    trace: Trace,
     stamp: int,
     T_odom_base: np.ndarray,
 ) -> tuple[int, np.ndarray]:
@@ -119,6 +123,7 @@ def _drive(
             result = simulator.step_action(command)
         stamp, T_odom_base = result.stamp, result.T_odom_base
         metrics.update(truth.pose()[:2], truth.geodesic(), truth.goal_reached(), result.collided)
+        trace.note(stamp)
         if not isinstance(command, Velocity):
             break  # the next action is chosen on a new frame
     return stamp, T_odom_base

@@ -19,6 +19,7 @@ from ..rooms import Rooms
 from .config import MemoryConfig, RetentionConfig
 from .file import memory_file, salvage
 from .file.memory_file import FileLink
+from .output.surface import SurfacePoints, surface_points
 from .query.answering import Answer, Frustum, Knowledge, Query
 from .query.questions import Questions
 from .query.retrieval import Found
@@ -465,6 +466,10 @@ class SpatialMemory:
     def voxels(self, box: Box | None = None) -> VoxelView:
         """All voxels, or those with their centroid within (low, high), m."""
         return self._questions.voxels(box)
+
+    def surface(self) -> SurfacePoints:
+        """Points of all surfaces that are still there, at half a voxel, each with a place that it was seen from."""
+        return surface_points(self.state.local_clouds(), self.voxels(), self.config.voxel_size)
 
     def changed_blocks(self, since_token: int = 0) -> ChangedBlocks:
         """Blocks that got, lost or changed voxels since a token; 0, or a token from before a clear, asks for all."""

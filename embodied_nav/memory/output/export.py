@@ -77,8 +77,8 @@ def write_gltf(path: str | Path, memory: Map) -> int:
     voxels = memory.voxels()
     corners, colors, faces = _surface(voxels, memory.config.voxel_size)
     path = Path(path)
-    data = _gltf(corners, colors, faces, memory.uuid)
-    write_whole(path, data if path.suffix.lower() == ".glb" else _embedded(data))
+    data = gltf(corners, colors, faces, memory.uuid)
+    write_whole(path, data if path.suffix.lower() == ".glb" else embedded_gltf(data))
     return len(voxels)
 
 
@@ -151,14 +151,19 @@ def _surface(voxels: VoxelView, size: float) -> tuple[np.ndarray, np.ndarray, np
     return np.stack([p[:, 0], p[:, 2], -p[:, 1]], axis=1).astype(np.float32), rgba, faces
 
 
-def _gltf(corners: np.ndarray, colors: np.ndarray, faces: np.ndarray, uuid: str) -> bytes:
-    """A binary glTF 2.0 file of one mesh."""
+def gltf(corners: np.ndarray, colors: np.ndarray, faces: np.ndarray, uuid: str, name: str = "voxels") -> bytes:
+    """A binary glTF 2.0 file of one mesh.
+
+    Args:
+        corners: N x 3 float32, m, glTF's axes. colors: N x 4 uint8. faces: M x 3 uint32. uuid: of the map.
+        name: of the mesh's node.
+    """
     parts = [corners.tobytes(), colors.tobytes(), faces.astype("<u4").tobytes()]
     starts = np.cumsum([0, *(len(p) for p in parts)]).tolist()
     low, high = (corners.min(0), corners.max(0)) if len(corners) else (np.zeros(3), np.zeros(3))
     scene = {
         "asset": {"version": "2.0", "generator": "embodied_nav", "extras": {"map": uuid}},
-        "scene": 0, "scenes": [{"nodes": [0] if len(corners) else []}], "nodes": [{"mesh": 0, "name": "voxels"}],
+        "scene": 0, "scenes": [{"nodes": [0] if len(corners) else []}], "nodes": [{"mesh": 0, "name": name}],
         "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 1}, "indices": 2, "material": 0}]}],
         "materials": [{"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0}}],
         "accessors": [
@@ -184,7 +189,7 @@ def _gltf(corners: np.ndarray, colors: np.ndarray, faces: np.ndarray, uuid: str)
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
-def _embedded(glb: bytes) -> bytes:
+def embedded_gltf(glb: bytes) -> bytes:
     """The text form of a binary glTF file."""
     size = struct.unpack("<I", glb[12:16])[0]
     scene = json.loads(glb[20 : 20 + size])
