@@ -109,6 +109,20 @@ def load_dataset(path: str | Path, scenes_dir: str | Path, protocol: str = "auto
     return Dataset(str(path), rules, tuple(episodes), left_out)
 
 
+def episode_of(path: str, scenes_dir: str, protocol: str, index: int) -> DatasetEpisode:
+    """One episode of a data set, by its number; raises as :func:`load_dataset`, and where there is none.
+
+    Raises:
+        InputError: see there.
+    """
+    if not scenes_dir:
+        raise InputError(f"dataset {path}: give scenes_dir, the folder that its scenes lie in, with it")
+    episodes = load_dataset(path, scenes_dir, protocol).episodes
+    if not 0 <= index < len(episodes):
+        raise InputError(f"{path}: has no episode {index}, they count from 0 to {len(episodes) - 1}")
+    return episodes[index]
+
+
 def _rows(path: Path) -> Iterator[tuple[dict[str, Any], int, Mapping[str, Any]]]:
     """(episode, its number in its file, goals by category) of a file, or of those in ``content/`` beside it."""
     document = _document(path)

@@ -243,7 +243,11 @@ def dataset_simulator(
     Raises:
         InputError: another name; no server.
     """
-    config = HabitatConfig.from_parameters(parameters, "habitat")
+    return world_simulator(name, robot, HabitatConfig.from_parameters(parameters, "habitat"), number)
+
+
+def world_simulator(name: str, robot: RobotProfile, config: HabitatConfig, number: int = 0) -> WorldSimulator:
+    """As :func:`dataset_simulator`, with its settings made already."""
     if name == "embedded":
         return MeshSimulator(None, robot, config)
     if name != "habitat":
