@@ -27,6 +27,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 import traceback
 
 import numpy as np
@@ -356,7 +357,11 @@ def main(arguments=None):
     try:
         while True:
             client, _ = sock.accept()
-            children = {pid for pid in children if os.waitpid(pid, os.WNOHANG)[0] == 0}
+            for _ in range(10):  # one that has just left may still be ending
+                children = {pid for pid in children if os.waitpid(pid, os.WNOHANG)[0] == 0}
+                if len(children) < given.clients:
+                    break
+                time.sleep(0.1)
             if len(children) < given.clients:
                 pid = os.fork()
                 if pid == 0:

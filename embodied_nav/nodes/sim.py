@@ -43,6 +43,7 @@ from ..sim.episodes import load_episodes, make_episode
 from ..sim.habitat.datasets import episode_of
 from ..sim.habitat.protocols import PROTOCOLS
 from ..sim.habitat.simulator import HabitatConfig, world_simulator
+from ..sim.habitat.warm_up import warm_up as warm_up_navmesh
 from ..sim.interface import Observation, Simulator, StepResult
 from ..sim.last_metres import last_metres
 from ..sim.metrics import EpisodeMetrics
@@ -135,6 +136,8 @@ class SimNode(qos.Overridable, Node):
         of_habitat = params.declare(self, HabitatConfig, "habitat")
         params.refuse_unknown(self)
         warm_up()
+        if self.config.dataset and self.config.world == "embedded":
+            warm_up_navmesh()
         self._episode = self._choose_episode()
         self._simulator: Simulator = (
             world_simulator(self.config.world, self.robot, of_habitat)

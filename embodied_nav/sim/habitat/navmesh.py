@@ -54,9 +54,7 @@ class Navmesh:
         spans = kernels.spans(vertices, np.ascontiguousarray(mesh.faces), flat, *self.shape)
         start, cell, z, ceiling = kernels.floors(*spans, height, climb)
         links = kernels.link(start, cell, z, ceiling, *self.shape, height, climb)
-        edge = np.flatnonzero((links < 0).any(axis=1))
-        inside = kernels.march(links, z, RESOLUTION, edge, np.full(len(edge), 0.5 * RESOLUTION)) >= radius
-        self._keep(cell, z, links, inside)
+        self._keep(cell, z, links, kernels.clear(links, radius / RESOLUTION))
         self._drop_islands(least_island)
 
     @property
@@ -147,7 +145,7 @@ class GoalField:
         self._places = np.array([s[1] for s in snapped if s is not None]).reshape(-1, 3)
         middles = np.array([navmesh.center(k) for k in self._nodes]).reshape(-1, 3)
         start = np.linalg.norm(middles - self._places, axis=1)
-        self._cost = kernels.march(navmesh.links, navmesh.z, RESOLUTION, self._nodes, start)
+        self._cost = kernels.march(navmesh.links, RESOLUTION, self._nodes, start)
 
     def path(self, node: int, place) -> np.ndarray:
         """Nx3, the shortest path from a place on a node to the nearest target, corners only; 0x3 where there is none."""
@@ -157,7 +155,7 @@ class GoalField:
             return np.array([place, direct])
         if not math.isfinite(self._cost[node]):
             return np.empty((0, 3))
-        nodes = kernels.descend(self._navmesh.links, self._navmesh.z, RESOLUTION, self._cost, node)
+        nodes = kernels.descend(self._navmesh.links, RESOLUTION, self._cost, node)
         last = int(nodes[-1])
         here = np.flatnonzero(self._nodes == last)
         end = self._places[here[0]] if len(here) else self._navmesh.center(last)

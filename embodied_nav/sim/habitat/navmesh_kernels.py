@@ -111,12 +111,12 @@ def floors(start, low, high, walkable, height, climb):
         order = np.argsort(low[a:b]) + a
         bottom, top, flat = np.empty(b - a), np.empty(b - a), np.zeros(b - a, np.bool_)
         m = 0
-        for i in order:  # merge what touches; the flag is that of the top, of two tops near each other either's
+        for i in order:  # merge what touches; the flag is that of the top, of two tops within a step either's
             if m and low[i] <= top[m - 1] + _GAP:
-                if high[i] > top[m - 1] + _GAP:
-                    flat[m - 1] = walkable[i]
-                elif high[i] >= top[m - 1] - _GAP:
+                if abs(high[i] - top[m - 1]) <= climb:
                     flat[m - 1] |= walkable[i]
+                elif high[i] > top[m - 1]:
+                    flat[m - 1] = walkable[i]
                 top[m - 1] = max(top[m - 1], high[i])
             else:
                 bottom[m], top[m], flat[m] = low[i], high[i], walkable[i]
@@ -154,6 +154,39 @@ def link(start, cell, floor, ceiling, rows, columns, height, climb):
 
 
 @njit(cache=True, nogil=True)
+def _reaches(links, node, across, along, first):
+    """Whether a node's links lead so many cells along x and along y; ``first``: the axis that is gone first."""
+    for turn in range(2):
+        axis = (first + turn) % 2
+        count = across if axis == 0 else along
+        side = 2 * axis + (0 if count > 0 else 1)
+        for _ in range(abs(count)):
+            node = links[node, side]
+            if node < 0:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def clear(links, radius):
+    """N bool: around which nodes all within a radius (cells) of their middle is walkable."""
+    n, reach = links.shape[0], int(np.ceil(radius + 0.5))
+    free = np.ones(n, np.bool_)
+    for node in range(n):
+        for across in range(-reach, reach + 1):
+            for along in range(-reach, reach + 1):
+                gap = np.hypot(max(abs(across) - 0.5, 0.0), max(abs(along) - 0.5, 0.0))
+                if gap < radius and not (
+                    _reaches(links, node, across, along, 0) or _reaches(links, node, across, along, 1)
+                ):
+                    free[node] = False
+                    break
+            if not free[node]:
+                break
+    return free
+
+
+@njit(cache=True, nogil=True)
 def _push(keys, nodes, size, key, node):
     """Adds to a binary heap; returns its new size."""
     i = size
@@ -184,34 +217,26 @@ def _pop(keys, nodes, size):
 
 
 @njit(cache=True, nogil=True)
-def _arrival(links, z, resolution, cost, node):
+def _arrival(links, resolution, cost, node):
     """First-order upwind solution of |grad cost| = 1 at a node, from its neighbours along x and along y."""
-    best, reach = np.full(2, np.inf), np.full(2, resolution)
+    a, b = np.inf, np.inf
     for side in range(4):
         other = links[node, side]
-        if other >= 0:
-            length = np.sqrt(resolution**2 + (z[other] - z[node]) ** 2)
-            if cost[other] + length < best[side // 2] + reach[side // 2]:
-                best[side // 2], reach[side // 2] = cost[other], length
-    alone = min(best[0] + reach[0], best[1] + reach[1])
-    if not (np.isfinite(best[0]) and np.isfinite(best[1])):
-        return alone
-    # (t - a)^2 / h^2 + (t - b)^2 / k^2 = 1
-    u, v = 1.0 / reach[0] ** 2, 1.0 / reach[1] ** 2
-    p, q = u + v, u * best[0] + v * best[1]
-    root = q * q - p * (u * best[0] ** 2 + v * best[1] ** 2 - 1.0)
-    if root < 0.0:
-        return alone
-    t = (q + np.sqrt(root)) / p
-    return t if t >= max(best[0], best[1]) else alone
+        if other >= 0 and side < 2:
+            a = min(a, cost[other])
+        elif other >= 0:
+            b = min(b, cost[other])
+    if abs(a - b) < resolution:  # (t - a)^2 + (t - b)^2 = resolution^2
+        return 0.5 * (a + b + np.sqrt(2.0 * resolution**2 - (a - b) ** 2))
+    return min(a, b) + resolution
 
 
 @njit(cache=True, nogil=True)
-def march(links, z, resolution, sources, offsets):
-    """Fast marching over the nodes.
+def march(links, resolution, sources, offsets):
+    """Fast marching over the nodes, along the floor: heights do not count, or the sides of steps would.
 
     Args:
-        links: Nx4 int32. z: N float64, m. resolution: m. sources: M int64 nodes. offsets: M float64, m there.
+        links: Nx4 int32. resolution: m. sources: M int64 nodes. offsets: M float64, m there.
 
     Returns:
         N float64, m to the nearest source; inf where there is no way.
@@ -232,7 +257,7 @@ def march(links, z, resolution, sources, offsets):
         for side in range(4):
             other = links[node, side]
             if other >= 0 and not done[other]:
-                t = _arrival(links, z, resolution, cost, other)
+                t = _arrival(links, resolution, cost, other)
                 if t < cost[other] - 1e-12:
                     cost[other] = t
                     size = _push(keys, nodes, size, t, other)
@@ -240,7 +265,7 @@ def march(links, z, resolution, sources, offsets):
 
 
 @njit(cache=True, nogil=True)
-def descend(links, z, resolution, cost, node):
+def descend(links, resolution, cost, node):
     """Nodes from one down to a source: to the neighbour, diagonal ones included, with the steepest descent."""
     path = np.empty(links.shape[0] + 1, np.int64)
     path[0], n = node, 1
