@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures in habitat-sim what this package takes for granted of it, beside the same in our own worlds. Knows no agents.
+"""Measures in habitat-sim what this package takes for granted of it, beside the same in our world. Knows no agents.
 
     python habitat/server.py --scenes-dir SCENES              # in the environment that has habitat-sim
     python habitat/conformance.py SCENES/some/scene.glb       # in this package's environment
@@ -91,7 +91,7 @@ def measure(world: World, scene: str, place: np.ndarray) -> dict[str, str]:
 
 
 def principal_row(world: World, scene: str, place: np.ndarray, above: float) -> float:
-    """How far the principal point lies below (H - 1) / 2, from the floor seen by a camera that looks down by 45 degrees.
+    """How far the principal point lies below (H - 1) / 2, from the floor that a camera sees which looks down by half.
 
     Along the rows v of a picture of a plane, 1 / z is linear: (sin p + (v - cy) / f cos p) / height.
     """

@@ -10,9 +10,10 @@ read; whoever connects must know it. Each client gets a process of its own with 
 are Habitat's (x right, y up, -z forward), rotations are (x, y, z, w).
 
 A message is two lengths (big-endian uint32: of JSON, of data), JSON, data. The key "arrays" of the JSON lists
-[name, dtype, shape] of what follows as data, in C order and little-endian. The server greets with {"speaks", "protocol",
-"nonce"}; the client answers {"op": "hello", "protocol", "proof"}, where proof = HMAC-SHA256(token, nonce) in hex. Then
-each request {"op": ...} gets one reply, {"error": text} where it failed. The operations are the methods of World.
+[name, dtype, shape] of what follows as data, in C order and little-endian. The server greets with {"speaks",
+"protocol", "nonce"}; the client answers {"op": "hello", "protocol", "proof"}, where proof = HMAC-SHA256(token, nonce)
+in hex. Then each request {"op": ...} gets one reply, {"error": text} where it failed. The operations are the methods
+of World.
 """
 
 import argparse
@@ -65,7 +66,7 @@ def receive(sock, most_json=MOST_JSON, most_data=MOST_DATA):
         return None
     length, size = PREFIX.unpack(prefix)
     if length > most_json or size > most_data:
-        raise Refused("a message of %d + %d bytes is too long" % (length, size))
+        raise Refused(f"a message of {length} + {size} bytes is too long")
     text, body = read(sock, length), read(sock, size)
     if text is None or body is None:
         return None
@@ -74,14 +75,14 @@ def receive(sock, most_json=MOST_JSON, most_data=MOST_DATA):
         arrays, start = {}, 0
         for name, dtype, shape in message.pop("arrays", []):
             if dtype not in DTYPES or any(type(n) is not int or n < 0 for n in shape):
-                raise ValueError("array %r of %r %r" % (name, dtype, shape))
+                raise ValueError(f"array {name!r} of {dtype!r} {shape!r}")
             count = math.prod(shape)
             arrays[name] = np.frombuffer(body, dtype, count, start).reshape(shape)
             start += count * np.dtype(dtype).itemsize
         if start != size:
-            raise ValueError("%d bytes of arrays, %d sent" % (start, size))
+            raise ValueError(f"{start} bytes of arrays, {size} sent")
     except (ValueError, TypeError, AttributeError) as error:
-        raise Refused("not a message of this protocol (%s)" % error)
+        raise Refused(f"not a message of this protocol ({error})") from None
     return message, arrays
 
 
@@ -109,13 +110,13 @@ class World:
         self.sim, self.loaded, self.goals = None, None, None
 
     def scene(self, message, arrays):
-        """Loads a scene: path, dataset, camera, agent, step, sliding, navmesh, gpu. Nothing is done where all is as it was."""
+        """Loads a scene (path, dataset, camera, agent, step, sliding, navmesh, gpu) where it is not loaded already."""
         if message != self.loaded:
             path = os.path.realpath(message["path"])
             if self.scenes_dir and os.path.commonpath([path, self.scenes_dir]) != self.scenes_dir:
-                raise Refused("%s lies outside of %s, the server's --scenes-dir" % (path, self.scenes_dir))
+                raise Refused(f"{path} lies outside of {self.scenes_dir}, the server's --scenes-dir")
             if not os.path.isfile(path):
-                raise Refused("there is no scene %s on the server's machine" % path)
+                raise Refused(f"there is no scene {path} on the server's machine")
             self.close()
             self.sim = self.habitat.Simulator(self.configuration(message, path))
             self.navmesh(message)
@@ -164,14 +165,16 @@ class World:
         settings.agent_radius, settings.agent_height = float(agent["radius"]), float(agent["height"])
         settings.agent_max_climb, settings.agent_max_slope = float(agent["climb"]), float(agent["slope"])
         if how == "shipped" and not finder.is_loaded:
-            raise Refused("%s has no .navmesh beside it; set habitat.navmesh=auto to have one built" % message["path"])
+            raise Refused(
+                "{} has no .navmesh beside it; set habitat.navmesh=auto to have one built".format(message["path"])
+            )
         fits = finder.is_loaded and finder.nav_mesh_settings == settings
-        if how == "build" or (how == "auto" and not fits):
-            if not self.sim.recompute_navmesh(finder, settings):
-                raise Refused("%s: habitat-sim could not build a navmesh" % message["path"])
+        build = how == "build" or (how == "auto" and not fits)
+        if build and not self.sim.recompute_navmesh(finder, settings):
+            raise Refused("{}: habitat-sim could not build a navmesh".format(message["path"]))
 
     def place(self, message, arrays):
-        """Puts the agent at a position with a rotation, exactly: it is not snapped to the navmesh, as in habitat-lab."""
+        """Puts the agent at a position with a rotation, exactly: not snapped to the navmesh, as in habitat-lab."""
         state = self.habitat.AgentState()
         state.position = np.array(message["position"], dtype=np.float32)
         state.rotation = self.habitat.utils.common.quat_from_coeffs(np.array(message["rotation"], dtype=np.float32))
@@ -298,7 +301,7 @@ def serve(sock, token, scenes_dir):
         operation, data = message.pop("op", None), None
         try:
             if operation not in OPERATIONS:
-                raise Refused("no operation %r" % operation)
+                raise Refused(f"no operation {operation!r}")
             reply = getattr(world, operation)(message, arrays)
             reply, data = reply if isinstance(reply, tuple) else (reply, None)
         except Exception as error:  # habitat-sim raises many kinds; the client learns which
@@ -314,7 +317,7 @@ def token_of(path, port):
             return file.read().strip(), path
     folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "embodied_nav")
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    path = os.path.join(folder, "habitat-%d.token" % port)
+    path = os.path.join(folder, f"habitat-{port}.token")
     if os.path.lexists(path):
         os.unlink(path)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
@@ -344,14 +347,16 @@ def main(arguments=None):
     given = parser.parse_args(arguments)
     try:
         if importlib.util.find_spec("habitat_sim") is None:
-            raise OSError("this Python has no habitat_sim; conda install habitat-sim headless -c conda-forge -c aihabitat")
+            raise OSError(
+                "this Python has no habitat_sim; conda install habitat-sim headless -c conda-forge -c aihabitat"
+            )
         sock = listen(given.host, given.port)
         port = sock.getsockname()[1]
         token, path = token_of(given.token_file, port)
     except OSError as error:
-        print("server.py: error: %s" % error, file=sys.stderr)
+        print(f"server.py: error: {error}", file=sys.stderr)
         return 2
-    print("listening on %s:%d, token in %s" % (given.host, port, path), flush=True)
+    print(f"listening on {given.host}:{port}, token in {path}", flush=True)
     children = set()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -385,7 +390,7 @@ def in_child(listening, client, token, scenes_dir):
     try:
         serve(client, token, scenes_dir)
     except (Refused, OSError) as error:
-        print("client: %s" % error, file=sys.stderr, flush=True)
+        print(f"client: {error}", file=sys.stderr, flush=True)
         code = 1
     except Exception:
         traceback.print_exc()

@@ -3,8 +3,8 @@
 The driver is asked as on a robot, at 20 Hz, with the odometry that its own velocities would give, until it would have
 gone one step or turned one turn. The action is the one that comes nearest to that: a turn where the place that it would
 come to lies beside the heading by more than half a turn, else a step. The robot itself moves by that action only. Where
-a step was held up, the next one is turned aside once and gone then: with coarse turns and no sliding the same step would
-be tried for ever.
+a step was held up, the next one is turned aside once and gone then: with coarse turns and no sliding the same step
+would be tried for ever.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def run_protocol_episode(
     started = time.perf_counter()
     observation = simulator.reset(episode, seed)
     truth = simulator.privileged()
-    reference = list(episode.reference) or None
+    reference = np.array(episode.reference) if episode.reference else None
     measures = HabitatMeasures(truth.position(), truth.geodesic, protocol.radius, reference)
     where = create_localization(localization, simulator, parameters)
     refused = _start(driver, episode, simulator, seed)

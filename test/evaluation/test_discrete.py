@@ -45,7 +45,7 @@ def test_the_nearest_action(command, action):
     driver = Commands(*command)
     assert DiscreteActions(RobotProfile(), 0.25, TURN).choose(driver, 10**9, np.eye(4)) == action
     stamps = [stamp for stamp, _ in driver.asked]
-    assert stamps[0] == 10**9 and all(b - a == 50_000_000 for a, b in zip(stamps, stamps[1:]))
+    assert stamps[0] == 10**9 and all(b - a == 50_000_000 for a, b in zip(stamps, stamps[1:], strict=False))
 
 
 def test_the_driver_sees_the_odometry_that_its_velocities_would_give():

@@ -180,7 +180,7 @@ def _scene_file(folder: Path, scene: str) -> str:
 
 def _categories(row: Mapping[str, Any]) -> bool:
     """Whether an episode's own goals are objects: ObjectNav files before goals_by_category."""
-    goals = row.get("goals") or ()
+    goals: Any = row.get("goals") or ()
     return bool(goals) and "object_category" in goals[0]
 
 
@@ -191,7 +191,7 @@ def _is_taken(row: Mapping[str, Any], rules: Protocol) -> bool:
 
 def _object_episode(row, scene: str, rules: Protocol, index: int, by_category) -> DatasetEpisode:
     """Named by its place in the file, as habitat-lab does: ``episode_id`` repeats in some."""
-    goals = row.get("goals") or ()
+    goals: Any = row.get("goals") or ()
     category = row.get("object_category") or goals[0]["object_category"]
     goals = goals or by_category[f"{Path(row['scene_id']).name}_{category}"]
     targets = tuple(_point(view["agent_state"]["position"]) for goal in goals for view in goal["view_points"])

@@ -75,7 +75,7 @@ class HabitatMeasures:
         self.collisions += bool(collided)
 
     def result(self, stopped: bool) -> dict[str, Any]:
-        """The measures if the episode ends here; ``stopped``: whether by STOP. NaN where there is nothing to compute."""
+        """The measures if the episode ends here; ``stopped``: whether by STOP. NaN where there is nothing to say."""
         success = float(stopped and self._distance < self._radius)
         if math.isfinite(self._d0) and max(self._d0, self._path_length) > 0.0:
             efficiency = self._d0 / max(self._d0, self._path_length)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
-from ...geometry import Camera, T_LINK_OPTICAL, habitat_from_ros, pose2d, ros_from_habitat
+from ...geometry import T_LINK_OPTICAL, Camera, habitat_from_ros, pose2d, ros_from_habitat
 from ..mesh import SceneMesh, load_mesh
 from ..raster_scene import RasterScene
 from ..rasterizer import Rasterizer
@@ -152,7 +152,9 @@ class MeshWorld:
         """(node, place on it) of the agent; None where it is off the navmesh."""
         if self._node < 0:
             return self._snapped(self._position)
-        return self._node, ros_from_habitat(self._position.astype(np.float64)) - np.array([0.0, 0.0, self.navmesh_float])
+        return self._node, ros_from_habitat(self._position.astype(np.float64)) - np.array(
+            [0.0, 0.0, self.navmesh_float]
+        )
 
     def _snapped(self, position: np.ndarray) -> tuple[int, np.ndarray] | None:
         return self._navmesh.snap(self._on_floor(position.astype(np.float64)))

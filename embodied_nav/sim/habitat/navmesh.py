@@ -1,4 +1,4 @@
-"""Walkable surfaces of a triangle mesh on several floors, with shortest paths and steps on them. Knows no agents' goals.
+"""Walkable surfaces of a triangle mesh on several floors, shortest paths and steps on them. Knows no agents' goals.
 
 As Recast makes a navmesh, on a grid: the triangles of each column of cells become solid spans; the top of a span is
 walkable where it is flat and has head room; neighbours are linked where the step between them is low enough; what is
@@ -51,9 +51,11 @@ class Navmesh:
         vertices = mesh.vertices.astype(np.float64)
         vertices[:, :2] = (vertices[:, :2] - self.origin) / RESOLUTION
         flat = np.abs(mesh.normals[:, 2]) >= math.cos(slope)
-        spans = kernels.spans(vertices, np.ascontiguousarray(mesh.faces), flat, *self.shape)
-        start, cell, z, ceiling = kernels.floors(*spans, height, climb)
-        links = kernels.link(start, cell, z, ceiling, *self.shape, height, climb)
+        rows, columns = self.shape
+        columns_of = kernels.spans(vertices, np.ascontiguousarray(mesh.faces), flat, rows, columns)
+        start, low_z, high_z, walkable = columns_of
+        start, cell, z, ceiling = kernels.floors(start, low_z, high_z, walkable, height, climb)
+        links = kernels.link(start, cell, z, ceiling, rows, columns, height, climb)
         self._keep(cell, z, links, kernels.clear(links, radius / RESOLUTION))
         self._drop_islands(least_island)
 
@@ -148,7 +150,7 @@ class GoalField:
         self._cost = kernels.march(navmesh.links, RESOLUTION, self._nodes, start)
 
     def path(self, node: int, place) -> np.ndarray:
-        """Nx3, the shortest path from a place on a node to the nearest target, corners only; 0x3 where there is none."""
+        """Nx3, the shortest path from a place on a node to the nearest target, corners only; 0x3 where none leads."""
         place = np.asarray(place, dtype=np.float64)
         direct = self._straight(node, place)
         if direct is not None:

@@ -1,4 +1,4 @@
-"""Kernels of the navmesh: spans of triangles in columns, links between floors, distances, straight ways. Knows no agents.
+"""Kernels of the navmesh: spans of triangles in columns, links between floors, distances, ways. Knows no agents.
 
 Positions are in cells (x along columns, y along rows), heights in m.
 """

@@ -95,7 +95,9 @@ class WorldSimulator:
             InputError: an episode that is not of a data set, a scene that cannot be loaded.
         """
         if not isinstance(episode, DatasetEpisode):
-            raise InputError(f"episode {episode.id}: runs in Habitat are of a data set; give --dataset and --scenes-dir")
+            raise InputError(
+                f"episode {episode.id}: runs in Habitat are of a data set; give --dataset and --scenes-dir"
+            )
         self.world.load(self._setup(episode.scene))
         self.world.set_goals(np.array(episode.targets))
         self._placed = self.world.place(episode.position, episode.rotation)
@@ -191,7 +193,9 @@ class WorldSimulator:
         self._stamp += round(seconds * 1e9)
         collided = self._placed.collided and not stopped
         # Wheels may slip where something holds the robot up: what counts is how far it came.
-        return StepResult(self._stamp, self._T_odom_base(), forward / seconds if collided else linear, angular, collided)
+        return StepResult(
+            self._stamp, self._T_odom_base(), forward / seconds if collided else linear, angular, collided
+        )
 
     def _setup(self, scene: str) -> SceneSetup:
         c, robot = self.config, self.robot
@@ -232,9 +236,7 @@ class MeshSimulator(WorldSimulator):
         super().__init__(MeshWorld(config.navmesh_float), robot, config)
 
 
-def dataset_simulator(
-    name: str, robot: RobotProfile, parameters: Mapping[str, Any], number: int = 0
-) -> WorldSimulator:
+def dataset_simulator(name: str, robot: RobotProfile, parameters: Mapping[str, Any], number: int = 0) -> WorldSimulator:
     """What runs a Habitat data set: ``habitat`` is habitat-sim, ``embedded`` our own rasteriser and navmesh.
 
     Args:
@@ -261,7 +263,7 @@ class WorldPrivileged:
 
     def __init__(self, simulator: WorldSimulator) -> None:
         self._simulator, self._episode = simulator, simulator.episode
-        snapped = simulator.world.snap(simulator.position)
+        snapped = simulator.world.snap(simulator.position.tolist())
         #: z of the floor under the start, in the scene: where the map's z is 0.
         self.floor = simulator.base_height if snapped is None else float(snapped[1]) - simulator.world.navmesh_float
         self._T_scene_map = pose2d(*simulator.pose, z=self.floor)

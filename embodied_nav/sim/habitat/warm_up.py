@@ -13,7 +13,7 @@ from .navmesh import Navmesh
 def warm_up() -> None:
     """Runs each kernel once, on a floor with a step and a wall."""
     corners = np.array([[0, 0, 0], [3, 0, 0], [3, 3, 0], [0, 3, 0]], dtype=np.float32)
-    vertices = np.concatenate([corners, corners / 6 + np.float32([0, 0, 0.1]), corners[:2], corners[:2]])
+    vertices = np.concatenate([corners, corners / 6 + np.array([0, 0, 0.1], np.float32), corners[:2], corners[:2]])
     vertices[10:, 2] = 2.0
     faces = np.array([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7], [8, 9, 10]], dtype=np.int32)
     zeros, texture = np.zeros(len(faces), dtype=np.int32), np.full((2, 2, 3), 200, dtype=np.uint8)

@@ -1,8 +1,8 @@
 """Messages between client and habitat/server.py: two lengths, JSON, arrays. Knows nothing of what they say.
 
-A message is the lengths of JSON and data (big-endian uint32), the JSON, the data. The JSON's key ``arrays`` lists (name,
-dtype, shape) of the arrays that follow as data, in C order and little-endian. Nothing else than numbers can be sent:
-what comes from the other side is never executed. habitat/server.py has the same code, since it must stand alone.
+A message is the lengths of JSON and data (big-endian uint32), the JSON, the data. The JSON's key ``arrays`` lists
+(name, dtype, shape) of the arrays that follow as data, in C order and little-endian. Nothing else than numbers can be
+sent: what comes from the other side is never executed. habitat/server.py has the same code, since it must stand alone.
 """
 
 from __future__ import annotations

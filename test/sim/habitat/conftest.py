@@ -39,7 +39,9 @@ def write_scene(folder: Path, name: str = "house", boxes=BOXES) -> Path:
     scene = trimesh.Scene()
     for k, (low, high, color) in enumerate(boxes):
         low, high = np.array(low), np.array(high)
-        box = trimesh.creation.box(extents=high - low, transform=trimesh.transformations.translation_matrix((low + high) / 2))
+        box = trimesh.creation.box(
+            extents=high - low, transform=trimesh.transformations.translation_matrix((low + high) / 2)
+        )
         box.visual.face_colors = np.tile([*color, 255], (len(box.faces), 1))
         scene.add_geometry(box, node_name=f"box{k}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,10 +60,12 @@ def write_json(path: Path, content) -> Path:
 
 def objectnav(count: int = 2) -> dict:
     """An ObjectNav document: a table in the other room, with view points around it."""
-    points = [(x, 0.1, z) for x in np.arange(1.75, 3.4, 0.1) for z in (-1.85, -0.2)]
+    points = [(x, 0.1, z) for x in np.arange(1.75, 3.4, 0.1) for z in (-1.85, -0.3, -0.2, -0.1, 0.0, 0.1)]
     goal = {
         "object_id": 3, "object_category": "table", "position": [2.6, 0.35, -1.0],
-        "view_points": [{"agent_state": {"position": [float(v) for v in p], "rotation": [0, 0, 0, 1]}, "iou": 0.4} for p in points],
+        "view_points": [
+            {"agent_state": {"position": [float(v) for v in p], "rotation": [0, 0, 0, 1]}, "iou": 0.4} for p in points
+        ],
     }  # fmt: skip
     episodes = [
         {

@@ -23,7 +23,7 @@ def test_objectnav(folder, objectnav_file, house):
     assert found.protocol.name == "objectnav-hm3d" and [e.id for e in found.episodes] == ["house-0", "house-1"]
     episode = found.episodes[0]
     assert episode.scene == str(house) and episode.kind == "object" and episode.instruction == "find a table"
-    assert len(episode.targets) == 34 and episode.radius == 0.1 and not episode.reference
+    assert len(episode.targets) == 102 and episode.radius == 0.1 and not episode.reference
     assert episode.position == (-3.0, 0.1, 2.0) and episode.start == (-2.0, 3.0, 0.0), "ROS: x = -z, y = -x"
     assert math.isclose(found.episodes[1].start[2], 1.0)
 

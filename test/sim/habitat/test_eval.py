@@ -33,7 +33,9 @@ def test_both_worlds_give_nearly_the_same_and_say_which(server, house, objectnav
         found[name] = json.loads((tmp_path / f"{name}.json").read_text())
         assert "protocol objectnav-hm3d on objectnav.json.gz, in " in out
     own, sim = found["own"], found["sim"]
-    assert own["world"] == "embodied_nav's own rasteriser and navmesh, not habitat-sim" and sim["world"] == "habitat-sim"
+    assert (
+        own["world"] == "embodied_nav's own rasteriser and navmesh, not habitat-sim" and sim["world"] == "habitat-sim"
+    )
     assert (own["simulator"], sim["simulator"]) == ("embedded", "habitat")
     assert all("stand-in" in row["world"] for row in sim["episodes"])
     for a, b in zip(own["episodes"], sim["episodes"], strict=True):
@@ -89,7 +91,7 @@ def test_what_cannot_be_done_is_a_failure_not_an_end(house, tmp_path, capsys):
 )  # fmt: skip
 def test_mistakes_are_one_line_and_nothing_is_written(house, objectnav_file, tmp_path, capsys, arguments, line):
     known = {"FILE": objectnav_file, "DIR": house.parent.parent}
-    code, out, error = run("eval", "--agent", "oracle", *(known.get(a, a) for a in arguments), capsys=capsys)
+    code, _out, error = run("eval", "--agent", "oracle", *(known.get(a, a) for a in arguments), capsys=capsys)
     assert code == 2 and not list(tmp_path.iterdir())
     import re
 

@@ -98,15 +98,14 @@ def lab(walk, stopped, extra=()):
     config = SimpleNamespace(distance_to="POINT", success_distance=RADIUS, SUCCESS_DISTANCE=RADIUS, FDTW=True)
     made = [kind(sim=walk, config=config) for kind in (nav.DistanceToGoal, nav.Success, nav.SPL, nav.SoftSPL)]
     made += [kind(sim=walk, config=config) for kind in extra]
-    measures = SimpleNamespace(
-        measures={m._get_uuid(): m for m in made}, check_measure_dependencies=lambda *_: None
-    )
+    measures = SimpleNamespace(measures={m._get_uuid(): m for m in made}, check_measure_dependencies=lambda *_: None)
     task = SimpleNamespace(measurements=measures, is_stop_called=False)
     for measure in made:
         if hasattr(measure, "gt_json"):
             measure.gt_json = {"0": {"locations": walk.reference}}
         measure.reset_metric(episode=episode, task=task)
-    for walk.k in range(1, len(walk.positions)):
+    for k in range(1, len(walk.positions)):
+        walk.k = k
         task.is_stop_called = stopped and walk.k == len(walk.positions) - 1
         for measure in made:
             measure.update_metric(episode=episode, task=task, action=None)
@@ -118,7 +117,8 @@ def ours(walk, stopped, reference=None):
     measures = HabitatMeasures(
         walk.positions[0], lambda: walk.geodesic_distance(walk.positions[walk.k], walk.goals), RADIUS, reference
     )
-    for walk.k in range(1, len(walk.positions)):
+    for k in range(1, len(walk.positions)):
+        walk.k = k
         measures.update(walk.positions[walk.k])
     return measures.result(stopped)
 

@@ -58,7 +58,7 @@ def test_distances_are_those_of_a_taut_string():
         a, b = rng.uniform(-2.7, -0.8), rng.uniform(0.8, 2.7)
         ya, yb = rng.uniform(-2.5, 1.0, 2)
         corners = [(-0.7, 1.2), (0.7, 1.2)]  # of the block, grown by the radius
-        wanted = sum(math.dist(p, q) for p, q in zip([(a, ya), *corners], [*corners, (b, yb)]))
+        wanted = sum(math.dist(p, q) for p, q in zip([(a, ya), *corners], [*corners, (b, yb)], strict=True))
         assert distance(found, (a, ya, 0.0), (b, yb, 0.0)) == pytest.approx(wanted, abs=0.12)
         straight = math.dist((a, ya), (a, 2.5))
         assert distance(found, (a, ya, 0.0), (a, 2.5, 0.0)) == pytest.approx(straight, abs=2e-3)

@@ -1,6 +1,7 @@
 """habitat/server.py in a process of its own, over a stand-in for habitat-sim: handshake, messages, bad ends."""
 
 import ast
+import contextlib
 import importlib.util
 import json
 import math
@@ -98,10 +99,8 @@ def answering(*messages):
             for message in messages:
                 sock.sendall(message) if isinstance(message, bytes) else wire.send(sock, message)
             sock.settimeout(5.0)
-            try:
+            with contextlib.suppress(OSError):
                 sock.recv(1)
-            except OSError:
-                pass
         listening.close()
 
     threading.Thread(target=run, daemon=True).start()

@@ -47,9 +47,7 @@ def make(server):
 def at(episode, position, yaw=0.0):
     """The episode with another start: position in Habitat's axes, yaw about the vertical."""
     half = 0.5 * yaw
-    return dataclasses.replace(
-        episode, position=tuple(position), rotation=(0.0, math.sin(half), 0.0, math.cos(half))
-    )
+    return dataclasses.replace(episode, position=tuple(position), rotation=(0.0, math.sin(half), 0.0, math.cos(half)))
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -128,7 +126,7 @@ def test_left_is_left(make, world, episode):
     before = simulator.step(0.0, 0.0, 0.05)
     turning = simulator.step(0.0, 0.5, 0.5)
     assert turning.angular > 0.0 and turning.T_odom_base[1, 0] > 0.0 and before.T_odom_base[1, 0] == 0.0
-    x, y, yaw = simulator.pose
+    x, y, _ = simulator.pose
     for _ in range(20):
         result = simulator.step(0.4, 0.0, 0.05)
     assert result.T_odom_base[1, 3] > 0.01, "ahead after a turn to the left is to the left of the start"

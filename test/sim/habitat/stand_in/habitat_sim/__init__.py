@@ -169,28 +169,42 @@ class PathFinder:
     def find_path(self, path):
         """The shortest way over the corners of what stands in the way."""
         start = self.snap_point(path.requested_start)
-        ends = [self.snap_point(end) for end in np.asarray(path.requested_ends).reshape(-1, 3)]
-        corners = [np.array([x, y]) for low, high in self.holes for x in (low[0], high[0]) for y in (low[1], high[1])]
-        inside = [c for c in corners if (c >= self.low).all() and (c <= self.high).all() and not self._in_hole(c)]
-        points = [np.array([start[0], start[2]]), *(np.array([e[0], e[2]]) for e in ends), *inside]
-        cost, before, open_ = [math.inf] * len(points), [0] * len(points), set(range(len(points)))
-        cost[0] = 0.0
-        while open_:
-            k = min(open_, key=lambda i: cost[i])
-            open_.remove(k)
-            for j in open_:
-                if cost[k] < math.inf and self._sees(points[k], points[j]):
-                    new = cost[k] + float(np.hypot(*(points[j] - points[k])))
-                    if new < cost[j]:
-                        cost[j], before[j] = new, k
-        best = min(range(1, 1 + len(ends)), key=lambda i: cost[i])
-        path.geodesic_distance, path.points, k = cost[best], [], best
-        while cost[best] < math.inf:
-            path.points.insert(0, (points[k][0], FLOAT, points[k][1]))
-            if k == 0:
+        first = np.array([start[0], start[2]])
+        points, cost, after = self._ways(path)
+        ways = [float(np.hypot(*(p - first))) + c for p, c in zip(points, cost, strict=True)]
+        path.geodesic_distance, path.points = math.inf, []
+        for k in sorted(range(len(points)), key=lambda i: ways[i]):
+            if ways[k] < math.inf and self._sees(first, points[k]):
+                path.geodesic_distance, path.points = ways[k], [(first[0], FLOAT, first[1])]
+                while k >= 0:
+                    path.points.append((points[k][0], FLOAT, points[k][1]))
+                    k = after[k]
                 break
-            k = before[k]
-        return cost[best] < math.inf
+        return path.geodesic_distance < math.inf
+
+    def _ways(self, path):
+        """Ends and corners, the way from each to the nearest end, and what follows on it; made once for the ends."""
+        if getattr(path, "ways", None) is None or path.ways[0] is not path.requested_ends:
+            ends = [self.snap_point(end) for end in np.asarray(path.requested_ends).reshape(-1, 3)]
+            corners = [np.array([x, y]) for a, b in self.holes for x in (a[0], b[0]) for y in (a[1], b[1])]
+            inside = [c for c in corners if (c >= self.low).all() and (c <= self.high).all() and not self._in_hole(c)]
+            points = [*(np.array([e[0], e[2]]) for e in ends), *inside]
+            cost, after = [0.0] * len(ends) + [math.inf] * len(inside), [-1] * len(points)
+            open_ = set(range(len(ends), len(points)))
+            for k in open_:
+                for j in sorted(range(len(ends)), key=lambda i: float(np.hypot(*(points[k] - points[i])))):
+                    if self._sees(points[k], points[j]):
+                        cost[k], after[k] = float(np.hypot(*(points[k] - points[j]))), j
+                        break
+            while open_:
+                k = min(open_, key=lambda i: cost[i])
+                open_.remove(k)
+                for j in open_:
+                    new = cost[k] + float(np.hypot(*(points[k] - points[j])))
+                    if new < cost[j] and self._sees(points[k], points[j]):
+                        cost[j], after[j] = new, k
+            path.ways = path.requested_ends, points, cost, after
+        return path.ways[1:]
 
     def _in_hole(self, c):
         return any(((c > low + 1e-9) & (c < high - 1e-9)).all() for low, high in self.holes)
