@@ -15,7 +15,7 @@ _OURS = __name__.partition(".")[0] + "."
 #: Each of these modules has a ``warm_up()`` that compiles, or loads from the cache, all kernels that its layer runs.
 LAYERS = (
     "rooms.warm_up", "memory.warm_up", "sim.embedded", "slam.warm_up", "planning.warm_up", "perception.warm_up",
-    "keyframes.warm_up", "geometry.warm_up", "recordings.rvl",
+    "keyframes.warm_up", "geometry.warm_up", "recordings.rvl", "sim.habitat.warm_up",
 )  # fmt: skip
 
 

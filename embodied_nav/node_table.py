@@ -110,9 +110,13 @@ SLAM_NODE = NodeSpec(
 
 SIM_NODE = NodeSpec(
     "sim",
-    "the embedded simulator as a robot",
+    "the embedded simulator, or Habitat, as a robot",
     lifecycle=False,
-    settings=(("nodes.sim", "SimNodeConfig", ""), ("sim.embedded", "SimulatorConfig", "simulator")),
+    settings=(
+        ("nodes.sim", "SimNodeConfig", ""),
+        ("sim.embedded", "SimulatorConfig", "simulator"),
+        ("sim.habitat.simulator", "HabitatConfig", "habitat"),
+    ),
 )
 
 #: Every node that parameter files may name.

@@ -160,5 +160,11 @@ SIMULATORS: Registry[Any] = Registry(
             "embodied_nav.sim.embedded:SimulatorConfig",
             prefix="simulator",
         ),
+        Entry(
+            "habitat",
+            "Habitat's data sets in habitat-sim, which runs behind habitat/server.py",
+            "embodied_nav.sim.habitat.simulator:HabitatSimulator",
+            "embodied_nav.sim.habitat.simulator:HabitatConfig",
+        ),
     ),
 )

@@ -1,4 +1,4 @@
-"""The embedded simulator as a robot, with the agent beside it: send a goal with
+"""The embedded simulator, or Habitat, as a robot, with the agent beside it: send a goal with
 
 ros2 action send_goal -f /navigate embodied_nav/action/Navigate "{instruction: 'find the red sofa'}"
 """
@@ -22,6 +22,9 @@ from embodied_nav.bringup.agent_graph import (
     sim_localization,
     sim_process,
 )
+from embodied_nav.errors import InputError
+from embodied_nav.sim import SIMULATORS
+from embodied_nav.sim.habitat.protocols import PROTOCOLS
 
 SHARE = FindPackageShare("embodied_nav")
 AGENT = PathJoinSubstitution([SHARE, "launch", "agent.launch.py"])
@@ -29,6 +32,30 @@ FLAG = "true or false"
 
 #: Of the sim node: its parameters of these names.
 SIM_ARGUMENTS = [
+    DeclareLaunchArgument(
+        "simulator",
+        default_value="embedded",
+        choices=list(SIMULATORS),
+        description=f"What the robot drives in: {SIMULATORS.describe()}.",
+    ),
+    DeclareLaunchArgument(
+        "dataset",
+        default_value="",
+        description="Habitat data set (.json.gz), of which episode number index is run; needed by habitat. With "
+        "embedded its scenes are drawn by this package's own rasteriser.",
+    ),
+    DeclareLaunchArgument("scenes_dir", default_value="", description="Folder that the data set's scenes lie in."),
+    DeclareLaunchArgument(
+        "protocol",
+        default_value="auto",
+        choices=["auto", *PROTOCOLS],
+        description="Of the data set: what counts as a success.",
+    ),
+    DeclareLaunchArgument(
+        "habitat_server",
+        default_value="",
+        description="HOST:PORT of habitat/server.py; empty: as the parameter files say, else 127.0.0.1:7447.",
+    ),
     DeclareLaunchArgument("scene", default_value="1000", description="The apartment's seed."),
     DeclareLaunchArgument(
         "kind",
@@ -143,7 +170,13 @@ def simulation(context: LaunchContext) -> list:
     given = {argument.name: text(argument.name) for argument in SIM_ARGUMENTS}
     given["localization"] = sim_localization(given["localization"], options.slam)
     given["publish_clock"] = flag("publish_clock")
+    given["world"] = given.pop("simulator")
+    server = given.pop("habitat_server")
+    if given["world"] == "habitat" and not given["dataset"]:
+        raise InputError("simulator:=habitat: needs a data set; give dataset:=F.json.gz scenes_dir:=D")
     sim = sim_process(options, given)
+    if server:
+        sim = replace(sim, parameters={**sim.parameters, "habitat.server": server})
     processes = [sim, *(launching.processes(context, options) if flag("agent") else ())]
     launching.check_nodes(processes)
     launching.check_others(options.slam if flag("agent") else "external", flag("rviz") and flag("agent"))

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from ..errors import InputError
-from . import localization, names, ros, settings
+from . import habitat, localization, names, ros, settings
 from .ros import require_ros
 
 OUTPUTS = ("report.json", "map.png", "memory.db")
@@ -19,7 +19,8 @@ OWNED = {
     "backend": "by --perception", "policy": "by --agent", "localization": "by --localization", "file": "by --memory",
     "memory_file": "by --memory", "scene": "by --seed", "episode_file": "", "result": "", "report_file": "", "map": "",
     "new_map": "", "map_origin": "", "start_time": "", "wait_for": "", "lockstep": "", "autostart": "",
-    "publish_clock": "", "kind": "by --instruction", "index": "by --instruction",
+    "publish_clock": "", "kind": "by --instruction", "index": "by --instruction", "world": "by --simulator",
+    "dataset": "by --dataset", "scenes_dir": "by --scenes-dir", "protocol": "by --protocol",
 }  # fmt: skip
 
 
@@ -36,8 +37,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--instruction", metavar="TEXT", help="what to look for (default: one of the apartment's own)")
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="where to write (default: runs/demo)")
+    names.add_simulator(parser, "embedded")
+    habitat.add_options(parser)
+    parser.add_argument("--episode", type=int, default=0, metavar="N", help="of the data set, from 0 (default: 0)")
     names.add_agent(parser, "rules")
     names.add_perception(parser, "compact")
+    parser.set_defaults(perception=None)  # of a data set it is another
     names.add_detector(parser)
     localization.add_option(parser)
     settings.add_option(parser)
@@ -52,19 +57,22 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs one episode and writes the results."""
-    from . import episode_choice, run_folder
+    from . import run_folder
 
     _check(args)
     require_ros()
     localization.settle(args)
-    given, eyes = names.settle_perception(args, simulated=True)
-    parameters = settings.parameters_by_node(given, _nodes(args), OWNED)
+    episode = _episode(args)
+    given, eyes = names.settle_perception(args, simulated=args.dataset is None)
+    parameters = settings.parameters_by_node(habitat.with_server(given, args), _nodes(args), OWNED)
+    if args.simulator == "habitat":
+        habitat.check_server(parameters["sim"])
     names.check_perception(args.perception, parameters["perception"])
     names.check_encoder(parameters["perception"])
     started = time.monotonic()
-    episode = episode_choice.choose(args.seed, args.instruction)
     with run_folder.prepared(args.out, _outputs(args)) as out:
-        print(f'demo: apartment {args.seed}, "{episode.instruction}" -> {out}', flush=True)
+        where = f"apartment {args.seed}" if args.dataset is None else f"episode {episode.id} of {args.dataset}"
+        print(f'demo: {where}, "{episode.instruction}" -> {out}', flush=True)
         if eyes:
             print(f"demo: {eyes}", flush=True)
         report = _drive(args, episode, out, parameters)
@@ -77,6 +85,29 @@ def run(args: argparse.Namespace) -> int:
         flush=True,
     )
     return 0
+
+
+def _episode(args: argparse.Namespace):
+    """The episode of the options; fills in the perception that suits it.
+
+    Raises:
+        InputError: no such episode, or options that do not go together.
+    """
+    from . import episode_choice
+
+    dataset = habitat.dataset_of(args)
+    if dataset is None:
+        args.perception = args.perception or "compact"
+        return episode_choice.choose(args.seed, args.instruction)
+    if args.instruction is not None:
+        raise InputError("--instruction: the data set's episodes have their own; give --episode N")
+    if args.memory is not None:
+        raise InputError("--memory: goes on in apartments only; leave it out with --dataset")
+    if not 0 <= args.episode < len(dataset.episodes):
+        raise InputError(f"--episode {args.episode}: the data set has 0 to {len(dataset.episodes) - 1}")
+    args.perception = args.perception or names.AUTO
+    args.protocol = dataset.protocol.name
+    return dataset.episodes[args.episode]
 
 
 def _picture(report: dict) -> str:
@@ -108,7 +139,8 @@ def _drive(args: argparse.Namespace, episode, out: Path, parameters: dict[str, d
 
     with tempfile.TemporaryDirectory(prefix="embodied_nav-") as folder:
         scratch = Path(folder)
-        save_episodes(scratch / "episode.json.gz", [episode])
+        if args.dataset is None:
+            save_episodes(scratch / "episode.json.gz", [episode])
         processes = _processes(args, episode, out, scratch, parameters)
         processes = bringup.composed(processes) if args.composed else processes
         with bringup.Supervisor(processes, bringup.local_environment()) as supervisor:
@@ -133,7 +165,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.seed < 0:
         raise InputError(f"--seed {args.seed}: give a whole number from 0")
     POLICIES.check(args.agent, "--agent")
-    names.check_perception_name(args.perception)
+    if args.perception is not None:
+        names.check_perception_name(args.perception)
     if args.memory is not None:
         run_folder.check_memory_file("--memory", str(Path(args.memory).resolve()))
 
@@ -171,7 +204,7 @@ def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path, para
     kept = _kept_in(args, file)
     common = {"use_sim_time": True}
     sim = {
-        "episode_file": str(scratch / "episode.json.gz"),
+        **_scene(args, scratch),
         "localization": args.localization,
         # Two cores keep up with the whole graph with SLAM at this rate; at 15 Hz frames would queue.
         "frame_rate": 10.0 if args.localization == "slam" else 15.0,
@@ -195,6 +228,16 @@ def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path, para
         *(Process(n, n, {**nodes[n], **parameters[n]}, respawn=n != "sim") for n in _nodes(args)),
         Process("navigate_client", "navigate", goal, respawn=False),
     ]
+
+
+def _scene(args: argparse.Namespace, scratch: Path) -> dict:
+    """The sim node's parameters that say which episode it runs, and where."""
+    if args.dataset is None:
+        return {"episode_file": str(scratch / "episode.json.gz")}
+    return {
+        "world": args.simulator, "dataset": args.dataset, "scenes_dir": args.scenes_dir, "protocol": args.protocol,
+        "index": args.episode,
+    }  # fmt: skip
 
 
 def _wait(supervisor) -> int:
@@ -238,11 +281,21 @@ def _report(args: argparse.Namespace, episode, sim: dict, goal: dict, restarts: 
         "reasoner": args.agent,
         "localization": args.localization,
         "perception": args.perception,
-        "simulator": "embedded",
+        "simulator": args.simulator,
+        **_of_dataset(args),
         "stopped": goal["stopped"],
         "reason": goal["reason"],
         "restarts": sum(restarts.values()),
     }
+
+
+def _of_dataset(args: argparse.Namespace) -> dict:
+    """What the report says of a data set. Its robot drives by velocities: no row of its protocol's table."""
+    if args.dataset is None:
+        return {}
+    dataset = habitat.dataset_of(args)
+    assert dataset is not None
+    return habitat.identity(dataset, args.simulator) | {"motion": "velocity"}
 
 
 def _last_metres(scores: dict, stopped: bool) -> dict:

@@ -6,12 +6,18 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..config import Config
 from ..errors import InputError
-from . import localization, names, settings
+from . import habitat, localization, names, settings
+
+if TYPE_CHECKING:
+    from ..sim.habitat.datasets import Dataset
+
+#: Settings that say where something is, not what it is: another server gives the same results.
+_PLACES = ("habitat.server", "habitat.token_file", "habitat.timeout", "habitat.gpu")
 
 #: Letters of a progress line: a shorter one wipes out a longer one.
 _LINE = 64
@@ -26,7 +32,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "where it was stopped. The same --scenes and --episodes give the same episodes to every agent.",
     )
     parser.add_argument("--scenes", metavar="A-B", help="apartment seeds, as 900-949 or 901,905 (training: 0-899)")
-    parser.add_argument("--episodes", type=int, default=100, metavar="N", help="episodes in all (default: 100)")
+    parser.add_argument(
+        "--episodes", type=int, metavar="N", help="episodes in all (default: 100; of a data set: all that it has)"
+    )
     parser.add_argument(
         "--suite",
         choices=("plain", "hard"),
@@ -39,6 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     names.add_detector(parser)
     localization.add_option(parser)
     names.add_simulator(parser, "embedded")
+    habitat.add_options(parser)
     settings.add_option(parser)
     parser.add_argument(
         "--jobs", type=int, metavar="J", help="processes (default: 1; with --cluster: one for each of its cores)"
@@ -57,33 +66,36 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="paired differences to other results; with two files and no --scenes: only that",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress, only the table")
-    parser.set_defaults(parser=parser)
+    # The defaults of these depend on whether there is a data set.
+    parser.set_defaults(parser=parser, perception=None)
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the episodes that are missing in the results file, writes it and prints the table."""
-    if args.scenes is None and args.compare:
+    if args.scenes is None and args.dataset is None and args.compare:
         return _compare_files(args.compare)
-    scenes = parse_scenes(args.scenes)
+    dataset = _settle_dataset(args)
+    scenes = () if dataset else parse_scenes(args.scenes)
     _check(args)
     localization.settle(args)
-    parameters, identity = _identity(args, scenes)
+    parameters, identity = _identity(args, scenes, dataset)
     from ..evaluation.batch import Job, run_all
     from ..evaluation.cluster import run_on_cluster
     from ..evaluation.results import Journal, load_results
-    from ..sim.suites import suite_episode
 
+    if args.simulator == "habitat":
+        habitat.check_server(dict(parameters))
     others = [(path, load_results(path)) for path in args.compare or ()]
     chosen = (args.agent, args.perception, args.localization, args.simulator)
+    of_dataset = (args.dataset or "", args.scenes_dir or "", args.protocol)
     journal = Journal(args.out or f"results-{args.agent}.json", identity)
     try:
         progress = _Progress(args.episodes, quiet=args.quiet)
         ids, jobs = [], []
-        for index in range(args.episodes):
-            progress.preparing(index)
-            ids.append(suite_episode(args.suite, index, scenes).id)
+        for name, index in _named(args, scenes, dataset, progress):
+            ids.append(name)
             if ids[-1] not in journal.rows:
-                jobs.append(Job(index, scenes, *chosen, args.seed, parameters, args.suite))
+                jobs.append(Job(index, scenes, *chosen, args.seed, parameters, args.suite, *of_dataset))
         progress.start(len(jobs))
 
         def finished(row: dict[str, Any]) -> None:
@@ -104,14 +116,60 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _identity(args: argparse.Namespace, scenes: Sequence[int]) -> tuple[tuple[tuple[str, Any], ...], dict[str, Any]]:
+def _settle_dataset(args: argparse.Namespace) -> Dataset | None:
+    """The data set, where there is one; fills in the defaults that depend on it.
+
+    Raises:
+        InputError: options that do not go together.
+    """
+    from ..sim import SIMULATORS
+
+    SIMULATORS.check(args.simulator, "--simulator")
+    dataset = habitat.dataset_of(args)
+    if dataset is None:
+        args.episodes = 100 if args.episodes is None else args.episodes
+        args.perception = args.perception or "simulator"
+        return None
+    if args.scenes is not None or args.suite != "plain":
+        raise InputError("--scenes and --suite are of apartments; a data set has its own scenes and episodes")
+    if args.perception == "simulator":
+        raise InputError("--perception simulator: reads what only apartments tell; give auto, detector or geometric")
+    args.perception = args.perception or names.AUTO
+    args.localization = args.localization or "truth"  # Habitat's agents have GPS and compass
+    args.episodes = len(dataset.episodes) if args.episodes is None else min(args.episodes, len(dataset.episodes))
+    if dataset.left_out and not args.quiet:
+        print(
+            f"eval: {dataset.left_out} episodes of other languages are left out, as {dataset.protocol.name} does",
+            file=sys.stderr,
+        )
+    return dataset
+
+
+def _named(
+    args: argparse.Namespace, scenes: Sequence[int], dataset: Dataset | None, progress: _Progress
+) -> Iterator[tuple[str, int]]:
+    """(id, index) of all episodes of the run."""
+    from ..sim.suites import suite_episode
+
+    if dataset is not None:
+        places = {episode.id: index for index, episode in enumerate(dataset.episodes)}
+        yield from ((episode.id, places[episode.id]) for episode in dataset.chosen(args.episodes))
+        return
+    for index in range(args.episodes):
+        progress.preparing(index)
+        yield suite_episode(args.suite, index, scenes).id, index
+
+
+def _identity(
+    args: argparse.Namespace, scenes: Sequence[int], dataset: Dataset | None = None
+) -> tuple[tuple[tuple[str, Any], ...], dict[str, Any]]:
     """(parameters as (name, value) pairs; all settings that the results depend on, for the results file)."""
-    chosen, eyes = names.settle_perception(args, simulated=True)
+    chosen, eyes = names.settle_perception(args, simulated=dataset is None)
     if eyes:
         print(f"eval: {eyes}", file=sys.stderr, flush=True)
-    kinds = components(args.agent, args.perception, args.localization, args.simulator)
-    given = settings.assigned(chosen, {"eval": kinds})["eval"]
-    given = _of_suite(args.suite, kinds) | given
+    kinds = components(args.agent, args.perception, args.localization, args.simulator, dataset is not None)
+    given = settings.assigned(habitat.with_server(chosen, args), {"eval": kinds})["eval"]
+    given = (_of_suite(args.suite, kinds) if dataset is None else dataset.protocol.parameters()) | given
     names.check_perception(args.perception, given)
     names.check_encoder(given)
     identity = {
@@ -122,9 +180,12 @@ def _identity(args: argparse.Namespace, scenes: Sequence[int]) -> tuple[tuple[tu
         "suite": args.suite,
         "scenes": _ranges(scenes),
         "seed": args.seed,
-        "set": settings.deviating(given, kinds),
-        "weights": settings.weights(given, kinds),
+        "set": settings.deviating({k: v for k, v in given.items() if k not in _PLACES}, kinds),
+        "weights": settings.weights({k: v for k, v in given.items() if k not in _PLACES}, kinds),
     }
+    if dataset is not None:
+        del identity["suite"]
+        identity |= habitat.identity(dataset, args.simulator) | {"scenes": len({e.scene for e in dataset.episodes})}
     if args.agent == "rules":
         from ..reasoner import POLICIES, RulesPolicy
 
@@ -143,16 +204,16 @@ def _of_suite(suite: str, kinds: list[tuple[type[Config], str]]) -> dict[str, An
 
 
 def components(
-    agent: str, perception: str, localization: str, simulator: str = "embedded"
+    agent: str, perception: str, localization: str, simulator: str = "embedded", of_dataset: bool = False
 ) -> list[tuple[type[Config], str]]:
-    """(settings, prefix) of all components that run in an episode's process."""
+    """(settings, prefix) of all components that run in an episode's process; ``of_dataset``: of a Habitat data set."""
     from ..evaluation import drivers
     from ..robot import RobotProfile
     from ..sim import SIMULATORS
     from ..slam import OdometryConfig, SlamConfig
 
     found: list[tuple[type[Config], str]] = [(RobotProfile, "robot")]
-    found += SIMULATORS[simulator].own_settings()
+    found += SIMULATORS["habitat" if of_dataset else simulator].own_settings()
     found += drivers.components(agent, perception)
     if localization == "slam":
         found += [(SlamConfig, "slam"), (OdometryConfig, "odometry")]
@@ -187,6 +248,8 @@ def table(content: Mapping[str, Any]) -> str:
         f"agent {content['agent']}{rules}, perception {content['perception']}, localization {content['localization']}"
     )
     head += "" if content.get("suite", "plain") == "plain" else f", suite {content['suite']}"
+    if "protocol" in content:
+        head += f", protocol {content['protocol']} on {content['dataset']}, in {content['world']}"
     head += "".join(f", {name}={value}" for name, value in content.get("set", {}).items())
     lines = [
         head,
@@ -203,7 +266,20 @@ def table(content: Mapping[str, Any]) -> str:
             f"{100 * s['oracle_success']['mean']:>7.1f}{goal:>11.2f}{s['collisions_per_20_m']:>10.2f}"
             f"{_mean_percent(s['in_view']):>11}{_mean_percent(s['success_0_5']):>12}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_of_protocol(content)])
+
+
+def _of_protocol(content: Mapping[str, Any]) -> list[str]:
+    """What the table of a Habitat data set says beside the rest: nDTW, sDTW, what could not be run."""
+    everything, lines = content["summary"]["all"], []
+    if everything.get("ndtw"):
+        references = sorted({row["ndtw_reference"] for row in content["episodes"] if row.get("ndtw_reference")})
+        ndtw, sdtw = _number(everything["ndtw"]), _number(everything["sdtw"])
+        lines.append(f"nDTW {ndtw}, sDTW {sdtw}, against {' and '.join(references)}")
+    for name, words in (("refused", "sentences not understood"), ("unreachable", "starts without a way to the goal")):
+        count = sum(bool(row.get(name)) for row in content["episodes"])
+        lines += [f"{count} {words}: counted as failures"] if count else []
+    return lines
 
 
 def difference_table(a: Mapping[str, Any], b: Mapping[str, Any], name: str) -> str:
@@ -257,7 +333,6 @@ def _compare_files(paths: Sequence[str]) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Refuses bad arguments before anything is written."""
     from ..evaluation.drivers import AGENTS
-    from ..sim import SIMULATORS
 
     if args.episodes < 1:
         raise InputError(f"--episodes {args.episodes}: give a number from 1")
@@ -267,7 +342,6 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(f"--seed {args.seed}: give a number from 0")
     AGENTS.check(args.agent, "--agent")
     names.check_perception_name(args.perception)
-    SIMULATORS.check(args.simulator, "--simulator")
 
 
 def _ranges(scenes: Sequence[int]) -> str:

@@ -17,7 +17,7 @@ from contextlib import suppress
 #: Groups of layers without common kernel modules; one process each: two must not write one kernel's cache at once.
 GROUPS = (
     ("rooms.warm_up", "memory.warm_up"),
-    ("planning.warm_up", "sim.embedded"),
+    ("planning.warm_up", "sim.embedded", "sim.habitat.warm_up"),
     ("slam.warm_up", "perception.warm_up", "keyframes.warm_up", "geometry.warm_up"),
 )
 #: Period (s) of progress lines without a terminal.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 #: Environment variables that limit numeric libraries to one thread.
@@ -13,7 +14,10 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 @dataclass(frozen=True)
 class Job:
-    """What a process needs to run one episode; ``parameters`` are (dotted name, value) pairs."""
+    """What a process needs to run one episode; ``parameters`` are (dotted name, value) pairs.
+
+    With a ``dataset`` of Habitat, ``index`` counts its episodes, and ``scenes`` and ``suite`` say nothing.
+    """
 
     index: int
     scenes: tuple[int, ...]
@@ -24,6 +28,9 @@ class Job:
     seed: int
     parameters: tuple[tuple[str, Any], ...] = ()
     suite: str = "plain"
+    dataset: str = ""
+    scenes_dir: str = ""
+    protocol: str = "auto"
 
 
 def run_all(jobs: Sequence[Job], processes: int, report: Callable[[dict[str, Any]], None]) -> None:
@@ -73,26 +80,58 @@ def run_job(job: Job) -> dict[str, Any]:
     from ..errors import InputError
     from ..perception import PerceptionError
     from ..robot import RobotProfile
-    from ..sim import SIMULATORS
-    from ..sim.suites import suite_episode
     from .drivers import create_driver
-    from .runner import run_episode
 
     parameters = dict(job.parameters)
-    key = (job.agent, job.perception, job.localization, job.parameters, job.simulator)
+    key = (job.agent, job.perception, job.localization, job.parameters, job.simulator, job.dataset)
     if key not in _workers:
         cv2.setNumThreads(1)  # one core per episode; OpenCV's waiting threads would take more
         robot = RobotProfile.from_parameters(parameters, "robot")
-        settings = SIMULATORS[job.simulator].settings_from(parameters)
-        simulator = SIMULATORS.create(job.simulator, None, robot, settings=settings)
+        simulator = _simulator(job, robot, parameters)
         _workers[key] = (simulator, create_driver(job.agent, job.perception, robot, parameters))
     simulator, driver = _workers[key]
-    episode = suite_episode(job.suite, job.index, job.scenes)
+    episode, run = _prepared(job)
     options: dict[str, Any] = {"localization": job.localization, "seed": job.seed, "parameters": parameters}
     try:
-        return run_episode(simulator, driver, episode, **options)
+        return run(simulator, driver, episode, **options)
     except PerceptionError as error:  # of a back end that nothing stands in for: the row would be of another agent
         raise InputError(f"episode {episode.id}: perception '{job.perception}': {error}") from None
+
+
+def _simulator(job: Job, robot: Any, parameters: dict[str, Any]) -> Any:
+    """The job's simulator; each process of several takes the next one of several Habitat servers."""
+    from ..sim import SIMULATORS
+
+    if job.dataset:
+        import multiprocessing
+
+        from ..sim.habitat.simulator import dataset_simulator
+
+        identity = multiprocessing.current_process()._identity
+        return dataset_simulator(job.simulator, robot, parameters, identity[0] - 1 if identity else 0)
+    settings = SIMULATORS[job.simulator].settings_from(parameters)
+    return SIMULATORS.create(job.simulator, None, robot, settings=settings)
+
+
+def _prepared(job: Job) -> tuple[Any, Callable[..., dict[str, Any]]]:
+    """The job's episode, and what runs it in a simulator with a driver."""
+    if job.dataset:
+        from .protocol_runner import run_protocol_episode
+
+        dataset = _dataset(job.dataset, job.scenes_dir, job.protocol)
+        return dataset.episodes[job.index], partial(run_protocol_episode, protocol=dataset.protocol)
+    from ..sim.suites import suite_episode
+    from .runner import run_episode
+
+    return suite_episode(job.suite, job.index, job.scenes), run_episode
+
+
+@lru_cache(maxsize=1)
+def _dataset(path: str, scenes_dir: str, protocol: str) -> Any:
+    """A data set, read once a process."""
+    from ..sim.habitat.datasets import load_dataset
+
+    return load_dataset(path, scenes_dir, protocol)
 
 
 def _deaf_to_interrupts() -> None:

@@ -36,12 +36,20 @@ class Table:
 
 
 def named(files: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Named]:
-    """Rows by the agent's name; where several files are of one agent, with the file's name."""
-    agents = [str(content.get("agent", "?")) for _, content in files]
+    """Rows by the agent's name, and of a Habitat data set its protocol and what computed it; where several files are
+    of one agent, with the file's name."""
+    agents = [_agent(content) for _, content in files]
     return [
         (agent if agents.count(agent) == 1 else f"{agent} ({Path(path).stem})", content)
         for agent, (path, content) in zip(agents, files, strict=True)
     ]
+
+
+def _agent(content: Mapping[str, Any]) -> str:
+    name = str(content.get("agent", "?"))
+    if "protocol" not in content:
+        return name
+    return f"{name}, {content['protocol']}, {'habitat-sim' if content.get('simulator') == 'habitat' else 'own'}"
 
 
 def tables(rows: Sequence[Named]) -> list[Table]:

@@ -14,7 +14,7 @@ import numpy as np
 #: Numbers of a result row that are averaged.
 MEASURES = (
     "success", "spl", "soft_spl", "distance_to_goal", "oracle_success", "in_view", "picture_share", "view_share",
-    "success_0_5",
+    "success_0_5", "ndtw", "sdtw",
 )  # fmt: skip
 #: Those that are compared between agents.
 COMPARED = ("success", "spl", "in_view", "success_0_5")

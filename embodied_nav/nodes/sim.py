@@ -1,4 +1,4 @@
-"""The sim node: the embedded simulator as a robot with a camera. Knows nothing of agents.
+"""The sim node: the embedded simulator, or Habitat, as a robot with a camera. Knows nothing of agents.
 
 Subscribes cmd_vel (Twist, or TwistStamped by enable_stamped_cmd_vel); in lock-step also progress and instruction.
 Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (32FC1), camera/color/camera_info, odom, /tf,
@@ -9,6 +9,7 @@ Publishes camera/color/image_raw (rgb8), camera/depth/image_raw (32FC1), camera/
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 import time
@@ -36,9 +37,14 @@ from ..errors import InputError
 from ..frames import Episode, Velocity
 from ..geometry import invert, pose2d, yaw_of
 from ..robot import RobotProfile
+from ..sim import SIMULATORS
 from ..sim.embedded import EmbeddedSimulator, SimulatorConfig, warm_up
 from ..sim.episodes import load_episodes, make_episode
-from ..sim.interface import Observation, StepResult
+from ..sim.habitat.datasets import episode_of
+from ..sim.habitat.protocols import PROTOCOLS
+from ..sim.habitat.simulator import HabitatConfig, world_simulator
+from ..sim.habitat.warm_up import warm_up as warm_up_navmesh
+from ..sim.interface import Observation, Simulator, StepResult
 from ..sim.last_metres import last_metres
 from ..sim.metrics import EpisodeMetrics
 from .lockstep.frames_in_flight import FramesInFlight
@@ -85,6 +91,12 @@ class SimNodeConfig(Config):
     kind: str = param("object", "kind of episode", choices=("object", "relation", "room", "route"))
     index: int = param(0, "which episode of this kind", low=0)
     episode_file: str = param("", "Habitat episode file (.json.gz) whose first episode is run instead", path=True)
+    world: str = param(
+        "embedded", "simulator: embedded, or habitat (habitat-sim behind habitat/server.py)", choices=tuple(SIMULATORS)
+    )
+    dataset: str = param("", "Habitat data set (.json.gz) whose episode number index is run instead", path=True)
+    scenes_dir: str = param("", "folder that the data set's scenes lie in", path=True)
+    protocol: str = param("auto", "of the data set: its radius of success", choices=("auto", *PROTOCOLS))
     seed: int = param(0, "seed of all noise", low=0)
     localization: str = param(
         "truth",
@@ -121,10 +133,17 @@ class SimNode(qos.Overridable, Node):
         self.config = params.declare(self, SimNodeConfig)
         self.robot = params.declare(self, RobotProfile, "robot")
         settings = params.declare(self, SimulatorConfig, "simulator")
+        of_habitat = params.declare(self, HabitatConfig, "habitat")
         params.refuse_unknown(self)
         warm_up()
+        if self.config.dataset and self.config.world == "embedded":
+            warm_up_navmesh()
         self._episode = self._choose_episode()
-        self._simulator = EmbeddedSimulator(robot=self.robot, config=settings)
+        self._simulator: Simulator = (
+            world_simulator(self.config.world, self.robot, of_habitat)
+            if self.config.dataset
+            else EmbeddedSimulator(robot=self.robot, config=settings)
+        )
         self._first = self._simulator.reset(self._episode, self.config.seed)
         self._truth = self._simulator.privileged()
         self._metrics = self._start_metrics()
@@ -167,6 +186,10 @@ class SimNode(qos.Overridable, Node):
 
     def _choose_episode(self) -> Episode:
         config = self.config
+        if config.dataset:
+            return episode_of(config.dataset, config.scenes_dir, config.protocol, config.index)
+        if config.world != "embedded":
+            raise InputError(f"world = {config.world}: needs a data set; give dataset and scenes_dir")
         if config.episode_file:
             episodes = load_episodes(config.episode_file)
             if not episodes:
@@ -176,7 +199,9 @@ class SimNode(qos.Overridable, Node):
 
     def _start_metrics(self) -> EpisodeMetrics:
         truth, distance = self._truth, self._truth.geodesic()
-        shortest = self._episode.geodesic_distance or distance
+        shortest = distance if self.config.dataset else self._episode.geodesic_distance or distance
+        if not math.isfinite(shortest):
+            raise InputError(f"episode {self._episode.id}: there is no way from its start to its goal")
         return EpisodeMetrics(truth.pose()[:2], distance, truth.goal_reached(), shortest=shortest)
 
     def _make_topics(self) -> None:
@@ -401,7 +426,7 @@ class SimNode(qos.Overridable, Node):
 
     def _publish_static(self) -> None:
         robot = self.robot
-        self._static.sendTransform([transform_msg(robot.T_base_camera(), 0, robot.base_frame, robot.camera_frame)])
+        self._static.sendTransform([transform_msg(self._first.T_base_camera, 0, robot.base_frame, robot.camera_frame)])
         things = [Object(id=o.instance, label=o.category, color=o.color) for o in self._truth.objects()]
         self._instances.publish(ObjectArray(header=header(0, robot.map_frame), objects=things))
 

@@ -100,6 +100,36 @@ class DifferentialDrive:
         return bool(collided)
 
 
+def accelerated(
+    robot: RobotProfile, velocity: tuple[float, float], command: tuple[float, float], seconds: float, pieces: int
+) -> tuple[list[tuple[float, float]], tuple[float, float]]:
+    """What a base that drives freely does on a command, within its limits of speed and acceleration.
+
+    Args:
+        velocity: now, m/s and rad/s. command: m/s and rad/s; one that is not finite counts as zero.
+        seconds: for so long, in so many equal pieces.
+
+    Returns:
+        An arc (m, rad) for each piece, and the velocity at the end.
+    """
+    v, w = command if all(map(math.isfinite, command)) else (0.0, 0.0)
+    v = min(max(v, -robot.max_reverse), robot.max_linear)
+    w = min(max(w, -robot.max_angular), robot.max_angular)
+    (v0, w0), h, arcs = velocity, seconds / pieces, []
+    for _ in range(pieces):
+        braking = v0 * v < 0.0 or abs(v) < abs(v0)  # to zero first where the direction changes
+        limit = robot.linear_deceleration if braking else robot.linear_acceleration
+        v1 = _toward(v0, 0.0 if v0 * v < 0.0 else v, limit * h)
+        w1 = _toward(w0, w, robot.angular_acceleration * h)
+        arcs.append((0.5 * (v0 + v1) * h, 0.5 * (w0 + w1) * h))
+        v0, w0 = v1, w1
+    return arcs, (v0, w0)
+
+
+def _toward(present: float, target: float, change: float) -> float:
+    return min(present + change, target) if target > present else max(present - change, target)
+
+
 @njit(cache=True, nogil=True)
 def clearance_at(clearance, grid, x, y):
     """Distance (m) to the nearest obstacle at a position, linear between cell centres; 0 outside the grid.

@@ -123,7 +123,7 @@ def _from_habitat(row: dict[str, Any], by_category: dict[str, Any]) -> Episode:
     if instruction is not None:
         text = instruction["instruction_text"] if isinstance(instruction, dict) else str(instruction)
     else:
-        text = f"find a {_words(row['object_category'] if category is None else category)}"
+        text = f"find a {words_of(row['object_category'] if category is None else category)}"
     return Episode(
         id=str(row["episode_id"]),
         scene=str(row["scene_id"]),
@@ -143,6 +143,20 @@ def _goal(goal: dict[str, Any], own: dict[str, Any] | None) -> Goal:
         # Object ids from other sources are not this package's instance ids: use the position as the goal.
         return Goal("point", position)
     return Goal(str(own["kind"]), position, int(own["instance"]), int(own["room"]))
+
+
+def start_of(row: dict[str, Any]) -> tuple[float, float, float]:
+    """(x, y, yaw) of an episode's start in ROS axes, m and rad.
+
+    Raises:
+        KeyError, TypeError, ValueError: it has none.
+    """
+    return _start(row, row.get("info") or {})
+
+
+def words_of(category: str) -> str:
+    """A category in words: "tv_monitor" is "tv monitor"."""
+    return category.replace("_", " ")
 
 
 def _start(row: dict[str, Any], info: dict[str, Any]) -> tuple[float, float, float]:
@@ -171,7 +185,3 @@ def _finite(values, count: int) -> np.ndarray:
     if array.shape != (count,) or not np.isfinite(array).all():
         raise ValueError(f"expected {count} finite numbers, got {values}")
     return array
-
-
-def _words(category: str) -> str:
-    return category.replace("_", " ")

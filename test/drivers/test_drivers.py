@@ -134,7 +134,8 @@ def test_a_robot_that_stays_lost_stands_until_the_time_is_up(simulator, monkeypa
 
 
 def test_simulators_and_actions_stand_in_one_place(simulator):
-    assert list(SIMULATORS) == ["embedded"] and SIMULATORS.settings() == [(SimulatorConfig, "simulator")]
+    assert list(SIMULATORS) == ["embedded", "habitat"]
+    assert SIMULATORS.settings()[0] == (SimulatorConfig, "simulator") and SIMULATORS.settings()[1][1] == "habitat"
     assert not simulator.config.odometry_noise
     simulator.reset(make_episode(0, "object", 0))
     for action in ACTIONS:
