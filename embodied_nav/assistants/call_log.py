@@ -1,7 +1,7 @@
 """A file with a line of JSON for every call and every answer. Knows nothing of the tools.
 
-    {"time": "2026-05-04T10:11:12.345+00:00", "event": "call", "id": 3, "tool": "navigate", "arguments": {...}}
-    {"time": ..., "event": "answer", "id": 3, "tool": "navigate", "ok": true, "seconds": 12.3, "answer": {...}}
+{"time": "2026-05-04T10:11:12.345+00:00", "event": "call", "id": 3, "tool": "navigate", "arguments": {...}}
+{"time": ..., "event": "answer", "id": 3, "tool": "navigate", "ok": true, "seconds": 12.3, "answer": {...}}
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class CallLog:
 
     def write(self, event: str, **fields: Any) -> None:
         """Appends one line; raises OSError where it could not be written."""
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = json.dumps({"time": now, "event": event, **fields}) + "\n"
         if self.path.exists() and self.path.stat().st_size > LARGEST:
             self.path.replace(self.path.with_name(self.path.name + ".1"))

@@ -7,6 +7,7 @@ ask for is decided by the same grammar as for everybody, and how the robot gets 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -57,8 +58,8 @@ class Tool:
 TOOLS = (
     Tool(
         "navigate",
-        "Sends the robot to what one English sentence names, such as 'find the red sofa' or 'go to the kitchen, then to "
-        "the lamp'. The robot finds its own way and avoids obstacles by itself. Waits for the end, for a while; where "
+        "Sends the robot to what one sentence names, such as 'find the red sofa' or 'go to the kitchen, then to the "
+        "lamp'. The robot finds its own way and avoids obstacles by itself. Waits for the end, for a while; where "
         "the answer says state 'driving', ask status how it goes on. A new goal replaces the old one.",
         "sentence",
         "where to go, as a person would say it",
@@ -137,10 +138,8 @@ class Tools:
             result = await self._answered(name, arguments)
             return result
         finally:
-            try:
+            with contextlib.suppress(OSError):  # the next call is refused for it
                 self._log.answer(line, name[:60], result.ok, time.monotonic() - began, result.data)
-            except OSError:
-                pass  # the next call is refused for it
 
     async def _answered(self, name: str, arguments: Mapping[str, Any]) -> Result:
         if name not in BY_NAME:
@@ -175,7 +174,9 @@ class Tools:
     async def _where_is(self, thing: str) -> Result:
         understood, found = await _of(self._robot.find(thing))
         things = [_thing(f) for f in found[:_THINGS]]
-        return Result({"found": len(found), REPORTED: {"understood": plain(understood), "things": things}, "note": NOTE})
+        return Result(
+            {"found": len(found), REPORTED: {"understood": plain(understood), "things": things}, "note": NOTE}
+        )
 
     async def _ask(self, question: str) -> Result:
         reply = await _of(self._robot.ask(question))
@@ -194,7 +195,9 @@ class Tools:
         reported = {
             **told.pop(REPORTED),
             "standing": plain(health.standing),
-            "nodes": {plain(k, NAME): {"level": level, "says": plain(says)} for k, (level, says) in health.nodes.items()},
+            "nodes": {
+                plain(k, NAME): {"level": level, "says": plain(says)} for k, (level, says) in health.nodes.items()
+            },
         }
         return Result(
             {"agent_ready": health.agent, "goal": told, "pose_in_map": pose, "memory": dict(health.memory),
@@ -234,7 +237,7 @@ async def _of(future: Future[T]) -> T:
     """
     try:
         return await asyncio.wait_for(asyncio.wrap_future(future), _ANSWER)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         raise InputError(f"the robot has not answered for {_ANSWER:.0f} s: see status") from None
 
 

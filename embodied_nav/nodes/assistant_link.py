@@ -20,9 +20,9 @@ import rclpy
 import tf2_ros
 from action_msgs.srv import CancelGoal
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import Point
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
@@ -36,7 +36,7 @@ from ..geometry import yaw_of
 from ..robot import RobotProfile
 from .navigate import NavigateClient
 from .ros import qos, standing
-from .ros.conversions import BadMessage, matrix_from_transform, point_msg
+from .ros.conversions import BadMessage, matrix_from_transform
 from .ros.optics import COLOR, color_pixels
 from .ros.service_calls import ask
 
@@ -125,7 +125,7 @@ class AssistantLink:
         request = QueryMemory.Request(text=description)
         pose = self._pose()
         if pose is not None:
-            request.use_near, request.near = True, point_msg((*pose[:2], 0.0))
+            request.use_near, request.near = True, Point(x=pose[0], y=pose[1])
 
         def read(answer: QueryMemory.Response) -> tuple[str, tuple[Found, ...]]:
             return answer.message, _things(answer, pose) if answer.success else ()
@@ -137,7 +137,7 @@ class AssistantLink:
         request = Ask.Request(text=question)
         pose = self._pose()
         if pose is not None:
-            request.use_near, request.near = True, point_msg((*pose[:2], 0.0))
+            request.use_near, request.near = True, Point(x=pose[0], y=pose[1])
         return self._asked(self._ask, request, lambda a: Reply(a.success, a.answer, a.kind, a.found))
 
     def health(self) -> Health:
@@ -277,7 +277,7 @@ class AssistantLink:
             end()
 
         def end() -> None:
-            _fail(taken, InputError(f"no image on {COLOR} within {_SEEING:.0f} s: does the camera run? --remap names it"))
+            _fail(taken, InputError(f"no image on {COLOR} within {_SEEING:.0f} s: is there a camera? see --remap"))
             self._executor.create_task(forget)
 
         def forget() -> None:
@@ -309,8 +309,8 @@ class AssistantLink:
         below = self._node.get_namespace().rstrip("/")
         domain = os.environ.get("ROS_DOMAIN_ID", "0")
         return (
-            f"no {node} serves {below}/{service.removeprefix(below).lstrip('/')} in ROS domain {domain}: start the agent "
-            "(embodied-nav up) with the same ROS_DOMAIN_ID and --namespace"
+            f"no {node} serves {below}/{service.removeprefix(below).lstrip('/')} in ROS domain {domain}: start the "
+            "agent (embodied-nav up) with the same ROS_DOMAIN_ID and --namespace"
         )
 
 

@@ -1,4 +1,4 @@
-"""The tools beside a robot that is made up: what they refuse, what they let through of words, how often, what they log."""
+"""The tools beside a made-up robot: what they refuse, what they let through of words, how often, what they log."""
 
 import asyncio
 import json

@@ -16,6 +16,7 @@ pytest.importorskip("mcp", reason="needs mcp: the extra 'mcp'")
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from embodied_nav.assistants import TOOLS
 from embodied_nav.bringup import Process
 
 pytestmark = pytest.mark.ros
@@ -119,7 +120,7 @@ def test_a_goal_is_sent_told_replaced_and_stopped_however_busy_the_assistant_is(
 
 
 def test_a_sentence_that_is_none_and_a_goal_of_an_assistant_that_has_gone(waiting_agent, tmp_path):
-    """What asks for a velocity or a topic is no sentence; a client that goes in the middle leaves a robot that stands."""
+    """What asks for a velocity or a topic is no sentence; a client that goes leaves a robot that stands."""
 
     async def script(session):
         await until(session, lambda data: data["agent_ready"])
@@ -130,8 +131,9 @@ def test_a_sentence_that_is_none_and_a_goal_of_an_assistant_that_has_gone(waitin
         wrong, data = await call(session, "navigate", sentence="find the red sofa")
         assert not wrong and data["state"] == "driving", data
 
-    from embodied_nav.nodes.ros import qos
     from nav_msgs.msg import Path
+
+    from embodied_nav.nodes.ros import qos
 
     plans = waiting_agent.listen(Path, "plan", qos.reliable(10))
     Assistant(waiting_agent, tmp_path, script, "--patience", "5").done()
@@ -232,30 +234,32 @@ def test_a_thing_whose_name_is_an_order_is_a_name(start_graph, memory_of_signs, 
 
 def test_an_assistant_finds_a_thing_by_a_sentence_and_asks(start_graph, tmp_path):
     """The whole graph in the embedded simulator: the official client sends a sentence, looks, and asks."""
+    from embodied_nav.language import parse_instruction
     from embodied_nav.sim.episodes import make_episode
 
-    episode = make_episode(1000, 0, "object")
+    sentence = make_episode(1000, "object", 0).instruction
+    label = parse_instruction(sentence).target.label
     sim = {"scene": 1000, "kind": "object", "localization": "truth"}
     own = {"perception": {"backend": "simulator"}, "memory": {"file": str(tmp_path / "memory.db")}}
     processes = [Process("sim", "sim", sim, respawn=False)]
-    for name in ("keyframe", "perception", "memory", "reasoner", "control"):
-        processes.append(Process(name, name, {"use_sim_time": True, **own.get(name, {})}))
+    names = ("keyframe", "perception", "memory", "reasoner", "control")
+    processes += [Process(name, name, {"use_sim_time": True, **own.get(name, {})}) for name in names]
     graph = start_graph(processes)
 
     async def script(session):
         listed = (await session.list_tools()).model_dump(by_alias=True)["tools"]
-        assert {t["name"] for t in listed} >= {"navigate", "stop", "where_is", "ask", "what_changed", "status", "snapshot"}
+        assert {t["name"] for t in listed} == {tool.name for tool in TOOLS}
         await until(session, lambda data: data["agent_ready"] and data["memory"].get("voxels", 0) > 0, 120.0)
         picture = (await session.call_tool("snapshot", {})).model_dump(by_alias=True, mode="json")
-        wrong, driven = await call(session, "navigate", sentence=episode.instruction)
-        where = await call(session, "where_is", thing=episode.goal.label)
-        asked = await call(session, "ask", question=f"where is the {episode.goal.label}?")
+        wrong, driven = await call(session, "navigate", sentence=sentence)
+        where = await call(session, "where_is", thing=label)
+        asked = await call(session, "ask", question=f"where is the {label}?")
         return picture, wrong, driven, where, asked
 
     picture, wrong, driven, where, asked = Assistant(graph, tmp_path, script, "--patience", "200").done()
     assert [part["type"] for part in picture["content"]] == ["text", "image"] and not picture["isError"]
     assert not wrong and driven["state"] == "ended" and driven["success"] is True, driven
     assert driven["driven_m"] > 1.0
-    assert where[1]["found"] >= 1 and episode.goal.label in where[1]["reported"]["things"][0]["name"]
+    assert where[1]["found"] >= 1 and label in where[1]["reported"]["things"][0]["name"]
     assert where[1]["reported"]["things"][0]["distance_m"] is not None
-    assert asked[1]["answered"] is True and episode.goal.label in asked[1]["reported"]["answer"]
+    assert asked[1]["answered"] is True and label in asked[1]["reported"]["answer"]
