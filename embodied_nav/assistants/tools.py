@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import InputError
+from ..language import named_place
 from .call_log import CallLog
 from .limits import FREE, Limits
 from .robot import Found, Goal, Robot
@@ -173,12 +174,14 @@ class Tools:
 
     async def _where_is(self, thing: str) -> Result:
         understood, found = await _of(self._robot.find(thing))
-        things = [_thing(f) for f in found[:_THINGS]]
-        return Result(
-            {"found": len(found), REPORTED: {"understood": plain(understood), "things": things}, "note": NOTE}
-        )
+        told: dict[str, Any] = {"understood": plain(understood), "things": [_thing(f) for f in found[:_THINGS]]}
+        if not found and (reply := await _of(self._robot.ask(f"where is {thing}?"))).answered:
+            told["answer"] = plain(reply.text, ANSWER)  # of a place with a name, or that there is none
+        return Result({"found": len(found), REPORTED: told, "note": NOTE})
 
     async def _ask(self, question: str) -> Result:
+        if _names_a_place(question):
+            raise InputError("ask only reads: give a place its name with navigate, as in 'this is the charger'")
         reply = await _of(self._robot.ask(question))
         told = {"answer": plain(reply.text, ANSWER), "kind": plain(reply.kind, NAME)}
         return Result({"answered": reply.answered, "objects": reply.found, REPORTED: told, "note": NOTE})
@@ -223,6 +226,14 @@ def _argument(tool: Tool, arguments: Mapping[str, Any]) -> tuple[str, str]:
     if len(text) > LONGEST:
         return "", f"{tool.name}: {tool.argument} has {len(text)} characters, at most {LONGEST} are read"
     return text.strip(), ""
+
+
+def _names_a_place(text: str) -> bool:
+    """Whether a sentence gives a place a name, or tries to."""
+    try:
+        return bool(named_place(text))
+    except InputError:
+        return True
 
 
 def _refused(why: str) -> Result:

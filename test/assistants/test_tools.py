@@ -250,6 +250,21 @@ def test_where_the_log_lies(monkeypatch, tmp_path):
         CallLog(tmp_path / "file" / "log.jsonl")
 
 
+def test_ask_only_reads(make, robot):
+    for sentence in ("this is the charger", "this is the kitchen"):
+        result = call(make(), "ask", question=sentence)
+        assert not result.ok and "with navigate" in result.data["error"]
+    assert robot.questions == []
+    assert call(make(), "navigate", sentence="this is the charger").ok and robot.sentences == ["this is the charger"]
+
+
+def test_what_is_no_thing_may_be_a_place(make, robot, monkeypatch):
+    monkeypatch.setattr(robot, "find", lambda _: at_once(("0 objects", ())))
+    told = call(make(), "where_is", thing="the charger")
+    assert told.data["found"] == 0 and "answer" in told.data["reported"]
+    assert robot.questions == ["where is the charger?"]
+
+
 def test_nobody_answers(make, robot, monkeypatch):
     monkeypatch.setattr(robot, "ask", lambda _: at_once(InputError("no memory serves /ask:\nstart the agent")))
     monkeypatch.setattr(robot, "stop", lambda: at_once(InputError("use the emergency stop (topic e_stop)")))

@@ -38,7 +38,7 @@ def test_names(text, name):
         ("this is the kitchen", "'kitchen' means kitchen already"),
         ("this is home", "'home' means start already"),
         ("this is red", "'red' means red already"),
-        ("this is the charger, go to the kitchen", "give 1 to 4 words|give one to 4 words"),
+        ("this is the charger, go to the kitchen", "one to 4 words"),
         ("this is the table by the window", "is no name of a place"),
         ("this is not the charger", "is no name of a place"),
         ("this is a", "is no name of a place"),
@@ -68,7 +68,7 @@ def test_a_patrol_is_its_goals_in_order():
     assert kinds(text, ["charger", "north corner"]) == [
         ("place", "charger"), ("place", "north corner"), ("room", "kitchen"), ("object", "sofa"),
     ]  # fmt: skip
-    with pytest.raises(InputError, match="not understood: 'moon'|'moon'"):
+    with pytest.raises(InputError, match="'moon'"):
         parse_instruction("patrol the charger, the moon, the kitchen")
 
 

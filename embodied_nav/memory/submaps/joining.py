@@ -85,9 +85,10 @@ class Joining:
             running.late = (int(stamp), self.T)
 
 
-def _moment(state: MapState) -> tuple[int, int, int]:
+def _moment(state: MapState) -> tuple[int, int, int, list[int]]:
     """A mark that changes whenever something is put into a map."""
-    return state.generation, state.content.frames, len(state.content.keyframes)
+    content = state.content
+    return state.generation, content.frames, len(content.keyframes), [id(p) for p in content.places.values()]
 
 
 def exchange(state: MapState, joined: StoredMap, made: Correction | None = None) -> None:
