@@ -1,4 +1,4 @@
-"""Places with a name: they move with their keyframes, belong to one map, and outlast file, join and dropped keyframes."""
+"""Named places: they move with their keyframes, belong to one map, and outlast file, join and dropped keyframes."""
 
 import sqlite3
 
