@@ -78,6 +78,7 @@ def test_a_file_keeps_it_and_takes_back_what_is_renamed(memory, tmp_path):
     writer.flush()
     memory.name_place("desk", pose2d(1.0, 1.0, 0.0))
     writer.flush()
+    memory.name_place("desk", pose2d(1.1, 1.0, 0.0))
     memory.move_keyframes({2: pose2d(0.5, 0.0, 0.0) @ memory.keyframes[2].T_map_camera})
     writer.close()
     again = SpatialMemory.load(path)

@@ -56,8 +56,8 @@ class _TableWriter:
         ])  # fmt: skip
         self._delete_numbers("events", s.before.events.keys() - s.after.events.keys())
         self._put("events", [(self._map, i, fields_text(e)) for i, e in s.events])
-        gone = s.before.places.keys() - s.after.places.keys()
-        self._db.executemany("DELETE FROM places WHERE map = ? AND name = ?", [(self._map, n) for n in gone])
+        old = {*(s.before.places.keys() - s.after.places.keys()), *(p.name for p in s.places)}
+        self._db.executemany("DELETE FROM places WHERE map = ? AND name = ?", [(self._map, n) for n in old])
         self._put("places", [(self._map, p.name, fields_text(p)) for p in s.places])
         self._delete_numbers("sightings", s.before.sightings.keys() - s.after.sightings.keys())
         self._put("sightings", [

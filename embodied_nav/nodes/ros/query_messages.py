@@ -119,19 +119,22 @@ def _name_given(memory: SpatialMemory, text: str, pose: Callable[[], np.ndarray]
 
 
 def answer(
-    memory: SpatialMemory, request: Ask.Request, response: Ask.Response, pose: Callable[[], np.ndarray]
+    memory: SpatialMemory,
+    request: Ask.Request,
+    response: Ask.Response,
+    pose: Callable[[], np.ndarray] | None = None,
 ) -> Ask.Response:
     """Answers a question in words, or keeps the name of a place; the response's header is left to the caller.
 
     Args:
-        pose: 4x4 of the robot in the map now, or an InputError that says why it is not known.
+        pose: 4x4 of the robot in the map now, or an InputError that says why it is not known; None: no name is kept.
     """
     near = xyz(request.near) if request.use_near else None
     response.map_id = memory.uuid
     if near is not None and not np.isfinite(near).all():
         response.success, response.answer = False, "near is not finite; give a place in the map, or use_near false"
         return response
-    if (kept := _name_given(memory, request.text, pose)) is not None:
+    if pose is not None and (kept := _name_given(memory, request.text, pose)) is not None:
         response.success, response.answer, response.kind = kept[0], kept[1], "place"
         return response
     known = memory.knowledge(features=memory.text_encoder is not None)
