@@ -42,7 +42,7 @@ TILE = 64
 
 #: Came to version 2 later: a file that lacks one of these tables gets it when it is written.
 _EVENTS = "events (map INTEGER, number INTEGER, fields TEXT NOT NULL, UNIQUE (map, number))"
-_PLACES = "places (map INTEGER, name TEXT, fields TEXT)"
+_PLACES = "places (map, name, fields)"
 #: Short, without line breaks within a statement: a database whose list of tables fits into its first page is easier to
 #: save when it is damaged.
 TABLES = f"""
