@@ -40,6 +40,9 @@ extras_require = {
     ],
     # A model behind an OpenAI-compatible server: perception's eyes, or the reasoner.
     "server": ["openai>=1.50,<3"],
+    # Tools for assistants (`embodied-nav mcp`). Both generations of its server are served; one before 1.23 takes no
+    # whole answer with its error. anyio: its event loop.
+    "mcp": ["mcp>=1.23,<3", "anyio>=4.5,<5"],
     # `models get` of a model in another form, such as the small detector: needed once, not to run it.
     "convert": ["onnx>=1.15,<2"],
     # Training of the reasoner and of the networks.

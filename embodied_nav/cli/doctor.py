@@ -34,6 +34,7 @@ EXTRAS = (
     Library("torch", "networks", extra="vlm"),
     Library("transformers", "language and vision models", extra="vlm"),
     Library("openai", "perception 'server'", extra="server"),
+    Library("mcp", "tools for assistants", extra="mcp"),
     Library("onnx", "models that are converted when fetched, once", extra="convert"),
     Library("trl", "training of the reasoner", extra="train"),
     Library("gtsam", "own SLAM", extra="slam"),

@@ -103,8 +103,9 @@ class Agent:
         dim = None if self._encoder is None else self._encoder.dim
         if memory is not None and dim not in (None, memory.config.feature_dim):
             raise InputError(f"the memory holds features of {memory.config.feature_dim} components, not of {dim}")
-        labels = set() if memory is None else {o.label for o in memory.objects()}
-        self.navigator.reset(instruction, labels)
+        known = () if memory is None else (*memory.objects(), *memory.place_objects())
+        labels = {o.label for o in known}
+        self.navigator.reset(instruction, labels, known)
         self.instruction = instruction
         if memory is None:
             self.memory.clear()
@@ -168,7 +169,7 @@ class Agent:
                 guard.observe_depth(frame.stamp, frame.depth, frame.camera, T_base_camera, T_odom_base)
         self.remember(frame)
         with _Clock(self.seconds["objects"]):
-            objects = self.memory.objects()
+            objects = (*self.memory.objects(), *self.memory.place_objects())
         with _Clock(self.seconds["occupancy"]):
             grid = self.memory.occupancy(self.robot.height)
         with _Clock(self.seconds["navigator"]):

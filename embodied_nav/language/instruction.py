@@ -19,6 +19,7 @@ from .json_form import from_json
 from .languages import function_words
 from .lexing import lex
 from .matching import longest_noun
+from .naming import named_place, naming
 from .order import in_order
 from .phrases import Phrase, PhraseReader
 from .spelling import corrected
@@ -54,8 +55,8 @@ _POLITE_PHRASES = (
 _POLITE = re.compile(rf"\b(?:{'|'.join(_POLITE_PHRASES)})\b")
 #: Verbs with which a clause of its own begins after "and".
 _CLAUSE_VERBS = (
-    "stop|go|find|pass|walk|leave|drive|head|move|visit|enter|look|search|come|return|navigate|skip|don't|do not|wait"
-    "|stand|park|end|finish"
+    "stop|go|find|pass|patrol|walk|leave|drive|head|move|visit|enter|look|search|come|return|navigate|skip|don't|do not"
+    "|wait|stand|park|end|finish"
 )
 _BREAK = re.compile(
     r"(,)|\b((?:and |but )?(?:after that|after this|afterwards|then(?: finally| lastly| next)?|finally|lastly"
@@ -64,8 +65,8 @@ _BREAK = re.compile(
 #: A clause that begins so is an order of its own, not a description of what stands before it.
 _VERB = re.compile(
     r"(?:(?:please|now|first|also|just|and|but|you|robot|should|can|could|will|must) )*"
-    r"(?:go|find|walk|drive|head|move|visit|enter|look|search|come|return|navigate|seek|take me|bring me|show|locate"
-    r"|get|reach)\b"
+    r"(?:go|find|patrol|walk|drive|head|move|visit|enter|look|search|come|return|navigate|seek|take me|bring me|show"
+    r"|locate|get|reach)\b"
 )
 _CARRYING = re.compile(
     r"\b(bring|take|get) (?:me|us) (?!(?:to|into|towards?|over|near|back|up|down|there|inside|home)\b)"
@@ -100,6 +101,8 @@ def parse_instruction(text: str, labels: Collection[str] = (), propose: Proposer
         InputError: it is empty or too long, has an unknown word, asks for more than driving, only forbids, or names no
             thing and no room.
     """
+    if len(text) <= LONGEST_TEXT and (name := named_place(text)):
+        return naming(text, name)
     try:
         return _Sentence(text, labels).parse()
     except _NotUnderstood as error:

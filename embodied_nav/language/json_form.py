@@ -28,7 +28,8 @@ _LONGEST = 20_000
 
 def as_json(instruction: Instruction) -> dict[str, Any]:
     """An instruction as ``embodied-nav parse --json`` shows it."""
-    return {"refused": "", "goals": [_goal(stage) for stage in instruction.stages], "notes": list(instruction.notes)}
+    form = {"refused": "", "goals": [_goal(stage) for stage in instruction.stages], "notes": list(instruction.notes)}
+    return {**form, "names": instruction.names} if instruction.names else form
 
 
 def refused_json(why: str) -> dict[str, Any]:

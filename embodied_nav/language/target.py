@@ -29,6 +29,7 @@ class Target:
         side: "left" or "right" as seen where the instruction begins; "from left", "from right": counted from there.
         excludes: what it must not be; each holds a label, a colour, a room or a relation.
         unless: label; the goal is skipped where such a thing is at it.
+        named: whether the label is the name of a place that somebody gave one.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Target:
     side: str = ""
     excludes: tuple[Target, ...] = ()
     unless: str = ""
+    named: bool = False
 
     @property
     def is_point(self) -> bool:
@@ -53,8 +55,8 @@ class Target:
 
     @property
     def is_place(self) -> bool:
-        """Whether it is a place of the map: where the robot started, or a passage between rooms."""
-        return self.label in PLACE_WORDS or (self.label in PASSAGES and not self.color)
+        """Whether it is a place of the map: named by somebody, where the robot started, or a passage between rooms."""
+        return self.named or self.label in PLACE_WORDS or (self.label in PASSAGES and not self.color)
 
     @property
     def kind(self) -> str:
@@ -101,11 +103,13 @@ class Instruction:
         text: the original sentence.
         stages: its goals, and the way points before them, in order; at least one.
         notes: what was read otherwise than it stands there, such as "'soffa' read as 'sofa'".
+        names: the name that it gives to where the robot stands; then it asks for no way. "" for all others.
     """
 
     text: str
     stages: tuple[Target, ...]
     notes: tuple[str, ...] = ()
+    names: str = ""
 
     @property
     def target(self) -> Target:

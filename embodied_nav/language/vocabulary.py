@@ -155,7 +155,7 @@ COURTESY = word_set("""
     be been being am was way quick quickly slowly slow carefully gently quietly safely soon fast asap instantly promptly
     swiftly immediately currently really very much kind nice possible possibly maybe perhaps that's it's there's
     we're you're i've forward ahead well alright great good morning afternoon evening today tonight urgently quite
-    simply actually basically um uh er hmm your destination target goal
+    simply actually basically um uh er hmm your destination target goal patrol patrolling
 """)
 
 #: Places that are neither things nor rooms, each with all words for it.

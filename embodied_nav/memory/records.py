@@ -81,6 +81,20 @@ class Event:
 
 
 @dataclass(frozen=True, eq=False)
+class Place:
+    """A place that somebody gave a name: where the robot stood, in the frame of a keyframe.
+
+    Attributes:
+        name: as it is called. keyframe_id: whose frame. T_keyframe_base: 4x4. stamp: ns, when it was named.
+    """
+
+    name: str
+    keyframe_id: int
+    T_keyframe_base: np.ndarray
+    stamp: int
+
+
+@dataclass(frozen=True, eq=False)
 class MapRecord:
     """A map, which is a coordinate frame: uuid, created (s since 1970), and the map that it became part of if it was
     merged.

@@ -19,6 +19,7 @@ from ..rooms import Rooms
 from .config import MemoryConfig, RetentionConfig
 from .file import memory_file, salvage
 from .file.memory_file import FileLink
+from .objects import named_places
 from .output.surface import SurfacePoints, surface_points
 from .query.answering import Answer, Frustum, Knowledge, Query
 from .query.questions import Questions
@@ -260,6 +261,38 @@ class SpatialMemory:
         given = intake.add_features(self.state, keyframe_id, features)
         self.link.after_change()
         return given
+
+    # ---- places ----
+
+    def name_place(self, name: str, T_map_base: np.ndarray, stamp: int | None = None) -> None:
+        """Keeps where the robot stands by a name; it moves with corrections and is known in this map alone.
+
+        Args:
+            name: as it is called from now on, instead of what was called so before.
+            T_map_base: 4x4, the robot. stamp: ns, by default of the newest frame.
+
+        Raises:
+            InputError: nothing is remembered yet, the pose is not rigid, or there are too many places.
+        """
+        if not self.keyframes:
+            raise InputError(
+                f"'{name}' cannot be kept: nothing is remembered here yet; let the robot look around first"
+            )
+        newest = max(self.keyframes)
+        waiting = {} if self.state.postponed is None else self.state.postponed.poses
+        T = waiting.get(newest, self.expected_pose(newest))
+        stamp = self.stamp if stamp is None else stamp
+        named_places.name_place(self.state.content.places, name, newest, T, T_map_base, stamp)
+        self.link.after_change()
+
+    def places(self) -> dict[str, np.ndarray]:
+        """Name -> 4x4 pose of the robot there, in this map; ``start`` is where the running session began."""
+        return named_places.poses(self.state.content.places, self.keyframes)
+
+    def place_objects(self) -> tuple[MemoryObject, ...]:
+        """Named places as objects, of status ``place`` or, where another map of the file holds them, ``elsewhere``."""
+        content = self.state.content
+        return named_places.as_objects(content.places, content.keyframes, content.places_elsewhere)
 
     # ---- corrected poses ----
 

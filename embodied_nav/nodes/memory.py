@@ -7,7 +7,7 @@ grid; keyframe_features (Image 32FC<D>); in lock-step also progress. Publishes m
 (embodied_nav/ObjectArray), memory/occupancy, memory/voxels (whole map), memory/voxels_by_label (the same, coloured by
 label), memory/voxel_changes (changed blocks), memory/corrections (std_msgs/UInt32, how often keyframes were moved),
 memory/objects and memory/rooms (markers), progress, /diagnostics. Serves memory/query, memory/save, memory/load,
-memory/clear, and ask (embodied_nav/Ask: a question in words, an answer in a sentence).
+memory/clear, and ask (embodied_nav/Ask: a question in words, an answer in a sentence; "this is the charger" is kept).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from ..planning.scan_layer import ScanLayer, ScanLayerConfig
 from ..slam.looks import look_of
 from ..start_up import RESTARTS
 from .lockstep.fusion_order import FusionOrder
-from .ros import features, map_identity, markers, params, qos, query_messages
+from .ros import features, map_identity, markers, params, qos, query_messages, robot_pose
 from .ros.camera_input import CameraInput
 from .ros.conversions import (
     BadMessage,
@@ -69,10 +69,9 @@ from .ros.worker import Worker
 
 #: A file not closed properly whose last write is at most this old (s) belongs to this run (the node was restarted).
 _SAME_RUN = 60.0
-#: Longest time (s) that frames wait while two maps are merged, and how often a failed merge is retried.
-_JOINING, _TRIES = 30.0, 3
-#: A SLAM start up to this long (ns) before the memory's last frame still counts as a start now.
-_JUST_NOW = 2_000_000_000
+#: Longest time (s) that frames wait while two maps are merged, and how often a failed merge is retried. A SLAM start up
+#: to _JUST_NOW (ns) before the memory's last frame still counts as a start now.
+_JOINING, _TRIES, _JUST_NOW = 30.0, 3, 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -471,10 +470,11 @@ class MemoryNode(AgentNode):
         with self._lock:
             stamp, self._published_map, map_id = self._stamp, self._fused, self._memory.uuid
             objects, remembered = self._memory.objects(), self._memory.objects(include_gone=True)
+            places = self._memory.place_objects()
             grid = self._scan_layer.over(self._memory.occupancy(robot_height=self.robot.height))
             self.diagnostics.facts.update(voxels=len(self._memory), objects=len(objects))
         head = header(stamp, self.robot.map_frame)
-        self._objects.publish(objects_msg(objects, head, map_id))
+        self._objects.publish(objects_msg((*objects, *places), head, map_id))
         self._occupancy.publish(grid_msg(grid, stamp, self.robot.map_frame))
         if self.count_subscribers(self._markers.topic_name):
             self._markers.publish(markers.objects(remembered, head))
@@ -532,7 +532,8 @@ class MemoryNode(AgentNode):
         query_messages.prepare(self._meaning, request.text, self._memory, self._lock, self._features.tower)
         with self._lock:
             response.header = header(self._memory.stamp, self.robot.map_frame)
-            return query_messages.answer(self._memory, request, response)
+            where = (self, self._transforms, self._stamp)
+            return query_messages.answer(self._memory, request, response, lambda: robot_pose.now(*where))
 
     def _save(self, request: SaveMemory.Request, response: SaveMemory.Response) -> SaveMemory.Response:
         path = os.path.expanduser(request.file_name) or self._config.file

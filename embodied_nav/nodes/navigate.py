@@ -48,12 +48,13 @@ Done = Callable[[bool, str, Navigate.Result], None]
 
 
 class NavigateClient:
-    """Sends one goal.
+    """Sends goals, one at a time.
 
     Args:
         node: on which the client lives.
         feedback: called with each feedback.
-        done: called once with success, the reason and the result (empty where the server died or refused).
+        done: called once a goal with success, the reason and the result (empty where the server died or refused); not
+            for a goal that :meth:`send` has replaced.
         patience: seconds without feedback after which the server counts as dead, unless its process is alive.
         server: name of its node.
     """
@@ -81,9 +82,15 @@ class NavigateClient:
         """Whether there is a server."""
         return self._client.server_is_ready()
 
+    @property
+    def sent(self) -> bool:
+        """Whether a goal was sent that has not ended."""
+        return self._sent is not None and not self._over
+
     def send(self, instruction: str) -> None:
-        """Sends the goal."""
+        """Sends a goal; it replaces the one before."""
         self._instruction, self._silence = instruction, 0.0
+        self._handle, self._over = None, False
         self._heard, self._unanswered = False, 0.0
         self._process = self._living.process(self._server)
         self._sent = self._client.send_goal_async(Navigate.Goal(instruction=instruction), self._on_feedback)
@@ -105,7 +112,8 @@ class NavigateClient:
         self._ask_result()
 
     def _ask_result(self) -> None:
-        self._handle.get_result_async().add_done_callback(self._on_result)
+        handle = self._handle
+        handle.get_result_async().add_done_callback(lambda future: self._on_result(future, handle))
 
     def _on_feedback(self, message) -> None:
         self._silence, self._asked_again = 0.0, False
@@ -113,7 +121,9 @@ class NavigateClient:
         self._process = self._process or self._living.process(self._server)
         self._feedback(message.feedback)
 
-    def _on_result(self, future) -> None:
+    def _on_result(self, future, handle) -> None:
+        if handle is not self._handle:
+            return  # the end of a goal that a newer one has replaced
         answer = future.result()
         if answer.status == GoalStatus.STATUS_UNKNOWN:  # the server does not know this goal (asked for once more)
             self._end(False, "aborted: the reasoner was started again", Navigate.Result())

@@ -8,8 +8,8 @@ camera/color/camera_info (what will be in the picture where it stops), /tf, /tf_
 and to see whether the memory works).
 Publishes decision (embodied_nav/Decision), plan (nav_msgs/Path in map; one pose means "turn to it", an empty path
 "stop"), instruction (std_msgs/String, latched), options (markers of the choices, the decision as text), progress,
-/diagnostics. Serves the action navigate. The plan is repeated at least twice a second as a heartbeat: when this node
-dies, control stops the robot.
+/diagnostics. Serves the action navigate. Calls ask, where the sentence gives a place a name. The plan is repeated at
+least twice a second as a heartbeat: when this node dies, control stops the robot.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ from embodied_nav.action import Navigate
 from embodied_nav.msg import Decision as DecisionMsg
 from embodied_nav.msg import MapIdentity, ObjectArray, Progress
 from embodied_nav.msg import SemanticDelta as DeltaMsg
+from embodied_nav.srv import Ask
 
 from .. import reasoner
 from ..config import Config, param
 from ..errors import InputError
 from ..frames import MemoryObject, OccupancyGrid
+from ..language import named_place
 from ..planning import PlanningConfig, path_length
 from ..planning.warm_up import warm_up_planner
 from ..reasoner import POLICIES, Navigator, NavigatorConfig, NavigatorOutput, OptionConfig, Sight
@@ -62,6 +64,7 @@ from .ros.goal_progress import GoalProgress
 from .ros.lifecycle import AgentNode, run
 from .ros.living import Living
 from .ros.optics import INFO
+from .ros.service_calls import ask
 from .ros.tf_lookup import Transforms
 from .ros.worker import Worker
 
@@ -69,6 +72,8 @@ from .ros.worker import Worker
 _MAP_STALE = 1.0
 #: Extra patience (s) of a goal while the memory merges two maps, or is alive but overloaded.
 _JOINING = 60.0
+#: Longest wait (s) for the memory to keep the name of a place.
+_NAMING = 10.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class Goal:
     decisions: int = 0
     keyframes: int = 0
     driven: float = 0.0
+    naming: bool = False  # it only gives this place a name, which the memory keeps
     outcome: tuple[bool, str] | None = None
 
 
@@ -178,6 +184,7 @@ class ReasonerNode(AgentNode):
             self.create_subscription(DeltaMsg, "semantic_delta", self._hear, self.handover())
         self.create_subscription(UInt32, "memory/corrections", self._corrected, qos.latched())
         self.diagnostics.input("memory/occupancy", required=False)
+        self._ask_memory = self.create_client(Ask, "ask")
         self._server = ActionServer(
             self,
             Navigate,
@@ -209,16 +216,31 @@ class ReasonerNode(AgentNode):
                 raise InputError(
                     "the goal has an image, and nobody here can search by picture; give the sentence alone"
                 )
+            if named_place(goal.instruction):
+                self._give_name(goal)
+                return
             with self._navigating:
                 self._touched.clear()
-                self._navigator.reset(goal.instruction, {o.label for o in self._objects.objects})
+                known = objects_from_msg(self._objects)
+                self._navigator.reset(goal.instruction, {o.label for o in known}, known)
             if refused := self._unseen():
                 raise InputError(refused)
-        except InputError as error:
+        except (InputError, BadMessage) as error:
             goal.outcome = (False, str(error))
             return
         self._instruction_out.publish(String(data=goal.instruction))
         self.get_logger().info(f"goal: {goal.instruction}")
+
+    def _give_name(self, goal: Goal) -> None:
+        """Lets the memory keep where the robot stands; the goal ends with its answer."""
+        goal.naming = True
+
+        def kept(answer: Ask.Response | None) -> None:
+            silent = "the memory does not answer: the place is not kept; is the memory node running?"
+            outcome = (False, silent) if answer is None else (answer.success, answer.answer)
+            goal.outcome = goal.outcome or outcome
+
+        ask(self, self._ask_memory, Ask.Request(text=goal.instruction), kept, patience=_NAMING)
 
     def _conclude(self) -> None:
         """Sends the result of a goal that has ended, and stops the robot."""
@@ -297,7 +319,7 @@ class ReasonerNode(AgentNode):
     def _sees(self, message: DiagnosticStatus) -> None:
         """Perception tells what it can name; a goal that it makes vain ends, as when it starts after the goal."""
         self._sight = Sight(*sight.sight_of(message))
-        if self._goal is not None and (refused := self._unseen()):
+        if self._goal is not None and not self._goal.naming and (refused := self._unseen()):
             self._goal.outcome = self._goal.outcome or (False, refused)
 
     def _unseen(self) -> str:
@@ -396,7 +418,12 @@ class ReasonerNode(AgentNode):
         try:
             halted = self._getting_on.halted and not self.settings.lockstep
             empty = not grid_message.data  # a new map without a frame: no options yet
-            if goal is not None and goal is self._goal and goal.outcome is None and not (halted or empty):
+            if (
+                goal is not None
+                and goal is self._goal
+                and goal.outcome is None
+                and not (halted or empty or goal.naming)
+            ):
                 self._advance(goal, stamp, grid_message, objects)
         except BadMessage as error:
             self.diagnostics.refuse(error.fault, str(error))

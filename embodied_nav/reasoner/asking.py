@@ -7,15 +7,18 @@ other questions ("is there a tv?", "what is in the kitchen?") go to ``memory.que
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..errors import InputError
-from ..frames import SemanticDelta
+from ..frames import ELSEWHERE, SemanticDelta
 from ..language.asking import EXAMPLES, KINDS, Asked, ask_about
+from ..language.vocabulary import known_label
 from ..memory import SpatialMemory
+from ..memory.objects.named_places import START
 from ..memory.query.answering import Answer, Knowledge, Query, ask
 from ..memory.query.replies import answer_in_words
 from .answering import solve
@@ -23,6 +26,7 @@ from .digest import DigestFacts, facts_of, facts_of_deltas
 
 #: Kinds that the memory's own replies know better: they take relations and times, too.
 _REPLIES = ("count", "where")
+_WHERE = re.compile(r"^(?:please )?(?:where is|where's|how do i get to) (?:the |my |our |a )?(?P<name>.+?)[ ?.!]*$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,8 @@ def answer_from_memory(memory: SpatialMemory, known: Knowledge, text: str, near:
         known: the memory's, at this moment. near: (2 or 3,) m in map, where whoever asks stands; None: where the newest
             keyframe was taken.
     """
+    if (told := _place_told(memory, known, text)) is not None:
+        return told
     try:
         asked = ask_about(text, {o.label for o in known.objects})
     except InputError as error:
@@ -87,6 +93,25 @@ def understood_as(asked: Asked) -> str:
     names = [f"{n.color} {n.label}".strip() for n in (*asked.things, *asked.choices) if n is not None]
     about = f" ({', '.join([*names, *filter(None, [asked.room])])})" if names or asked.room else ""
     return f"{KINDS[asked.kind]}{about}"
+
+
+def _place_told(memory: SpatialMemory, known: Knowledge, text: str) -> Told | None:
+    """Where a place is that was given a name; None where it is not asked for."""
+    found = _WHERE.match(" ".join(text.lower().split()))
+    if found is None:
+        return None
+    name = known_label(found["name"]) or found["name"]
+    for place in memory.place_objects():
+        if place.label != name or name == START:
+            continue
+        if place.status == ELSEWHERE:
+            return Told(f"The {name} is a place that was named in another map: where it is in this one is not known.")
+        x, y = float(place.position[0]), float(place.position[1])
+        room = None if known.rooms is None else known.rooms.at((x, y), 0.5)
+        kind = "" if room is None else memory.room_names().get(room.id, "")
+        where = f" in the {kind}" if kind else ""
+        return Told(f"The {name} is a place that I was told{where}, at ({x:.1f}, {y:.1f}) m.", "where", None, True)
+    return None
 
 
 def _solved(asked: Asked, facts: DigestFacts) -> Told:

@@ -25,6 +25,7 @@ from .blocked_way import BlockedWay
 from .facing import Facing
 from .navigator_config import NavigatorConfig
 from .options import Context, Facts, OptionConfig, Surroundings, build_options, find_stand
+from .places import in_places, not_here, without_places
 from .policies import Policy, RulesPolicy
 from .prompt import AnswerError, parse_answer
 from .situation import name_of
@@ -117,17 +118,18 @@ class Navigator:
         """Takes a semantic delta, for the policies that read it; the newest few are kept. From any thread."""
         self._deltas.append(delta)
 
-    def reset(self, instruction: str, labels: Collection[str] = ()) -> None:
+    def reset(self, instruction: str, labels: Collection[str] = (), objects: Sequence[MemoryObject] = ()) -> None:
         """Starts on a new instruction.
 
         Args:
             instruction: the sentence.
             labels: categories in the memory, which are understood even if the vocabulary lacks them.
+            objects: those of them that are places with a name are gone to by it.
 
         Raises:
-            InputError: the sentence names no target, or contains an unknown word.
+            InputError: the sentence names no target, contains an unknown word, or names a place that is not here.
         """
-        self.instruction = parse_instruction(instruction, labels)
+        self.instruction = in_places(parse_instruction(instruction, labels), objects)
         self._clear()
 
     def close(self) -> None:
@@ -216,15 +218,18 @@ class Navigator:
         if self._stamp - stamp > _CLOCK_BACK:
             self.waited(stamp - self._stamp)
         self._stamp = stamp
-        xy = (float(T_map_base[0, 3]), float(T_map_base[1, 3]))
+        xy, yaw = (float(T_map_base[0, 3]), float(T_map_base[1, 3])), yaw_of(T_map_base)
         planner = self._planner(self._near.fill(grid, xy))
-        objects = tuple(objects)
+        objects, places = without_places(objects)
+        if why := not_here(self.target, places):
+            self._final = ("failed", why)
+            return NavigatorOutput(None, _NO_PATH, None, *self._final)
         rooms = rooms or (lambda age, grid: self._room_map.update(grid, objects, age))
         split = partial(rooms, self.config.rooms_every, replace(planner.grid, stamp=stamp))
-        self._progress.here(xy, yaw_of(T_map_base))
+        self._progress.here(xy, yaw)
         view = View(
-            stamp, planner, xy, yaw_of(T_map_base), objects, self.target, split, self.facing.eye, self._progress
-        )
+            stamp, planner, xy, yaw, objects, self.target, split, self.facing.eye, self._progress, places
+        )  # fmt: skip
         self._driven += 0.0 if self._last_xy is None else math.dist(xy, self._last_xy)
         self._last_xy = xy
         if self._pass_waypoint(view):

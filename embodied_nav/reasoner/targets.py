@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from ..frames import MemoryObject
 from ..language import Target, color_score, label_score
@@ -33,7 +35,7 @@ _IN_ROOM = 0.5
 #: m; passages nearer to each other are one. Cell (m) by which a passage is known again.
 _SAME_DOOR, _DOOR_CELL = 1.0, 0.5
 #: Keys of places, below those of rooms.
-START_KEY, _DOOR_KEY = -1_000_000, -2_000_000
+START_KEY, _DOOR_KEY, _NAMED_KEY = -1_000_000, -2_000_000, -1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,7 @@ def candidates(
     found: Mapping[int, Region],
     rooms: Rooms | None,
     start: tuple[float, float] | None = None,
+    places: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> list[Candidate]:
     """Candidates for the target, best first.
 
@@ -92,9 +95,13 @@ def candidates(
         found: the estimate of each room's kind.
         rooms: of the map; None if the target has nothing to do with rooms.
         start: (x, y) m in map, where the instruction began.
+        places: (x, y) m in map of what people gave a name.
     """
     present = [o for o in objects if o.status == "present"]
-    if target.is_room:
+    if target.named:
+        place = places.get(target.label)
+        fit = [] if place is None else [Candidate(_key_of(target.label), target.label, 1.0, "as named", place=place)]
+    elif target.is_room:
         fit = [_with(target, region, _room_candidate(region, target.label)) for region in found.values()]
         fit = [c for c in fit if c.score > 0.0 and not any(_holds(region_of(c, found), e) for e in target.excludes)]
     elif target.is_place and target.label not in PASSAGES:
@@ -105,6 +112,11 @@ def candidates(
     else:
         fit = _object_candidates(target, present, found, rooms)
     return sorted(fit, key=lambda c: (-c.score, c.key))
+
+
+def _key_of(name: str) -> int:
+    """Key of a named place: the same as long as it is called so."""
+    return _NAMED_KEY - zlib.crc32(name.encode()) % 1_000_000_000
 
 
 def likeliest_room(fit: Sequence[Candidate]) -> Candidate | None:

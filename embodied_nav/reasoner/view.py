@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -62,6 +62,7 @@ class View:
     split: Callable[[], Rooms]
     eye: Eye
     progress: Progress = field(default_factory=Progress)
+    places: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @cached_property
     def framing(self) -> Framing:
@@ -84,6 +85,7 @@ class View:
             self.found if asked else {},
             self.rooms if asked else None,
             None if start is None else start[:2],
+            self.places,
         )
         return chosen_among(self.target, fit, self.progress, self._way_to, self._way_to_unseen)
 

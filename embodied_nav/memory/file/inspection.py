@@ -27,7 +27,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     with open_file(path) as db:
         meta = read_meta(db)
-        counts = {t: _count(db, t) for t in ("sessions", "keyframes", "deltas", "events", "classes")}
+        counts = {t: _count(db, t) for t in ("sessions", "keyframes", "deltas", "events", "classes", "places")}
         companions = (path.with_name(path.name + end) for end in COMPANIONS)
         maps = [_describe_map(db, uuid) for (uuid,) in db.execute("SELECT uuid FROM maps ORDER BY number")]
         present = next(m for m in maps if m["uuid"] == meta["map"])

@@ -19,6 +19,7 @@ frames, the colours of which (every second pixel of every second row) are the pa
 ``blocks``: one row per 8x8x8 voxels, ``x, y, z`` its lower corner (m, map); a cache: it can be made from the clouds.
 ``features``: of a block's voxels, in their order. ``grid``: tiles of columns' evidence of free space, lower left corner
 in m. ``deltas``: text for people, ``fields`` as JSON for programs. ``events``: what came, went and moved.
+``places``: what people named, each in the frame of a keyframe.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ DEPTH = np.dtype("<u2")
 #: A tile of the grid is so many columns wide and high.
 TILE = 64
 
-#: Came to version 2 later: a file that lacks this table gets it when it is written.
+#: Came to version 2 later: a file that lacks one of these tables gets it when it is written.
 _EVENTS = "events (map INTEGER, number INTEGER, fields TEXT NOT NULL, UNIQUE (map, number))"
+_PLACES = "places (map, name, fields)"
 #: Short, without line breaks within a statement: a database whose list of tables fits into its first page is easier to
 #: save when it is damaged.
 TABLES = f"""
@@ -75,16 +77,20 @@ CREATE TABLE features (map INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL, z
 CREATE TABLE grid (map INTEGER NOT NULL, x REAL NOT NULL, y REAL NOT NULL, layout INTEGER NOT NULL,
     count INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (map, x, y));
 CREATE TABLE {_EVENTS};
+CREATE TABLE {_PLACES};
 """.replace("\n    ", " ")
 #: Tables whose rows belong to one map by their column ``map``, except rows that belong to keyframes and clouds.
-OF_A_MAP = ("keyframes", "clouds", "deltas", "events", "sightings", "objects", "blocks", "features", "grid")
+OF_A_MAP = (
+    "keyframes", "clouds", "deltas", "events", "sightings", "objects", "blocks", "features", "grid", "places",
+)  # fmt: skip
 
 
 def complete(db: sqlite3.Connection, temporary: bool = False) -> None:
-    """Gives a database the table that its file was made without; ``temporary``: for this connection alone."""
-    try:
-        db.execute("SELECT 1 FROM events LIMIT 0")
-    except sqlite3.OperationalError as error:
-        if "no such table" not in str(error):
-            raise
-        db.execute(f"CREATE {'TEMP ' if temporary else ''}TABLE {_EVENTS}")
+    """Gives a database the tables that its file was made without; ``temporary``: for this connection alone."""
+    for table in (_EVENTS, _PLACES):
+        try:
+            db.execute(f"SELECT 1 FROM {table.split()[0]} LIMIT 0")
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            db.execute(f"CREATE {'TEMP ' if temporary else ''}TABLE {table}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...frames import MemoryObject, SemanticDelta
 from ..objects.index import Sighting
-from ..records import Event, KeyframeRecord, MapRecord
+from ..records import Event, KeyframeRecord, MapRecord, Place
 from ..submaps.cells import detail_edges
 from ..submaps.local_clouds import CloudBuilder, LocalCloud, View
 from ..submaps.map_state import MapState
@@ -85,6 +85,7 @@ class Written:
     forgotten: int = 0
     deltas: dict[int, SemanticDelta] = field(default_factory=dict)
     events: dict[int, Event] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
     sightings: dict[int, Sighting] = field(default_factory=dict)
     objects: dict[int, MemoryObject] = field(default_factory=dict)
     blocks: WrittenBlocks = field(default_factory=WrittenBlocks)
@@ -162,6 +163,7 @@ class Snapshot:
     forgotten: list[tuple[int, int]]
     deltas: list[tuple[int, SemanticDelta]]
     events: list[tuple[int, Event]]
+    places: list[Place]
     sightings: list[Sighting]
     objects: list[tuple[MemoryObject, int]]
     blocks: BlockSnapshot | None
@@ -172,10 +174,10 @@ class Snapshot:
     def empty(self) -> bool:
         """Whether the file holds all of it already."""
         lists = (self.sessions, self.keyframes, self.looks, self.clouds, self.forgotten, self.deltas, self.events,
-                 self.sightings, self.objects)  # fmt: skip
+                 self.sightings, self.objects, self.places)  # fmt: skip
         return not (self.restart or self.restart_blocks or self.blocks or self.swapped or any(lists)) and (
-            self.before.frames, self.before.whole, self.before.classes, self.before.maps) == (
-            self.after.frames, self.after.whole, self.after.classes, self.after.maps)  # fmt: skip
+            self.before.frames, self.before.whole, self.before.classes, self.before.maps, {*self.before.places}) == (
+            self.after.frames, self.after.whole, self.after.classes, self.after.maps, {*self.after.places})  # fmt: skip
 
 
 def take_snapshot(state: MapState, written: Written, voxel_budget: int | None = None) -> Snapshot:
@@ -207,6 +209,7 @@ def take_snapshot(state: MapState, written: Written, voxel_budget: int | None = 
         forgotten=_forgotten(state, before, after),
         deltas=[(i, d) for i, d in c.deltas.items() if before.deltas.get(i) is not d],
         events=[(i, e) for i, e in c.events.items() if before.events.get(i) is not e],
+        places=[p for name, p in c.places.items() if before.places.get(name) is not p],
         sightings=[s for s in index.sightings if moved or before.sightings.get(s.number) is not s],
         objects=[(o, index.classes[o.id]) for o in _changed(index.known, before.objects)],
         blocks=_blocks(state, WrittenBlocks() if restart_blocks else before.blocks, after, voxel_budget),
@@ -223,6 +226,7 @@ def _present(state: MapState, before: Written) -> Written:
         c.file_uuid, c.uuid, state.generation, state.voxels.restarted_at, state.maps, list(c.sessions),
         [(i, *names, m) for i, (names, m) in enumerate(zip(classes.names, classes.merged, strict=True))],
         {**before.keyframes, **c.keyframes}, dict(c.looks), deltas=dict(c.deltas), events=dict(c.events),
+        places=dict(c.places),
         sightings={s.number: s for s in state.objects.sightings}, objects=dict(state.objects.known),
         frames=c.frames,
     )  # fmt: skip

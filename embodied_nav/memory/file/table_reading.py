@@ -17,11 +17,11 @@ import numpy as np
 
 from ...errors import InputError
 from ...frames import MemoryObject, SemanticDelta
-from ...geometry import Camera
+from ...geometry import Camera, is_rigid
 from ..config import MemoryConfig
 from ..objects.index import Sighting
 from ..objects.votes import ClassTable
-from ..records import Event, KeyframeRecord, MapRecord
+from ..records import Event, KeyframeRecord, MapRecord, Place
 from ..submaps import moving
 from ..submaps.cells import DETAIL, HIT, detail_edges, hits_of_dense, hits_of_points, in_order
 from ..submaps.local_clouds import VOTE, LocalCloud, View, packed_colors
@@ -29,7 +29,7 @@ from ..submaps.map_state import MapContent, MapState, StoredMap
 from ..voxels.keys import block_at, keys_in_blocks
 from ..voxels.record import VOXEL
 from ..voxels.voxel_features import FeatureHits
-from .codec import converted, delta, from_fields, layout_type, pose, unpack
+from .codec import POSE_TOLERANCE, converted, delta, from_fields, layout_type, pose, unpack
 from .schema import DEPTH, GRID, TILE
 from .snapshot import Written, take_snapshot
 
@@ -157,6 +157,8 @@ def _read_stored(source: Source, file_uuid: str, uuid: str, row: MapRow, voxel_s
         events=dict(_read_events(source, row.number)),
         stamp=row.stamp,
         frames=row.frames,
+        places=dict(_read_places(source, row.number, keyframes)),
+        places_elsewhere=_places_elsewhere(source, row.number),
     )
     return StoredMap(content, list(_read_objects(source, row.number)), list(_read_sightings(source, row.number)))
 
@@ -313,6 +315,24 @@ def _read_events(source: Source, number: int) -> Iterator[tuple[int, Event]]:
     for i, fields in source.rows("events", "number, fields", "map = ?", (number,), "number"):
         with source.item(f"event {i}"):
             yield i, from_fields(Event, fields)
+
+
+def _read_places(source: Source, number: int, keyframes: dict[int, KeyframeRecord]) -> Iterator[tuple[str, Place]]:
+    for name, fields in source.rows("places", "name, fields", "map = ?", (number,), "name"):
+        with source.item(f"place '{name}'"):
+            place = from_fields(Place, fields)
+            if place.keyframe_id not in keyframes:
+                raise ValueError(f"is fixed to keyframe {place.keyframe_id}, which is not there")
+            if place.T_keyframe_base.shape != (4, 4) or not is_rigid(place.T_keyframe_base, POSE_TOLERANCE):
+                raise ValueError("a pose that is no rigid transform")
+            yield name, place
+
+
+def _places_elsewhere(source: Source, number: int) -> dict[str, str]:
+    """Names that other maps of the file hold, each with that map's UUID; where its session began is none of them."""
+    maps = dict(source.rows("maps", "number, uuid"))
+    found = source.rows("places", "name, map", "map != ? AND name != 'start'", (number,), "map")
+    return {name: maps[m] for name, m in found if m in maps}
 
 
 def _read_objects(source: Source, number: int) -> Iterator[tuple[MemoryObject, int]]:

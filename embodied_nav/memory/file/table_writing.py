@@ -56,6 +56,9 @@ class _TableWriter:
         ])  # fmt: skip
         self._delete_numbers("events", s.before.events.keys() - s.after.events.keys())
         self._put("events", [(self._map, i, fields_text(e)) for i, e in s.events])
+        old = {*(s.before.places.keys() - s.after.places.keys()), *(p.name for p in s.places)}
+        self._db.executemany("DELETE FROM places WHERE map = ? AND name = ?", [(self._map, n) for n in old])
+        self._put("places", [(self._map, p.name, fields_text(p)) for p in s.places])
         self._delete_numbers("sightings", s.before.sightings.keys() - s.after.sightings.keys())
         self._put("sightings", [
             (self._map, v.number, v.keyframe_id, fields_text(v, without=("number",))) for v in s.sightings

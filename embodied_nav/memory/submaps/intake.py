@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import InputError
 from ...frames import Keyframe, RGBDFrame, SemanticDelta
 from ...geometry import invert, is_rigid
+from ..objects.named_places import begin_at
 from ..objects.thinning import thin
 from ..objects.visibility import empty_places
 from ..objects.votes import cast_votes, count_votes, segments_of, votes_in_frame
@@ -60,6 +61,8 @@ def add_keyframe(state: MapState, keyframe: Keyframe) -> int:
     state.content.keyframes[number] = KeyframeRecord(
         number, int(f.stamp), T, keyframe.reason, float(keyframe.overlap), int(keyframe.inliers), _thumbnail(f.color)
     )
+    if number == state.content.sessions[-1]["first_keyframe"]:
+        begin_at(state.content.places, state.content.keyframes[number])
     if state.postponed is not None and not np.array_equal(T, f.T_map_camera):
         state.postponed.poses[number] = np.array(f.T_map_camera, np.float64)
     state.builder.start(number, T, int(f.stamp))

@@ -17,7 +17,7 @@ from ...frames import ObjectObservation, SemanticDelta
 from ...geometry import invert, is_rigid, nearest_rigid, rotation_angle
 from ..objects.index import Sighting
 from ..objects.votes import ClassTable
-from ..records import Event, KeyframeRecord, MapRecord
+from ..records import Event, KeyframeRecord, MapRecord, Place
 from . import moving
 from .correction import Correction, Placed
 from .local_clouds import LocalCloud
@@ -85,9 +85,10 @@ class Joining:
             running.late = (int(stamp), self.T)
 
 
-def _moment(state: MapState) -> tuple[int, int, int]:
+def _moment(state: MapState) -> tuple[int, int, int, list[int]]:
     """A mark that changes whenever something is put into a map."""
-    return state.generation, state.content.frames, len(state.content.keyframes)
+    content = state.content
+    return state.generation, content.frames, len(content.keyframes), [id(p) for p in content.places.values()]
 
 
 def exchange(state: MapState, joined: StoredMap, made: Correction | None = None) -> None:
@@ -164,7 +165,10 @@ class _Joiner:
             events=dict(enumerate(sorted((*a.events.values(), *map(self._event, b.events.values())), key=_stamp_of))),
             stamp=max(a.stamp, b.stamp),
             frames=a.frames + b.frames,
-        )
+            places=self._places(),
+            places_elsewhere={n: m for n, m in {**b.places_elsewhere, **a.places_elsewhere}.items()
+                              if m not in (a.uuid, b.uuid)},
+        )  # fmt: skip
         return StoredMap(
             content,
             [(o, index.classes[o.id]) for o in index.all()],
@@ -214,6 +218,12 @@ class _Joiner:
         """Its object gets another id when the objects are made anew: it is known by its name alone."""
         source, target = (None if p is None else self._point(p) for p in (e.source, e.target))
         return replace(e, object=0, source=source, target=target, keyframe_id=self._id(e.keyframe_id))
+
+    def _places(self) -> dict[str, Place]:
+        """Of a name that both gave, the newer place."""
+        theirs = {n: replace(p, keyframe_id=self._id(p.keyframe_id)) for n, p in self._b.places.items()}
+        both = sorted((*self._a.places.items(), *theirs.items()), key=lambda item: item[1].stamp)
+        return dict(both)
 
     def _sighting(self, s: Sighting) -> Sighting:
         return replace(

@@ -18,9 +18,10 @@ from ...frames import MemoryObject, RGBDFrame, SemanticDelta
 from ..config import MemoryConfig, RetentionConfig
 from ..objects import history
 from ..objects.index import ObjectIndex, Sighting
+from ..objects.named_places import START
 from ..objects.visibility import seen_through
 from ..objects.votes import ClassTable, move_votes
-from ..records import Event, KeyframeRecord, MapRecord
+from ..records import Event, KeyframeRecord, MapRecord, Place
 from ..voxels.keys import pack_array
 from ..voxels.packing import columns
 from ..voxels.voxel_map import VoxelMap
@@ -59,6 +60,7 @@ class MapContent:
         forgotten: (keyframe, number of its cloud) of those that were dropped and that a file may still hold;
             forgotten_before: how many there were before these.
         stamp: ns, of the newest frame. frames: how many were fused.
+        places, places_elsewhere: by name: what people named in this map; UUID of another map of the file that holds it.
     """
 
     file_uuid: str = field(default_factory=_new_uuid)
@@ -78,12 +80,15 @@ class MapContent:
     events: dict[int, Event] = field(default_factory=dict)
     stamp: int = 0
     frames: int = 0
+    places: dict[str, Place] = field(default_factory=dict)
+    places_elsewhere: dict[str, str] = field(default_factory=dict)
 
     def beside(self) -> MapContent:
         """An empty map of the same file, with a name of its own."""
         return MapContent(
-            self.file_uuid, self.other_maps, self.sessions, self.classes, self.next_cloud, self.first_free_keyframe
-        )
+            self.file_uuid, self.other_maps, self.sessions, self.classes, self.next_cloud, self.first_free_keyframe,
+            places_elsewhere={**self.places_elsewhere, **{n: self.uuid for n in self.places if n != START}},
+        )  # fmt: skip
 
 
 @dataclass(eq=False)

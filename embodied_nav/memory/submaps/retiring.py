@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from ..objects.named_places import fix_to_others
 from .local_clouds import STANDS_FOR_MOST, LocalCloud
 from .map_state import MapState
 
@@ -59,6 +60,7 @@ def _hand_over(leaving: list[LocalCloud], heirs: list[LocalCloud]) -> None:
 def forget(state: MapState, keyframes: Collection[int]) -> None:
     """Drops keyframes, their clouds, looks and sightings; what objects are known from them stays known."""
     content = state.content
+    fix_to_others(content.places, content.keyframes, keyframes)
     leaving = [c for c in content.clouds if c.keyframe_id in keyframes]
     content.clouds = [c for c in content.clouds if c.keyframe_id not in keyframes]
     for i in keyframes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from threading import Lock
 
@@ -13,6 +13,7 @@ from embodied_nav.srv import Ask, QueryMemory
 
 from ...errors import InputError
 from ...geometry import is_rigid
+from ...language import named_place
 from ...language.meaning import Meaning
 from ...memory import SpatialMemory
 from ...memory.query.answering import Answer, Frustum, Knowledge, Query, texts_by_looks, texts_by_meaning
@@ -105,12 +106,36 @@ def find(
     return query.box
 
 
-def answer(memory: SpatialMemory, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-    """Answers a question in words; the response's header is left to the caller."""
+def _name_given(memory: SpatialMemory, text: str, pose: Callable[[], np.ndarray]) -> tuple[bool, str] | None:
+    """What became of a sentence that gives a place a name; None for all others."""
+    try:
+        name = named_place(text)
+        if not name:
+            return None
+        memory.name_place(name, T := pose())
+    except InputError as error:
+        return False, str(error)
+    return True, f"This place, at ({T[0, 3]:.2f}, {T[1, 3]:.2f}) m, is called '{name}' from now on."
+
+
+def answer(
+    memory: SpatialMemory,
+    request: Ask.Request,
+    response: Ask.Response,
+    pose: Callable[[], np.ndarray] | None = None,
+) -> Ask.Response:
+    """Answers a question in words, or keeps the name of a place; the response's header is left to the caller.
+
+    Args:
+        pose: 4x4 of the robot in the map now, or an InputError that says why it is not known; None: no name is kept.
+    """
     near = xyz(request.near) if request.use_near else None
     response.map_id = memory.uuid
     if near is not None and not np.isfinite(near).all():
         response.success, response.answer = False, "near is not finite; give a place in the map, or use_near false"
+        return response
+    if pose is not None and (kept := _name_given(memory, request.text, pose)) is not None:
+        response.success, response.answer, response.kind = kept[0], kept[1], "place"
         return response
     known = memory.knowledge(features=memory.text_encoder is not None)
     try:
