@@ -19,8 +19,8 @@ from .environment import complete_environment
 
 #: Subcommands in the order of the help; each is the module of the same name (with _ for -) beside this one.
 COMMANDS = (
-    "demo", "replay", "ask", "eval", "report", "train", "memory", "parse", "models", "up", "go", "stop", "doctor",
-    "warm-up",
+    "demo", "replay", "ask", "eval", "report", "train", "memory", "parse", "models", "up", "go", "stop", "view",
+    "doctor", "warm-up",
 )  # fmt: skip
 
 

@@ -48,12 +48,13 @@ Done = Callable[[bool, str, Navigate.Result], None]
 
 
 class NavigateClient:
-    """Sends one goal.
+    """Sends a goal, and another one when that is over or to replace it.
 
     Args:
         node: on which the client lives.
         feedback: called with each feedback.
-        done: called once with success, the reason and the result (empty where the server died or refused).
+        done: called once for a goal with success, the reason and the result (empty where the server died or refused);
+            not for one that was replaced.
         patience: seconds without feedback after which the server counts as dead, unless its process is alive.
         server: name of its node.
     """
@@ -85,6 +86,7 @@ class NavigateClient:
         """Sends the goal."""
         self._instruction, self._silence = instruction, 0.0
         self._heard, self._unanswered = False, 0.0
+        self._over, self._handle, self._asked_again = False, None, False
         self._process = self._living.process(self._server)
         self._sent = self._client.send_goal_async(Navigate.Goal(instruction=instruction), self._on_feedback)
         self._sent.add_done_callback(self._on_answer)
@@ -105,7 +107,8 @@ class NavigateClient:
         self._ask_result()
 
     def _ask_result(self) -> None:
-        self._handle.get_result_async().add_done_callback(self._on_result)
+        handle = self._handle
+        handle.get_result_async().add_done_callback(lambda future: self._on_result(handle, future))
 
     def _on_feedback(self, message) -> None:
         self._silence, self._asked_again = 0.0, False
@@ -113,7 +116,9 @@ class NavigateClient:
         self._process = self._process or self._living.process(self._server)
         self._feedback(message.feedback)
 
-    def _on_result(self, future) -> None:
+    def _on_result(self, handle, future) -> None:
+        if handle is not self._handle:
+            return  # of a goal that a newer one has replaced
         answer = future.result()
         if answer.status == GoalStatus.STATUS_UNKNOWN:  # the server does not know this goal (asked for once more)
             self._end(False, "aborted: the reasoner was started again", Navigate.Result())
