@@ -26,6 +26,7 @@ from embodied_nav.srv import SaveMemory
 
 from ..config import Config, param
 from .ros import map_identity, params, qos
+from .ros.conversions import decision_from_msg
 from .ros.lifecycle import run
 from .ros.living import Living
 from .ros.service_calls import ask
@@ -39,6 +40,8 @@ _LIVING = 60.0
 #: Time-outs (s) of memory/save and sim/finish. The command must exit within 5 s of the goal's end, whatever the memory
 #: is doing; what it has not saved by then is less than the last second. The scores are worth a longer wait.
 _SAVING, _SCORING = 2.0, 60.0
+#: Decisions that the outcome tells in full, at most.
+_KEPT = 2000
 #: Period (s) of the line that says what is waited for.
 _TELL = 10.0
 #: The server answers a goal request before its first feedback; this long (s) after that the answer counts as lost.
@@ -159,17 +162,18 @@ class GoalLines:
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds, self._told = seconds, (-1, 0, 0)
 
-    def decision(self, feedback: Navigate.Feedback) -> None:
-        """Prints the decision of a feedback, where it is a new one."""
+    def decision(self, feedback: Navigate.Feedback) -> bool:
+        """Prints the decision of a feedback, where it is a new one; returns whether it is."""
         decision = feedback.decision
         # Decision ids restart at 0 when the memory switches to another map.
         name = (decision.id, decision.header.stamp.sec, decision.header.stamp.nanosec)
         if not decision.options or name == self._told:
-            return
+            return False
         self._told = name
         option = decision.options[decision.chosen]
         think = f" ({decision.think})" if decision.think else ""
         self._line(f"{feedback.path_length:5.1f} m  {option.letter}: {option.text}{think}")
+        return True
 
     def end(self, success: bool, reason: str) -> None:
         """Prints how the goal ended."""
@@ -201,7 +205,8 @@ class NavigateNode(qos.Overridable, Node):
         params.refuse_unknown(self)
         self.finished, self.exit_code = False, 0
         self._lines = GoalLines(self._seconds)
-        self._client = NavigateClient(self, self._lines.decision, self._on_done, self._config.patience)
+        self._client = NavigateClient(self, self._on_feedback, self._on_done, self._config.patience)
+        self._made: list[dict] = []
         self._told_to_wait = time.monotonic()
         self._sent_at: int | None = None
         self._outcome: dict = {}
@@ -248,6 +253,10 @@ class NavigateNode(qos.Overridable, Node):
         assert self._sent_at is not None
         return (self.get_clock().now().nanoseconds - self._sent_at) * 1e-9
 
+    def _on_feedback(self, feedback: Navigate.Feedback) -> None:
+        if self._lines.decision(feedback) and len(self._made) < _KEPT:
+            self._made.append(_told_in_full(feedback))
+
     def _on_done(self, success: bool, reason: str, result: Navigate.Result) -> None:
         seconds = self._seconds()
         self._lines.end(success, reason)
@@ -256,6 +265,7 @@ class NavigateNode(qos.Overridable, Node):
             "reason": reason,
             "sim_time_s": round(seconds, 3),
             "decisions": result.decisions,
+            "made": self._made,
             "stages": self._stages,
             "facts": self._facts,
             # Maps of earlier sessions that were recognised, and at what time of this session.
@@ -294,6 +304,27 @@ class NavigateNode(qos.Overridable, Node):
                     self._stages.setdefault(name, {})[quantile] = float(pair.value[:-3])
                 else:
                     self._facts[f"{status.name} {pair.key}"] = pair.value
+
+
+def _told_in_full(feedback: Navigate.Feedback) -> dict:
+    """A decision as JSON has it: stamp (ns), options, which was chosen and why, m driven until then."""
+    made = decision_from_msg(feedback.decision)
+    options = [
+        {
+            "letter": o.letter, "kind": o.kind, "position": o.position, "distance": round(o.distance, 3),
+            "direction": round(o.direction, 3), "text": o.text, "object_id": o.object_id,
+        }
+        for o in made.options
+    ]  # fmt: skip
+    return {
+        "id": made.id,
+        "stamp": made.stamp,
+        "options": options,
+        "chosen": made.chosen,
+        "think": made.think,
+        "reasoner": made.reasoner,
+        "path_length": round(feedback.path_length, 3),
+    }
 
 
 def main(args: list[str] | None = None) -> int:
