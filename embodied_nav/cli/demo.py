@@ -84,7 +84,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _recorded(memory, report: dict, driven, trajectory, T, made: list, goal):
-    """The record of the episode: ``driven`` with heading and ns, ``trajectory`` in the memory's map, T that map from it."""
+    """The record of the episode.
+
+    Args:
+        driven: Nx4 x, y, heading in the true map, and ns. trajectory: Nx2 in the memory's. T: that map from the true one.
+    """
     import numpy as np
 
     from ..geometry import yaw_of
@@ -92,7 +96,8 @@ def _recorded(memory, report: dict, driven, trajectory, T, made: list, goal):
 
     stamps = driven[:, 3].astype(np.int64)
     way = Way(stamps, np.column_stack([trajectory, np.zeros(len(stamps))]), driven[:, 2] + yaw_of(T))
-    told = f"success {str(report['success']).lower()}: {report['reason']} ({report['path_length_m']:.1f} m)"
+    success = "reached" if report["success"] else "not reached"
+    told = f"{success}: {report['reason']}; {report['path_length_m']:.1f} m in {report['sim_time_s']:.0f} s"
     since = int(stamps[0]) if len(stamps) else 0
     return record_episode(memory, report["instruction"], told, way, page.decisions(made), goal, since=since)
 

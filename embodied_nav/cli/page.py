@@ -45,7 +45,9 @@ def nodes(args: argparse.Namespace) -> tuple[str, ...]:
     return ("view",) if args.view else ()
 
 
-def processes(args: argparse.Namespace, parameters: Mapping[str, Mapping[str, Any]], why_no_goals: str) -> list[Process]:
+def processes(
+    args: argparse.Namespace, parameters: Mapping[str, Mapping[str, Any]], why_no_goals: str
+) -> list[Process]:
     """The page's process, where there is to be one; the run goes on without it."""
     from ..bringup import Process
     from ..bringup.agent_graph import view_parameters

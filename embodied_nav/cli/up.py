@@ -113,7 +113,9 @@ def _options(args: argparse.Namespace) -> agent_graph.AgentOptions:
         view=args.view,
         remappings=dict(remapping(text) for text in args.remap),
         parameters=settings.parameters_by_node(
-            names.with_detector(args.settings, args.detector, args.perception), agent_graph.nodes(args.slam, args.view), owned
+            names.with_detector(args.settings, args.detector, args.perception),
+            agent_graph.nodes(args.slam, args.view),
+            owned,
         ),
         say=lambda name: f"--{'agent' if name == 'reasoner' else name.replace('_', '-')} ",
     )

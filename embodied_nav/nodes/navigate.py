@@ -65,7 +65,7 @@ class NavigateClient:
     def __init__(
         self,
         node: Node,
-        feedback: Callable[[Navigate.Feedback], None],
+        feedback: Callable[[Navigate.Feedback], object],
         done: Done,
         patience: float = SERVER_GONE,
         server: str = "reasoner",

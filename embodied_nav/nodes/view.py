@@ -2,12 +2,14 @@
 
 Subscribes decision, instruction, plan, odom, /tf, /tf_static, keyframes, semantic_delta, memory/object_list,
 memory/corrections, /diagnostics; and only while somebody looks: memory/voxels, memory/voxel_changes or
-memory/voxels_by_label, memory/objects, memory/rooms (markers), slam/graph. Calls, when a visitor asks: the action
+memory/voxels_by_label, memory/objects, memory/rooms (markers), slam/graph; camera/color/image_raw while a visitor wants
+it. Calls, when a visitor asks: the action
 navigate (and its cancel), the service ask. Messages are read a few times a second, not as they come.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import sys
@@ -16,14 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import rclpy
 from action_msgs.srv import CancelGoal
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry, Path
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import String, UInt32
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
@@ -43,6 +44,7 @@ from .navigate import NavigateClient
 from .ros import page_messages, params, qos
 from .ros.conversions import (
     BadMessage,
+    color_array,
     decision_from_msg,
     delta_from_msg,
     keyframe_from_msg,
@@ -53,6 +55,7 @@ from .ros.conversions import (
 )
 from .ros.lifecycle import run
 from .ros.newest import Newest
+from .ros.optics import COLOR
 from .ros.service_calls import ask
 
 #: Topics that are listened to only while somebody looks, by what the map is painted by.
@@ -62,6 +65,8 @@ _FOR_EYES = ((MarkerArray, "memory/objects"), (MarkerArray, "memory/rooms"), (Ma
 _WHOLE_PERIOD = 20.0
 #: s: patience with the answer to a question, to a stop.
 _ASKING, _STOPPING = 15.0, 10.0
+#: s without a word of perception, after which keyframes are shown without boxes.
+_UNBOXED = 5.0
 #: Pictures to look back at are so wide (pixels).
 _PAST_WIDTH = 240
 #: Priority (nice) below those who drive.
@@ -99,10 +104,12 @@ class ViewNode(qos.Overridable, Node):
         self._cancel = self.create_client(CancelGoal, "navigate/_action/cancel_goal")
         self._ask = self.create_client(Ask, "ask")
         self._instruction, self._own_goal = "", False
-        self._T_map_odom, self._T_odom_base = np.eye(4), None
+        self._T_map_odom: np.ndarray = np.eye(4)
+        self._T_odom_base: np.ndarray | None = None
         self._present: tuple[MemoryObject, ...] = ()
         self._gone: tuple[MemoryObject, ...] = ()
         self._frames: dict[int, RGBDFrame] = {}
+        self._boxed_at = -np.inf
         self._ups: list[np.ndarray] = []
         self._looked_at, self._whole_at, self._corrections = False, 0.0, 0
         self._listen()
@@ -123,6 +130,7 @@ class ViewNode(qos.Overridable, Node):
             go=later(self._go) if goals else None,
             stop=later(self._stop) if goals else None,
             ask=later(self._inquire),
+            camera=True,
             why_not=self.config.why_no_goals or ("" if goals else "goals are given elsewhere"),
         )
         title = self.get_namespace().strip("/") or "embodied_nav"
@@ -161,6 +169,7 @@ class ViewNode(qos.Overridable, Node):
                 self.get_logger().warning(f"not shown: {error}", throttle_duration_sec=5.0)
         if self._looked_at:
             self._feed_map()
+            self._feed_camera()
         self.page.update()
 
     def _attend(self, looked_at: bool) -> None:
@@ -203,6 +212,17 @@ class ViewNode(qos.Overridable, Node):
                     self._newest.leave(topic)
         if self.page.paint == PAINTS[0] and time.monotonic() - self._whole_at > _WHOLE_PERIOD:
             self._ask_for_whole()
+
+    def _feed_camera(self) -> None:
+        """The camera itself, while a visitor wants it; else the keyframes are shown, with what was recognised."""
+        if not self.page.live_camera:
+            self._newest.leave(COLOR)
+            return
+        self._newest.watch(Image, COLOR, qos.sensor(1))
+        message = self._newest.newest(COLOR)
+        if message is not None:
+            with contextlib.suppress(BadMessage):
+                self.page.picture(color_array(message))
 
     def _feed_robot(self) -> None:
         for topic in ("/tf_static", "/tf"):
@@ -260,19 +280,21 @@ class ViewNode(qos.Overridable, Node):
             while len(self._frames) > 8:
                 self._frames.pop(next(iter(self._frames)))
             self._turn_upright(frame)
-            self._show(frame, ())
+            if time.monotonic() - self._boxed_at > _UNBOXED:
+                self._show(frame, ())
         for message in self._newest.take("semantic_delta"):
-            frame = self._frames.pop(stamp_ns(message.header.stamp), None)
-            if frame is None:
+            stamp = stamp_ns(message.header.stamp)
+            if stamp not in self._frames:
                 continue
-            delta = delta_from_msg(message)
+            frame, delta = self._frames.pop(stamp), delta_from_msg(message)
+            self._boxed_at = time.monotonic()
             self._show(frame, delta.objects)
             if frame.color is not None:
                 picture = encoded(frame.color, _PAST_WIDTH)
                 self.page.moment(Moment(frame.stamp, frame.T_map_camera, picture, delta.text))
 
     def _show(self, frame: RGBDFrame, seen: tuple[ObjectObservation, ...]) -> None:
-        if frame.color is not None:
+        if frame.color is not None and not self.page.live_camera:
             self.page.picture(frame.color, seen)
         self.page.sight(frame.T_map_camera, frame.camera)
 

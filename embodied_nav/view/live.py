@@ -37,8 +37,8 @@ class LivePage:
         next_port: whether a later port will do where the wanted one is taken.
 
     Attributes:
-        paint: what the map is painted by, one of ``PAINTS``. on_paint, on_moment: called with it when a visitor changes it,
-            and with the number of the keyframe that is looked at (None: the present).
+        paint: what the map is painted by, one of ``PAINTS``. on_paint: called with it when a visitor changes it.
+        on_moment: called with the number of the keyframe that a visitor looks at; None: the present.
 
     Raises:
         InputError: the port is taken, or the address is not of this machine.
@@ -67,8 +67,8 @@ class LivePage:
         self._server = guard.serve(config.host, config.port, title, next_port)
         self._scene = Scene(self._server, voxel_size, self.clicked)
         self._panel = Panel(
-            self._server, wishes, self._scene.show_layer, self._painted, self._cut, self._followed, self.look_from_above,
-            self._look_at,
+            self._server, wishes, self._scene.show_layer, self._painted, self._cut, self._followed,
+            self.look_from_above, self._look_at,
         )  # fmt: skip
         self._came: list[Any] = []
         self._server.on_client_connect(self._came.append)
@@ -86,6 +86,11 @@ class LivePage:
         """Where a browser on this machine finds it."""
         host = self.config.host
         return f"http://{'127.0.0.1' if host in ('', '0.0.0.0') else host}:{self.port}"
+
+    @property
+    def live_camera(self) -> bool:
+        """Whether a visitor wants what the camera sees now, instead of keyframes with what was recognised in them."""
+        return self._panel.live_camera
 
     @property
     def visitors(self) -> int:
@@ -172,7 +177,7 @@ class LivePage:
         self._put("told", text)
 
     def up(self, direction: np.ndarray) -> None:
-        """Which way is up: (3,) in map; +z unless told. Where the floor of such a map is, is not known: all is shown."""
+        """Which way is up: (3,) in map; +z unless told. The floor of such a map is not known: all is shown."""
         self._up = np.array(direction, np.float64)
         self._cut(HIGHEST)
         self._put("up", direction)
@@ -350,4 +355,3 @@ def run(page: LivePage, until: Callable[[], bool]) -> None:
         began = time.monotonic()
         page.update()
         time.sleep(max(0.0, 1.0 / page.config.rate - (time.monotonic() - began)))
-

@@ -36,7 +36,9 @@ class MemoryPage:
             page.moment(moment)
         page.objects(memory.objects(include_gone=True))
         page.goal("", f"{len(memory):,} voxels, {len(memory.objects())} objects, {len(self._moments)} keyframes")
-        up = estimate_up([m.T_map_camera for m in self._moments], self._voxels) if self._moments else np.array([0, 0, 1])
+        up = (
+            estimate_up([m.T_map_camera for m in self._moments], self._voxels) if self._moments else np.array([0, 0, 1])
+        )
         if up[2] < _UPRIGHT:
             page.up(up)
         else:

@@ -38,8 +38,8 @@ class Panel:
 
     def __init__(
         self, server: viser.ViserServer, wishes: Wishes, layer: Callable[[str, bool], None],
-        paint: Callable[[str], None], cut: Callable[[float], None], follow: Callable[[bool], None], above: Callable[[], None],
-        moment: Callable[[int | None], None],
+        paint: Callable[[str], None], cut: Callable[[float], None], follow: Callable[[bool], None],
+        above: Callable[[], None], moment: Callable[[int | None], None],
     ) -> None:  # fmt: skip
         self._gui, self._wishes = server.gui, wishes
         self._plots: dict[str, _Plot] = {}
@@ -54,6 +54,11 @@ class Panel:
         with tabs.add_tab("Health"):
             self._light_detail = self._gui.add_html(words.light(()))
             self._plots = {"latency (ms)": _Plot(self._gui, "latency (ms)"), "CPU (%)": _Plot(self._gui, "CPU (%)")}
+
+    @property
+    def live_camera(self) -> bool:
+        """Whether the picture is to be what the camera sees now."""
+        return bool(self._live.value)
 
     # -- what is shown -------------------------------------------------------------------------------------------------
 
@@ -84,9 +89,7 @@ class Panel:
 
     def health(self, parts: Sequence[Health]) -> None:
         """The traffic light."""
-        self._light.content = words.light(
-            [Health("", max((p.level for p in parts), default=3), _worst(parts))] if parts else ()
-        )
+        self._light.content = words.lamp(parts)
         self._light_detail.content = words.light(parts)
 
     def sample(self, latency: Mapping[str, float], cpu: Mapping[str, float]) -> None:
@@ -115,18 +118,21 @@ class Panel:
 
     def _add_drive(self) -> None:
         gui, wishes = self._gui, self._wishes
-        self._light = gui.add_html(words.light(()))
+        self._light = gui.add_html(words.lamp(()))
         self._goal = gui.add_html(words.goal("", wishes.why_not))
         sentence = gui.add_text("Sentence", "", disabled=wishes.go is None, hint="such as: find the red sofa")
         go = gui.add_button("Go", disabled=wishes.go is None, color="green")
         stop = gui.add_button("Stop", disabled=wishes.stop is None, color="red")
         if wishes.go is not None:
             send = wishes.go
-            go.on_click(lambda _: send(sentence.value) if sentence.value.strip() else self.told("write a sentence first"))
+            go.on_click(
+                lambda _: send(sentence.value) if sentence.value.strip() else self.told("write a sentence first")
+            )
         if wishes.stop is not None:
             end = wishes.stop
             stop.on_click(lambda _: end())
         self._picture = gui.add_image(_NO_PICTURE, format="jpeg", jpeg_quality=70)
+        self._live = gui.add_checkbox("live camera", False, disabled=not wishes.camera)
         self._decision = gui.add_html(words.decision(None))
         question = gui.add_text("Question", "", disabled=wishes.ask is None, hint="such as: where is the red chair?")
         ask = gui.add_button("Ask", disabled=wishes.ask is None)
@@ -139,7 +145,9 @@ class Panel:
         gui = self._gui
         kind = gui.add_dropdown("Painted by", PAINTS, PAINTS[0])
         kind.on_update(lambda _: paint(kind.value))
-        height = gui.add_slider("Up to (m)", 0.1, HIGHEST, 0.1, CUT, hint="leaves out what is higher, such as the ceiling")
+        height = gui.add_slider(
+            "Up to (m)", 0.1, HIGHEST, 0.1, CUT, hint="leaves out what is higher, such as the ceiling"
+        )
         height.on_update(lambda _: cut(height.value))
         for name, shown in LAYERS.items():
             self._add_layer(name, shown, layer)
@@ -189,7 +197,10 @@ class _Plot:
         for sample in self._values:
             for name, value in sample.items():
                 highest[name] = max(value, highest.get(name, 0.0))
-        names = tuple(sorted(sorted(highest, key=lambda n: -highest[n])[:_CURVES]))
+        # Curves stay as long as they have values: making a plot anew for each change of rank would make it flicker.
+        stay = [n for n in self._names if n in highest]
+        others = sorted((n for n in highest if n not in stay), key=lambda n: -highest[n])
+        names = tuple([*stay, *others][:_CURVES])
         if not names:
             return
         x = np.arange(-len(self._values) + 1, 1, dtype=np.float64)
@@ -213,8 +224,3 @@ class _Plot:
             self._handle = self._gui.add_uplot(
                 data, series, scales={"x": uplot.Scale(time=False)}, legend=uplot.Legend(show=True), aspect=1.8
             )
-
-
-def _worst(parts: Sequence[Health]) -> str:
-    wrong = sorted((p for p in parts if p.level), key=lambda p: -p.level)
-    return "; ".join(f"{p.name}: {p.message}" for p in wrong[:2])

@@ -1,4 +1,4 @@
-"""Pictures for the page: JPEG in and out, smaller, with boxes. Knows arrays and records; OpenCV is imported when used."""
+"""Pictures for the page: JPEG in and out, smaller, with boxes. Knows arrays and records; OpenCV comes when used."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def _moment(record: EpisodeRecord, m: Moment, with_picture: bool) -> dict:
     return {"t": _seconds(record, m.stamp), "T": T, "jpg": picture, "words": m.words[:300]}
 
 
-def _way(record: EpisodeRecord, way: Way | None) -> list[list[float]]:
+def _way(record: EpisodeRecord, way: Way | None) -> list[list[float | None]]:
     """[t, x, y, z, heading] each; NaN is null where there is no heading."""
     if way is None:
         return []

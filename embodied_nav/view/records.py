@@ -34,12 +34,13 @@ class Wishes:
     Attributes:
         go: drive to what a sentence names. stop: end every goal. ask: answer a question; the answer goes to
             :meth:`LivePage.answer`. None: there is nobody who does it, and the page shows it greyed out.
-        why_not: why goals cannot be given, in words.
+        camera: whether there is a live camera. why_not: why goals cannot be given, in words.
     """
 
     go: Callable[[str], None] | None = None
     stop: Callable[[], None] | None = None
     ask: Callable[[str], None] | None = None
+    camera: bool = False
     why_not: str = ""
 
 
@@ -49,7 +50,7 @@ class Health:
 
     Attributes:
         name: of the node. level: 0 fine, 1 warning, 2 error, 3 silent. message: in words.
-        latency_ms: stage -> 50% quantile, ms. cpu: share of a core of its process, None where unknown; nodes may share one.
+        latency_ms: stage -> 50% quantile, ms. cpu: share of a core that its process takes (nodes may share one), or None.
     """
 
     name: str

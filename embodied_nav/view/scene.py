@@ -1,4 +1,4 @@
-"""The three-dimensional half of a live page: records in, scene nodes out, only what changed. Knows viser and records."""
+"""The three-dimensional half of a live page: records in, scene nodes out, where they changed. Knows viser, records."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ class Scene:
         server: viser's. voxel_size: m, edge of a drawn voxel. clicked: called with the object that a visitor clicked.
     """
 
-    def __init__(
-        self, server: viser.ViserServer, voxel_size: float, clicked: Callable[[MemoryObject], None]
-    ) -> None:
+    def __init__(self, server: viser.ViserServer, voxel_size: float, clicked: Callable[[MemoryObject], None]) -> None:
         self._scene, self._voxel_size, self._clicked = server.scene, voxel_size, clicked
         self._lock = threading.Lock()
         self._roots = {
@@ -94,7 +92,7 @@ class Scene:
         place = f"/objects/{o.id}" if here else f"/gone/{o.id}"
         color = label_color(o.label) if here else _GONE
         box = self._scene.add_box(
-            place, color, tuple(np.maximum(o.extent, 0.05)), opacity=0.45 if here else 0.25, position=tuple(o.position),
+            place, color, tuple(np.maximum(o.extent, 0.05)), opacity=0.2 if here else 0.15, position=tuple(o.position),
             cast_shadow=False, receive_shadow=False,
         )  # fmt: skip
         number = o.id
@@ -125,9 +123,15 @@ class Scene:
                 vertices, faces = _tiles(room.tiles, room.size)
                 parts.append(
                     self._scene.add_mesh_simple(
-                        f"/rooms/{i}", vertices, faces, color=room.color, opacity=0.4, side="double",
-                        cast_shadow=False, receive_shadow=False,
-                    )  # fmt: skip
+                        f"/rooms/{i}",
+                        vertices,
+                        faces,
+                        color=room.color,
+                        opacity=0.3,
+                        side="double",
+                        cast_shadow=False,
+                        receive_shadow=False,
+                    )
                 )
             where = (*room.middle, 0.1)
             parts.append(
@@ -224,7 +228,7 @@ class Scene:
 
 
 def _named(found: Sequence[MemoryObject]) -> set[int]:
-    """Ids of the objects whose names are drawn: the larger of two that stand close together, so that they are legible."""
+    """Ids of the objects whose names are drawn: the larger of two that stand close together."""
     places: list[np.ndarray] = []
     out = set()
     for o in sorted(found, key=lambda o: (o.status != "present", -o.voxels, o.id)):

@@ -51,6 +51,16 @@ def goal(instruction: str, state: str) -> str:
     return block(f"{said}<br>{safe(state)}" if state else said, 0.9)
 
 
+def lamp(parts: Sequence[Health]) -> str:
+    """The worst state as one lamp, and who is in it."""
+    if not parts:
+        return block('<span style="opacity:.6">no diagnostics</span>')
+    worst = max(part.level for part in parts)
+    wrong = sorted((p for p in parts if p.level), key=lambda p: (-p.level, p.name))[:2]
+    why = "; ".join(f"{p.name}: {p.message}" for p in wrong)
+    return block(f"<div>{_lamp(worst)} <b>{LEVELS[worst]}</b> {safe(why, 200)}</div>", 0.8)
+
+
 def light(parts: Sequence[Health]) -> str:
     """The worst state as one lamp, then one line for each part."""
     if not parts:

@@ -1,4 +1,4 @@
-"""Keeps the newest message of a topic as it came, and reads it only when somebody wants it. Knows nothing of what it is.
+"""Keeps the newest message of a topic as it came, and reads it only when it is wanted. Knows nothing of what it is.
 
 Reading a message in Python takes longer than its transport: who shows things five times a second need not read fifty.
 """
