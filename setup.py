@@ -16,7 +16,7 @@ install_requires = [
     "pyyaml>=6,<7",
     "rapidfuzz>=3.4,<4",  # misspelt words in instructions
     "scipy>=1.11,<2",
-    "viser>=1.0.16,<2",  # the live page: a server in pure Python with its browser program; asks no other machine
+    "viser>=1.1,<2",  # the live page: a server in pure Python with its browser program; asks no other machine
 ]
 extras_require = {
     # A vision-language model for perception. A Jetson keeps NVIDIA's own torch: install without this extra there.

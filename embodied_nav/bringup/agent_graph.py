@@ -93,7 +93,7 @@ def agent_processes(options: AgentOptions) -> list[Process]:
         raise InputError(f"{options.say('slam')}own: needs GTSAM; {how_to_install('slam')}")
     if options.view and importlib.util.find_spec("viser") is None:
         raise InputError(
-            f"{options.say('view')}true: needs viser, which is not installed: pip install 'viser>=1.0.16,<2'"
+            f"{options.say('view')}true: needs viser, which is not installed: pip install 'viser>=1.1,<2'"
         )
     return [_process(spec, found[spec.name], options, respawn=spec is not VIEW_NODE) for spec in specs]
 

@@ -87,7 +87,7 @@ def _recorded(memory, report: dict, driven, trajectory, T, made: list, goal):
     """The record of the episode.
 
     Args:
-        driven: Nx4 x, y, heading in the true map, and ns. trajectory: Nx2 in the memory's. T: that map from the true one.
+        driven: Nx4 x, y, heading in the true map, and ns. trajectory: Nx2 in the memory's. T: that from the true one.
     """
     import numpy as np
 

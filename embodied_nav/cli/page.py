@@ -36,7 +36,7 @@ def settle(args: argparse.Namespace) -> None:
     wanted = sys.stdout.isatty() if asked is None else asked
     there = importlib.util.find_spec("viser") is not None
     if asked and not there:
-        print(f"{args.command}: no live page: viser is not installed; pip install 'viser>=1.0.16,<2'", flush=True)
+        print(f"{args.command}: no live page: viser is not installed; pip install 'viser>=1.1,<2'", flush=True)
     args.view = wanted and there
 
 

@@ -49,7 +49,7 @@ def require_viser() -> None:
     import importlib.util
 
     if importlib.util.find_spec("viser") is None:
-        raise InputError("needs viser, which is not installed: pip install 'viser>=1.0.16,<2'")
+        raise InputError("needs viser, which is not installed: pip install 'viser>=1.1,<2'")
 
 
 def _write(args: argparse.Namespace) -> int:

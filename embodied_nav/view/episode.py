@@ -130,8 +130,8 @@ def first_seen(
 ) -> np.ndarray:
     """(N,) int32 indices of the moments that saw N voxels (positions, m) first.
 
-    What is known of it are the local clouds; a voxel that none of them hits (its edge was cut otherwise) counts as seen
-    when it was seen last.
+    What is known of it are the local clouds: one holds what came after its keyframe up to the next one, whose own frame
+    is in it, too; so it is known from that next one on. A voxel that no cloud hits counts as seen when it was seen last.
     """
     stamps = np.array([m.stamp for m in found], np.int64)
     if not len(stamps):
@@ -140,9 +140,10 @@ def first_seen(
     keys = _cells(positions, size)
     order = np.argsort(keys)
     inner = keys[order]
-    births = np.clip(np.searchsorted(stamps, last_seen, side="right") - 1, 0, None).astype(np.int32)
+    births = np.minimum(np.searchsorted(stamps, last_seen), len(stamps) - 1).astype(np.int32)
     for cloud in reversed(memory.state.local_clouds()):
-        moment = max(0, int(np.searchsorted(stamps, cloud.stamp, side="right")) - 1)
+        before = cloud.keyframe_id < 0 or cloud.stamp < stamps[0]
+        moment = 0 if before else min(int(np.searchsorted(stamps, cloud.stamp, side="right")), len(stamps) - 1)
         hit = np.unique(_cells(_in_map(cloud, size), size))
         at = np.minimum(np.searchsorted(inner, hit), len(inner) - 1) if len(inner) else hit[:0]
         births[order[at[inner[at] == hit]]] = moment

@@ -45,11 +45,10 @@ def serve(host: str, port: int, label: str, next_port: bool = True) -> viser.Vis
         server = viser.ViserServer(host=host, port=port, label=label, verbose=False)
     if not guarded:
         server.stop()
-        raise InputError("this viser starts its server in another way, unguarded; install viser>=1.0.16,<2")
+        raise InputError("this viser starts its server in another way, unguarded; install viser>=1.1,<2")
     vars(server)["request_share_url"] = _never
-    server.gui.configure_theme(
-        control_layout="fixed", control_width="large", dark_mode=False, show_logo=False, show_share_button=False
-    )
+    server.gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
+    server.gui.main_panel.dock_right()
     return server
 
 

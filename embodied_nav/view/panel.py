@@ -143,7 +143,7 @@ class Panel:
 
     def _add_map(self, layer, paint, cut, follow, above) -> None:
         gui = self._gui
-        kind = gui.add_dropdown("Painted by", PAINTS, PAINTS[0])
+        kind = gui.add_dropdown("Painted by", PAINTS, initial_value=PAINTS[0])
         kind.on_update(lambda _: paint(kind.value))
         height = gui.add_slider(
             "Up to (m)", 0.1, HIGHEST, 0.1, CUT, hint="leaves out what is higher, such as the ceiling"

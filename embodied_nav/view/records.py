@@ -50,7 +50,7 @@ class Health:
 
     Attributes:
         name: of the node. level: 0 fine, 1 warning, 2 error, 3 silent. message: in words.
-        latency_ms: stage -> 50% quantile, ms. cpu: share of a core that its process takes (nodes may share one), or None.
+        latency_ms: stage -> 50% quantile, ms. cpu: share of a core of its process (nodes may share one), or None.
     """
 
     name: str
