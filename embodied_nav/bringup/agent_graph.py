@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..node_table import AGENT_NODES, SIM_NODE, SLAM_NODE, VIEW_NODE, NodeSpec
 from ..perception.choosing import AUTO, Choice, choose
 from ..places import unwritable
-from ..resources import how_to_install
+from ..resources import how_to_install, why_no_page
 from . import parameter_files
 from .processes import Process, memory_parameters
 
@@ -91,10 +91,8 @@ def agent_processes(options: AgentOptions) -> list[Process]:
     _check_memory(found, options)
     if options.slam == "own" and importlib.util.find_spec("gtsam") is None:
         raise InputError(f"{options.say('slam')}own: needs GTSAM; {how_to_install('slam')}")
-    if options.view and importlib.util.find_spec("viser") is None:
-        raise InputError(
-            f"{options.say('view')}true: needs viser, which is not installed: pip install 'viser>=1.1,<2'"
-        )
+    if options.view and (why := why_no_page()):
+        raise InputError(f"{options.say('view')}: {why}")
     return [_process(spec, found[spec.name], options, respawn=spec is not VIEW_NODE) for spec in specs]
 
 

@@ -6,11 +6,12 @@ Whatever goes wrong here costs the page and nothing else.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..resources import why_no_page
 
 if TYPE_CHECKING:
     from ..bringup import Process
@@ -34,10 +35,10 @@ def settle(args: argparse.Namespace) -> None:
     """Decides whether there is a live page; says so where it was asked for and cannot be."""
     asked = args.view
     wanted = sys.stdout.isatty() if asked is None else asked
-    there = importlib.util.find_spec("viser") is not None
-    if asked and not there:
-        print(f"{args.command}: no live page: viser is not installed; pip install 'viser>=1.1,<2'", flush=True)
-    args.view = wanted and there
+    why = why_no_page() if wanted else ""
+    if why and asked:
+        print(f"{args.command}: no live page: {why}", flush=True)
+    args.view = wanted and not why
 
 
 def nodes(args: argparse.Namespace) -> tuple[str, ...]:

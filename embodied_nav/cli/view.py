@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
 
 def require_viser() -> None:
     """Raises InputError without the library that serves the page."""
-    import importlib.util
+    from ..resources import why_no_page
 
-    if importlib.util.find_spec("viser") is None:
-        raise InputError("needs viser, which is not installed: pip install 'viser>=1.1,<2'")
+    if why := why_no_page():
+        raise InputError(f"no page: {why}")
 
 
 def _write(args: argparse.Namespace) -> int:
