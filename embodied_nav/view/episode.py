@@ -131,7 +131,7 @@ def first_seen(
     """(N,) int32 indices of the moments that saw N voxels (positions, m) first.
 
     What is known of it are the local clouds: one holds what came after its keyframe up to the next one, whose own frame
-    is in it, too; so it is known from that next one on. A voxel that no cloud hits counts as seen when it was seen last.
+    is in it, too; so it is known from that next one on. A voxel that no cloud hits counts from when it was seen last.
     """
     stamps = np.array([m.stamp for m in found], np.int64)
     if not len(stamps):

@@ -46,6 +46,7 @@ class Scene:
         self._objects: dict[int, tuple[Any, ...]] = {}
         self._known: dict[int, MemoryObject] = {}
         self._parts: dict[str, list[Any]] = {}
+        self._planned: np.ndarray | None = None
         self._robot: Any = None
         self._sight: Any = None
 
@@ -59,12 +60,14 @@ class Scene:
 
     def chunk(self, number: int, middle: np.ndarray, positions: np.ndarray, colors: np.ndarray) -> None:
         """Draws one chunk of the map anew: (3,) m, (N, 3) m about it, (N, 3) uint8."""
-        old = self._chunks.pop(number, None)
+        old = self._chunks.get(number)
         if not len(positions):
             if old is not None:
-                old.remove()
+                self._chunks.pop(number).remove()
             return
-        # Under its old name: the new one replaces it.
+        if old is not None:  # a new handle would cost more than its points
+            old.points, old.colors = positions, colors
+            return
         self._chunks[number] = self._scene.add_point_cloud(
             f"/map/{number}", positions, colors, point_size=self._voxel_size, point_shape="square",
             point_shading="flat", precision="float16", position=tuple(middle),
@@ -80,10 +83,14 @@ class Scene:
             del self._drawn[number]
         named = _named(found)
         for o in found:
-            look = (o.name, o.status, o.id in named, *np.round(o.position, 2), *np.round(o.extent, 2))
-            if self._drawn.get(o.id) != look:
-                self._drawn[o.id] = look
+            look = (o.name, o.status, o.id in named)
+            where = tuple(round(v, 2) for v in (*o.position.tolist(), *o.extent.tolist()))
+            before = self._drawn.get(o.id)
+            self._drawn[o.id] = (look, where)
+            if before is None or before[0] != look:
                 self._draw(o, o.id in named)
+            elif before[1] != where:
+                self._move(o)
 
     def _draw(self, o: MemoryObject, named: bool) -> None:
         for handle in self._objects.pop(o.id, ()):
@@ -98,16 +105,22 @@ class Scene:
         number = o.id
         box.on_click(lambda _: self._click(number))
         handles = [box]
-        top = o.position + np.array([0, 0, 0.5 * o.extent[2] + 0.1])
         text = o.name if here else f"{o.name} (gone)"
         name = f"/names/{o.id}" if here else f"/gone/{o.id}_name"
         if named:
             handles.append(
                 self._scene.add_label(
-                    name, text[:60], position=tuple(top), anchor="bottom-center", font_screen_scale=0.75
+                    name, text[:60], position=_top(o), anchor="bottom-center", font_screen_scale=0.75
                 )
             )
         self._objects[o.id] = tuple(handles)
+
+    def _move(self, o: MemoryObject) -> None:
+        """An object's box and name at its new place."""
+        box, *names = self._objects[o.id]
+        box.position, box.dimensions = tuple(o.position), tuple(np.maximum(o.extent, 0.05))
+        for name in names:
+            name.position = _top(o)
 
     def _click(self, number: int) -> None:
         with self._lock:
@@ -172,6 +185,9 @@ class Scene:
 
     def plan(self, path: np.ndarray) -> None:
         """Draws the way that is planned: (N, 2) m."""
+        if self._planned is not None and np.array_equal(path, self._planned):
+            return
+        self._planned = path
         self._exchange("plan", [] if len(path) < 2 else [self._line("/plan/way", path, (20, 160, 60), 5)])
 
     def way(self, path: np.ndarray) -> None:
@@ -229,13 +245,20 @@ class Scene:
 
 def _named(found: Sequence[MemoryObject]) -> set[int]:
     """Ids of the objects whose names are drawn: the larger of two that stand close together."""
-    places: list[np.ndarray] = []
-    out = set()
-    for o in sorted(found, key=lambda o: (o.status != "present", -o.voxels, o.id)):
-        if all(np.linalg.norm(o.position[:2] - p) > _CLOSE for p in places):
-            places.append(o.position[:2])
+    ordered = sorted(found, key=lambda o: (o.status != "present", -o.voxels, o.id))
+    places = np.array([o.position[:2] for o in ordered]).reshape(-1, 2)
+    free, out = np.ones(len(ordered), bool), set()
+    for i, o in enumerate(ordered):
+        if free[i]:
             out.add(o.id)
+            free &= np.abs(places - places[i]).max(axis=1) > _CLOSE
     return out
+
+
+def _top(o: MemoryObject) -> tuple[float, float, float]:
+    """Where an object's name stands."""
+    x, y, z = (float(v) for v in o.position)
+    return x, y, z + 0.5 * float(o.extent[2]) + 0.1
 
 
 def _pose(T: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -44,8 +44,10 @@ def test_only_gone_objects_are_taken_from_markers():
         return MemoryObject(number, label, color, where, size, 1.0, 9, 1, 1, 0, status=status)
 
     objects = [
-        make(1, "sofa", "red", "present"), make(2, "coffee table", "brown", "gone"), make(3, "box (gone)", "", "present"),
-    ]  # fmt: skip
+        make(1, "sofa", "red", "present"),
+        make(2, "coffee table", "brown", "gone"),
+        make(3, "box (gone)", "", "present"),
+    ]
     (found,) = gone_objects(markers.objects(objects, HEAD))
     assert (found.id, found.name, found.status) == (2, "brown coffee table", "gone")
     assert np.allclose(found.position, [2, 1, 0.5]) and np.allclose(found.extent, [0.5, 0.6, 0.7])

@@ -15,6 +15,16 @@ from embodied_nav.view import LivePage
 pytestmark = pytest.mark.ros
 
 
+def recording(shown, name, original):
+    """A method that notes what it is called with."""
+
+    def record(*values):
+        shown[name] = values
+        original(*values)
+
+    return record
+
+
 @pytest.fixture
 def viewed(start_graph, monkeypatch):
     """A reasoner in a room with a sofa, and a view node of the test's own that believes to be looked at."""
@@ -31,12 +41,7 @@ def viewed(start_graph, monkeypatch):
     graph.executor.add_node(graph.view)
     graph.shown = {}
     for name in ("goal", "decision", "objects", "robot", "plan", "answer", "tell", "whole_map", "changed_map"):
-
-        def record(*values, name=name, original=getattr(graph.view.page, name)):
-            graph.shown[name] = values
-            original(*values)
-
-        monkeypatch.setattr(graph.view.page, name, record)
+        monkeypatch.setattr(graph.view.page, name, recording(graph.shown, name, getattr(graph.view.page, name)))
     yield graph
     graph.view.page.close()
     graph.view.destroy_node()

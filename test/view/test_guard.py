@@ -45,7 +45,7 @@ def test_a_taken_port_is_said_or_the_next_one_taken():
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
 def test_an_address_of_another_machine_is_said(host):
-    with pytest.raises(InputError, match="127.0.0.1"):
+    with pytest.raises(InputError, match=r"127\.0\.0\.1"):
         guard.free_port(host, 8080)
 
 
