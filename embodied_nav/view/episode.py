@@ -6,7 +6,7 @@ Knows the memory's records, no file of it and no ROS. Times are seconds from the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -52,6 +52,7 @@ class EpisodeRecord:
         label_names, label_colors: by label; the first is nothing.
         moments: keyframes, oldest first. way: or None. objects: gone ones too. rooms: (name, (x, y)).
         decisions: oldest first. goal: (x, y) m, or None. began, ended: ns.
+        turn: 3x3, from the memory's map into this one; objects' sizes are along that map's axes.
     """
 
     title: str
@@ -71,7 +72,7 @@ class EpisodeRecord:
     goal: tuple[float, float] | None
     began: int
     ended: int
-    up: np.ndarray = field(default_factory=lambda: np.eye(3))
+    turn: np.ndarray = field(default_factory=lambda: np.eye(3))
 
 
 def record_episode(
@@ -111,7 +112,7 @@ def record_episode(
         goal=None if goal is None else (float(goal[0]), float(goal[1])),
         began=min(stamps, default=0),
         ended=max([*stamps, *([] if way is None or not len(way.stamps) else [int(way.stamps[-1])])], default=0),
-        up=R,
+        turn=R,
     )
 
 
@@ -174,7 +175,5 @@ def _turned(R: np.ndarray, T: np.ndarray) -> np.ndarray:
 
 
 def _turned_object(R: np.ndarray, o: MemoryObject) -> MemoryObject:
-    """An object in the turned map; its box is the one around the turned box."""
-    from dataclasses import replace
-
-    return replace(o, position=R @ o.position, extent=np.abs(R) @ o.extent)
+    """An object in the turned map; its size stays along the axes of the map before."""
+    return replace(o, position=R @ o.position)

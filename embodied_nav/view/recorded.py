@@ -101,6 +101,7 @@ def _head(record: EpisodeRecord) -> dict:
         "voxel": record.voxel_size,
         "middle": _numbers(_middle(record)),
         "look": _look(record),
+        "turn": [_numbers(row) for row in record.turn],
         "step": _step(record),
         "cut": _cut(record),
         "palette": [list(c) for c in record.label_colors[:256]],

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
+import box_rooms
 import numpy as np
 
 from embodied_nav.frames import Decision, Keyframe, MemoryObject, ObjectObservation, Option, SemanticDelta
 from embodied_nav.memory import MemoryConfig, SpatialMemory
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "memory"))  # box_rooms
-
-import box_rooms
 
 SECOND = 1_000_000_000
 #: The map from the rooms: walls that lie on the border of voxels would be in either.
