@@ -109,9 +109,7 @@ class Scene:
         name = f"/names/{o.id}" if here else f"/gone/{o.id}_name"
         if named:
             handles.append(
-                self._scene.add_label(
-                    name, text[:60], position=_top(o), anchor="bottom-center", font_screen_scale=0.75
-                )
+                self._scene.add_label(name, text[:60], position=_top(o), anchor="bottom-center", font_screen_scale=0.75)
             )
         self._objects[o.id] = tuple(handles)
 
