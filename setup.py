@@ -16,6 +16,7 @@ install_requires = [
     "pyyaml>=6,<7",
     "rapidfuzz>=3.4,<4",  # misspelt words in instructions
     "scipy>=1.11,<2",
+    "viser>=1.1,<2",  # the live page: a server in pure Python with its browser program; asks no other machine
 ]
 extras_require = {
     # A vision-language model for perception. A Jetson keeps NVIDIA's own torch: install without this extra there.
@@ -114,7 +115,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["embodied_nav", "embodied_nav.*"]),
-    package_data={"embodied_nav": ["py.typed", "perception/prompts/*.txt", "models/*/weights/*"]},
+    package_data={"embodied_nav": ["py.typed", "perception/prompts/*.txt", "models/*/weights/*", "view/*.html"]},
     data_files=data_files(),
     install_requires=install_requires,
     extras_require=extras_require,

@@ -119,5 +119,12 @@ SIM_NODE = NodeSpec(
     ),
 )
 
+VIEW_NODE = NodeSpec(
+    "view",
+    "what the agent knows, as a page in a browser",
+    lifecycle=False,
+    settings=(("nodes.view", "ViewNodeConfig", ""), ("view", "PageConfig", "page")),
+)
+
 #: Every node that parameter files may name.
-ALL_NODES = (*AGENT_NODES, SLAM_NODE, SIM_NODE)
+ALL_NODES = (*AGENT_NODES, SLAM_NODE, SIM_NODE, VIEW_NODE)

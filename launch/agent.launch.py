@@ -78,6 +78,11 @@ ARGUMENTS = [
         description=f"slam, keyframe, perception and memory in one process: less work a frame ({FLAG}).",
     ),
     DeclareLaunchArgument("rviz", default_value="false", description=f"Start RViz with the package's view ({FLAG})."),
+    DeclareLaunchArgument(
+        "view",
+        default_value="false",
+        description=f"Show what the agent knows as a page at http://127.0.0.1:8080 ({FLAG}).",
+    ),
     DeclareLaunchArgument("log_level", default_value="info", choices=LOG_LEVELS, description="Logging of the nodes."),
 ]
 

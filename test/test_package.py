@@ -30,8 +30,7 @@ LAYERS = (
     ("frame_checks", "recordings", "trial"), ("language",), ("keyframes",), ("rooms",),
     ("memory",), ("slam",), ("models",), ("perception",),
     ("planning",), ("reasoner",), ("drivers",), ("sim",), ("training",), ("evaluation",),
-    ("assistants",),
-    ("node_table",), ("nodes",), ("bringup",), ("cli", "__main__"),
+    ("assistants",), ("view",), ("node_table",), ("nodes",), ("bringup",), ("cli", "__main__"),
 )  # fmt: skip
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
@@ -49,6 +48,8 @@ ROSDEP = {
     "onnxruntime": "python3-onnxruntime-pip", "opencv-python-headless": "python3-opencv", "pillow": "python3-pil",
     "pyyaml": "python3-yaml",
 }  # fmt: skip
+#: Of what comes with pip: what rosdep does not know, and what works without it there.
+WITHOUT_KEY = {"viser"}
 
 
 def assigned(name: str):
@@ -208,7 +209,7 @@ def test_licence():
 
 def test_every_library_has_a_rosdep_key_in_package_xml():
     names = {re.split(r"[<>=\[]", requirement)[0] for requirement in assigned("install_requires")}
-    assert {ROSDEP.get(name, f"python3-{name}") for name in names} <= declared("exec_depend")
+    assert {ROSDEP.get(name, f"python3-{name}") for name in names - WITHOUT_KEY} <= declared("exec_depend")
 
 
 def test_extras_are_those_of_the_readme():
@@ -228,7 +229,7 @@ PACKAGES = {"tf2_ros": "tf2_ros_py"}  # the ROS package tf2_ros is the C++ half
 PIP = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "sklearn": "scikit-learn"}
 PIP |= {"rerun": "rerun-sdk"}
 #: What a library cannot do without, so that it comes with it.
-PIP |= {"llvmlite": "numba", "lz4": "rosbags", "backports": "rosbags"}
+PIP |= {"llvmlite": "numba", "lz4": "rosbags", "backports": "rosbags", "websockets": "viser", "rich": "viser"}
 
 
 def third_parties(paths) -> dict[str, Path]:

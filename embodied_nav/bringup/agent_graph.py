@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import InputError
-from ..node_table import AGENT_NODES, SIM_NODE, SLAM_NODE, NodeSpec
+from ..node_table import AGENT_NODES, SIM_NODE, SLAM_NODE, VIEW_NODE, NodeSpec
 from ..perception.choosing import AUTO, Choice, choose
 from ..places import unwritable
-from ..resources import how_to_install
+from ..resources import how_to_install, why_no_page
 from . import parameter_files
 from .processes import Process, memory_parameters
 
@@ -44,6 +44,7 @@ class AgentOptions:
         simulated: whether the camera is the embedded simulator's; what perception ``auto`` is depends on it.
         slam: who publishes map->odom, one of SLAM.
         memory_file: file that holds the memory.
+        view: whether a page shows what the agent knows.
         remappings: topic from -> to, for all nodes.
         parameters: node -> checked parameters by name; they override the files.
         say: how an option is written by the user ("--slam "), for error messages.
@@ -57,18 +58,19 @@ class AgentOptions:
     simulated: bool = False
     slam: str = "external"
     memory_file: str = ""
+    view: bool = False
     remappings: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     say: Callable[[str], str] = str
 
 
-def nodes(slam: str) -> tuple[str, ...]:
-    """Names of the agent's nodes, by who publishes map->odom (one of SLAM)."""
-    return tuple(spec.name for spec in _specs(slam))
+def nodes(slam: str, view: bool = False) -> tuple[str, ...]:
+    """Names of the agent's nodes, by who publishes map->odom (one of SLAM), and whether a page shows them."""
+    return tuple(spec.name for spec in _specs(slam, view))
 
 
-def _specs(slam: str) -> tuple[NodeSpec, ...]:
-    return (*AGENT_NODES, SLAM_NODE) if slam == "own" else AGENT_NODES
+def _specs(slam: str, view: bool) -> tuple[NodeSpec, ...]:
+    return (*AGENT_NODES, *((SLAM_NODE,) if slam == "own" else ()), *((VIEW_NODE,) if view else ()))
 
 
 def agent_processes(options: AgentOptions) -> list[Process]:
@@ -81,13 +83,17 @@ def agent_processes(options: AgentOptions) -> list[Process]:
     _check_remappings(options)
     for path in options.params_files:
         parameter_files.check_params_file(path)
-    specs = _specs(options.slam)
+    specs = _specs(options.slam, options.view)
     found = {spec.name: parameter_files.resolve(spec, options.namespace, options.params_files) for spec in specs}
     _lay_over(found, options)
+    if options.view:
+        found["view"] = view_parameters(found["memory"]) | found["view"]
     _check_memory(found, options)
     if options.slam == "own" and importlib.util.find_spec("gtsam") is None:
         raise InputError(f"{options.say('slam')}own: needs GTSAM; {how_to_install('slam')}")
-    return [_process(spec, found[spec.name], options) for spec in specs]
+    if options.view and (why := why_no_page()):
+        raise InputError(f"{options.say('view')}: {why}")
+    return [_process(spec, found[spec.name], options, respawn=spec is not VIEW_NODE) for spec in specs]
 
 
 def perception_of(options: AgentOptions) -> Choice:
@@ -200,6 +206,12 @@ def _lay_over(found: dict[str, dict[str, Any]], options: AgentOptions) -> None:
             found[name] = values | found[name]
 
 
+def view_parameters(memory: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of the view node that follow from the memory's."""
+    size = memory.get("memory.voxel_size")
+    return {} if size is None else {"voxel_size": float(size)}
+
+
 def _check_memory(found: dict[str, dict[str, Any]], options: AgentOptions) -> None:
     file = found["memory"].get("file")
     if file:
@@ -233,4 +245,5 @@ def _process(spec: NodeSpec, parameters: dict[str, Any], options: AgentOptions, 
         remappings=dict(options.remappings),
         respawn=respawn,
         namespace=options.namespace,
+        optional=spec is VIEW_NODE,
     )

@@ -88,6 +88,7 @@ def agent_options(context: LaunchContext, absolute: Iterable[str]) -> AgentOptio
         perception=value(context, "perception"),
         slam=value(context, "slam"),
         memory_file=value(context, "memory_file"),
+        view=flag(context, "view"),
         remappings=below_namespace(absolute),
         say="{}:=".format,
     )
@@ -155,7 +156,7 @@ def actions(process: Process, log_level: str) -> list[Action]:
         last_words[:] = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)] or last_words
 
     def end(event: ProcessExited, context: LaunchContext) -> None:
-        if event.returncode == 2 and not context.is_shutdown:
+        if event.returncode == 2 and not process.optional and not context.is_shutdown:
             # Raise, since the launch service then shuts down and returns 1; the action Shutdown would return 0.
             raise InputError(f"{process.name} cannot work: {last_words[-1] if last_words else 'it has said above why'}")
 

@@ -21,6 +21,7 @@ class Process:
         remappings: topic from -> to.
         respawn: whether it is restarted after a crash.
         namespace: of node and topics.
+        optional: whether the others go on without it; it is not restarted, and its end is told once.
         nodes: the nodes of a shared process, each with its own name and parameters; empty for a single node.
     """
 
@@ -31,6 +32,7 @@ class Process:
     remappings: Mapping[str, str] = field(default_factory=dict)
     respawn: bool = True
     namespace: str = ""
+    optional: bool = False
     nodes: tuple[Process, ...] = ()
 
     @property

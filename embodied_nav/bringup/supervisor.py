@@ -65,6 +65,7 @@ class Supervisor:
         self._started: dict[str, float] = {}
         self._crashes: dict[str, int] = {}
         self._due: dict[str, float] = {}
+        self._without: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="embodied_nav-")
         self.restarts: dict[str, int] = dict.fromkeys(self._processes, 0)
 
@@ -106,7 +107,11 @@ class Supervisor:
         ended = {}
         for name, process in self._processes.items():
             code = self._children[name].poll()
-            if code is None:
+            if code is None or name in self._without:
+                continue
+            if process.optional:
+                self._without.add(name)
+                self._say(f"{name} {_ending(code)}; the others go on without it")
                 continue
             if code == 2:
                 raise AlreadyTold(f"{name} could not start")
@@ -139,7 +144,7 @@ class Supervisor:
         now = time.monotonic()
         healthy = now - self._started[name] > _HEALTHY
         crashes = self._crashes[name] = 1 if healthy else self._crashes.get(name, 0) + 1
-        how = f"killed by signal {-code}" if code < 0 else f"ended with {code}"
+        how = _ending(code)
         if crashes >= _CRASHES:
             raise InputError(f"{name} {how}, {crashes} times in a row; see its messages above")
         pause = min(_FIRST_PAUSE * 2 ** (crashes - 1), _LONGEST_PAUSE)
@@ -162,6 +167,10 @@ class Supervisor:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._started[name] = time.monotonic()
+
+
+def _ending(code: int) -> str:
+    return f"killed by signal {-code}" if code < 0 else f"ended with {code}"
 
 
 def _interrupt(*_: object) -> None:

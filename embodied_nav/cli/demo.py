@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 from ..errors import InputError
-from . import habitat, localization, names, ros, settings
+from . import habitat, localization, names, page, ros, settings
 from .ros import require_ros
 
-OUTPUTS = ("report.json", "map.png", "memory.db")
+OUTPUTS = ("report.json", "map.png", "memory.db", page.FILE)
 DEFAULT_SEED = 1000
 #: Parameters that this command sets itself, and the option that sets each.
 OWNED = {
@@ -30,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "demo",
         help="drive the agent through a simulated apartment, over ROS",
         description="Drives the agent through an apartment that it has never seen, as ROS nodes; "
-        "writes report.json, map.png and memory.db.",
+        "writes report.json, map.png, memory.db and view.html, a page that plays the episode.",
     )
     parser.add_argument(
         "--seed", type=int, default=DEFAULT_SEED, metavar="N", help=f"the apartment's (default: {DEFAULT_SEED})"
@@ -47,6 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     localization.add_option(parser)
     settings.add_option(parser)
     ros.add_composed(parser)
+    page.add_option(parser)
     parser.add_argument(
         "--memory",
         metavar="FILE",
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     require_ros()
     localization.settle(args)
+    page.settle(args)
     episode = _episode(args)
     given, eyes = names.settle_perception(args, simulated=args.dataset is None)
     parameters = settings.parameters_by_node(habitat.with_server(given, args), _nodes(args), OWNED)
@@ -84,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
         f"{report['collisions']} collisions, {_pace(report)}",
         flush=True,
     )
+    if (out / page.FILE).exists():
+        print(f"demo: {out / page.FILE} plays it in a browser", flush=True)
     return 0
 
 
@@ -108,6 +112,25 @@ def _episode(args: argparse.Namespace):
     args.perception = args.perception or names.AUTO
     args.protocol = dataset.protocol.name
     return dataset.episodes[args.episode]
+
+
+def _recorded(memory, report: dict, driven, trajectory, T, made: list, goal):
+    """The record of the episode.
+
+    Args:
+        driven: Nx4 x, y, heading in the true map, and ns. trajectory: Nx2 in the memory's. T: that from the true one.
+    """
+    import numpy as np
+
+    from ..geometry import yaw_of
+    from ..view import Way, record_episode
+
+    stamps = driven[:, 3].astype(np.int64)
+    way = Way(stamps, np.column_stack([trajectory, np.zeros(len(stamps))]), driven[:, 2] + yaw_of(T))
+    success = "reached" if report["success"] else "not reached"
+    told = f"{success}: {report['reason']}; {report['path_length_m']:.1f} m in {report['sim_time_s']:.0f} s"
+    since = int(stamps[0]) if len(stamps) else 0
+    return record_episode(memory, report["instruction"], told, way, page.decisions(made), goal, since=since)
 
 
 def _picture(report: dict) -> str:
@@ -154,7 +177,7 @@ def _drive(args: argparse.Namespace, episode, out: Path, parameters: dict[str, d
         if args.localization == "slam":
             report |= run_folder.slam_lost(scratch / "slam.json")
         report["recognised"] = goal["recognised"]
-        report |= _draw(args, out, episode, sim, np.load(scratch / "sim.npy"), parameters)
+        report |= _draw(args, out, episode, sim, np.load(scratch / "sim.npy"), parameters, goal["made"], report)
     return report
 
 
@@ -193,7 +216,7 @@ def _kept_in(args: argparse.Namespace, file: Path) -> dict[str, dict]:
 
 def _nodes(args: argparse.Namespace) -> tuple[str, ...]:
     own = ("slam",) if args.localization == "slam" else ()
-    return ("sim", *own, "keyframe", "perception", "memory", "reasoner", "control")
+    return ("sim", *own, "keyframe", "perception", "memory", "reasoner", "control", *page.nodes(args))
 
 
 def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path, parameters: dict[str, dict]) -> list:
@@ -225,7 +248,8 @@ def _processes(args: argparse.Namespace, episode, out: Path, scratch: Path, para
         "control": common,
     }
     return [
-        *(Process(n, n, {**nodes[n], **parameters[n]}, respawn=n != "sim") for n in _nodes(args)),
+        *(Process(n, n, {**nodes[n], **parameters[n]}, respawn=n != "sim") for n in _nodes(args) if n in nodes),
+        *page.processes(args, parameters, "the demo drives after its own sentence"),
         Process("navigate_client", "navigate", goal, respawn=False),
     ]
 
@@ -311,8 +335,10 @@ def _late_kernels(facts: dict[str, str]) -> int:
     return sum(int(value) for name, value in facts.items() if name.endswith(" kernels made ready late"))
 
 
-def _draw(args: argparse.Namespace, out: Path, episode, sim: dict, view, parameters: dict[str, dict]) -> dict:
-    """Draws map.png; returns what the report says of the memory."""
+def _draw(
+    args: argparse.Namespace, out: Path, episode, sim: dict, view, parameters: dict[str, dict], made: list, report: dict
+) -> dict:
+    """Draws map.png and the recorded page; returns what the report says of the memory."""
     import numpy as np
 
     from ..geometry import transform_points
@@ -339,4 +365,5 @@ def _draw(args: argparse.Namespace, out: Path, episode, sim: dict, view, paramet
         camera_view=view,
         title=episode.instruction,
     )
+    page.write("demo", out, lambda: _recorded(memory, report, driven, trajectory, T, made, goal))
     return {"voxels": len(memory), "stale_keyframes": run_folder.stale_keyframes(memory)}

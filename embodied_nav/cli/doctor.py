@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..findings import MISSING, OK, OPTIONAL, WARNING, Finding, exit_code, report
-from ..resources import how_to_install, pip_command
+from ..resources import VIEWER, how_to_install, pip_command
 from .ros import ROS, Library, require_ros
 
 LIBRARIES = (
@@ -30,6 +30,8 @@ LIBRARIES = (
     Library("rapidfuzz", "misspelt words in instructions", "python3-rapidfuzz"),
     Library("yaml", "parameter files", "python3-yaml"),
 )
+#: Comes with pip; rosdep does not know it, and all but the live page works without.
+PAGE = Library("viser", "the live page")
 EXTRAS = (
     Library("torch", "networks", extra="vlm"),
     Library("transformers", "language and vision models", extra="vlm"),
@@ -83,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
 def examine() -> list[Finding]:
     """All checks that need no running system."""
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        imported = dict(zip(ROS + LIBRARIES + EXTRAS, pool.map(probe, ROS + LIBRARIES + EXTRAS), strict=True))
+        every = (*ROS, *LIBRARIES, *EXTRAS, PAGE)
+        imported = dict(zip(every, pool.map(probe, every), strict=True))
     findings = list(_machine())
     findings += [_ros_finding(library, *imported[library]) for library in ROS]
     findings += list(_ros_tools())
@@ -91,6 +94,7 @@ def examine() -> list[Finding]:
     findings += [_library_finding(library, *imported[library]) for library in LIBRARIES]
     findings += list(_numba_cache())
     findings += [_extra_finding(library, *imported[library]) for library in EXTRAS]
+    findings += [_page_finding(*imported[PAGE])]
     findings += list(_models())
     return findings
 
@@ -208,6 +212,12 @@ def _library_finding(library: Library, found: bool, detail: str) -> Finding:
     if library.module == "cv2" and not (4, 6) <= _numbers(version) < (5,):
         return Finding("libraries", "cv2", WARNING, version, pip_command(["opencv-python-headless>=4.10,<5"]))
     return Finding("libraries", library.module, OK, version)
+
+
+def _page_finding(found: bool, detail: str) -> Finding:
+    if found:
+        return Finding("libraries", PAGE.module, OK, detail.partition("|")[0])
+    return Finding("libraries", PAGE.module, OPTIONAL, f"{PAGE.why}: {detail}", pip_command([VIEWER]))
 
 
 def _numba_cache() -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from .environment import complete_environment
 
 #: Subcommands in the order of the help; each is the module of the same name (with _ for -) beside this one.
 COMMANDS = (
-    "demo", "replay", "ask", "eval", "report", "train", "memory", "parse", "models", "up", "go", "stop", "mcp",
+    "demo", "replay", "ask", "eval", "report", "train", "memory", "parse", "models", "up", "go", "stop", "view", "mcp",
     "doctor", "warm-up",
 )  # fmt: skip
 

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from ..errors import InputError
-from . import names, ros, settings
+from . import names, page, ros, settings
 from .ros import require_ros
 
-OUTPUTS = ("report.json", "map.png", "map.ply", "memory.db", "objects.json", "trajectory.txt")
+OUTPUTS = ("report.json", "map.png", "map.ply", "memory.db", "objects.json", "trajectory.txt", page.FILE)
 #: File of SLAM's poses in TUM format.
 TRAJECTORY = "trajectory.txt"
 #: Temporary file with the times of lost tracking, until they are in the report.
@@ -41,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "replay",
         help="feed a recorded RGB-D sequence through the ROS graph",
         description="Feeds a recorded RGB-D sequence through the ROS graph; writes report.json, map.png, map.ply, "
-        "memory.db and objects.json (the things that several views showed).",
+        "memory.db, view.html (a page that plays it) and objects.json (the things that several views showed).",
     )
     parser.add_argument("folder", metavar="DIR", help="folder with the recording, or one of its files")
     parser.add_argument(
@@ -80,6 +80,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     names.add_perception(parser, names.AUTO)
     names.add_detector(parser)
     ros.add_composed(parser)
+    page.add_option(parser)
     settings.add_option(parser)
 
 
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     require_ros()
+    page.settle(args)
     given, eyes = names.settle_perception(args, simulated=False)
     parameters = settings.parameters_by_node(given, _nodes(args), OWNED)
     names.check_perception(args.perception, parameters["perception"])
@@ -109,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
         f"{report['voxels']} voxels in {report['wall_time_s']:.1f} s",
         flush=True,
     )
+    if (out / page.FILE).exists():
+        print(f"replay: {out / page.FILE} shows it in a browser", flush=True)
     if report.get("slam_lost_s"):
         reason = report["slam_lost_times"][0][2]
         print(f"replay: SLAM was lost for {report['slam_lost_s']:.1f} s, not mapped: {reason}", flush=True)
@@ -116,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _nodes(args: argparse.Namespace) -> tuple[str, ...]:
-    return (*(("slam",) if args.slam == "own" else ()), "keyframe", "perception", "memory")
+    return (*(("slam",) if args.slam == "own" else ()), "keyframe", "perception", "memory", *page.nodes(args))
 
 
 def _open(args: argparse.Namespace, parameters: dict[str, dict]):
@@ -208,7 +212,8 @@ def _processes(args: argparse.Namespace, out: Path, result: Path, recording, par
     nodes = {"slam": slam, "keyframe": keyframe, "perception": perception, "memory": {**common, **memory}}
     robot = {name: value for name, value in parameters["keyframe"].items() if name.startswith("robot.")}
     return [
-        *(Process(name, name, {**nodes[name], **_of_nodes(parameters[name])}) for name in _nodes(args)),
+        *(Process(n, n, {**nodes[n], **_of_nodes(parameters[n])}) for n in _nodes(args) if n in nodes),
+        *page.processes(args, parameters, "a recording is played: nothing drives"),
         Process("replay", "replay", {**source, **robot}, respawn=False),
     ]
 
@@ -219,22 +224,24 @@ def _of_nodes(values: dict) -> dict:
 
 
 def _way(args: argparse.Namespace, out: Path, recording, memory) -> tuple:
-    """Nx4x4 poses of the camera in the map, and SLAM's error for the report if there is ground truth."""
+    """Nx4x4 poses of the camera in the map, their N stamps (ns), and SLAM's error for the report if there is ground
+    truth."""
     import numpy as np
 
     from ..slam.metrics import ate_rmse, read_trajectory
     from . import run_folder
 
     if args.slam == "external":
-        return np.array([k.T_map_camera for k in memory.keyframes.values()]), {}
+        found = memory.keyframes.values()
+        return np.array([k.T_map_camera for k in found]), np.array([k.stamp for k in found]), {}
     if args.slam == "given":
-        return np.array(recording.poses), {}
+        return np.array(recording.poses), np.array(recording.stamps), {}
     stamps, poses = read_trajectory(out / TRAJECTORY)
     lost = run_folder.slam_lost(out / _SLAM_REPORT)
     if recording.poses is None or len(stamps) < 3:
-        return poses, {"ate_rmse_m": None, **lost}
+        return poses, stamps, {"ate_rmse_m": None, **lost}
     ate = ate_rmse(stamps, poses, np.array(recording.stamps), np.array(recording.poses))
-    return poses, {"ate_rmse_m": round(ate, 5), **lost}
+    return poses, stamps, {"ate_rmse_m": round(ate, 5), **lost}
 
 
 def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restarts: dict[str, int]) -> dict:
@@ -251,7 +258,7 @@ def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restar
     memory = SpatialMemory.load(out / "memory.db")
     write_ply(out / "map.ply", memory)
     evident = write_object_list(out / "objects.json", memory)
-    poses, error = _way(args, out, recording, memory)
+    poses, stamps, error = _way(args, out, recording, memory)
     largest = sorted(memory.evident_objects() or memory.objects(), key=lambda o: -o.voxels)[:_NAMED]
     draw_map(
         out / "map.png",
@@ -262,6 +269,7 @@ def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restar
         camera_view=_view(recording),
         title=f"{Path(args.folder).name}: {counts['frames']} frames",
     )
+    page.write("replay", out, lambda: _recorded(args, memory, poses, counts, stamps))
     return {
         "program": "embodied-nav",
         "command": "replay",
@@ -284,6 +292,22 @@ def _finish(args: argparse.Namespace, out: Path, recording, counts: dict, restar
         "rate": args.rate,
         "restarts": sum(restarts.values()),
     }
+
+
+def _recorded(args: argparse.Namespace, memory, poses, counts: dict, stamps):
+    """The record of the replay, turned so that what the cameras had above is up."""
+    import numpy as np
+
+    from ..view import Way, record_episode
+
+    usable = np.isfinite(poses).all(axis=(1, 2)) if len(poses) else np.zeros(0, bool)
+    poses, stamps = poses[usable], np.asarray(stamps, np.int64)[usable]
+    up = -poses[:, :3, 1].mean(axis=0) if len(poses) else None
+    if up is not None and up[2] > 0.98:
+        up = None  # upright as it is
+    told = f"{counts['frames']} frames, {counts['keyframes']} keyframes, {len(memory):,} voxels"
+    shown = memory.evident_objects() or memory.objects()
+    return record_episode(memory, Path(args.folder).name, told, Way(stamps, poses[:, :3, 3]), up=up, objects=shown)
 
 
 def _view(recording):

@@ -61,6 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default=False,
         help="slam, keyframe, perception and memory in one process: less work a frame (default: each in its own)",
     )
+    parser.add_argument("--view", action="store_true", help="show what the agent knows as a page in a browser")
     parser.add_argument("--use-sim-time", action="store_true", help="take time from /clock")
     parser.add_argument("--log-level", default="info", choices=LOG_LEVELS, help="default: info")
 
@@ -109,9 +110,12 @@ def _options(args: argparse.Namespace) -> agent_graph.AgentOptions:
         perception=args.perception or "",
         slam=args.slam,
         memory_file=args.memory_file or "",
+        view=args.view,
         remappings=dict(remapping(text) for text in args.remap),
         parameters=settings.parameters_by_node(
-            names.with_detector(args.settings, args.detector, args.perception), agent_graph.nodes(args.slam), owned
+            names.with_detector(args.settings, args.detector, args.perception),
+            agent_graph.nodes(args.slam, args.view),
+            owned,
         ),
         say=lambda name: f"--{'agent' if name == 'reasoner' else name.replace('_', '-')} ",
     )

@@ -26,6 +26,7 @@ from embodied_nav.srv import SaveMemory
 
 from ..config import Config, param
 from .ros import map_identity, params, qos
+from .ros.conversions import decision_from_msg
 from .ros.lifecycle import run
 from .ros.living import Living
 from .ros.service_calls import ask
@@ -39,6 +40,8 @@ _LIVING = 60.0
 #: Time-outs (s) of memory/save and sim/finish. The command must exit within 5 s of the goal's end, whatever the memory
 #: is doing; what it has not saved by then is less than the last second. The scores are worth a longer wait.
 _SAVING, _SCORING = 2.0, 60.0
+#: Decisions that the outcome tells in full, at most.
+_KEPT = 2000
 #: Period (s) of the line that says what is waited for.
 _TELL = 10.0
 #: The server answers a goal request before its first feedback; this long (s) after that the answer counts as lost.
@@ -48,13 +51,13 @@ Done = Callable[[bool, str, Navigate.Result], None]
 
 
 class NavigateClient:
-    """Sends goals, one at a time.
+    """Sends a goal, and another one when that is over or to replace it.
 
     Args:
         node: on which the client lives.
         feedback: called with each feedback.
-        done: called once a goal with success, the reason and the result (empty where the server died or refused); not
-            for a goal that :meth:`send` has replaced.
+        done: called once for a goal with success, the reason and the result (empty where the server died or refused);
+            not for one that was replaced.
         patience: seconds without feedback after which the server counts as dead, unless its process is alive.
         server: name of its node.
     """
@@ -62,7 +65,7 @@ class NavigateClient:
     def __init__(
         self,
         node: Node,
-        feedback: Callable[[Navigate.Feedback], None],
+        feedback: Callable[[Navigate.Feedback], object],
         done: Done,
         patience: float = SERVER_GONE,
         server: str = "reasoner",
@@ -90,8 +93,8 @@ class NavigateClient:
     def send(self, instruction: str) -> None:
         """Sends a goal; it replaces the one before."""
         self._instruction, self._silence = instruction, 0.0
-        self._handle, self._over = None, False
         self._heard, self._unanswered = False, 0.0
+        self._over, self._handle, self._asked_again = False, None, False
         self._process = self._living.process(self._server)
         self._sent = self._client.send_goal_async(Navigate.Goal(instruction=instruction), self._on_feedback)
         self._sent.add_done_callback(self._on_answer)
@@ -113,7 +116,7 @@ class NavigateClient:
 
     def _ask_result(self) -> None:
         handle = self._handle
-        handle.get_result_async().add_done_callback(lambda future: self._on_result(future, handle))
+        handle.get_result_async().add_done_callback(lambda future: self._on_result(handle, future))
 
     def _on_feedback(self, message) -> None:
         self._silence, self._asked_again = 0.0, False
@@ -121,9 +124,9 @@ class NavigateClient:
         self._process = self._process or self._living.process(self._server)
         self._feedback(message.feedback)
 
-    def _on_result(self, future, handle) -> None:
+    def _on_result(self, handle, future) -> None:
         if handle is not self._handle:
-            return  # the end of a goal that a newer one has replaced
+            return  # of a goal that a newer one has replaced
         answer = future.result()
         if answer.status == GoalStatus.STATUS_UNKNOWN:  # the server does not know this goal (asked for once more)
             self._end(False, "aborted: the reasoner was started again", Navigate.Result())
@@ -164,17 +167,18 @@ class GoalLines:
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds, self._told = seconds, (-1, 0, 0)
 
-    def decision(self, feedback: Navigate.Feedback) -> None:
-        """Prints the decision of a feedback, where it is a new one."""
+    def decision(self, feedback: Navigate.Feedback) -> bool:
+        """Prints the decision of a feedback, where it is a new one; returns whether it is."""
         decision = feedback.decision
         # Decision ids restart at 0 when the memory switches to another map.
         name = (decision.id, decision.header.stamp.sec, decision.header.stamp.nanosec)
         if not decision.options or name == self._told:
-            return
+            return False
         self._told = name
         option = decision.options[decision.chosen]
         think = f" ({decision.think})" if decision.think else ""
         self._line(f"{feedback.path_length:5.1f} m  {option.letter}: {option.text}{think}")
+        return True
 
     def end(self, success: bool, reason: str) -> None:
         """Prints how the goal ended."""
@@ -206,7 +210,8 @@ class NavigateNode(qos.Overridable, Node):
         params.refuse_unknown(self)
         self.finished, self.exit_code = False, 0
         self._lines = GoalLines(self._seconds)
-        self._client = NavigateClient(self, self._lines.decision, self._on_done, self._config.patience)
+        self._client = NavigateClient(self, self._on_feedback, self._on_done, self._config.patience)
+        self._made: list[dict] = []
         self._told_to_wait = time.monotonic()
         self._sent_at: int | None = None
         self._outcome: dict = {}
@@ -253,6 +258,10 @@ class NavigateNode(qos.Overridable, Node):
         assert self._sent_at is not None
         return (self.get_clock().now().nanoseconds - self._sent_at) * 1e-9
 
+    def _on_feedback(self, feedback: Navigate.Feedback) -> None:
+        if self._lines.decision(feedback) and len(self._made) < _KEPT:
+            self._made.append(_told_in_full(feedback))
+
     def _on_done(self, success: bool, reason: str, result: Navigate.Result) -> None:
         seconds = self._seconds()
         self._lines.end(success, reason)
@@ -261,6 +270,7 @@ class NavigateNode(qos.Overridable, Node):
             "reason": reason,
             "sim_time_s": round(seconds, 3),
             "decisions": result.decisions,
+            "made": self._made,
             "stages": self._stages,
             "facts": self._facts,
             # Maps of earlier sessions that were recognised, and at what time of this session.
@@ -299,6 +309,27 @@ class NavigateNode(qos.Overridable, Node):
                     self._stages.setdefault(name, {})[quantile] = float(pair.value[:-3])
                 else:
                     self._facts[f"{status.name} {pair.key}"] = pair.value
+
+
+def _told_in_full(feedback: Navigate.Feedback) -> dict:
+    """A decision as JSON has it: stamp (ns), options, which was chosen and why, m driven until then."""
+    made = decision_from_msg(feedback.decision)
+    options = [
+        {
+            "letter": o.letter, "kind": o.kind, "position": o.position, "distance": round(o.distance, 3),
+            "direction": round(o.direction, 3), "text": o.text, "object_id": o.object_id,
+        }
+        for o in made.options
+    ]  # fmt: skip
+    return {
+        "id": made.id,
+        "stamp": made.stamp,
+        "options": options,
+        "chosen": made.chosen,
+        "think": made.think,
+        "reasoner": made.reasoner,
+        "path_length": round(feedback.path_length, 3),
+    }
 
 
 def main(args: list[str] | None = None) -> int:

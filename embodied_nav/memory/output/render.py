@@ -5,6 +5,7 @@ Knows arrays and records only. matplotlib is imported where it is used.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,22 @@ def room_color(room_id: int) -> tuple[float, float, float]:
     import colorsys
 
     return colorsys.hsv_to_rgb(room_id * 0.618034 % 1.0, 0.55, 0.95)
+
+
+def label_color(name: str) -> tuple[int, int, int]:
+    """A colour (RGB 0 to 255) that a label always has; structure is grey."""
+    if not name:
+        return 128, 128, 128
+    import colorsys
+
+    hue = zlib.crc32(name.encode()) / 2**32
+    red, green, blue = (int(255 * v) for v in colorsys.hsv_to_rgb(hue, 0.75, 0.95))
+    return red, green, blue
+
+
+def label_colors(labels: np.ndarray, names: Sequence[tuple[str, str]]) -> np.ndarray:
+    """Nx3 uint8 colours of N indices into ``names``, (label, colour) pairs of which the first is nothing."""
+    return np.array([label_color(label) for label, _ in names], dtype=np.uint8)[labels]
 
 
 def upright(up: np.ndarray | None) -> np.ndarray:

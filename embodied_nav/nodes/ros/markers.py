@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
-import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,8 +10,10 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from ...frames import Decision, MemoryObject
-from ...memory.output.render import room_color
+from ...memory.output.render import label_color, label_colors, room_color
 from ...rooms import Rooms
+
+__all__ = ["decision", "graph", "label_color", "label_colors", "objects", "rooms"]
 
 _BY_KIND = {
     "frontier": (0.2, 0.6, 1.0),
@@ -23,20 +23,6 @@ _BY_KIND = {
 }
 #: Colour (RGB 0 to 1) of what is gone; edge of a tile of a room's floor, m.
 _GONE, _TILE = (0.55, 0.55, 0.55), 0.1
-
-
-def label_color(name: str) -> tuple[int, int, int]:
-    """A colour (RGB 0 to 255) that a label always has; structure is grey."""
-    if not name:
-        return 128, 128, 128
-    hue = zlib.crc32(name.encode()) / 2**32
-    red, green, blue = (int(255 * v) for v in colorsys.hsv_to_rgb(hue, 0.75, 0.95))
-    return red, green, blue
-
-
-def label_colors(labels: np.ndarray, names: Sequence[tuple[str, str]]) -> np.ndarray:
-    """Nx3 uint8 colours of N indices into ``names``, (label, colour) pairs of which the first is nothing."""
-    return np.array([label_color(label) for label, _ in names], dtype=np.uint8)[labels]
 
 
 def objects(found: Sequence[MemoryObject], head: Header) -> MarkerArray:
