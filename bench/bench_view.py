@@ -4,8 +4,8 @@
 
 A building of N voxels is shown; once it has been sent, what changes while a robot drives is fed five times a second:
 pose, plan, a picture with boxes, 60 objects of which one moved, some 2,000 voxels of the blocks in front of the camera,
-every second the health of seven nodes, every third a decision. The visitor is a websocket that takes everything in, in a
-process of its own. CPU of the page's process, all its threads; bytes as the visitor gets them. Then the recorded page.
+every second the health of seven nodes, every third a decision. The visitor is a websocket that takes everything in, in
+a process of its own. CPU of the page's process, all threads; bytes as the visitor gets them. Then the recorded page.
 """
 
 from __future__ import annotations

@@ -162,3 +162,18 @@ def test_remappings(text, pair):
             agent_graph.remapping(text)
     else:
         assert agent_graph.remapping(text) == pair
+
+
+def test_a_page_beside_the_agent_is_optional_and_draws_the_memorys_voxels(monkeypatch, tmp_path):
+    monkeypatch.setattr(agent_graph, "why_no_page", lambda: "")
+    file = tmp_path / "robot.yaml"
+    file.write_text("memory: {ros__parameters: {memory: {voxel_size: 0.08}}}\n")
+    options = agent_graph.AgentOptions(params_files=(str(file),), view=True)
+    processes = {p.name: p for p in agent_graph.agent_processes(options)}
+    view = processes["view"]
+    assert view.optional and not view.respawn and view.parameters["voxel_size"] == 0.08
+    assert not any(p.optional for name, p in processes.items() if name != "view")
+    assert "view" not in agent_graph.nodes("external") and "view" in agent_graph.nodes("external", True)
+    monkeypatch.setattr(agent_graph, "why_no_page", lambda: "viser is not installed")
+    with pytest.raises(InputError, match="viser is not installed"):
+        agent_graph.agent_processes(options)

@@ -50,6 +50,10 @@ def test_demo_finds_what_it_is_told_to(tmp_path):
     assert 0 < report["real_time_factor"] < 1.1 and "of real time" in done.stdout
     assert report["frames"] > 50 and report["keyframes"] > 3 and report["restarts"] == 0
     assert (tmp_path / "here" / "map.png").stat().st_size > 20_000
+    page = (tmp_path / "here" / "view.html").read_text(encoding="utf-8")
+    assert len(page) < 10_000_000 and report["instruction"] in page and "view.html plays it" in done.stdout
+    # The last one may be followed by the goal's end before any feedback tells it.
+    assert 0 <= report["decisions"] - page.count('"driven"') <= 2
     assert len(SpatialMemory.load(tmp_path / "here" / "memory.db")) == report["voxels"]
     assert "STOP" in done.stdout
 

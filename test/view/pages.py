@@ -10,7 +10,6 @@ import numpy as np
 from embodied_nav.frames import Decision, Keyframe, MemoryObject, ObjectObservation, Option, SemanticDelta
 from embodied_nav.memory import MemoryConfig, SpatialMemory
 
-
 SECOND = 1_000_000_000
 #: The map from the rooms: walls that lie on the border of voxels would be in either.
 SHIFT = np.eye(4)
