@@ -141,8 +141,10 @@ def draw(plot: Plot, path: Path) -> None:
             axes.annotate(f"n={point.n}", (point.x, 107), ha="center", fontsize=7, color="#555555")
     axes.set(title=plot.title, xlabel=plot.x_label, ylabel="success [%]", ylim=(-3, 113))
     axes.set_yticks(range(0, 101, 20))
-    if all(point.x == round(point.x) for curve in plot.curves for point in curve.points):
+    xs = [point.x for curve in plot.curves for point in curve.points]
+    if all(x == round(x) for x in xs):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(min(xs) - 0.8, max(xs) + 0.8)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, loc="best", title=plot.note or None, title_fontsize=8)
     try:
