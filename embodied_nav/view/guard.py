@@ -46,7 +46,7 @@ def serve(host: str, port: int, label: str, next_port: bool = True) -> viser.Vis
     if not guarded:
         server.stop()
         raise InputError("this viser starts its server in another way, unguarded; install viser>=1.1,<2")
-    vars(server)["request_share_url"] = _never
+    server.request_share_url = _never  # type: ignore[method-assign]
     server.gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
     server.gui.main_panel.dock_right()
     return server

@@ -161,8 +161,8 @@ class Panel:
 
     def _add_memory(self, moment: Callable[[int | None], None]) -> None:
         gui = self._gui
-        self._now = gui.add_checkbox("now", True, hint="show the present, not a keyframe of the past")
-        self._slider = gui.add_slider("Keyframe", 0, 1, 1, 1, disabled=True)
+        self._now: Any = gui.add_checkbox("now", True, hint="show the present, not a keyframe of the past")
+        self._slider: Any = gui.add_slider("Keyframe", 0, 1, 1, 1, disabled=True)
         self._past = gui.add_image(_NO_PICTURE, format="jpeg", jpeg_quality=75)
         self._past_words = gui.add_html(words.note(""))
         self._objects = gui.add_html(words.objects(()))

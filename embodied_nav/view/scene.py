@@ -56,7 +56,8 @@ class Scene:
 
     def up(self, direction: np.ndarray) -> None:
         """Which way is up: (3,) in map."""
-        self._scene.set_up_direction(tuple(float(v) for v in direction))
+        x, y, z = (float(v) for v in direction)
+        self._scene.set_up_direction((x, y, z))
 
     def chunk(self, number: int, middle: np.ndarray, positions: np.ndarray, colors: np.ndarray) -> None:
         """Draws one chunk of the map anew: (3,) m, (N, 3) m about it, (N, 3) uint8."""
@@ -104,7 +105,7 @@ class Scene:
         )  # fmt: skip
         number = o.id
         box.on_click(lambda _: self._click(number))
-        handles = [box]
+        handles: list[Any] = [box]
         text = o.name if here else f"{o.name} (gone)"
         name = f"/names/{o.id}" if here else f"/gone/{o.id}_name"
         if named:
@@ -199,7 +200,8 @@ class Scene:
             if made is None or option.position is None:
                 continue
             chosen = i == made.chosen
-            where = (*(float(v) for v in option.position), 0.15)
+            x, y = (float(v) for v in option.position)
+            where = (x, y, 0.15)
             color = _BY_KIND.get(option.kind, (200, 200, 200))
             parts += [
                 self._scene.add_icosphere(
