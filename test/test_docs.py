@@ -62,6 +62,7 @@ def make_targets() -> set[str]:
 
 def complaint(words: list[str]) -> str:
     """What is wrong with a command of ours; "" where nothing is, or where it is another program's."""
+    words = words[:-1] if words[-1] == "&" else words
     program = Path(words[0]).name
     if program == "embodied-nav" and len(words) > 1 and not words[1].isupper():
         try:

@@ -64,10 +64,7 @@ class Navigator:
         *,
         beside: bool = False,
     ) -> None:
-        """Args:
-
-        beside: the policy is slow: it thinks in a thread of its own, and the robot goes on along its path meanwhile.
-        """
+        """``beside``: the policy is slow: it thinks in a thread of its own, and the robot goes on along its path."""
         self.config = config or NavigatorConfig()
         self.robot = robot or RobotProfile()
         self.policy = policy or RulesPolicy()
@@ -156,10 +153,7 @@ class Navigator:
         self._planned_at = _LONG_AGO
 
     def waited(self, nanoseconds: int) -> None:
-        """The robot was halted for so long, or the clock was set (back, if negative): shifts all timers by it.
-
-        So no place is given up, and nothing decided again, because of the wait.
-        """
+        """The robot was halted for so long, or the clock was set (back, if negative): no place is given up for it."""
         self._nearest = (self._nearest[0] + nanoseconds, self._nearest[1])
         self._decided_at += nanoseconds
         self._planned_at += nanoseconds
