@@ -14,6 +14,7 @@ from numba import njit
 from ..frames import FREE, OCCUPIED, UNKNOWN, OccupancyGrid
 from ..planning.geodesic import fast_marching
 from ..robot import RobotProfile
+from .clipping import clip
 from .mesh import SceneDescription
 
 #: Things up to this height (m) above the floor (rugs, thresholds) can be driven over.
@@ -185,26 +186,6 @@ def _touching(mask: np.ndarray, seed: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _clip(polygon, n, level, keep_above, out):
-    """Clips a polygon (n corners, x y z) at a height; returns the number of corners written to ``out``."""
-    m = 0
-    for i in range(n):
-        j = (i + 1) % n
-        a, b = polygon[i, 2] - level, polygon[j, 2] - level
-        if not keep_above:
-            a, b = -a, -b
-        if a >= 0.0:
-            out[m] = polygon[i]
-            m += 1
-        if (a > 0.0 and b < 0.0) or (a < 0.0 and b > 0.0):
-            t = a / (a - b)
-            for k in range(3):
-                out[m, k] = polygon[i, k] + t * (polygon[j, k] - polygon[i, k])
-            m += 1
-    return m
-
-
-@njit(cache=True, nogil=True)
 def _apart(polygon, n, nx, ny, x0, y0):
     """Whether the axis (nx, ny) separates a flat polygon from the unit cell at (x0, y0)."""
     low, high = np.inf, -np.inf
@@ -234,8 +215,8 @@ def _draw(vertices, faces, low, high, scale, out):
             continue
         for k in range(3):
             first[k] = vertices[faces[f, k]]
-        n = _clip(first, 3, low, True, second)
-        n = _clip(second, n, high, False, first)
+        n = clip(first, 3, 2, low, True, second)
+        n = clip(second, n, 2, high, False, first)
         if n < 3:
             continue
         x0, y0, x1, y1 = np.inf, np.inf, -np.inf, -np.inf

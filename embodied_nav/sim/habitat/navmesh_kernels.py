@@ -8,28 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ..clipping import clip
+
 #: Solid spans nearer than this (m) to each other are one.
 _GAP = 0.01
-
-
-@njit(cache=True, nogil=True)
-def _clip(polygon, n, axis, level, above, out):
-    """Clips a polygon of n corners (nx3) at a plane across an axis into ``out``; returns its number of corners."""
-    m = 0
-    for i in range(n):
-        j = (i + 1) % n
-        a, b = polygon[i, axis] - level, polygon[j, axis] - level
-        if not above:
-            a, b = -a, -b
-        if a >= 0.0:
-            out[m] = polygon[i]
-            m += 1
-        if (a > 0.0 and b < 0.0) or (a < 0.0 and b > 0.0):
-            t = a / (a - b)
-            for k in range(3):
-                out[m, k] = polygon[i, k] + t * (polygon[j, k] - polygon[i, k])
-            m += 1
-    return m
 
 
 @njit(cache=True, nogil=True)
@@ -57,14 +39,14 @@ def _columns_of(vertices, faces, flat, rows, columns, at, low, high, walkable):
             triangle[k] = vertices[faces[f, k]]
         y0, y1 = _range(triangle, 3, 1)
         for row in range(max(0, int(np.floor(y0))), min(rows - 1, _last(y0, y1)) + 1):
-            n = _clip(triangle, 3, 1, float(row), True, rest)
-            n = _clip(rest, n, 1, float(row + 1), False, strip)
+            n = clip(triangle, 3, 1, float(row), True, rest)
+            n = clip(rest, n, 1, float(row + 1), False, strip)
             if n == 0:
                 continue
             x0, x1 = _range(strip, n, 0)
             for column in range(max(0, int(np.floor(x0))), min(columns - 1, _last(x0, x1)) + 1):
-                m = _clip(strip, n, 0, float(column), True, rest)
-                m = _clip(rest, m, 0, float(column + 1), False, inside)
+                m = clip(strip, n, 0, float(column), True, rest)
+                m = clip(rest, m, 0, float(column + 1), False, inside)
                 if m == 0:
                     continue
                 cell = row * columns + column
