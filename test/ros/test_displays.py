@@ -54,7 +54,7 @@ def profile(topic):
 @pytest.fixture(scope="module")
 def graph(tmp_path_factory):
     """Simulator and agent, in few processes; the test only asks who publishes and subscribes what."""
-    from conftest import Graph
+    from running_graph import Graph
 
     file = str(tmp_path_factory.mktemp("displays") / "memory.db")
     own = {"perception": {"backend": "simulator"}, "memory": {"file": file}, "slam": {"memory_file": file}}

@@ -135,7 +135,7 @@ def running(folder: Path, options: dict, sim_time: bool) -> list[Process]:
 @pytest.mark.ros
 def test_policy_names_exactly_what_the_nodes_use(tmp_path):
     pytest.importorskip("gtsam", reason="our SLAM needs GTSAM (make setup)")
-    from conftest import Graph
+    from running_graph import Graph
 
     wanted = {name: profiles()[f"/embodied_nav/{name}"][name] - BEYOND.get(name, set()) for name in NODES}
     found: dict[str, set[tuple[str, str]]] = defaultdict(set)
