@@ -75,7 +75,8 @@ def test_lossless_replay_counts_as_brute_force_does(recording, tmp_path):
     assert {"image_to_keyframe", "image_to_memory"} <= set(report["latency_ms"])
     assert cv2.imread(str(out / "map.png")) is not None
     assert (out / "map.ply").read_bytes().startswith(b"ply")
-    assert {p.name for p in out.iterdir()} == {"report.json", "memory.db", "map.png", "map.ply", "objects.json"}
+    written = {"report.json", "memory.db", "map.png", "map.ply", "objects.json", "view.html"}
+    assert {p.name for p in out.iterdir()} == written
 
 
 def test_real_frames_at_30_hz_and_in_lockstep(kitchen, tmp_path):
