@@ -383,9 +383,11 @@ def _look() -> Callable[[str], dict[str, Any]]:
 
 
 def _scene(job: Job) -> tuple[str, int]:
-    """The apartment of a job."""
+    """The apartment of a job; an episode of a data set stands for itself, its scene is not known before it is read."""
     from ..sim.episodes import place_in_suite
 
+    if job.dataset:
+        return job.dataset, job.index
     return job.suite, place_in_suite(job.index, job.scenes)[0]
 
 

@@ -129,7 +129,7 @@ def test_a_node_without_the_package_is_one_line(capsys, tmp_path, monkeypatch, t
 def test_episodes_that_cannot_be_run_are_one_line(capsys, tmp_path, two_nodes, monkeypatch):
     out, weights = tmp_path / "r.json", tmp_path / "w.onnx"
     weights.write_bytes(b"one")
-    monkeypatch.setattr(command, "_identity", lambda args, scenes: (
+    monkeypatch.setattr(command, "_identity", lambda *_: (
         (("compact.weights", str(weights)),), {"agent": "random", "weights": {"compact.weights": "0" * 64}}
     ))  # fmt: skip
     code, _, err = run(capsys, *CHEAP, "--episodes", 1, "--cluster", two_nodes.address, "--out", out)
@@ -204,3 +204,11 @@ def mortal(fatal):
             return super().run(job)
 
     return Mortal
+
+
+def test_episodes_of_a_data_set_need_no_apartments():
+    from embodied_nav.evaluation.batch import Job
+    from embodied_nav.evaluation.cluster import _scene
+
+    job = Job(7, (), "rules", "detector", "truth", "embedded", 0, dataset="val.json.gz")
+    assert _scene(job) == ("val.json.gz", 7)
