@@ -52,14 +52,13 @@ class MemoryConfig(Config):
     )
     full_points: int = param(3, "points in a voxel from which on a sighting counts fully", low=1, high=100)
     standing_after: float = param(
-        10.0,
+        30.0,
         "what appears where the camera had looked through before is an obstacle for good once it was seen there for "
         "this long in all; before that it may be somebody who passes; 0: at once",
         unit="s", low=0.0, high=3600.0,
     )  # fmt: skip
     passed_after: float = param(
-        5.0, "such an obstacle is free again when it was out of view for this long, farther than 2 m from the camera",
-        unit="s", low=0.0, high=3600.0,
+        5.0, "such an obstacle is free again when it was out of view for this long", unit="s", low=0.0, high=3600.0,
     )  # fmt: skip
     max_evidence: float = param(6.0, "sightings that a voxel remembers at most", low=1.0, high=1000.0)
     min_evidence: float = param(1.0, "sightings that make a voxel an obstacle", low=0.0, high=100.0)

@@ -7,8 +7,9 @@ well below. Free: seen floor, or seen through between seen floor (rays fall apar
 unknown, what was seen through without a floor too.
 
 People pass: what appears in a column that many frames had looked through, and was not seen there for long in all, is
-forgotten once it is out of view, far from the camera; near it the robot must look again. Otherwise a person who walked
-through a door while the robot turned away would close it. What stood when a grid was restored stands.
+forgotten once it is out of view. Otherwise a person who walked through a door while the robot turned away would close
+it, and one who stood before the robot, nearer than the camera sees the floor, would shut it in. What lies beside the
+robot is the guard's (``planning/obstacles.py``). What stood when a grid was restored stands.
 """
 
 from __future__ import annotations
@@ -45,9 +46,8 @@ SEEN_FLOOR, SEEN_THROUGH = 0, 1
 #: Time out of view, longer than ABSENT (s), is taken out: SINCE moves on by it.
 SINCE, LAST = 0, 1
 ABSENT = 2
-#: Frames that must have looked through a column before something appeared there for it to be somebody who passes, and
-#: how near to the camera (m) it stays an obstacle in any case.
-LOOKED_THROUGH, BESIDE = 10, 2.0
+#: Frames that must have looked through a column before something appeared there for it to be somebody who passes.
+LOOKED_THROUGH = 10
 
 
 class Passing(NamedTuple):
@@ -106,7 +106,6 @@ class ColumnGrid:
         self._marks = np.zeros((0, 0), np.int32)
         self._times = np.zeros((0, 0, 2), np.uint32)
         self._frames = 0
-        self._position = np.zeros(2)
 
     def blank(self) -> ColumnGrid:
         """Another grid of the same place and size that has seen nothing yet."""
@@ -131,7 +130,7 @@ class ColumnGrid:
         times = np.zeros_like(self._times)
         times[y : y + rows, x : x + columns] = old._times
         times[~before] = 0
-        self._times, self._position = times.copy(), old._position
+        self._times = times.copy()
         new = np.argwhere((self._obstacles > 0) & ~before)
         for dy, dx in np.ndindex(3, 3):
             at = np.clip(new + np.array([dy - 1, dx - 1]), 0, np.array(before.shape) - 1)
@@ -170,15 +169,11 @@ class ColumnGrid:
             self._marks, self._frames, frames, (self.floor, self.below),
         )  # fmt: skip
         if stamp is not None and points.shape[1]:
-            self._position = position[:2].copy()
             _seen_again(points, _second(stamp), self.cell, self._band, self._corner, self._times)
 
     def grid(self, stamp: int) -> OccupancyGrid:
         """The occupancy at a time (ns)."""
-        eye = self._position / self.cell - self._corner
-        data = _compose(
-            self._obstacles, self._seen, self._times, _second(stamp), self.passing, eye, (BESIDE / self.cell) ** 2
-        )
+        data = _compose(self._obstacles, self._seen, self._times, _second(stamp), self.passing)
         return OccupancyGrid(data, self.cell, (self._corner[0] * self.cell, self._corner[1] * self.cell), stamp)
 
     def free_space(self) -> tuple[tuple[float, float], np.ndarray]:
@@ -455,9 +450,9 @@ def _has_passed(times, now, passing):
 
 
 @njit(cache=True, nogil=True)
-def _compose(obstacles, seen, times, now, passing, eye, beside):
+def _compose(obstacles, seen, times, now, passing):
     """The occupancy (HxW int8) that obstacle counts (HxW int16), what was seen (HxWx2 uint8) and times (HxWx2 uint32)
-    amount to ``now`` (s); eye: the camera (x, y) in columns, beside: squared distance from it, in columns."""
+    amount to ``now`` (s)."""
     height, width = obstacles.shape
     data = np.full((height, width), UNKNOWN, np.int8)
     for y in range(height):
@@ -468,7 +463,7 @@ def _compose(obstacles, seen, times, now, passing, eye, beside):
                     for i in range(max(x - 1, 0), min(x + 2, width)):
                         n += obstacles[j, i] > 0
                 n -= 1
-            if n > 1 and (x - eye[0]) ** 2 + (y - eye[1]) ** 2 > beside and _has_passed(times[y, x], now, passing):
+            if n > 1 and _has_passed(times[y, x], now, passing):
                 n = 0
             rays, floor = seen[y, x, SEEN_THROUGH], seen[y, x, SEEN_FLOOR]
             if n > 1 or (floor >= DROP and rays != STOOD):
