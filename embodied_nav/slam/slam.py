@@ -47,8 +47,6 @@ _VIEW_DISTANCE, _VIEW_ANGLE = 3.5, 1.2
 _NEAR_DISTANCE, _NEAR_ANGLE, _NEAR_SIGMA = 0.8, 0.6, 0.15
 #: Largest standard deviation (m) of such a registration in its weakest direction, by geometry alone.
 _NEAR_WEAKEST = 0.01
-#: Keyframes that a view is compared with where wheels say it is.
-_MOST_BESIDE = 2
 #: A loop may always differ from the graph by this (m, rad), the error of the views themselves.
 _GATE = (0.05, 0.03)
 #: Poses of a view that differ by more than this (m, rad) are two places: ambiguous.
@@ -245,7 +243,7 @@ class Slam:
     def _find_again(self, stamp: int, T_odom_camera: np.ndarray | None) -> SlamUpdate | None:
         """Relocalises a view without tracking among the keyframes of this map; None until enough frames agree."""
         view, odometry = self._odometry.look(), self._odometry
-        seen = self._expect(view) or self._recognise(view, self._of_map(self.map_id))
+        seen = self._recognise(view, self._of_map(self.map_id))
         sighting = None
         if seen is not None:
             T = self._graph.pose(seen.keyframe) @ seen.found.T
@@ -372,25 +370,6 @@ class Slam:
         apart = [invert(T_best) @ self._graph.pose(s.keyframe) @ s.found.T for s in seen]
         ambiguous = any(np.linalg.norm(T[:3, 3]) > _SAME_PLACE[0] or rotation_angle(T) > _SAME_PLACE[1] for T in apart)
         return None if ambiguous else best
-
-    def _expect(self, view: View) -> _Seen | None:
-        """The keyframe beside the place that wheels say which confirms it, when the reference cannot: somebody stood in
-        that, and has gone."""
-        odometry = self._odometry
-        if odometry.strayed:
-            return None
-        numbers = self._graph.numbers
-        relative = invert(self._graph.pose(self._current) @ odometry.T) @ self._graph.poses()
-        distance, angle = _distances(relative)
-        other = np.isin(numbers, self._of_map(self.map_id)) & (numbers != self._current)
-        near = np.flatnonzero((distance < _NEAR_DISTANCE) & (angle < _NEAR_ANGLE) & other)
-        sigma = (odometry.reach + _GATE[0], odometry.reach + _GATE[1])
-        for k in near[np.argsort((distance + angle)[near])][:_MOST_BESIDE]:
-            guess = Location(invert(relative[k]), 0, np.diag(np.repeat(np.power(sigma, -2.0), 3)))
-            found = self._places.fit(view, int(numbers[k]), guess)
-            if found is not None and found.weakest < _NEAR_WEAKEST:
-                return _Seen(int(numbers[k]), found)
-        return None
 
     def _find_itself(self, view: View, number: int) -> Joined | None:
         """Matches a new keyframe against landmarks of other maps; merges maps when two views agree."""

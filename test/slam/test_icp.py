@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
-from embodied_nav.geometry import invert, is_rigid, pose2d, rotation_angle
-from embodied_nav.slam.icp import DepthView, agreement, exponential, grey_levels, logarithm, register
+from embodied_nav.geometry import Camera, invert, is_rigid, pose2d, rotation_angle
+from embodied_nav.slam.icp import DepthView, agreement, exponential, grey_levels, in_picture, logarithm, register
 from embodied_nav.slam.odometry import RGBDOdometry
 
 from .conftest import CAMERA
@@ -110,3 +111,16 @@ def test_rotations_stay_rotations_over_thousands_of_frames(room):
         step = odometry.step(*small[k % 4])
     assert is_rigid(step.T_keyframe_camera, 1e-12)
     assert np.linalg.norm(step.T_keyframe_camera[:3, 3]) < 0.2
+
+
+def test_the_share_in_the_field_of_view_asks_for_geometry_alone():
+    """What a person hides is in the field of view still; what the camera has turned away from is not."""
+    depth, camera = np.full((120, 160), 2.0, np.float32), Camera.from_hfov(160, 120, np.pi / 2)
+    depth[:, 80:] = np.nan
+    turned, aside = np.eye(4), np.eye(4)
+    turned[:3, :3] = Rotation.from_rotvec([0.0, np.pi, 0.0]).as_matrix()
+    aside[0, 3] = -1.0  # everything lies 1 m farther to the left, half of what is seen at 2 m
+    assert in_picture(depth, camera, camera, np.eye(4)) == 1.0
+    assert in_picture(depth, camera, camera, turned) == 0.0
+    assert in_picture(depth, camera, camera, aside) == pytest.approx(0.5, abs=0.03)
+    assert in_picture(np.full_like(depth, np.nan), camera, camera, np.eye(4)) == 0.0
