@@ -18,7 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from embodied_nav.geometry import Camera, matrix_from_quaternion  # noqa: E402
 from embodied_nav.geometry.lens import Lens  # noqa: E402
 from embodied_nav.geometry.registration import Registration, RegistrationConfig, registered_depth  # noqa: E402
-from embodied_nav.nodes.ros import camera_input, camera_stream, qos  # noqa: E402
+from embodied_nav.nodes.ros import camera_input, camera_stream, qos, tf_lookup  # noqa: E402
 from embodied_nav.nodes.ros.compressed_images import color_from_compressed, depth_from_compressed  # noqa: E402
 from embodied_nav.nodes.ros.conversions import (  # noqa: E402
     BadMessage,
@@ -349,3 +349,27 @@ def test_every_kind_of_image_comes_through(optics):
         with pytest.raises(BadMessage) as refused:
             depth_metres(CompressedImage(format=rvl.format, data=data))
         assert refused.value.fault == "undecodable"
+
+
+def test_configured_again_tf_is_cleared_by_the_newest_listener_alone(listen, monkeypatch):
+    """rclpy's clock keeps the address of every handle that is not unregistered: freed, it calls whatever lies there."""
+    from rclpy.clock import JumpHandle
+    from rclpy.time import Time
+
+    handles = []
+    register = JumpHandle.__init__
+    monkeypatch.setattr(JumpHandle, "__init__", lambda self, **k: (register(self, **k), handles.append(self))[0])
+    listener, _ = listen()
+    for _ in range(3):
+        listener.trigger_deactivate()
+        listener.trigger_cleanup()
+        listener.trigger_configure()
+        listener.trigger_activate()
+    cleared = []
+    monkeypatch.setattr(tf_lookup._Buffer, "clear", lambda self: cleared.append(self))
+    clock = listener.get_clock()
+    clock._set_ros_time_is_active(True)
+    for seconds in (100, 50):
+        clock.set_ros_time_override(Time(seconds=seconds, clock_type=clock.clock_type))
+    assert len(handles) >= 4, "each configuring registers its own"
+    assert len(cleared) == 1

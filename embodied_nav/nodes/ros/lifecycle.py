@@ -87,6 +87,7 @@ class AgentNode(qos.Overridable, LifecycleNode):
         self._permanent: set[int] = set()
         self._ending = False
         self._unwatch: Callable[[], None] | None = None
+        self._undo: list[Callable[[], object]] = []
         self._ready_kernels: set[tuple[str, str]] | None = None
         self.create_timer(1.0, self._count_late_kernels, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._refuse_impossible_transitions()
@@ -110,6 +111,10 @@ class AgentNode(qos.Overridable, LifecycleNode):
     def handover(self, depth: int = 10) -> QoSProfile:
         """The QoS between the agent's nodes."""
         return qos.handover(self.settings.lockstep, depth)
+
+    def on_release(self, undo: Callable[[], object]) -> None:
+        """Registers what undoes a step of ``configure`` that is not a publisher, subscription, service or timer."""
+        self._undo.append(undo)
 
     def report_progress(self, stage: str, stamp: int, taken: bool) -> None:
         """Publishes on the progress topic that the input with this stamp (ns) has been processed."""
@@ -253,6 +258,8 @@ class AgentNode(qos.Overridable, LifecycleNode):
     def _release(self) -> None:
         """Destroys what ``configure`` made, so that the node can be configured again."""
         self.diagnostics.forget_inputs()
+        while self._undo:
+            self._undo.pop()()
         for server in [w for w in self.waitables if isinstance(w, ActionServer)]:
             server.destroy()
         for kind, destroy in (

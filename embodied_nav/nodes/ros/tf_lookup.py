@@ -109,7 +109,9 @@ class Transforms:
         self._buffer, self._listener = node.shared.once("tf", node, _listening)
         # Clear when ROS time jumps back, as tf2 does: a restarted bag must not see transforms of its last run.
         jump = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=False)
+        # rclpy's clock keeps no reference to the handle, and goes on calling it until it is unregistered.
         self._jump = node.get_clock().create_jump_callback(jump, post_callback=lambda _: self._buffer.clear())
+        node.on_release(self._jump.unregister)
         self._clock, self._silence = node.get_clock(), SilenceClock(node, _STANDS)
 
     @property
