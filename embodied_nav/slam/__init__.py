@@ -3,7 +3,8 @@
 from .looks import Landmark, landmark, landmarks_of, look_of
 from .metrics import ate_rmse
 from .odometry import OdometryConfig, RGBDOdometry
-from .slam import Relocation, Slam, SlamConfig
+from .slam import Relocation, Slam
+from .slam_config import SlamConfig
 from .update import Joined, SlamUpdate
 
 __all__ = [

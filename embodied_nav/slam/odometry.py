@@ -153,6 +153,7 @@ class RGBDOdometry:
         self._count = 0
         self._T = np.eye(4)
         self._T_placed = np.eye(4)
+        self._predicted = np.eye(4)
         self._velocity, self._interval = np.eye(4), 0.0
         self._away = Away()
         self._picture = Picture()
@@ -265,7 +266,8 @@ class RGBDOdometry:
             motion, sigma = wheels, self._sigma(wheels)
         still = wheels is not None and max(_size(wheels)) < _STANDS
         self._away.add(wheels, seconds, sigma, still)
-        return _Expected(self._T @ motion, self._away.sigma(sigma), wheels is not None, still)
+        self._predicted = self._T @ motion
+        return _Expected(self._predicted, self._away.sigma(sigma), wheels is not None, still)
 
     def _settle(self, placed: _Placed, expected: _Expected, wheels, seconds, unusable: bool) -> OdometryStep:
         """Updates pose, tracking state and keyframe from a frame's result."""
@@ -404,9 +406,10 @@ class RGBDOdometry:
         reference = self._reference
         if not self._away.strayed:
             return seen_through(depth, camera, reference.depth, reference.camera, result.T) < _RETURN_THROUGH
-        distance, turn = _size(invert(self._T_placed) @ result.T)
-        stands = distance < _SAME[0] and turn < _SAME[1]
-        led = stands or source == "features" or (self._away.seconds or _LONG) < _LONG
+        # By wheels it may have driven on before the view was hidden and it stood for long.
+        distance, turn = _size(invert(self._predicted) @ result.T)
+        there = distance < _SAME[0] and turn < _SAME[1]
+        led = there or source == "features" or (self._away.seconds or _LONG) < _LONG
         return led and agreement(depth, camera, reference.depth, reference.camera, result.T) > _AGREEMENT
 
     def _enough(self, result: Registration) -> bool:

@@ -21,34 +21,28 @@ session's own keyframes, and a pose that several consecutive frames agree on is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ..config import Config, param
 from ..errors import InputError
 from ..frames import Tracking
 from ..geometry import Camera, invert, rotation_angle
 from ..keyframes import extract
 from .looks import Landmark
+from .loop_search import GATE, LoopSearch, distances
 from .odometry import OdometryConfig, OdometryStep, RGBDOdometry, thinned
 from .places import Location, Places, View
 from .pose_graph import PoseGraph
 from .sightings import Sighting, Sightings
+from .slam_config import SlamConfig
 from .tracking import TRACKING, Stretch, TrackingLog
 from .trajectory import Trajectory
 from .update import Joined, SlamUpdate
 
-#: Views whose cameras are farther apart (m) or point farther apart (rad) than this have no overlap.
-_VIEW_DISTANCE, _VIEW_ANGLE = 3.5, 1.2
-#: Views this close (m, rad), with a relative uncertainty below this (m), are registered by depth without features.
-_NEAR_DISTANCE, _NEAR_ANGLE, _NEAR_SIGMA = 0.8, 0.6, 0.15
-#: Largest standard deviation (m) of such a registration in its weakest direction, by geometry alone.
-_NEAR_WEAKEST = 0.01
-#: A loop may always differ from the graph by this (m, rad), the error of the views themselves.
-_GATE = (0.05, 0.03)
 #: Poses of a view that differ by more than this (m, rad) are two places: ambiguous.
 _SAME_PLACE = (0.3, 0.2)
 #: Standard deviations (m, rad) of landmarks in their map, those of the session that made it.
@@ -66,34 +60,6 @@ _RECENT = 10
 _GIVEN_SIGMA = (0.3, 0.2)
 
 
-@dataclass(frozen=True)
-class SlamConfig(Config):
-    """Settings of :class:`Slam` beside those of its odometry."""
-
-    loop_candidates: int = param(4, "views that are checked for each keyframe", low=0, high=50)
-    loops_per_keyframe: int = param(2, "loops after which a keyframe is held well enough", low=1, high=50)
-    loop_inliers: int = param(25, "feature matches that a loop needs", low=8, high=500)
-    loop_uncertainty: float = param(0.04, "places held more tightly need no loop", unit="m", low=0.001, high=10.0)
-    loop_gate: float = param(3.0, "standard deviations of the graph that a loop may be off", low=1.0, high=10.0)
-    refresh_distance: float = param(
-        0.8, "a keyframe this near to an older one, and as sure of it, refreshes that one; 0 keeps all", unit="m",
-        low=0.0, high=10.0,
-    )  # fmt: skip
-    refresh_angle: float = param(0.5, "and pointing the same way within this", unit="rad", low=0.0, high=3.2)
-    looks_per_place: int = param(
-        3, "keyframes so near to an older one, however sure of it, that are kept, as by day and by night",
-        low=1, high=1000,
-    )  # fmt: skip
-    frames_kept: int = param(
-        1000, "newest frames of each keyframe that the trajectory holds; the place was seen since where it has more",
-        low=10, high=10_000_000,
-    )  # fmt: skip
-    correction: float = param(0.02, "shift of a keyframe that counts as a correction", unit="m", low=0.0, high=10.0)
-    planar: bool = param(True, "the floor is level: height and tilt of wheel odometry hold")
-    level_height: float = param(0.02, "unevenness of the floor", unit="m", low=1e-4, high=10.0)
-    level_tilt: float = param(0.01, "tilt of the base on it", unit="rad", low=1e-4, high=1.0)
-
-
 @dataclass(frozen=True, eq=False)
 class _Vote:
     """One view's hypothesis of the transform between two maps: T is 4x4, the other map from the current one."""
@@ -102,6 +68,15 @@ class _Vote:
     landmark: int
     found: Location
     T: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What the search of a keyframe came to; see :class:`.update.SlamUpdate`."""
+
+    loops: tuple[int, ...] = ()
+    corrected: bool = False
+    joined: Joined | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +122,8 @@ class Slam:
         self._odometry = RGBDOdometry(odometry)
         self._places = Places(self.config.loop_inliers)
         self._graph = PoseGraph()
+        self._search = LoopSearch(self._graph, self._places, self.config)
+        self._searches = deque[Generator[_Found | None, None, None]]()
         self._current = -1
         self._made = 0
         self._spare: list[int] = []
@@ -201,17 +178,14 @@ class Slam:
             update = self._find_again(stamp, T_odom_camera)
             if update is not None:
                 return update
-        keyframe, T, corrected = self._current, step.T_keyframe_camera, False
-        loops: tuple[int, ...] = ()
-        joined = None
+        keyframe, T = self._current, step.T_keyframe_camera
         self._T_odom = self._T_start if step.source == "first" else self._T_odom_keyframe @ T
         if step.view is not None:
             self._T_odom_keyframe = self._T_odom
             keyframe, T = self._new_keyframe(step, T_odom_camera), np.eye(4)
-            joined = self._find_itself(step.view, keyframe)
-            loops, corrected = self._close_loops(step.view, keyframe, joined is not None)
-            self._refresh(step.view, keyframe)
-            self._places.add(keyframe, step.view)
+        told = self._search_on()
+        if step.view is not None:
+            self._searches.append(self._settle(step.view, keyframe))
         tracking = self._log.update(stamp, step.state, step.doubt)
         if tracking.placed:
             self._sightings.clear()
@@ -220,14 +194,51 @@ class Slam:
         return SlamUpdate(
             self._graph.pose(keyframe) @ T,
             self._T_odom,
-            corrected,
+            told.corrected,
             step.source,
             keyframe,
-            loops,
-            joined,
+            told.loops,
+            told.joined,
             tracking,
             step.moved,
         )
+
+    def finish(self) -> bool:
+        """Ends the searches under way; returns whether they moved past poses: read :meth:`trajectory` again."""
+        moved = False
+        while self._searches:
+            moved |= self._search_on().corrected
+        return moved
+
+    def _search_on(self) -> _Found:
+        """Takes a step of the oldest search for each that is under way, so that they do not pile up.
+
+        What a search found is told with the frame in which it moved the graph, before any other is looked for.
+        """
+        for _ in range(len(self._searches)):
+            try:
+                found = next(self._searches[0])
+            except StopIteration:
+                self._searches.popleft()
+            else:
+                if found is not None:
+                    return found
+        return _Found()
+
+    def _settle(self, view: View, number: int) -> Generator[_Found | None, None, None]:
+        """What a new keyframe entails beyond its own frame, in steps that each take about a frame's time."""
+        joined = yield from self._find_itself(view, number)
+        if joined is not None:
+            self._graph.optimise()
+            yield _Found(corrected=True, joined=joined)
+        loops = (yield from self._search.of(view, number)) if number > 0 else ()
+        if loops:
+            yield None
+            yield _Found(loops, self._close(loops, number))
+        yield None
+        self._refresh(view, number)
+        yield None
+        self._places.add(number, view)
 
     def _seconds_since(self, stamp: int) -> float | None:
         """Time since the last frame; None for the first one, and if the clock went back.
@@ -249,7 +260,7 @@ class Slam:
             T = self._graph.pose(seen.keyframe) @ seen.found.T
             # If the pose was extrapolated by wheels, the camera cannot be far from there.
             expected = self._graph.pose(self._current) @ odometry.T
-            near = odometry.strayed or _apart(expected, T) < self.config.loop_gate * odometry.reach + _GATE[0]
+            near = odometry.strayed or _apart(expected, T) < self.config.loop_gate * odometry.reach + GATE[0]
             sighting = Sighting(stamp, T, T_odom_camera) if near else None
         if not self._sightings.add(sighting):
             return None
@@ -371,8 +382,8 @@ class Slam:
         ambiguous = any(np.linalg.norm(T[:3, 3]) > _SAME_PLACE[0] or rotation_angle(T) > _SAME_PLACE[1] for T in apart)
         return None if ambiguous else best
 
-    def _find_itself(self, view: View, number: int) -> Joined | None:
-        """Matches a new keyframe against landmarks of other maps; merges maps when two views agree."""
+    def _find_itself(self, view: View, number: int) -> Generator[None, None, Joined | None]:
+        """Matches a new keyframe against landmarks of other maps; merges maps when two views agree. In steps."""
         if self._given is not None:
             (T_given, name), self._given = self._given, None
             return self._join(name, T_given @ invert(self._graph.pose(number)), ())
@@ -381,6 +392,7 @@ class Slam:
             return None
         votes = []
         for candidate in self._places.candidates(view, strange, self.config.loop_candidates):
+            yield
             found = self._places.confirm(view, candidate)
             if found is not None:
                 T = self._graph.pose(candidate) @ found.T @ invert(self._graph.pose(number))
@@ -447,17 +459,14 @@ class Slam:
             self._graph.hold_level(number, T_odom_camera, self.config.level_height, self.config.level_tilt)
         return number
 
-    def _close_loops(self, view: View, number: int, joined: bool) -> tuple[tuple[int, ...], bool]:
-        """Numbers of the keyframes that this one closed a loop with, and whether that, or a merge, moved any pose."""
-        loops = tuple(self._loops_of(view, number)) if number > 0 else ()
-        if not loops and not joined:
-            return (), False
+    def _close(self, loops: tuple[int, ...], number: int) -> bool:
+        """Brings the graph into line with a keyframe's new loops; returns whether that moved any pose."""
         self.loops += [(earlier, number) for earlier in loops]
         self._seen_at.update(dict.fromkeys(loops, number))
         before = self._graph.poses()
         self._graph.optimise()
         shift = np.linalg.norm(self._graph.poses()[:, :3, 3] - before[:, :3, 3], axis=1).max()
-        return loops, bool(shift > self.config.correction) or joined
+        return bool(shift > self.config.correction)
 
     def _refresh(self, view: View, number: int) -> None:
         """Takes a keyframe out where the new one and an old one show the same from the same place.
@@ -488,8 +497,8 @@ class Slam:
         """Older keyframes beside one and the standard deviations (m) of their distance; the nearest first."""
         if not self.config.refresh_distance:
             return []
-        numbers, sigmas, relative = self._others(number)
-        distance, angle = _distances(relative)
+        numbers, sigmas, relative = self._search.others(number)
+        distance, angle = distances(relative)
         older = (numbers < number - _RECENT) & ~np.isin(numbers, self._spare)
         beside = older & (distance < self.config.refresh_distance) & (angle < self.config.refresh_angle)
         order = np.argsort(distance + angle)
@@ -504,55 +513,6 @@ class Slam:
         del self._map_of[number]
         self._seen_at.pop(number, None)
         self._trajectory.hand_over(number, heir, T)
-
-    def _others(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Numbers (N), standard deviations (N x 2) and poses (N x 4 x 4) of all other keyframes relative to one."""
-        numbers, relative = self._graph.numbers, invert(self._graph.pose(number)) @ self._graph.poses()
-        others = numbers != number
-        return numbers[others], self._graph.uncertainty(number)[others], relative[others]
-
-    def _loops_of(self, view: View, number: int) -> list[int]:
-        numbers, sigma, relative = self._others(number)
-        distance, angle = _distances(relative)
-        loose = sigma[:, 0] > self.config.loop_uncertainty
-        reach = self.config.loop_gate * sigma
-        known = np.isfinite(sigma[:, 0])  # keyframes of other maps have no known relative pose
-        visible = known & loose & (distance < _VIEW_DISTANCE + reach[:, 0]) & (angle < _VIEW_ANGLE + reach[:, 1])
-        of = {int(i): k for k, i in enumerate(numbers)}
-        closed: list[int] = []
-        if visible.any():
-            for candidate in self._places.candidates(view, numbers[visible].tolist(), self.config.loop_candidates):
-                found = self._places.confirm(view, candidate)
-                if found is not None and self._tie(candidate, number, found, sigma[of[candidate]]):
-                    closed.append(candidate)
-                if len(closed) == self.config.loops_per_keyframe:
-                    return closed
-        near = loose & (sigma[:, 0] < _NEAR_SIGMA) & (distance < _NEAR_DISTANCE) & (angle < _NEAR_ANGLE)
-        if not closed and near.any():
-            k = int(np.flatnonzero(near)[np.argmin(distance[near] + angle[near])])
-            candidate = int(numbers[k])
-            guess = Location(invert(relative[k]), 0, np.diag(np.repeat(sigma[k] ** -2.0, 3)))
-            found = self._places.fit(view, candidate, guess)
-            certain = found is not None and found.weakest < _NEAR_WEAKEST
-            if certain and found is not None and self._tie(candidate, number, found, sigma[k]):
-                closed.append(candidate)
-        return closed
-
-    def _tie(self, earlier: int, number: int, found: Location, sigma: np.ndarray) -> bool:
-        """Adds a loop if it is consistent with the graph's uncertainty; returns whether it was added."""
-        difference = invert(self._graph.pose(earlier) @ found.T) @ self._graph.pose(number)
-        off_t, off_r = float(np.linalg.norm(difference[:3, 3])), rotation_angle(difference)
-        allowed_t, allowed_r = self.config.loop_gate * sigma + _GATE
-        if off_t > allowed_t or off_r > allowed_r:
-            return False
-        self._graph.connect(earlier, number, found.T, found.information, loop=True)
-        return True
-
-
-def _distances(relative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances (m) of N poses (N x 4 x 4) and the angles (rad) between the ways that they look and one looks."""
-    angle = np.arccos(np.clip(relative[:, 2, 2], -1.0, 1.0))
-    return np.linalg.norm(relative[:, :3, 3], axis=1), angle
 
 
 def _apart(T: np.ndarray, other: np.ndarray) -> float:

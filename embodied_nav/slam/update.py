@@ -19,8 +19,8 @@ class SlamUpdate:
         corrected: a loop closure moved past poses; read :meth:`Slam.trajectory` again.
         source: origin of the pose: ``depth``, ``features``, ``prior``, ``place`` (relocalised) or ``first``.
         keyframe: number of the keyframe that this frame is registered to, or became; -1 before the first.
-        loops: numbers of the keyframes that this frame closed a loop with.
-        joined: two maps were merged in this frame.
+        loops: numbers of the keyframes that a keyframe before closed a loop with: what was found by this frame.
+        joined: two maps were merged in this frame, by what a keyframe before shows.
         tracking: whether the pose is trusted; if not, it is the last one, extrapolated by wheels if available.
         moved: distance (m) since the last frame by wheels and by the camera; NaN where unknown.
     """

@@ -258,3 +258,15 @@ def test_the_log_counts_each_time_once():
     assert summary == {"slam_lost_s": 6.0, "slam_lost_times": [[1, 3, "lost"], [4, 6, "wheels"], [7, 9, "wheels"]]}
     assert [(s.start, s.end) for s in log.stretches] == [(10**9, 3 * 10**9), (4 * 10**9, 6 * 10**9)]
     assert log.update(10 * 10**9, "lost", "x").seconds == 3.0
+
+
+@pytest.mark.parametrize("carried", [False, True], ids=["stays", "carried"])
+def test_what_somebody_hid_is_known_again_where_wheels_say(slam_of, blank_wall, carried):
+    """Before a wall without features, hidden while it drives on and then stands: lost, until the view is free again."""
+    bases = [pose2d(1.5 + 0.02 * min(k, 20), 0.0, 0.1) for k in range(60)]
+    odom = list(bases)
+    if carried:
+        bases[40:] = [pose2d(1.6, 0.3, 0.4)] * 20
+    run = Run(slam_of(), blank_wall, bases, True, range(12, 45), _passing(0.3), odom=odom)
+    assert run.states[15] == "wheels" and run.states[44] == "lost"
+    assert run.states[59] == ("lost" if carried else "tracking") and run.worst < 0.05

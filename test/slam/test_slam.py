@@ -81,8 +81,24 @@ def test_twins_do_propose_each_other(slam_of, twin_rooms):
     slam = slam_of()
     color, depth = twin_rooms.shoot(pose2d(2.0, 1.2, 1.8))
     slam.process(0, depth, CAMERA, color)
+    slam.finish()
     color, depth = twin_rooms.shoot(pose2d(7.0, 1.2, 1.8))
     assert slam.relocalise(depth, CAMERA, color) is not None
+
+
+def test_a_search_is_spread_over_the_frames_after_its_keyframe(slam_of, twin_rooms, monkeypatch):
+    """No frame compares more views than there are searches under way."""
+    compared, confirm = [0], Places.confirm
+    monkeypatch.setattr(Places, "confirm", lambda *given: (compared.append(compared.pop() + 1), confirm(*given))[1])
+    slam = slam_of(SlamConfig(loop_uncertainty=0.001, loops_per_keyframe=50))
+    there = [(0.8, 2.5), (3.2, 2.5), (3.2, 1.5), (0.8, 1.5)]
+    for shot in twin_rooms.drive([*there, *there], step=0.1):
+        under_way = len(slam._searches)
+        slam.process(shot.stamp, shot.depth, CAMERA, shot.color, shot.T_odom_camera)
+        assert compared[-1] <= under_way
+        compared.append(0)
+    assert sum(compared) > 20 and max(compared) < 6
+    assert slam.loops
 
 
 @pytest.mark.parametrize("focal", [525.0, 0.0], ids=["colour registered", "as recorded"])
