@@ -13,7 +13,7 @@ import pytest
 
 from embodied_nav.memory import SpatialMemory
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.both_cores]
 SLAM = importlib.util.find_spec("gtsam") is not None  # the slam node does not start without
 KEYS = {
     "success", "spl", "distance_to_goal_m", "in_view", "picture_share", "view_share", "success_0_5",

@@ -8,7 +8,7 @@ pytest.importorskip("rclpy")
 
 from embodied_nav.bringup import Process
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.both_cores]
 
 
 def test_a_place_is_named_left_and_gone_back_to(start_graph, tmp_path):

@@ -19,7 +19,7 @@ from embodied_nav.nodes.ros.conversions import header  # noqa: E402
 from embodied_nav.nodes.ros.diagnostics import Input  # noqa: E402
 from embodied_nav.nodes.ros.living import FACT, Living, SilenceClock, this_process  # noqa: E402
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.both_cores]
 SECOND = 1_000_000_000
 
 

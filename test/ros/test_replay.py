@@ -16,7 +16,7 @@ from embodied_nav.memory import SpatialMemory
 from embodied_nav.sim.embedded import EmbeddedSimulator
 from embodied_nav.sim.episodes import make_episode
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.both_cores]
 FRAMES = 24
 
 

@@ -15,7 +15,7 @@ from embodied_nav.bringup.agent_graph import (
 )
 from embodied_nav.resources import share_path
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.both_cores]
 
 FILES = tuple(str(share_path(f"config/{name}.yaml")) for name in ("robot", "agent"))
 ROBOTS = ("robot1", "robot2")

@@ -14,7 +14,7 @@ import pytest
 
 from embodied_nav.bringup import Process, composed, local_environment
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.both_cores]
 
 NODES = ("keyframe", "perception", "memory", "reasoner", "control")
 
