@@ -45,8 +45,14 @@ class ReasonerTraining(Config):
     counterfactuals: float = param(
         0.2, "share of examples whose reasoning has its facts exchanged, for the answer to follow it", low=0.0, high=1.0
     )
+    others: float = param(
+        0.2, "share of examples whose reasoning is for another option, for the answer to follow it", low=0.0, high=1.0
+    )
     direct: float = param(
         0.2, "share of examples that answer without reasoning, as the policy may when it is sure", low=0.0, high=1.0
+    )
+    letter_weight: float = param(
+        8.0, "weight of the answer's letter, beside 1 for each word of the reasoning", low=0.1, high=1000.0
     )
     prompt_weight: float = param(0.1, "weight of the prompt's words in supervised training", low=0.0, high=1.0)
     sft_steps: int = param(1200, "steps of supervised training", low=0)
@@ -158,10 +164,11 @@ class Learner:
                 continue
             prompts.append(problem.prompt)
             # Where the teacher has no words for a choice, the others are said again.
-            for text, untrue in (drawn * config.answers)[: config.answers]:
+            for text, given_reasoning in (drawn * config.answers)[: config.answers]:
                 answers.append([*self.tokenizer.encode(text), self.tokenizer.end])
-                # Of a reasoning with changed facts only what follows from it is learned, not the untrue facts.
-                weights.append([0.0 if untrue else 1.0] * (len(answers[-1]) - 3) + [1.0] * 3)
+                # Of a reasoning with changed facts, or for another option, only what follows from it is learned.
+                reasoning = [0.0 if given_reasoning else 1.0] * (len(answers[-1]) - 3)
+                weights.append([*reasoning, config.letter_weight, 1.0, 1.0])
         given = Prompts.of(self.tokenizer, prompts, self.device)
         words = padded(answers, self.tokenizer.pad, self.device)
         weight = torch.zeros(words.shape, device=self.device)
@@ -170,11 +177,14 @@ class Learner:
         return given, words, weight
 
     def _example(self, problem: Problem, chance: random.Random) -> tuple[str, bool] | None:
-        """An answer to imitate, and whether its facts were exchanged; None where the teacher has no words."""
+        """An answer to imitate, and whether its reasoning is not the teacher's; None where there are no words."""
         config = self.config
         best = config.teacher == "best" and bool(problem.returns)
         if chance.random() < config.direct:
             return format_answer("", LETTERS[problem.best if best else problem.rules]), False
+        if chance.random() < config.others:
+            told = explained(problem, chance.randrange(len(problem.matter.claims)), chance)
+            return None if told is None else (answer_text(*told), True)
         told = explained(problem, problem.best, chance) if best else teach(problem, chance, config.noise)
         if told is None:
             return None
