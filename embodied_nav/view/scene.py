@@ -43,8 +43,9 @@ class Scene:
         }
         self._chunks: dict[int, Any] = {}
         self._drawn: dict[int, tuple] = {}
-        self._objects: dict[int, tuple[Any, ...]] = {}
+        self._objects: dict[int, tuple[Any, Any]] = {}
         self._known: dict[int, MemoryObject] = {}
+        self._options: list[tuple[Any, Any]] = []
         self._parts: dict[str, list[Any]] = {}
         self._planned: np.ndarray | None = None
         self._robot: Any = None
@@ -84,16 +85,17 @@ class Scene:
             del self._drawn[number]
         named = _named(found)
         for o in found:
-            look = (o.name, o.status, o.id in named)
+            look = (o.name, o.status)
             where = tuple(round(v, 2) for v in (*o.position.tolist(), *o.extent.tolist()))
             before = self._drawn.get(o.id)
             self._drawn[o.id] = (look, where)
             if before is None or before[0] != look:
-                self._draw(o, o.id in named)
+                self._draw(o)
             elif before[1] != where:
                 self._move(o)
+            _set(self._objects[o.id][1], visible=o.id in named)
 
-    def _draw(self, o: MemoryObject, named: bool) -> None:
+    def _draw(self, o: MemoryObject) -> None:
         for handle in self._objects.pop(o.id, ()):
             handle.remove()
         here = o.status == "present"
@@ -105,21 +107,16 @@ class Scene:
         )  # fmt: skip
         number = o.id
         box.on_click(lambda _: self._click(number))
-        handles: list[Any] = [box]
         text = o.name if here else f"{o.name} (gone)"
         name = f"/names/{o.id}" if here else f"/gone/{o.id}_name"
-        if named:
-            handles.append(
-                self._scene.add_label(name, text[:60], position=_top(o), anchor="bottom-center", font_screen_scale=0.75)
-            )
-        self._objects[o.id] = tuple(handles)
+        label = self._scene.add_label(name, text[:60], position=_top(o), anchor="bottom-center", font_screen_scale=0.75)
+        self._objects[o.id] = (box, label)
 
     def _move(self, o: MemoryObject) -> None:
         """An object's box and name at its new place."""
-        box, *names = self._objects[o.id]
-        box.position, box.dimensions = tuple(o.position), tuple(np.maximum(o.extent, 0.05))
-        for name in names:
-            name.position = _top(o)
+        box, name = self._objects[o.id]
+        box.position, name.position = tuple(o.position), _top(o)
+        _set(box, dimensions=tuple(np.maximum(o.extent, 0.05).tolist()))
 
     def _click(self, number: int) -> None:
         with self._lock:
@@ -187,33 +184,36 @@ class Scene:
         if self._planned is not None and np.array_equal(path, self._planned):
             return
         self._planned = path
-        self._exchange("plan", [] if len(path) < 2 else [self._line("/plan/way", path, (20, 160, 60), 5)])
+        if len(path) < 2:
+            self._exchange("plan", [])
+        elif self._parts.get("plan"):
+            self._parts["plan"][0].points = _segments(path)
+        else:
+            self._exchange("plan", [self._line("/plan/way", path, (20, 160, 60), 5)])
 
     def way(self, path: np.ndarray) -> None:
         """Draws the way that was driven: (N, 2) or (N, 3) m."""
         self._exchange("way", [] if len(path) < 2 else [self._line("/robot/way", path, (220, 60, 60), 3)])
 
     def decision(self, made: Decision | None) -> None:
-        """Draws the options with their letters; the chosen one is larger."""
-        parts: list[Any] = []
-        for i, option in enumerate(made.options if made is not None else ()):
-            if made is None or option.position is None:
-                continue
-            chosen = i == made.chosen
-            x, y = (float(v) for v in option.position)
-            where = (x, y, 0.15)
-            color = _BY_KIND.get(option.kind, (200, 200, 200))
-            parts += [
-                self._scene.add_icosphere(
-                    f"/options/{i}", 0.16 if chosen else 0.09, color, opacity=1.0 if chosen else 0.6, position=where,
-                    cast_shadow=False,
-                ),
-                self._scene.add_label(
-                    f"/options/{i}_letter", f"{option.letter} ✓" if chosen else option.letter, anchor="bottom-center",
-                    position=(where[0], where[1], 0.4),
-                ),
-            ]  # fmt: skip
-        self._exchange("options", parts)
+        """Draws the options with their letters, the chosen one larger. Handles are used again: new ones cost more."""
+        options = [] if made is None else [(o, i == made.chosen) for i, o in enumerate(made.options) if o.position]
+        while len(self._options) < len(options):
+            self._options.append(self._option(len(self._options)))
+        for (ball, letter), (option, chosen) in zip(self._options, options, strict=False):
+            x, y = (float(v) for v in option.position or ())
+            ball.position, letter.position = (x, y, 0.15), (x, y, 0.4)
+            _set(ball, radius=0.16 if chosen else 0.09, opacity=1.0 if chosen else 0.6)
+            _set(ball, color=_BY_KIND.get(option.kind, (200, 200, 200)))
+            _set(letter, text=f"{option.letter} ✓" if chosen else option.letter)
+        for i, handles in enumerate(self._options):
+            for handle in handles:
+                _set(handle, visible=i < len(options))
+
+    def _option(self, number: int) -> tuple[Any, Any]:
+        """Handles of an option's ball and letter."""
+        ball = self._scene.add_icosphere(f"/options/{number}", 0.1, cast_shadow=False)
+        return ball, self._scene.add_label(f"/options/{number}_letter", "", anchor="bottom-center")
 
     def graph(self, lines: Sequence[Lines]) -> None:
         """Draws SLAM's keyframes and what ties them."""
@@ -228,11 +228,7 @@ class Scene:
         self._exchange("graph", parts)
 
     def _line(self, name: str, path: np.ndarray, color: tuple[int, int, int], width: float):
-        path = np.asarray(path, np.float32)
-        path = np.column_stack([path[:, :2], path[:, 2] if path.shape[1] > 2 else np.zeros(len(path), np.float32)])
-        path[:, 2] += _UP
-        segments = np.stack([path[:-1], path[1:]], axis=1)
-        return self._scene.add_line_segments(name, segments, color, thickness=width, thickness_units="screen")
+        return self._scene.add_line_segments(name, _segments(path), color, thickness=width, thickness_units="screen")
 
     def _exchange(self, kind: str, parts: list[Any]) -> None:
         """Remembers what is drawn of a kind; removes what was before, unless its name was used again."""
@@ -253,6 +249,21 @@ def _named(found: Sequence[MemoryObject]) -> set[int]:
             out.add(o.id)
             free &= np.abs(places - places[i]).max(axis=1) > _CLOSE
     return out
+
+
+def _segments(path: np.ndarray) -> np.ndarray:
+    """(N - 1, 2, 3) float32: a way, (N, 2) or (N, 3) m, a little above the floor."""
+    points = np.zeros((len(path), 3), np.float32)
+    points[:, : path.shape[1]] = path
+    points[:, 2] += _UP
+    return np.stack([points[:-1], points[1:]], axis=1)
+
+
+def _set(handle: Any, **values: Any) -> None:
+    """Sets what is different: viser sends a message for each value that is set."""
+    for name, value in values.items():
+        if getattr(handle, name) != value:
+            setattr(handle, name, value)
 
 
 def _top(o: MemoryObject) -> tuple[float, float, float]:
