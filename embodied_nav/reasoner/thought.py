@@ -1,8 +1,9 @@
 """Reasoning in a closed form: two options, a fact of each, and what decides. Writes it, reads it, and judges it.
 
-A thought says what was found, names two options by content (never by letter), states the facts of both that decide, and
-the criterion: "red sofa not found. explore 3.5 m ahead left; worth 40%. explore 1.5 m behind; worth 100%. worth more".
-A claim repeats the situation's line of the option word by word up to the fact that decides, so that it can be copied.
+A thought says what was found, names two options by content (never by letter), states the facts of both that decide, the
+criterion and what follows: "red sofa not found. explore 3.5 m ahead left; worth 40%. explore 1.5 m behind; worth 100%.
+worth more: explore 1.5 m behind". A claim repeats the situation's line of the option word by word up to the fact that
+decides, so that it can be copied.
 
 What follows from a thought can be computed from its words alone, so three things can be told of any text: whether its
 facts are true of the situation, whether the answer follows, and what the answer must be when a fact is changed. This is
@@ -86,17 +87,31 @@ class Claim:
 
 @dataclass(frozen=True)
 class Thought:
-    """A thought: what was found, one or two claims, the key of its criterion."""
+    """A thought: what was found, one or two claims, the key of its criterion, and the option that it says follows.
+
+    Only a comparison says what follows: of one claim alone it is the claim's.
+    """
 
     finding: str
     claims: tuple[Claim, ...]
     criterion: str
+    drawn: str = ""
 
     @property
     def words(self) -> str:
         """The thought's text."""
+        return f"{self.premises}: {self.drawn}" if self.drawn else self.premises
+
+    @property
+    def premises(self) -> str:
+        """The text without what it says follows."""
         ending = CRITERIA[self.criterion].words if self.criterion in CRITERIA else ALONE[self.criterion]
         return ". ".join([self.finding, *(claim.words for claim in self.claims), ending])
+
+    @property
+    def follows(self) -> bool:
+        """Whether what it says follows is what follows from its facts."""
+        return self.conclusion() == self.drawn if self.criterion in CRITERIA else not self.drawn
 
     def conclusion(self) -> str | None:
         """The name of the option that follows from the stated facts; None where they do not decide."""
@@ -117,7 +132,7 @@ class Thought:
         first, second = self.claims
         other = replace(self, claims=(replace(first, facts=second.facts), replace(second, facts=first.facts)))
         turned = other.conclusion()
-        return other if turned is not None and turned != self.conclusion() else None
+        return replace(other, drawn=turned) if turned is not None and turned != self.conclusion() else None
 
 
 @dataclass(frozen=True)
@@ -160,7 +175,7 @@ def thoughts_for(matter: Matter, chosen: int) -> list[Thought]:
             continue
         for key, criterion in CRITERIA.items():
             claims = tuple(c.stating(criterion.facts) for c in ((mine, theirs) if chosen < k else (theirs, mine)))
-            thought = Thought(matter.finding, claims, key)
+            thought = Thought(matter.finding, claims, key, mine.name)
             if thought.conclusion() == mine.name:
                 found.append(thought)
     return found
@@ -179,14 +194,15 @@ def is_true(thought: Thought, matter: Matter) -> bool:
 
 def read(text: str) -> Thought | None:
     """The thought in a text, or None where it is not of this form."""
-    *parts, ending = [part.strip() for part in re.split(r"\.(?=\s)", text.strip())]
+    *parts, last = [part.strip() for part in re.split(r"\.(?=\s)", text.strip())]
+    ending, _, drawn = last.partition(": ")
     keys = [key for key, c in CRITERIA.items() if c.words == ending] + [key for key, w in ALONE.items() if w == ending]
     if not keys or not 2 <= len(parts) <= 3:
         return None
     claims = [_claim(part) for part in parts[1:]]
     if any(claim is None for claim in claims):
         return None
-    return Thought(parts[0], tuple(claim for claim in claims if claim is not None), keys[0])
+    return Thought(parts[0], tuple(claim for claim in claims if claim is not None), keys[0], drawn)
 
 
 def _claim(text: str) -> Claim | None:

@@ -23,7 +23,7 @@ def test_the_larger_floor_and_the_nearer_way_are_thoughts_for_one_option_each():
     assert matter.names == ("explore 3.5 m right", "explore 1.5 m behind", "stop here")
     assert [t.words for t in thoughts_for(matter, 0) if t.criterion == "floor"] == [
         "red sofa not found. explore 3.5 m right; worth 100%; unknown floor 4 m2. "
-        "explore 1.5 m behind; worth 70%; unknown floor 1 m2. more floor"
+        "explore 1.5 m behind; worth 70%; unknown floor 1 m2. more floor: explore 3.5 m right"
     ]
     assert {t.criterion for t in thoughts_for(matter, 1)} == {"fits", "nearer"}
     assert [t.criterion for t in thoughts_for(matter, 2)] == ["doubt"]
@@ -34,7 +34,7 @@ def test_every_thought_is_true_concludes_in_its_option_and_is_read_back():
         matter = matter_of(context)
         for k, name in enumerate(matter.names):
             for thought in thoughts_for(matter, k):
-                assert thought.conclusion() == name
+                assert thought.conclusion() == name and thought.follows
                 assert is_true(thought, matter)
                 assert read(thought.words) == thought
 
@@ -43,7 +43,9 @@ def test_a_changed_fact_turns_the_conclusion_and_is_no_longer_true():
     matter = matter_of(TWO)
     thought = next(t for t in thoughts_for(matter, 0) if t.criterion == "floor")
     changed = thought.changed()
-    assert changed.conclusion() == "explore 1.5 m behind"
+    assert changed.conclusion() == changed.drawn == "explore 1.5 m behind" and changed.follows
+    assert changed.words == f"{changed.premises}: explore 1.5 m behind"
+    assert not read(f"{changed.premises}: explore 3.5 m right").follows and not read(changed.premises).follows
     assert not is_true(changed, matter)
     assert next(t for t in thoughts_for(matter, 1) if t.criterion == "nearer").changed() is None
 

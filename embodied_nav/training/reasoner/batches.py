@@ -28,9 +28,10 @@ class Prompts:
     lengths: Tensor
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, texts: Sequence[str], device: torch.device) -> Prompts:
-        """Prompts of texts; each ends with a line's end."""
+    def of(cls, tokenizer: Tokenizer, texts: Sequence[str], device: torch.device, begun: Sequence[str] = ()) -> Prompts:
+        """Prompts of texts; each ends with a line's end, and what an answer has begun with where that is given."""
         rows = [tokenizer.encode(text + "\n") for text in texts]
+        rows = [row + tokenizer.encode(more) for row, more in zip(rows, begun, strict=True)] if begun else rows
         return cls(padded(rows, tokenizer.pad, device), torch.tensor([len(r) for r in rows], device=device))
 
     def recent(self, count: int) -> Tensor:

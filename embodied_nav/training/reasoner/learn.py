@@ -26,6 +26,7 @@ from ...models.small_lm.network import Network
 from ...reasoner import format_answer, rewards
 from ...reasoner.prompt import LETTERS
 from ...reasoner.situation import VERSION
+from ...reasoner.thought import Thought
 from .. import checkpoints
 from .batches import Prompts, answer_log_probabilities, padded, sample
 from .export import load
@@ -164,11 +165,12 @@ class Learner:
                 continue
             prompts.append(problem.prompt)
             # Where the teacher has no words for a choice, the others are said again.
-            for text, given_reasoning in (drawn * config.answers)[: config.answers]:
+            for text, begun in (drawn * config.answers)[: config.answers]:
                 answers.append([*self.tokenizer.encode(text), self.tokenizer.end])
-                # Of a reasoning with changed facts, or for another option, only what follows from it is learned.
-                reasoning = [0.0 if given_reasoning else 1.0] * (len(answers[-1]) - 3)
-                weights.append([*reasoning, config.letter_weight, 1.0, 1.0])
+                row = [1.0] * (len(answers[-1]) - 3) + [config.letter_weight, 1.0, 1.0]
+                # Of premises with changed facts, or for another option, only what follows from them is learned.
+                row[: len(begun)] = [0.0] * len(begun)
+                weights.append(row)
         given = Prompts.of(self.tokenizer, prompts, self.device)
         words = padded(answers, self.tokenizer.pad, self.device)
         weight = torch.zeros(words.shape, device=self.device)
@@ -176,20 +178,23 @@ class Learner:
             weight[k, : len(row)] = torch.tensor(row)
         return given, words, weight
 
-    def _example(self, problem: Problem, chance: random.Random) -> tuple[str, bool] | None:
-        """An answer to imitate, and whether its reasoning is not the teacher's; None where there are no words."""
+    def _example(self, problem: Problem, chance: random.Random) -> tuple[str, list[int]] | None:
+        """An answer to imitate, and the words that it begins with and that are not the teacher's; None: no words."""
         config = self.config
         best = config.teacher == "best" and bool(problem.returns)
         if chance.random() < config.direct:
-            return format_answer("", LETTERS[problem.best if best else problem.rules]), False
+            return format_answer("", LETTERS[problem.best if best else problem.rules]), []
         if chance.random() < config.others:
             told = explained(problem, chance.randrange(len(problem.matter.claims)), chance)
-            return None if told is None else (answer_text(*told), True)
+            return None if told is None else (answer_text(*told), self._premises(told[0]))
         told = explained(problem, problem.best, chance) if best else teach(problem, chance, config.noise)
         if told is None:
             return None
         turned = counterfactual(problem, told[0]) if chance.random() < config.counterfactuals else None
-        return answer_text(*(turned or told)), turned is not None
+        return (answer_text(*told), []) if turned is None else (answer_text(*turned), self._premises(turned[0]))
+
+    def _premises(self, thought: Thought) -> list[int]:
+        return self.tokenizer.encode("<think>" + thought.premises)
 
     def _prompt_loss(self, prompts: Prompts, hidden: Tensor) -> Tensor:
         logits = self.network.logits(hidden[:, :-1]).float()

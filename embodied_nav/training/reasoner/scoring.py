@@ -10,13 +10,14 @@ import torch
 from ...models.small_lm import Tokenizer
 from ...models.small_lm.network import Network
 from ...reasoner import AnswerError, parse_answer, rewards, thought
-from ...reasoner.prompt import LETTERS
-from .batches import Prompts, answer_log_probabilities, padded, sample
+from .batches import Prompts, sample
 from .problems import Problem, options_of
 from .reader import Reader
 
 #: Problems that are asked at once.
 _AT_ONCE = 50
+#: Most words that follow the premises of a reasoning: what follows from them, and the answer.
+_ENDING = 32
 
 
 @torch.no_grad()
@@ -32,7 +33,7 @@ def measure(
     Returns:
         ``form``: share of well-formed answers; ``rules``: that agree with the rules; ``true``: reasonings whose facts
         are all true; ``follows``: answers that follow from their reasoning, by its words; ``changed``: of the
-        reasonings with exchanged facts, those after which the answer is what follows then; ``consistent``: answers that
+        premises with exchanged facts, those after which the answer is what follows then; ``consistent``: answers that
         the first reader picks by content from the reasoning alone, right or not (``consistent_2`` ... by the others);
         ``regret``: mean of the best return less the chosen option's, no answer counting as the rules', and
         ``regret_rules`` of the rules' choice; ``words``: mean length. Those without a case are left out.
@@ -63,7 +64,7 @@ def _one(problem: Problem, text: str, readers: Sequence[Reader]) -> dict[str, fl
         scores |= {
             "rules": float(chosen == problem.rules),
             "true": float(told is not None and thought.is_true(told, problem.matter)),
-            "follows": float(told is not None and told.conclusion() == names[chosen]),
+            "follows": float(told is not None and told.follows and told.conclusion() == names[chosen]),
         }
     if problem.returns:
         scores |= {"regret": problem.regret(chosen), "regret_rules": problem.regret(problem.rules)}
@@ -76,7 +77,7 @@ def _one(problem: Problem, text: str, readers: Sequence[Reader]) -> dict[str, fl
 
 
 def _changed(network: Network, tokenizer: Tokenizer, problems: Sequence[Problem], texts: Sequence[str]) -> list[float]:
-    """For reasonings whose facts can be exchanged: whether the answer then follows the exchanged facts."""
+    """For reasonings whose facts can be exchanged: whether what the model then goes on to say follows from them."""
     asked: list[tuple[Problem, str, str]] = []
     for problem, text in zip(problems, texts, strict=True):
         try:
@@ -84,21 +85,22 @@ def _changed(network: Network, tokenizer: Tokenizer, problems: Sequence[Problem]
         except AnswerError:
             continue
         changed = told.changed() if told is not None else None
-        turned = changed.conclusion() if changed is not None else None
-        if changed is not None and turned in problem.matter.names:
-            asked.append((problem, f"<think>{changed.words}</think><answer>", str(turned)))
+        if changed is not None and changed.drawn in problem.matter.names:
+            asked.append((problem, f"<think>{changed.premises}", changed.drawn))
     if not asked:
         return []
-    device = network.embedding.weight.device
-    letters = [tokenizer.number(letter) for letter in LETTERS]
-    prompts = Prompts.of(tokenizer, [p.prompt for p, _, _ in asked], device)
-    # Each letter is tried after the changed reasoning; the likeliest is the answer.
-    rows = [[*tokenizer.encode(begun), letter] for _, begun, _ in asked for letter in letters]
-    logs = answer_log_probabilities(network, prompts, padded(rows, tokenizer.pad, device))
-    at = torch.tensor([len(row) - 1 for row in rows], device=device)
-    scores = logs.gather(1, at[:, None]).view(len(asked), len(letters))
-    found = []
-    for (problem, _, turned), row in zip(asked, scores.tolist(), strict=True):
-        count = len(problem.matter.claims)
-        found.append(float(problem.matter.names[max(range(count), key=lambda k: row[k])] == turned))
-    return found
+    begun = [text for _, text, _ in asked]
+    prompts = Prompts.of(tokenizer, [p.prompt for p, _, _ in asked], network.embedding.weight.device, begun)
+    endings = [tokenizer.decode(row) for row in sample(network, prompts, 1, _ENDING, tokenizer, 0.0).tolist()]
+    return [
+        float(_chosen(problem, text + ending) == turned)
+        for (problem, text, turned), ending in zip(asked, endings, strict=True)
+    ]
+
+
+def _chosen(problem: Problem, text: str) -> str:
+    """The name of the option that an answer chooses; "" where it is none."""
+    try:
+        return problem.matter.names[parse_answer(text, options_of(problem))[0]]
+    except AnswerError:
+        return ""
