@@ -91,7 +91,7 @@ def pick(episodes: list[Told]) -> list[Told]:
 
 
 def shown(episode: Told) -> list[Moment]:
-    """The decisions to tell, in their order: those that differ from the rules', then the first, the last, one between."""
+    """The decisions to tell, in order: those that differ from the rules', then the first, the last, one between."""
     n = len(episode.moments)
     order = [k for k, m in enumerate(episode.moments) if m.chosen != m.rules] + [0, n - 1, n // 2, n // 3]
     return [episode.moments[k] for k in sorted([*dict.fromkeys(order)][:_SHOWN])]
