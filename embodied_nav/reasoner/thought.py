@@ -181,6 +181,21 @@ def thoughts_for(matter: Matter, chosen: int) -> list[Thought]:
     return found
 
 
+def telling(thoughts: Sequence[Thought]) -> Thought:
+    """The thought that says most: of one option alone if there is one, else by worth against the best of the others.
+
+    Args:
+        thoughts: at least one, all for the same option.
+    """
+
+    def rank(thought: Thought) -> tuple[bool, bool, float]:
+        others = (claim for claim in thought.claims if claim.name != thought.drawn)
+        best = max((_worth(claim, CRITERIA["worth"]) or 0.0 for claim in others), default=0.0)
+        return thought.criterion in ALONE, thought.criterion == "worth", best
+
+    return max(thoughts, key=rank)
+
+
 def is_true(thought: Thought, matter: Matter) -> bool:
     """Whether everything that a thought states is so in the situation."""
     known = {claim.name: dict(claim.facts) for claim in matter.claims}

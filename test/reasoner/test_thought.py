@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embodied_nav.reasoner import Facts
-from embodied_nav.reasoner.thought import CRITERIA, FACTS, Claim, Thought, is_true, matter_of, read, thoughts_for
+from embodied_nav.reasoner.thought import (
+    CRITERIA,
+    FACTS,
+    Claim,
+    Thought,
+    is_true,
+    matter_of,
+    read,
+    telling,
+    thoughts_for,
+)
 
 from .test_situation import CONTEXT, FACTS as OPTION_FACTS, OPTIONS  # isort: skip
 
@@ -48,6 +58,18 @@ def test_a_changed_fact_turns_the_conclusion_and_is_no_longer_true():
     assert not read(f"{changed.premises}: explore 3.5 m right").follows and not read(changed.premises).follows
     assert not is_true(changed, matter)
     assert next(t for t in thoughts_for(matter, 1) if t.criterion == "nearer").changed() is None
+
+
+def test_the_telling_thought_is_of_one_option_alone_or_compares_worth_with_the_runner_up():
+    third = dataclasses.replace(OPTIONS[1], letter="C", distance=6.2, direction=0.0)
+    facts = (*TWO.facts[:2], Facts(cost=9.0, gain=1.2, affinity=0.1, opening=(0.0, 0.0)), TWO.facts[2])
+    matter = matter_of(dataclasses.replace(TWO, options=(*TWO.options[:2], third, TWO.options[2]), facts=facts))
+    assert telling(thoughts_for(matter, 0)).words == (
+        "red sofa not found. explore 3.5 m right; worth 100%. explore 1.5 m behind; worth 70%. "
+        "worth more: explore 3.5 m right"
+    )
+    assert telling(thoughts_for(matter, 1)).words.endswith("worth more: explore 1.5 m behind"), "than the third"
+    assert telling(thoughts_for(matter, 3)).words == "red sofa not found. stop here. nothing better is left"
 
 
 @pytest.mark.parametrize(

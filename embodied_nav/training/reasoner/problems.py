@@ -12,7 +12,7 @@ from ...models.small_lm import END, PAD, UNKNOWN, Tokenizer
 from ...reasoner import Context, format_answer, situation
 from ...reasoner.prompt import LETTERS, parse_answer
 from ...reasoner.situation import area, metres, percent
-from ...reasoner.thought import Matter, Thought, matter_of, thoughts_for
+from ...reasoner.thought import Matter, Thought, matter_of, telling, thoughts_for
 from .codec import from_dict
 
 
@@ -98,11 +98,14 @@ def make_tokenizer(problems: Iterable[Problem]) -> Tokenizer:
 def teach(problem: Problem, chance: random.Random, noise: float) -> tuple[Thought, int] | None:
     """What an imperfect teacher says: the rules' choice, or with the chance ``noise`` any; None where it has no words.
 
-    After a perfect teacher reinforcement finds groups without variance alone, and nothing to improve.
+    Of the true reasonings for the rules' choice it gives the one that says most: which of the other criteria hold is
+    hard to see. After a perfect teacher reinforcement finds groups without variance alone, and nothing to improve.
     """
     count = len(problem.matter.claims)
-    chosen = problem.rules if chance.random() >= noise else chance.randrange(count)
-    return explained(problem, chosen, chance)
+    if chance.random() < noise:
+        return explained(problem, chance.randrange(count), chance)
+    thoughts = problem.answers(problem.rules)
+    return (telling(thoughts), problem.rules) if thoughts else None
 
 
 def explained(problem: Problem, chosen: int, chance: random.Random) -> tuple[Thought, int] | None:
