@@ -23,7 +23,7 @@ demo: setup ## drive the robot through an apartment; writes runs/demo/ (ARGS="--
 
 # Tests run two at a time; a whole graph at the camera's rate needs both cores. 5: pytest found none (ARGS chose others).
 test: setup ## run the tests (ARGS="-k memory" and the like)
-	@$(pytest) -n 2 -m "not ros" $(ARGS); pure=$$?; $(pytest) -n 2 -m "ros and not both_cores" $(ARGS); nodes=$$?; \
+	@$(pytest) -n 2 -m "not ros" $(ARGS); pure=$$?; $(pytest) -n 2 --dist loadfile -m "ros and not both_cores" $(ARGS); nodes=$$?; \
 	$(pytest) -m both_cores $(ARGS); graph=$$?; \
 	case "$$pure$$nodes$$graph" in 555|*[!05]*) exit 1 ;; esac
 

@@ -512,7 +512,7 @@ class Navigator:
     def _options(self, view: View, arrived: float, note: str) -> tuple[tuple[Option, ...], tuple[Facts, ...]]:
         here = Surroundings(
             view.xy, view.yaw, arrived, note, self._look_gain(view), self._opening, self._barred, self._barred_keys,
-            self._thorough,
+            self._thorough, self._progress.at if arrived > 0.0 else None,
         )  # fmt: skip
         return build_options(self.target, view.candidates, view, here, self.options)
 

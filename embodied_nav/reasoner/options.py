@@ -151,6 +151,7 @@ class Surroundings:
         barred: (x, y) of openings that could not be reached or revealed nothing.
         barred_keys: keys of candidates that could not be reached.
         thorough: whether small gaps are offered as frontiers, too, since nothing else is left.
+        at: key of the candidate that the robot has just come to, or None; if it is doubtful it is not offered there.
     """
 
     position: tuple[float, float]
@@ -162,6 +163,7 @@ class Surroundings:
     barred: list[tuple[float, float]] = field(default_factory=list)
     barred_keys: set[int] = field(default_factory=set)
     thorough: bool = False
+    at: int | None = None
 
 
 def build_options(
@@ -247,6 +249,8 @@ def _object_options(
     offered = []
     for candidate in fit[: 4 * config.max_objects]:
         if candidate.key in here.barred_keys or candidate.score < _HOPELESS:
+            continue
+        if candidate.key == here.at and candidate.score < SURE:
             continue
         stand = find_stand(candidate, target, world, travel, config)
         if stand is not None:

@@ -8,7 +8,7 @@ import pytest
 from embodied_nav.errors import InputError
 from embodied_nav.frames import FREE, OCCUPIED, UNKNOWN, MemoryObject, OccupancyGrid
 from embodied_nav.geometry import Camera, pose2d
-from embodied_nav.reasoner import Navigator, NavigatorConfig, create
+from embodied_nav.reasoner import Navigator, NavigatorConfig, create, format_answer
 from embodied_nav.reasoner.framing import Eye, Framing
 from embodied_nav.robot import RobotProfile
 
@@ -241,6 +241,25 @@ def test_what_is_hardly_the_way_point_is_looked_at_and_not_taken_for_it():
     out, decisions = flat.run(navigator, 180.0)
     assert any("blue sofa" in d.option.text for d in decisions if d.option.kind == "object")
     assert out.status == "failed" and navigator.stage == 0
+
+
+class _Stubborn:
+    """Goes to the least likely thing whenever one is offered, as a model may that errs."""
+
+    name, reads = "stubborn", False
+
+    def answer(self, context):
+        things = [o for o in context.options if o.kind == "object"]
+        return format_answer("", things[-1].letter) if things else create("rules").answer(context)
+
+
+def test_who_stands_at_the_wrong_thing_is_not_offered_to_go_there_again():
+    flat = Flat([*things(), thing(5, "sofa", "blue", 2.0, 0.6)])
+    navigator = Navigator(policy=_Stubborn())
+    navigator.reset("find the purple sofa")
+    _, decisions = flat.run(navigator, 180.0)
+    gone_to = [d.option.object_id for d in decisions if d.option.kind == "object"]
+    assert all(a != b for a, b in zip(gone_to, gone_to[1:], strict=False)) and set(gone_to) == {1, 5}
 
 
 def test_wrong_colour_is_not_the_target_and_the_search_ends_as_failed():

@@ -21,7 +21,7 @@ from kinematic_rig.scenario import ROUNDING
 
 from embodied_nav.robot import RobotProfile
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ros, pytest.mark.both_cores, pytest.mark.timeout(600)]
 
 #: How many at once: each takes a third of a core.
 JOBS = 2 * (os.cpu_count() or 2)
