@@ -128,6 +128,7 @@ def bench_tours(seeds: list[int], metres: float, wheels: str) -> None:
             truth.append(T_true)
             odometry.append(T_odom_camera)
             live.append(update.T_map_camera)
+        slam.finish()
         stamps, truth = np.array(stamps), np.array(truth)
         errors = [ate_rmse(stamps, np.array(p), stamps, truth) for p in (slam.trajectory()[1], live, odometry)]
         ms = 1e3 * np.array(cost)
@@ -159,6 +160,7 @@ def bench_kitchen(folder: Path) -> None:
             started = time.process_time()
             slam.process(frame.stamp, depth, camera, frame.color)
             spent += time.process_time() - started
+        slam.finish()
         stamps, count = np.array(recording.stamps)[::every], len(slam.trajectory()[0])
         ate = ate_rmse(*slam.trajectory(), stamps, truth[::every])
         evo = evo_agrees(slam, stamps, truth[::every], ate)

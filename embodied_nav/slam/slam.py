@@ -204,7 +204,7 @@ class Slam:
         )
 
     def finish(self) -> bool:
-        """Ends the searches under way; returns whether they moved past poses: read :meth:`trajectory` again."""
+        """At the end of a recording: ends the searches under way; returns whether past poses moved."""
         moved = False
         while self._searches:
             moved |= self._search_on().corrected
